@@ -1,0 +1,240 @@
+"""A routed layer: parallel modules in the place of one, each called once on its rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studygroup.rows import Plan, Rows, Split
+
+
+class Flight:
+    """One forward pass of a group: where the rows stand now, and what is noted down on the way.
+
+    Args:
+        plan: who sees what.
+        rescale_gradients: whether gradients are divided by the number of branches where students part.
+
+    Attributes:
+        rows: the rows that the code now running works on.
+        reached: names of the routed layers that were called, in call order.
+        trunk: rows and input of the first routed layer.
+    """
+
+    def __init__(self, plan: Plan, *, rescale_gradients: bool) -> None:
+        self.plan = plan
+        self.rescale_gradients = rescale_gradients
+        self.rows = plan.entry
+        self.counts = [len(plan.entry)]
+        self.reached: dict[str, None] = {}
+        self.trunk: tuple[Rows, Tensor] | None = None
+
+    def arrive(self, name: str, batch: Tensor) -> None:
+        """Notes that a routed layer is reached, and what goes into it."""
+        if self.trunk is None:
+            self.trunk = (self.rows, batch)
+        self.reached[name] = None
+
+    @contextmanager
+    def on(self, rows: Rows) -> Iterator[None]:
+        """Says, for the taps inside a module, which rows it works on."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
+
+
+_flight: ContextVar[Flight | None] = ContextVar("studygroup_flight", default=None)
+
+
+@contextmanager
+def flying(flight: Flight) -> Iterator[Flight]:
+    """Makes a flight the one that routed layers see."""
+    token = _flight.set(flight)
+    try:
+        yield flight
+    finally:
+        _flight.reset(token)
+
+
+class RoutedLayer(nn.Module):
+    """Parallel modules in the place of one; each is called once on the rows whose students take it.
+
+    Args:
+        name: the layer's name in the user's model.
+        bank: the parallel modules; the first is the user's own.
+        choice: the module of each student.
+    """
+
+    def __init__(self, name: str, bank: Sequence[nn.Module], choice: Sequence[int]) -> None:
+        super().__init__()
+        self.name = name
+        self.choice = tuple(choice)
+        self.bank = nn.ModuleList(bank)
+        self.has_state = any(True for _ in (*self.bank.parameters(), *self.bank.buffers()))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Splits the rows by module, runs each module once, and puts the rows back in canonical order."""
+        flight = _flight.get()
+        if flight is None:
+            raise ValueError(
+                f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "
+                "export(student=...) a plain network (re-computed activations are not supported around a "
+                "routed layer, only inside one)"
+            )
+        batch = first_tensor((args, kwargs))
+        self._check(batch, flight)
+        assert batch is not None
+        flight.arrive(self.name, batch)
+        if not (self.has_state or self.training):
+            return self.bank[0](*args, **kwargs)  # deterministic and equal for all: nothing to part for
+        split = flight.plan.split(flight.rows, self.choice, len(self.bank))
+        given = _hand_out((args, kwargs), split, flight)
+        outputs = self._run(split, given, batch, flight)
+        flight.rows = split.rows
+        flight.counts.append(len(split.rows))
+        result = _bring_together(outputs, split, self.name)
+        idle = [p for module in split.idle for p in self.bank[module].parameters() if p.requires_grad]
+        return _join(result, idle) if idle and torch.is_grad_enabled() else result
+
+    def _run(self, split: Split, given: list[Any], batch: Tensor, flight: Flight) -> list[Any]:
+        outputs = []
+        shared = len(split.modules) > 1
+        version = None if batch.is_inference() else batch._version
+        for module, rows, (args, kwargs) in zip(split.modules, split.parts, given, strict=True):
+            with flight.on(rows):
+                outputs.append(self.bank[module](*args, **kwargs))
+        if shared and version is not None and batch._version != version:
+            raise ValueError(
+                f"layer {self.name!r} changes its input in place, and other students read the same input; "
+                "build it with inplace=False, or name the enclosing block"
+            )
+        return outputs
+
+    def _check(self, batch: Tensor | None, flight: Flight) -> None:
+        fits = batch is not None and batch.ndim and len(batch) in (len(flight.rows), len(flight.plan.entry))
+        if not fits:
+            shape = None if batch is None else tuple(batch.shape)
+            raise ValueError(
+                f"layer {self.name!r} was given an input of shape {shape} while {len(flight.rows)} rows are in "
+                "flight; rows must lie along axis 0 (batch_first=True), or name the enclosing block"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            bank = self.__dict__.get("_modules", {}).get("bank")
+            if bank is None:
+                raise
+        value = getattr(bank[0], name)  # models read settings of their layers: strides, flags, sub-modules
+        if isinstance(value, Tensor):
+            raise AttributeError(
+                f"{name!r} of routed layer {self.name!r} is another tensor for every student; the model may "
+                "only call the layer. Name the enclosing block instead"
+            )
+        return value
+
+
+class _Join(torch.autograd.Function):
+    """The identity, with a zero gradient for parameters that no row has reached in this step."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*parameters)
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return (gradients[0], *(torch.zeros_like(p) for p in ctx.saved_tensors))
+
+
+class _Rescale(torch.autograd.Function):
+    """The identity, with gradients divided by the number of branches of each row (CL-ILR)."""
+
+    @staticmethod
+    def forward(ctx: Any, batch: Tensor, branches: Tensor) -> Tensor:
+        ctx.save_for_backward(branches)
+        return batch.view_as(batch)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (branches,) = ctx.saved_tensors
+        gradient = gradients[0]
+        return gradient / branches.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)), None
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor in a nest of tuples, lists and mappings, depth first."""
+    if isinstance(value, Tensor):
+        return value
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return next((tensor for item in items if (tensor := first_tensor(item)) is not None), None)
+
+
+def _hand_out(value: Any, split: Split, flight: Flight) -> list[Any]:
+    """One copy of the arguments for each module with rows, with the rows of that module."""
+    parts = range(len(split.parts))
+    if isinstance(value, Tensor) and value.ndim and len(value) == len(flight.rows):
+        if flight.rescale_gradients and value.requires_grad and len(split.rows) > len(flight.rows):
+            value = _Rescale.apply(value, split.branches_on(value.device))
+        taken = split.take([value])
+    elif isinstance(value, Tensor) and value.ndim and len(value) == len(flight.plan.entry):
+        taken = split.take_entry([value])
+    elif isinstance(value, Mapping):
+        columns = {key: _hand_out(item, split, flight) for key, item in value.items()}
+        return [_like(value, {key: column[i] for key, column in columns.items()}) for i in parts]
+    elif isinstance(value, list | tuple):
+        rows = [_hand_out(item, split, flight) for item in value]
+        return [_like(value, [row[i] for row in rows]) for i in parts]
+    else:
+        return [value for _ in parts]
+    if value.is_inference() and len(parts) > 1:  # no version counter would tell of work in place
+        return [tensor.clone() for tensor in taken]
+    return taken
+
+
+def _bring_together(outputs: list[Any], split: Split, name: str) -> Any:
+    """The modules' outputs as one, rows in canonical order."""
+    first = outputs[0]
+    if isinstance(first, Tensor):
+        wrong = [o for o, part in zip(outputs, split.parts, strict=True) if not o.ndim or len(o) != len(part)]
+        if wrong:
+            raise ValueError(
+                f"layer {name!r} returned a tensor of shape {tuple(wrong[0].shape)}, whose axis 0 is not its "
+                "rows; name the enclosing block"
+            )
+        return split.restore(outputs)[0]
+    if isinstance(first, Mapping):
+        return _like(first, {key: _bring_together([o[key] for o in outputs], split, name) for key in first})
+    if isinstance(first, list | tuple):
+        return _like(first, [_bring_together(list(o), split, name) for o in zip(*outputs, strict=True)])
+    if all(type(o) is type(first) and o == first for o in outputs):
+        return first
+    raise ValueError(
+        f"layer {name!r} returned {first!r}, which differs from module to module and has no rows"
+    )
+
+
+def _like(example: Any, items: Any) -> Any:
+    """A container of the example's own class."""
+    if hasattr(example, "_fields"):  # a named tuple
+        return type(example)(*items)
+    if isinstance(example, Mapping):
+        return items if type(example) is dict else type(example)(**items)
+    return type(example)(items)
+
+
+def _join(value: Any, parameters: list[nn.Parameter]) -> Any:
+    """Lets parameters that no row has reached join the graph of a layer's output."""
+    if isinstance(value, Tensor):
+        return _Join.apply(value, *parameters) if value.is_floating_point() else value
+    if isinstance(value, Mapping):
+        return _like(value, {key: _join(item, parameters) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return _like(value, [_join(item, parameters) for item in value])
+    return value

@@ -1,0 +1,123 @@
+"""The mathematics: pure functions, each with its equation. Axis order (students, rows, classes)."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Aggregate = Literal["logits", "probabilities"]
+Divergence = Literal["kl", "cross_entropy"]
+
+
+def peer_targets(
+    logits: Float[Tensor, "students rows classes"],
+    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    temperature: float,
+    aggregate: Aggregate = "logits",
+) -> Float[Tensor, "students rows classes"]:
+    """What each student is to imitate: his peers' answers, weighted and softened.
+
+    With `aggregate="logits"` the target is ψ(Σ_j w_kj z_j; T) (CGL equations 4 and 5, Song & Chai, ONE), with
+    `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
+
+    Args:
+        logits: all students' answers.
+        weights: row k holds student k's weights over his peers; one matrix, or one for each row of the batch.
+        temperature: T > 0.
+        aggregate: what is averaged.
+
+    Returns:
+        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that his loss
+        is 0: zero *logits* would be a uniform target.
+
+    Raises:
+        ValueError: a temperature that is not positive, or an unknown `aggregate`.
+    """
+    _check_temperature(temperature)
+    if aggregate not in ("logits", "probabilities"):
+        raise ValueError(f"aggregate={aggregate!r}; use 'logits' or 'probabilities'")
+    weights = weights.to(logits.dtype)
+    answers = logits if aggregate == "logits" else F.softmax(logits / temperature, dim=-1)
+    equation = "kj,jnc->knc" if weights.ndim == 2 else "nkj,jnc->knc"
+    mixed = torch.einsum(equation, weights, answers)
+    targets = mixed if aggregate == "probabilities" else F.softmax(mixed / temperature, dim=-1)
+    listens = (weights != 0).any(-1)
+    return targets * (listens if weights.ndim == 3 else listens[None]).T[..., None]
+
+
+def imitation_loss(
+    logits: Float[Tensor, "students rows classes"],
+    targets: Float[Tensor, "students rows classes"],
+    temperature: float,
+    divergence: Divergence = "kl",
+    scale_by_t2: bool = False,
+) -> Float[Tensor, "students rows"]:
+    """How far each student is from his target on each row.
+
+    `"kl"` is KL(q ‖ ψ(z; T)) = Σ_c q_c log(q_c / ψ_c(z; T)) (CGL equation 4, ONE, OKDDip), `"cross_entropy"`
+    is −Σ_c q_c log ψ_c(z; T) (Song & Chai); they differ by the entropy of q, which a detached target makes
+    constant. No ε is added to targets: 0 log 0 is 0 by definition, and an ε would bias every gradient.
+
+    Args:
+        logits: the students' answers z.
+        targets: probabilities q; a row of zeros (nobody to imitate) has loss 0.
+        temperature: T > 0.
+        divergence: which of the two.
+        scale_by_t2: multiply by T², so that gradients keep their size as T grows (Hinton et al. 2015).
+
+    Raises:
+        ValueError: a temperature that is not positive, or an unknown `divergence`.
+    """
+    _check_temperature(temperature)
+    if divergence not in ("kl", "cross_entropy"):
+        raise ValueError(f"divergence={divergence!r}; use 'kl' or 'cross_entropy'")
+    loss = -(targets * F.log_softmax(logits / temperature, dim=-1)).sum(-1)
+    if divergence == "kl":
+        loss = loss + torch.special.xlogy(targets, targets).sum(-1)
+    return loss * temperature**2 if scale_by_t2 else loss
+
+
+def masked_mean(
+    values: Float[Tensor, "students rows"], sees: Bool[Tensor, "students rows"]
+) -> Float[Tensor, " students"]:
+    """Each student's mean over the rows that he sees; 0 for a student who sees none."""
+    counted = torch.where(sees, values, 0)
+    return counted.sum(1) / sees.sum(1).clamp(min=1)
+
+
+def diversity(
+    probabilities: Float[Tensor, "students rows classes"],
+    sees: Bool[Tensor, "students rows"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean L2 distance between two students' class probabilities (CGL, table 6), in [0, √2].
+
+    Args:
+        probabilities: softmax of the students' answers; the paper's figure is on the test set in eval at T = 1.
+        sees: which student saw which row; a pair counts on the rows that both saw.
+
+    Returns:
+        The mean over pairs and rows; 0 where there is no pair.
+    """
+    students = len(probabilities)
+    first, second = torch.triu_indices(students, students, offset=1, device=probabilities.device)
+    distances: Tensor = torch.linalg.vector_norm(probabilities[first] - probabilities[second], dim=-1)
+    if sees is None:
+        return distances.mean() if len(first) else distances.sum()
+    both = sees[first] & sees[second]
+    return torch.where(both, distances, 0).sum() / both.sum().clamp(min=1)
+
+
+def disagreement(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor, ""]:
+    """Share of rows on which two students name different classes, mean over pairs, in [0, 1]; 0 without pairs."""
+    students = len(logits)
+    first, second = torch.triu_indices(students, students, offset=1, device=logits.device)
+    named = logits.argmax(-1)
+    differ = (named[first] != named[second]).to(logits.dtype)
+    return differ.mean() if len(first) else differ.sum()
+
+
+def _check_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature}; it must be positive (1 leaves the logits as they are)")

@@ -1,0 +1,277 @@
+"""A study group: one network, several students, one forward pass."""
+
+import copy
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from studygroup.branching import Flight, first_tensor, flying
+from studygroup.routes import Routes
+from studygroup.rows import Plan
+from studygroup.surgery import Init, extract, install
+from studygroup.taps import tapping, user_modules
+from studygroup.trace import traceless
+
+Inputs = Tensor | Mapping[str, Any]
+_MOST_PLANS = 32
+
+
+class SynchronisationWarning(UserWarning):
+    """A table that decides which rows go where lay on a device and had to be waited for."""
+
+
+class SharedHeadWarning(UserWarning):
+    """Students part before the classifier but share the classifier itself."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a group answers.
+
+    Attributes:
+        logits: zero where a student did not see the row.
+        sees: which student saw which row, on the CPU.
+        features: the input of the head, zero where a student did not see the row.
+        trunk: the input of the first routed layer, which all students share; zero where nobody saw the row.
+        taps: outputs of named layers (of their last call), zero where a student did not see the row.
+    """
+
+    logits: Float[Tensor, "students rows classes"]
+    sees: Bool[Tensor, "students rows"]
+    features: Float[Tensor, "students rows *features"] | None = None
+    trunk: Shaped[Tensor, "rows *trunk"] | None = None
+    taps: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
+
+
+class StudyGroup(nn.Module):
+    """Several students of one network, in one forward pass.
+
+    The user's model is copied; its own `forward` runs unchanged. Each layer that the route table names becomes
+    a bank of parallel modules, and each of them is called once per pass on all rows whose students take it.
+    Batch normalisation therefore sees the same mixture of students in training and in evaluation.
+
+    The first pass is preceded by a dry run of two rows, without gradient and without trace, that finds the
+    head and checks that every routed layer is reached.
+
+    Args:
+        model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to
+            an output object with `.logits`.
+        routes: which module each student takes at each layer.
+        init: how modules 1, 2, ... of a layer start. `"fresh"` redraws them with their own
+            `reset_parameters()` and warns by name of every parameter that has none; a function that returns a
+            new model is exact and preferred; `"copy"` keeps the first module's weights (pretrained networks).
+        head: name of the classifier, whose input is `Outputs.features`. By default the last `nn.Linear` that
+            the dry run calls.
+        rescale_gradients: divide gradients by the number of branches where students part (CL-ILR).
+        share_head: say that students who part before the classifier share it on purpose.
+
+    Raises:
+        ValueError: a layer that the model does not have, tied weights that copies would untie, two names of
+            one layer.
+
+    Example:
+        >>> group = StudyGroup(model, sg.routes.branches(["layer4", "fc"], students=3))
+        >>> group(images).logits.shape
+        torch.Size([3, 64, 10])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        routes: Routes,
+        *,
+        init: Init = "fresh",
+        head: str | None = None,
+        rescale_gradients: bool = False,
+        share_head: bool = False,
+    ) -> None:
+        super().__init__()
+        if not (callable(init) or init in ("fresh", "copy")):
+            raise ValueError(f"init={init!r}; use 'fresh', 'copy' or a function that returns a new model")
+        self.routes = routes
+        self.head = head
+        self.rescale_gradients = rescale_gradients
+        self.share_head = share_head
+        self.model, self._routed = install(copy.deepcopy(model), routes, init=init)
+        self._plans: OrderedDict[tuple[torch.Size, bytes], Plan] = OrderedDict()
+        self._explored = False
+
+    @property
+    def students(self) -> int:
+        """How many students the group has."""
+        return self.routes.students
+
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        sees: Bool[Tensor, "students rows"] | None = None,
+        want: Sequence[str] = (),
+    ) -> Outputs:
+        """Answers for every student.
+
+        Args:
+            inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
+                (tensors with that many rows are routed, others pass as they are).
+            sees: which student sees which row; a CPU table. Omitted, all see all.
+            want: `"features"`, `"trunk"` and names of layers of the user's model, to be had in the outputs.
+
+        Raises:
+            ValueError: inputs that hold `labels`, a table of another shape or one in which nobody sees
+                anything, a routed layer that is never reached, students who part inside a residual
+                connection, an output without logits.
+        """
+        rows = count_rows(inputs)
+        if not self._explored:
+            self._explore(inputs, rows)
+        plan = self._plan(sees, rows)
+        flight = Flight(plan, rescale_gradients=self.rescale_gradients)
+        names = [name for name in want if name not in ("features", "trunk")]
+        heads = [self._named_head()] if "features" in want else []
+        with (
+            tapping(self.model, names, flight) as taps,
+            tapping(self.model, heads, flight, inputs=True) as features,
+        ):
+            logits = self._call(_select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
+        return Outputs(
+            logits=plan.leave([(flight.rows, logits)]),
+            sees=plan.sees,
+            features=plan.leave(features[heads[0]]) if heads else None,
+            trunk=plan.leave_shared(flight.trunk) if "trunk" in want and flight.trunk else None,
+            taps={name: plan.leave(pieces) for name, pieces in taps.items()},
+        )
+
+    def export(self, student: int) -> nn.Module:
+        """One student as a plain network.
+
+        Args:
+            student: 0 to students - 1.
+
+        Returns:
+            A deep copy of the user's own class with that student's modules: the same state-dict keys in the
+            same order, nothing of this library in it.
+
+        Raises:
+            ValueError: there is no such student.
+        """
+        if not 0 <= student < self.students:
+            raise ValueError(f"no student {student}; the group has students 0 to {self.students - 1}")
+        return extract(self.model, self._routed, student=student)
+
+    def _plan(self, sees: Tensor | None, rows: int) -> Plan:
+        everybody = torch.ones(self.students, rows, dtype=torch.bool)
+        table = everybody if sees is None else on_host(sees, "sees")
+        if table.shape != everybody.shape or table.dtype != torch.bool:
+            raise ValueError(
+                f"sees is {table.dtype} of shape {tuple(table.shape)}; it must be bool of shape "
+                f"(students, rows) = {(self.students, rows)}"
+            )
+        if not table.any():
+            raise ValueError(f"nobody sees any of the {rows} rows; let at least one student see one row")
+        key = (table.shape, table.numpy().tobytes())
+        plan = self._plans.pop(key, None) or Plan(table)
+        self._plans[key] = plan
+        if len(self._plans) > _MOST_PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    def _call(self, inputs: Inputs, flight: Flight) -> Tensor:
+        try:
+            with flying(flight):
+                output = self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
+        except RuntimeError as error:
+            counts = [count for count in set(flight.counts) if re.search(rf"\b{count}\b", str(error))]
+            if len(counts) < 2:
+                raise
+            raise ValueError(
+                f"rows do not fit after {next(reversed(flight.reached))!r}: {error}. Students part inside a "
+                "residual connection, or after a tensor that is used again; name the enclosing block instead"
+            ) from error
+        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(flight.rows):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
+            raise ValueError(
+                f"the model returned {found} for {len(flight.rows)} rows; it must return logits of shape "
+                "(rows, classes), or an output that has such .logits"
+            )
+        return logits
+
+    def _named_head(self) -> str:
+        if self.head is None:
+            raise ValueError("the model calls no nn.Linear, so its head is not known; name it with head=...")
+        return self.head
+
+    def _explore(self, inputs: Inputs, rows: int) -> None:
+        """A dry run that finds the head and checks that every routed layer is reached."""
+        flight = Flight(self._plan(None, min(rows, 2)), rescale_gradients=False)
+        linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
+        with (
+            traceless(self.model, training=False),
+            tapping(self.model, linears, flight, inputs=True) as called,
+        ):
+            self._call(_select(inputs, rows, lambda tensor: tensor[:2]), flight)
+        never = [name for name in self.routes.layers if name not in flight.reached]
+        if never:
+            raise ValueError(
+                f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
+                "leave it out, or name the block that holds it"
+            )
+        self.head = self.head or next(reversed(called), None)
+        self._warn_of_shared_head()
+        self._explored = True
+
+    def _warn_of_shared_head(self) -> None:
+        apart = any(layer.has_state and len(set(layer.choice)) > 1 for layer in self._routed.values())
+        routed = any(not name or f"{self.head}.".startswith(f"{name}.") for name in self.routes.layers)
+        if apart and self.head and not routed and not self.share_head:
+            warnings.warn(
+                f"students part before the classifier {self.head!r} but share it; route it too, or say "
+                "share_head=True",
+                SharedHeadWarning,
+                stacklevel=4,
+            )
+
+
+def on_host(table: Tensor, name: str) -> Tensor:
+    """A table that decides which rows go where, on the CPU; one on a device is waited for, with a warning."""
+    if table.device.type != "cpu":
+        warnings.warn(
+            f"{name} lies on {table.device} and is copied to the host, which waits for the device; keep it on "
+            "the CPU",
+            SynchronisationWarning,
+            stacklevel=3,
+        )
+    return table.cpu()
+
+
+def count_rows(inputs: Inputs) -> int:
+    """Rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
+
+    Raises:
+        ValueError: a mapping that holds `labels` (the loss is not the model's business here), no tensor, or
+            no rows.
+    """
+    if isinstance(inputs, Mapping) and "labels" in inputs:
+        raise ValueError("the inputs hold 'labels'; hand labels to the task, not to the model")
+    first = first_tensor(inputs)
+    if first is None or not first.ndim or not len(first):
+        found = type(inputs).__name__ if first is None else f"a tensor of shape {tuple(first.shape)}"
+        raise ValueError(
+            f"the inputs are {found}; hand in a tensor or a mapping of tensors with rows along axis 0"
+        )
+    return len(first)
+
+
+def _select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
+    """Takes rows of a tensor, or of those tensors of a mapping that have rows."""
+    if isinstance(inputs, Tensor):
+        return take(inputs)
+    fits = {key: isinstance(v, Tensor) and v.ndim and len(v) == rows for key, v in inputs.items()}
+    return {key: take(value) if fits[key] else value for key, value in inputs.items()}

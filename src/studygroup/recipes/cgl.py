@@ -1,0 +1,74 @@
+"""Collaborative Group Learning (AAAI 2021)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning, SharedRows, Subsets
+from studygroup.group import StudyGroup
+from studygroup.listen import RandomSubgroup
+from studygroup.routes import Layer, random
+from studygroup.schedules import ramp_up
+from studygroup.surgery import Init
+
+
+def cgl(
+    model: nn.Module,
+    *,
+    layers: Iterable[Layer],
+    students: int = 8,
+    modules: int = 2,
+    probability: float = 0.25,
+    selection: Literal["fixed", "bernoulli"] = "fixed",
+    include_self: bool = False,
+    subsets: bool = True,
+    overlap: float = 0.0,
+    temperature: float = 3.0,
+    ramp: tuple[float, float] = (0.0, 0.2),
+    distinct: bool = True,
+    peers: Literal["train", "eval"] = "train",
+    scale_by_t2: bool = False,
+    init: Init = "fresh",
+    seed: int = 0,
+) -> CollaborativeLearning:
+    """Random routing, sub-set data learning and sub-group imitation (CGL).
+
+    L = Σ_k (CE_k + φ(t) KL(ψ(z_t; T) ‖ ψ(z_k; T))) (equation 6), z_t the mean answer of a random sub-group
+    (equation 5), φ the ramp-up of equation 7. Each student learns from his own part of the training set: pass
+    `owner` to the task, `batch size` rows for every student.
+
+    Args:
+        model: the network to train and ship.
+        layers: names of the layers to route. # reading: "9 layers of modules" in ResNet-18 are the stem and
+            the 8 residual blocks, and all students share one classifier.
+        students: K = 8 in the paper.
+        modules: modules a layer, M = 2 in the paper.
+        probability: imitating probability p; 0.25 for images, 0.5 for texts in the paper.
+        selection: # reading: `"fixed"`, a constant number of peers and constant cost, follows the paper's
+            account of its cost; `"bernoulli"` with the expected number as divisor follows equation 5.
+        include_self: whether a student may be drawn into his own sub-group; the sum of equation 5 runs over
+            all K, "selects which students to imitate" leaves it open. The default is no.
+        subsets: whether students have sub-sets of their own; `False` is the ablation "w/o SDL" of table 4.
+        overlap: share of the rows that sub-sets have beyond their own part; the paper's cure for
+            under-fitting.
+        temperature: T; not printed. 3 is our choice, after ONE and OKDDip.
+        ramp: start and end of the ramp-up as shares of training; the paper's default is the first 20 %.
+        distinct: # departs: paths are distinct and no module idles, where the numbers allow; `False` draws
+            uniformly, as printed.
+        peers: how consulted peers answer; batch statistics by default, see docs/batch-normalisation.md.
+        scale_by_t2: multiply imitation by T²; none is printed.
+        init: how the second and further modules of a layer start, see `StudyGroup`.
+        seed: seed of routes and sub-groups.
+    """
+    routes = random(layers, students=students, modules=modules, seed=seed, distinct=distinct)
+    return CollaborativeLearning(
+        StudyGroup(model, routes, init=init, share_head=True),
+        listen=RandomSubgroup(probability, selection=selection, include_self=include_self),
+        temperature=temperature,
+        imitation_weight=ramp_up(*ramp),
+        scale_by_t2=scale_by_t2,
+        rows=Subsets(overlap) if subsets else SharedRows(),
+        peers=peers,
+        seed=seed,
+    )

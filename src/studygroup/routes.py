@@ -1,0 +1,244 @@
+"""The route table: which module each student takes at each layer."""
+
+import json
+import random as python_random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+Layer = str | tuple[str, ...]
+"""A layer's name, or several names that travel together: one choice of module for all of them."""
+
+_TRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Routes:
+    """A route table over named layers of a network: frozen, hashable, kept as JSON.
+
+    Attributes:
+        layers: names of the routed layers as `model.named_modules()` has them, `""` for the whole model.
+        table: shape (layers, students); `table[i][k]` is the module that student k takes at layer i.
+        modules: shape (layers,); how many parallel modules each layer has. Omitted, the largest number in
+            the layer's row plus one.
+        leader: the student who leads the group, where the method has one (OKDDip).
+
+    Raises:
+        ValueError: no layers or students, rows of unequal length, a module that its layer does not have, a
+            layer named twice, a layer inside another named layer, or a leader who is not a student.
+    """
+
+    layers: tuple[str, ...]
+    table: tuple[tuple[int, ...], ...]
+    modules: tuple[int, ...] = ()
+    leader: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
+        modules = tuple(self.modules) or tuple(max(row, default=0) + 1 for row in self.table)
+        object.__setattr__(self, "modules", modules)
+        _check_shape(self)
+        _check_names(self.layers)
+
+    @property
+    def students(self) -> int:
+        """How many students the table has."""
+        return len(self.table[0])
+
+    def sharing(self) -> float:
+        """Share of the named layers that two students have in common, averaged over pairs, in [0, 1].
+
+        One student shares everything with himself: 1.
+        """
+        pairs = list(combinations(range(self.students), 2))
+        common = sum(row[a] == row[b] for row in self.table for a, b in pairs)
+        return common / (len(pairs) * len(self.layers)) if pairs else 1.0
+
+    def to_json(self) -> str:
+        """The table as JSON text, one line a layer."""
+        rows = ",\n".join(
+            f'    {json.dumps(name)}: {{"modules": {count}, "students": {json.dumps(list(row))}}}'
+            for name, row, count in zip(self.layers, self.table, self.modules, strict=True)
+        )
+        return f'{{\n  "leader": {json.dumps(self.leader)},\n  "layers": {{\n{rows}\n  }}\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> "Routes":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not JSON (a truncated file, say) or is not a route table.
+        """
+        try:
+            content = json.loads(text)
+            layers = content["layers"]
+            return cls(
+                layers=tuple(layers),
+                table=tuple(tuple(layer["students"]) for layer in layers.values()),
+                modules=tuple(layer["modules"] for layer in layers.values()),
+                leader=content["leader"],
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"not a route table: {error!r} in {text[:60]!r}; write one with Routes.to_json()"
+            ) from error
+
+
+def independent(layers: Iterable[Layer] = ("",), *, students: int) -> Routes:
+    """Every student has modules of his own at every layer (DML, multi-instance).
+
+    Args:
+        layers: the default is the whole model: as many separate networks as students.
+        students: how many.
+    """
+    return branches(layers, students=students)
+
+
+def branches(layers: Iterable[Layer], *, students: int, leader: int | None = None) -> Routes:
+    """Students share what is not named and have a branch each of what is (CL-ILR, ONE, OKDDip).
+
+    Args:
+        layers: names of the layers of a branch, such as `["layer4", "fc"]`.
+        students: how many branches.
+        leader: the student who leads the group, if the method has a leader.
+    """
+    return tree(dict.fromkeys(layers, tuple(range(students))), leader=leader)
+
+
+def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> Routes:
+    """A route table written out, such as a tree (Song & Chai 2018, figure 1c).
+
+    Args:
+        table: layer name to the module of each student: `{"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3],
+            "fc": [0, 1, 2, 3]}`. Any table will do; a tree is one whose rows get finer.
+        leader: the student who leads the group, if the method has a leader.
+    """
+    rows = [(name, tuple(row)) for layer, row in table.items() for name in _names(layer)]
+    return Routes(tuple(name for name, _ in rows), tuple(row for _, row in rows), leader=leader)
+
+
+def random(
+    layers: Iterable[Layer], *, students: int, modules: int, seed: int = 0, distinct: bool = True
+) -> Routes:
+    """Random routing: at each layer every student takes one of `modules` modules at random (CGL, equation 1).
+
+    Args:
+        layers: layer names; a tuple of names travels together on one draw (a stem of convolution and norm).
+        students: how many students, K.
+        modules: modules a layer, M.
+        seed: equal seeds give equal tables.
+        distinct: `False` draws every entry uniformly, as printed. `True` departs from that: no two students
+            take the same path, and no module is left idle, where the numbers allow (K ≤ M^L, K ≥ M).
+    """
+    groups = [_names(layer) for layer in layers]
+    if not groups or students < 1 or modules < 1:
+        raise ValueError(
+            f"{len(groups)} layers, {students} students, {modules} modules: random routing needs at least one of each"
+        )
+    draw = python_random.Random(seed)
+    table = (
+        _distinct(draw, len(groups), students, modules)
+        if distinct
+        else [[draw.randrange(modules) for _ in range(students)] for _ in groups]
+    )
+    rows = [(name, tuple(row)) for group, row in zip(groups, table, strict=True) for name in group]
+    return Routes(
+        tuple(name for name, _ in rows), tuple(row for _, row in rows), modules=(modules,) * len(rows)
+    )
+
+
+def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
+    """Views of one network: every dropout layer is sampled `views` times for each mask before it (L_out).
+
+    Args:
+        layers: names of the dropout layers in call order, n of them.
+        views: K of the intra-model paper, section III-A; K^n predictions are the "students".
+
+    Returns:
+        A tree: `drop1: 0 0 1 1`, `drop2: 0 1 0 1` for two layers and two views. A mask is drawn for every row,
+        so the views of a later layer are drawn anew for every view of the earlier ones, figure 1d.
+    """
+    depth = len(layers)
+    return tree(
+        {
+            name: [view // views ** (depth - 1 - i) % views for view in range(views**depth)]
+            for i, name in enumerate(layers)
+        }
+    )
+
+
+def _names(layer: Layer) -> tuple[str, ...]:
+    return (layer,) if isinstance(layer, str) else tuple(layer)
+
+
+def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
+    """Rows of a random table with distinct columns and no idle module, where the numbers allow."""
+    want_distinct, want_busy = students <= modules**layers, students >= modules
+    for attempt in range(_TRIES):
+        if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
+            table = [_surjection(draw, students, modules) for _ in range(layers)]
+        elif want_distinct:  # many students a module: distinct columns, then hope for busy rows
+            table = [list(row) for row in zip(*_paths(draw, layers, students, modules), strict=True)]
+        else:
+            table = [[draw.randrange(modules) for _ in range(students)] for _ in range(layers)]
+        columns = set(zip(*table, strict=True))
+        busy = all(len(set(row)) == modules for row in table)
+        if (len(columns) == students or not want_distinct) and (busy or not want_busy):
+            return table
+    raise ValueError(
+        f"no table of {layers} layers, {students} students and {modules} modules with distinct paths and no "
+        f"idle module in {_TRIES} draws; use distinct=False or another seed"
+    )
+
+
+def _paths(draw: python_random.Random, layers: int, students: int, modules: int) -> list[tuple[int, ...]]:
+    """Distinct paths, uniformly."""
+    paths: dict[tuple[int, ...], None] = {}
+    while len(paths) < students:
+        paths[tuple(draw.randrange(modules) for _ in range(layers))] = None
+    return list(paths)
+
+
+def _surjection(draw: python_random.Random, students: int, modules: int) -> list[int]:
+    """One layer's row with every module in use: every module once, the rest uniformly, in random order."""
+    row = list(range(modules)) + [draw.randrange(modules) for _ in range(students - modules)]
+    draw.shuffle(row)
+    return row
+
+
+def _check_shape(routes: Routes) -> None:
+    if not routes.layers or not routes.table or not routes.table[0]:
+        raise ValueError(
+            f"a route table of {len(routes.layers)} layers and {len(routes.table)} rows has nobody to route; "
+            "name at least one layer and one student"
+        )
+    lengths = sorted({len(row) for row in routes.table})
+    if len(lengths) > 1 or not len(routes.layers) == len(routes.table) == len(routes.modules):
+        raise ValueError(
+            f"{len(routes.layers)} layers, {len(routes.table)} rows with {lengths} students and "
+            f"{len(routes.modules)} module counts; give every layer one row, every row all students"
+        )
+    for name, row, count in zip(routes.layers, routes.table, routes.modules, strict=True):
+        wrong = [module for module in row if not 0 <= module < count]
+        if wrong:
+            raise ValueError(
+                f"layer {name!r} has modules 0 to {count - 1}, but a student takes module {wrong[0]}"
+            )
+    if routes.leader is not None and not 0 <= routes.leader < routes.students:
+        raise ValueError(f"leader {routes.leader} is not one of students 0 to {routes.students - 1}")
+
+
+def _check_names(layers: tuple[str, ...]) -> None:
+    for name in layers:
+        if layers.count(name) > 1:
+            raise ValueError(f"layer {name!r} is named {layers.count(name)} times; name it once")
+        inside = [other for other in layers if other != name and _contains(name, other)]
+        if inside:
+            raise ValueError(
+                f"layer {inside[0]!r} lies inside layer {name!r}, which is routed already; name one of the two"
+            )
+
+
+def _contains(outer: str, inner: str) -> bool:
+    return not outer or inner.startswith(f"{outer}.")

@@ -1,0 +1,44 @@
+"""Weights that change as training goes on: functions of progress, which runs from 0 to 1."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+Schedule = Callable[[float], float]
+
+
+def ramp_up(start: float, end: float) -> Schedule:
+    """The ramp-up coefficient φ(t) of Laine & Aila as CGL prints it (equation 7).
+
+    φ(t) = exp(−5 (1−λ)²) for t in [start, end], where λ rises linearly from 0 to 1, and 1 outside: also
+    *before* `start`, as printed. An empty interval (`start == end`) is constantly 1.
+
+    Args:
+        start: beginning of the ramp as a share of training, in [0, 1].
+        end: its end, in [start, 1].
+
+    Returns:
+        A function of progress in [0, 1], with values in [exp(−5), 1].
+
+    Raises:
+        ValueError: the interval lies outside [0, 1] or runs backwards.
+    """
+    if not 0 <= start <= end <= 1:
+        raise ValueError(f"ramp from {start} to {end}; use 0 <= start <= end <= 1, as shares of training")
+
+    return partial(_ramp, start, end)
+
+
+def constant(value: float) -> Schedule:
+    """The same weight throughout."""
+    return partial(_same, value)
+
+
+def _ramp(start: float, end: float, progress: float) -> float:
+    if start == end or not start <= progress <= end:
+        return 1.0
+    return math.exp(-5 * (1 - (progress - start) / (end - start)) ** 2)
+
+
+def _same(value: float, progress: float) -> float:
+    return value

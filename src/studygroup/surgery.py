@@ -1,0 +1,132 @@
+"""The surgery that puts routed layers into a network and takes one student out of it again."""
+
+import copy
+import difflib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from studygroup.branching import RoutedLayer
+from studygroup.routes import Routes
+
+Init = Literal["fresh", "copy"] | Callable[[], nn.Module]
+
+
+class FreshInitWarning(UserWarning):
+    """Some parameters of the copies could not be redrawn and start equal to the first module's."""
+
+
+def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module, dict[str, RoutedLayer]]:
+    """Puts a routed layer in the place of every layer that a route table names.
+
+    Args:
+        model: changed in place; hand in a copy to keep yours.
+        routes: the table.
+        init: `"fresh"`, `"copy"`, or a callable that returns a new model, see `StudyGroup`.
+
+    Returns:
+        The model (a routed layer itself, where the table routes the whole model) and the routed layers.
+
+    Raises:
+        ValueError: a name that matches no layer, two names of one layer, or a parameter that a routed layer
+            shares with another.
+    """
+    named = dict(model.named_modules(remove_duplicate=False))
+    for name in routes.layers:
+        if name not in named:
+            near = difflib.get_close_matches(name, named, n=3, cutoff=0.4)
+            raise ValueError(f"no layer {name!r} in {type(model).__name__}; near matches: {near}")
+    homes = {name: [other for other in named if named[other] is named[name]] for name in routes.layers}
+    _check_ties(model, homes)
+    banks = _copies(model, routes, init)
+    routed = {
+        name: RoutedLayer(name, banks[name], row)
+        for name, row in zip(routes.layers, routes.table, strict=True)
+    }
+    for name, places in homes.items():
+        for place in places:
+            if not place:
+                return routed[name], routed
+            parent, _, child = place.rpartition(".")
+            model.get_submodule(parent)._modules[child] = routed[name]
+    return model, routed
+
+
+def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int) -> nn.Module:
+    """A deep copy of the user's network with one student's modules in the place of the routed layers."""
+    memo: dict[int, Any] = {}
+    for layer in routed.values():
+        memo[id(layer)] = copy.deepcopy(layer.bank[layer.choice[student]], memo)
+    network: nn.Module = copy.deepcopy(model, memo)
+    return network
+
+
+def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
+    """No parameter may lie both inside a routed layer and outside it, no layer under two routed names."""
+    for name, places in homes.items():
+        twice = [other for other in homes if other != name and other in places]
+        if twice:
+            raise ValueError(f"{name!r} and {twice[0]!r} are two names of one layer; name it once")
+    where: dict[int, list[str]] = {}
+    for parameter, tensor in model.named_parameters(remove_duplicate=False):
+        where.setdefault(id(tensor), []).append(parameter)
+    for name, places in homes.items():
+        inside = tuple(f"{place}." if place else "" for place in places)
+        for parameters in where.values():
+            outside = [parameter for parameter in parameters if not parameter.startswith(inside)]
+            if outside and len(outside) < len(parameters):
+                own = next(parameter for parameter in parameters if parameter not in outside)
+                raise ValueError(
+                    f"parameter {own!r} of routed layer {name!r} is tied to {outside[0]!r}; copies would lose "
+                    "the tie. Untie them, or name a layer that holds both"
+                )
+
+
+def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.Module]]:
+    """The bank of every routed layer; the first module is the model's own."""
+    banks = {name: [model.get_submodule(name)] for name in routes.layers}
+    stubborn: list[str] = []
+    for copies in range(1, max(routes.modules)):
+        new = init() if callable(init) else None
+        for name, modules in zip(routes.layers, routes.modules, strict=True):
+            if copies < modules:
+                own = banks[name][0]
+                banks[name].append(copy.deepcopy(own) if new is None else _same(new, own, name))
+                if init == "fresh":
+                    stubborn += [f"{name}.{p}".strip(".") for p in _redraw(banks[name][copies])]
+    if stubborn:
+        raw = ", ".join(dict.fromkeys(stubborn))
+        warnings.warn(
+            f"could not redraw {raw}: the modules that own them have no reset_parameters(), so these start "
+            "equal in all copies; pass init=<a function that returns a new model>",
+            FreshInitWarning,
+            stacklevel=4,
+        )
+    return banks
+
+
+def _redraw(module: nn.Module) -> list[str]:
+    """Draws new parameters with the modules' own methods; names what has no method to do so."""
+    stubborn = []
+    for name, part in module.named_modules():
+        own = [parameter for parameter, _ in part.named_parameters(recurse=False)]
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if own and callable(reset):
+            reset()
+        else:
+            stubborn += [f"{name}.{parameter}".strip(".") for parameter in own]
+    return stubborn
+
+
+def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
+    """The named layer of a new model, if it is of the same make as the model's own."""
+    layer = new.get_submodule(name)
+    shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]
+    if type(layer) is not type(own) or shapes[0] != shapes[1]:
+        raise ValueError(
+            f"init returned a model whose layer {name!r} is a {type(layer).__name__} of other shapes than the "
+            f"model's own {type(own).__name__}; return a new model of the same class and sizes"
+        )
+    return layer

@@ -1,0 +1,101 @@
+"""The networks that everything must hold for, unchanged, with layers to route and a small batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+CLASSES = 7
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network.
+
+    Attributes:
+        build: returns a new model.
+        inputs: returns a batch of so many rows.
+        blocks: layers for random routing; a tuple travels together.
+        branch: layers of a branch, head included.
+    """
+
+    build: Callable[[], nn.Module]
+    inputs: Callable[[int], torch.Tensor | dict[str, torch.Tensor]]
+    blocks: tuple[str | tuple[str, ...], ...]
+    branch: tuple[str, ...]
+
+
+def images(size: int) -> Callable[[int], torch.Tensor]:
+    return lambda rows: torch.randn(rows, 3, size, size, generator=torch.Generator().manual_seed(rows))
+
+
+def texts(rows: int) -> dict[str, torch.Tensor]:
+    """Token ids with padding of different length, as a mapping."""
+    draw = torch.Generator().manual_seed(rows)
+    lengths = torch.randint(3, 11, (rows, 1), generator=draw)
+    mask = (torch.arange(10) < lengths).long()
+    return {"input_ids": torch.randint(5, 50, (rows, 10), generator=draw) * mask, "attention_mask": mask}
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 16), nn.ReLU(),
+        nn.Dropout(0.5), nn.Linear(16, CLASSES),
+    )  # fmt: skip
+
+
+def bert() -> nn.Module:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=16, num_labels=CLASSES, initializer_range=0.3, attn_implementation="sdpa",
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+def resnet() -> nn.Module:
+    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 1, 1, 1], num_classes=CLASSES)
+
+
+def mobilenet() -> nn.Module:
+    return torchvision.models.mobilenet_v3_small(num_classes=CLASSES, width_mult=0.25)
+
+
+def from_timm(name: str) -> Callable[[], nn.Module]:
+    return lambda: timm.create_model(name, num_classes=CLASSES)
+
+
+STAGES = ("layer1.0", "layer1.1", "layer2.0", "layer3.0", "layer4.0")
+
+CASES = {
+    "resnet": Case(resnet, images(32), (("conv1", "bn1"), *STAGES), ("layer4", "fc")),
+    "mobilenet": Case(
+        mobilenet, images(32), tuple(f"features.{i}" for i in range(13)), ("features.12", "classifier")
+    ),
+    "timm_resnet": Case(
+        from_timm("test_resnet"), images(32), (("conv1", "bn1"), "layer1.0", "layer2.0"), ("layer4", "fc")
+    ),
+    "timm_vit": Case(
+        from_timm("test_vit"), images(160), tuple(f"blocks.{i}" for i in range(6)), ("blocks.5", "head")
+    ),
+    "timm_convnext": Case(
+        from_timm("test_convnext"), images(64), ("stages.0", "stages.1", "stages.2"), ("stages.3", "head")
+    ),
+    "timm_efficientnet": Case(
+        from_timm("test_efficientnet"),
+        images(64),
+        ("blocks.0", "blocks.1", "blocks.2"),
+        ("blocks.3", "classifier"),
+    ),
+    "bert": Case(
+        bert,
+        texts,
+        tuple(f"bert.encoder.layer.{i}" for i in range(3)),
+        ("bert.encoder.layer.2", "classifier"),
+    ),
+    "mlp": Case(mlp, images(4), ("1", "4"), ("4", "7")),
+}
