@@ -99,7 +99,7 @@ class RoutedLayer(nn.Module):
         flight.counts.append(len(split.rows))
         result = _bring_together(outputs, split, self.name)
         idle = [p for module in split.idle for p in self.bank[module].parameters() if p.requires_grad]
-        return _join(result, idle) if idle and torch.is_grad_enabled() else result
+        return _plus(result, _Zero.apply(*idle)) if idle and torch.is_grad_enabled() else result
 
     def _run(self, split: Split, given: list[Any], batch: Tensor, flight: Flight) -> list[Any]:
         outputs = []
@@ -140,32 +140,24 @@ class RoutedLayer(nn.Module):
         return value
 
 
-class _Join(torch.autograd.Function):
-    """The identity, with a zero gradient for parameters that no row has reached in this step."""
+class _Zero(torch.autograd.Function):
+    """A zero that gives zero gradients to parameters that no row has reached in this step."""
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, *parameters: Tensor) -> Tensor:
         ctx.save_for_backward(*parameters)
-        return output.view_as(output)
+        return parameters[0].new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return (gradients[0], *(torch.zeros_like(p) for p in ctx.saved_tensors))
+        return tuple(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
 
 
-class _Rescale(torch.autograd.Function):
-    """The identity, with gradients divided by the number of branches of each row (CL-ILR)."""
-
-    @staticmethod
-    def forward(ctx: Any, batch: Tensor, branches: Tensor) -> Tensor:
-        ctx.save_for_backward(branches)
-        return batch.view_as(batch)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (branches,) = ctx.saved_tensors
-        gradient = gradients[0]
-        return gradient / branches.to(gradient.dtype).view(-1, *[1] * (gradient.ndim - 1)), None
+def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
+    """The same values, with gradients divided by the number of branches of each row (CL-ILR)."""
+    alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too
+    alias.register_hook(lambda gradient: gradient / branches.to(gradient).view(-1, *[1] * (batch.ndim - 1)))
+    return alias
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -181,7 +173,7 @@ def _hand_out(value: Any, split: Split, flight: Flight) -> list[Any]:
     parts = range(len(split.parts))
     if isinstance(value, Tensor) and value.ndim and len(value) == len(flight.rows):
         if flight.rescale_gradients and value.requires_grad and len(split.rows) > len(flight.rows):
-            value = _Rescale.apply(value, split.branches_on(value.device))
+            value = _rescaled(value, split.branches_on(value.device))
         taken = split.take([value])
     elif isinstance(value, Tensor) and value.ndim and len(value) == len(flight.plan.entry):
         taken = split.take_entry([value])
@@ -229,12 +221,12 @@ def _like(example: Any, items: Any) -> Any:
     return type(example)(items)
 
 
-def _join(value: Any, parameters: list[nn.Parameter]) -> Any:
+def _plus(value: Any, zero: Tensor) -> Any:
     """Lets parameters that no row has reached join the graph of a layer's output."""
     if isinstance(value, Tensor):
-        return _Join.apply(value, *parameters) if value.is_floating_point() else value
+        return value + zero.to(value) if value.is_floating_point() else value
     if isinstance(value, Mapping):
-        return _like(value, {key: _join(item, parameters) for key, item in value.items()})
+        return _like(value, {key: _plus(item, zero) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return _like(value, [_join(item, parameters) for item in value])
+        return _like(value, [_plus(item, zero) for item in value])
     return value

@@ -75,7 +75,8 @@ def imitation_loss(
         raise ValueError(f"divergence={divergence!r}; use 'kl' or 'cross_entropy'")
     loss = -(targets * F.log_softmax(logits / temperature, dim=-1)).sum(-1)
     if divergence == "kl":
-        loss = loss + torch.special.xlogy(targets, targets).sum(-1)
+        some = torch.where(targets > 0, targets, 1)  # 0 log 0 is 0, its gradient too
+        loss = loss + (targets * some.log()).sum(-1)
     return loss * temperature**2 if scale_by_t2 else loss
 
 

@@ -1,0 +1,92 @@
+"""The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from studygroup.training import Settings, compare, evaluate, export, train
+from studygroup.training.compare import table
+from studygroup.training.words import closing_words
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs `studygroup`.
+
+    Args:
+        args: the command line without the program's name; omitted, the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the message tells how to mend.
+    """
+    parser, commands = _parser()
+    options = parser.instantiate(parser.parse_args(None if args is None else list(args)))
+    warnings.showwarning = _show_warning
+    chosen = options.subcommand
+    arguments = dict(options[chosen])
+    arguments.pop("config", None)
+    try:
+        print(commands[chosen](arguments))
+    except (ValueError, RuntimeError) as error:
+        print(f"studygroup {chosen}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]]]:
+    """The parser, and what each command does with its arguments."""
+    parser = ArgumentParser(prog="studygroup", description="Train students together, ship one plain network.")
+    commands = parser.add_subcommands()
+    for name, (function, _) in _COMMANDS.items():
+        own = ArgumentParser(description=(function.__doc__ or "").split("\n\n")[0])
+        own.add_argument("--config", action="config", help="a YAML file with any of the options below")
+        if function is train:
+            own.add_class_arguments(Settings, fail_untyped=True)
+            own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
+        own.add_function_arguments(function, skip={"settings", "resume"}, fail_untyped=True)
+        commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
+    return parser, {name: run for name, (_, run) in _COMMANDS.items()}
+
+
+def _train(options: dict[str, Any]) -> str:
+    names = {field.name for field in fields(Settings)}
+    settings = Settings(**{key: value for key, value in options.items() if key in names})
+    return "\n" + closing_words(train(settings, **{k: v for k, v in options.items() if k not in names}))
+
+
+def _evaluate(options: dict[str, Any]) -> str:
+    found = evaluate(**options)
+    same = "as" if found["test"] == found["summary_test"] else f"NOT as ({found['summary_test']:.2%})"
+    return (
+        f"hold-out {found['holdout']:.2%}\n"
+        f"test     {found['test']:.2%} ({found['test_rows']} rows), {same} the summary says"
+    )
+
+
+def _export(options: dict[str, Any]) -> str:
+    path = export(**options)
+    return f"wrote {path} and its card {path.with_suffix('.md')}"
+
+
+def _compare(options: dict[str, Any]) -> str:
+    return "\n" + table(compare(**options)) + f"\nWritten to {options['run_dir']}/comparison.json and .md"
+
+
+_COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]] = {
+    "train": (train, _train),
+    "evaluate": (evaluate, _evaluate),
+    "export": (export, _export),
+    "compare": (compare, _compare),
+}
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning as one line, without the source line that means nothing to who trains."""
+    print(f"{category.__name__}: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

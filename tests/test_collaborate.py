@@ -1,0 +1,167 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import studygroup as sg
+from networks import CASES, CLASSES
+
+
+def norm_net() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, CLASSES)
+    )
+
+
+def task(**options) -> sg.CollaborativeLearning:
+    torch.manual_seed(0)
+    routes = sg.routes.random([("0", "1"), "4"], students=4, modules=2, seed=0)
+    return sg.CollaborativeLearning(sg.StudyGroup(norm_net(), routes, init=norm_net), **options)
+
+
+def batch(rows: int = 16):
+    draw = torch.Generator().manual_seed(7)
+    return torch.randn(rows, 6, generator=draw), torch.randint(CLASSES, (rows,), generator=draw)
+
+
+def owners(rows: int = 16):
+    return torch.arange(rows) % 4
+
+
+def test_no_listener_is_plain_cross_entropy_summed_over_students():
+    x, y = batch()
+    t = task().eval()
+    losses = t(x, y)
+    expected = [F.cross_entropy(t.group.export(k).eval()(x), y) for k in range(4)]
+    torch.testing.assert_close(losses.supervised, torch.stack(expected))
+    torch.testing.assert_close(losses.total, sum(expected))
+    assert not losses.imitation.any()
+
+
+def test_weights_and_reduction():
+    x, y = batch()
+    rule = sg.listen.MeanOfOthers
+    options = {
+        "supervised_weight": 0.5,
+        "imitation_weight": sg.schedules.ramp_up(0.0, 1.0),
+        "temperature": 2.0,
+    }
+    summed = task(listen=rule(), **options).eval()(x, y, progress=0.5)
+    phi = sg.schedules.ramp_up(0.0, 1.0)(0.5)
+    torch.testing.assert_close(summed.total, (0.5 * summed.supervised + phi * summed.imitation).sum())
+    mean = task(listen=rule(), reduction="mean", **options).eval()(x, y, progress=0.5)
+    torch.testing.assert_close(mean.total, summed.total / 4)
+
+
+def test_peers_leave_no_trace():
+    """State, random numbers and supervised losses are those of a step in which nobody was asked."""
+    x, y = batch()
+    results = []
+    for listen in (None, sg.listen.RandomSubgroup(0.5)):
+        t = task(listen=listen).train()
+        torch.manual_seed(3)
+        losses = t(x, y, owner=owners())
+        state = copy.deepcopy(t.group.state_dict())
+        results.append((losses.supervised, torch.rand(1), state))
+    (first, one, state), (second, other, other_state) = results
+    assert torch.equal(first, second)
+    assert one == other
+    assert all(torch.equal(state[key], other_state[key]) for key in state)
+    assert state["model.1.bank.0.num_batches_tracked"] == 1
+
+
+def test_peers_answer_by_batch_statistics_unless_told_otherwise():
+    x, y = batch()
+    answers = {}
+    for peers in ("train", "eval"):
+        t = task(listen=sg.listen.MeanOfOthers(), peers=peers).train()
+        seen = []
+        t.group.model[1].register_forward_hook(
+            lambda module, *_, seen=seen: seen.append((module.training, module.bank[0].track_running_stats))
+        )
+        t.group._explored = True
+        t(x, y, owner=owners())
+        answers[peers] = seen
+    assert answers["train"] == [(True, False), (True, True)]
+    assert answers["eval"] == [(False, True), (True, True)]
+
+
+def test_owned_rows_are_supervised_for_their_owner_alone():
+    x, y = batch()
+    t = task().eval()
+    owner = owners()[torch.randperm(16, generator=torch.Generator().manual_seed(1))]
+    losses = t(x, y, owner=owner)
+    for k in range(4):
+        own = owner == k
+        torch.testing.assert_close(
+            losses.supervised[k], F.cross_entropy(t.group.export(k).eval()(x[own]), y[own])
+        )
+    torch.testing.assert_close(t(x, y, owner=owner.tolist()).total, losses.total)
+
+
+def test_a_student_without_rows_costs_nothing():
+    x, y = batch(5)
+    losses = task(listen=sg.listen.MeanOfOthers()).train()(x, y, owner=[0, 0, 1, 1, 3])
+    assert losses.supervised[2] == 0
+    assert losses.imitation[2] == 0
+    losses.total.backward()
+
+
+def test_targets_are_constants_unless_told_otherwise():
+    x, y = batch()
+    gradients = []
+    for detach in (True, False):
+        t = task(listen=sg.listen.MeanOfOthers(), detach=detach, supervised_weight=0.0).eval()
+        t(x, y).total.backward()
+        gradients.append(t.group.model[0].bank[0].weight.grad)
+    assert not torch.allclose(*gradients)
+
+
+def test_the_step_is_kept_in_the_state_and_decides_the_draws():
+    x, y = batch()
+    first = task(listen=sg.listen.RandomSubgroup(0.25)).train()
+    first(x, y, owner=owners())
+    second = task(listen=sg.listen.RandomSubgroup(0.25)).train()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert second.step == 1
+    torch.manual_seed(0)
+    a = first(x, y, owner=owners())
+    torch.manual_seed(0)
+    b = second(x, y, owner=owners())
+    assert torch.equal(a.total, b.total)
+    assert first.eval()(x, y).total is not None
+    assert first.step == 2  # evaluation is no step
+
+
+def test_a_mapping_with_a_mask_trains():
+    case = CASES["bert"]
+    torch.manual_seed(0)
+    routes = sg.routes.random(case.blocks, students=4, modules=2, seed=0)
+    group = sg.StudyGroup(case.build(), routes, init=case.build, share_head=True)
+    t = sg.CollaborativeLearning(group, listen=sg.listen.RandomSubgroup(0.25))
+    losses = t(case.inputs(8), torch.arange(8) % CLASSES, owner=torch.arange(8) % 4)
+    losses.total.backward()
+    assert losses.total.isfinite()
+    assert [n for n, p in t.named_parameters() if p.grad is None] == []
+
+
+class Learns(sg.listen.MeanOfOthers):
+    learns = True
+
+
+def test_what_does_not_fit_together_is_a_clear_error(unchecked):
+    x, y = batch()
+    with pytest.raises(ValueError, match="15 labels for 16 rows"):
+        task()(x, y[:15])
+    with pytest.raises(ValueError, match="owner 4 is not one of students 0 to 3"):
+        task()(x, y, owner=[4] * 16)
+    with pytest.raises(ValueError, match="one student number a row"):
+        task()(x, y, owner=[0, 1])
+    with pytest.raises(ValueError, match="Learns learns through"):
+        task(listen=Learns())(x, y, owner=owners())
+    with pytest.raises(ValueError, match="reduction='max'"):
+        task(reduction="max")
+    with pytest.raises(ValueError, match="peers='both'"):
+        task(peers="both")

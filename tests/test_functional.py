@@ -1,0 +1,130 @@
+"""Against plain loops in float64, written from the papers' equations."""
+
+import math
+
+import pytest
+import torch
+
+from studygroup import functional as sgf
+
+K, N, C = 3, 5, 7
+
+
+def psi(z, temperature):
+    """softmax(z / T) of a list."""
+    powers = [math.exp(value / temperature) for value in z]
+    return [power / sum(powers) for power in powers]
+
+
+@pytest.fixture
+def logits():
+    return torch.randn(K, N, C, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def weights():
+    draw = torch.rand(N, K, K, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    draw[2, 1] = 0  # on row 2 student 1 listens to nobody
+    return draw
+
+
+def target_by_loop(z, w, temperature, aggregate):
+    """z: (K, C) of one row, w: weights of one student."""
+    if not any(w):
+        return [0.0] * C
+    if aggregate == "logits":
+        return psi([sum(w[j] * z[j][c] for j in range(K)) for c in range(C)], temperature)
+    soft = [psi(z[j], temperature) for j in range(K)]
+    return [sum(w[j] * soft[j][c] for j in range(K)) for c in range(C)]
+
+
+@pytest.mark.parametrize("aggregate", ["logits", "probabilities"])
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("per_row", [False, True])
+def test_peer_targets(logits, weights, temperature, aggregate, per_row):
+    matrix = weights if per_row else weights[2]
+    targets = sgf.peer_targets(logits, matrix, temperature, aggregate)
+    for n in range(N):
+        for k in range(K):
+            row = matrix[n, k] if per_row else matrix[k]
+            expected = target_by_loop(logits[:, n].tolist(), row.tolist(), temperature, aggregate)
+            assert targets[k, n].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("divergence", ["kl", "cross_entropy"])
+@pytest.mark.parametrize("scale", [False, True])
+def test_imitation_loss(logits, divergence, scale):
+    targets = torch.softmax(logits.roll(1, 0), -1)
+    targets[1, 2] = 0
+    targets[0, 0] = torch.eye(C, dtype=torch.float64)[3]  # 0 log 0 is 0
+    loss = sgf.imitation_loss(logits, targets, 3.0, divergence, scale)
+    for k in range(K):
+        for n in range(N):
+            q, p = targets[k, n].tolist(), psi(logits[k, n].tolist(), 3.0)
+            expected = -sum(q[c] * math.log(p[c]) for c in range(C))
+            if divergence == "kl":
+                expected += sum(q[c] * math.log(q[c]) for c in range(C) if q[c] > 0)
+            assert loss[k, n].item() == pytest.approx(expected * (9 if scale else 1), abs=1e-12)
+
+
+def test_the_gradient_of_imitation(logits):
+    """d KL(q || ψ(z; T)) / dz_c = (ψ_c - q_c) / T, and T times as much with T²."""
+    targets = torch.softmax(logits.roll(1, 0), -1)
+    for scale in (False, True):
+        z = logits.clone().requires_grad_()
+        sgf.imitation_loss(z, targets, 3.0, "kl", scale).sum().backward()
+        for k in range(K):
+            for n in range(N):
+                p = psi(logits[k, n].tolist(), 3.0)
+                expected = [(p[c] - targets[k, n, c].item()) / 3 * (9 if scale else 1) for c in range(C)]
+                assert z.grad[k, n].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_nobody_to_imitate_is_no_loss_and_no_gradient(logits):
+    z = logits.clone().requires_grad_()
+    targets = sgf.peer_targets(z, torch.zeros(K, K, dtype=torch.float64), 3.0)
+    loss = sgf.imitation_loss(z, targets, 3.0)
+    loss.sum().backward()
+    assert not loss.any()
+    assert not z.grad.any()
+
+
+def test_diversity_and_disagreement(logits):
+    probabilities = torch.softmax(logits, -1)
+    sees = torch.rand(K, N, generator=torch.Generator().manual_seed(4)) < 0.6
+    distances, masked, differ = [], [], []
+    for a in range(K):
+        for b in range(a + 1, K):
+            for n in range(N):
+                p, q = probabilities[a, n].tolist(), probabilities[b, n].tolist()
+                distance = math.sqrt(sum((p[c] - q[c]) ** 2 for c in range(C)))
+                distances.append(distance)
+                differ.append(p.index(max(p)) != q.index(max(q)))
+                if sees[a, n] and sees[b, n]:
+                    masked.append(distance)
+    assert sgf.diversity(probabilities).item() == pytest.approx(sum(distances) / len(distances))
+    assert sgf.diversity(probabilities, sees).item() == pytest.approx(sum(masked) / len(masked))
+    assert sgf.disagreement(logits).item() == pytest.approx(sum(differ) / len(differ))
+    assert sgf.diversity(probabilities[:1]).item() == 0
+    assert sgf.disagreement(logits[:1]).item() == 0
+
+
+def test_masked_mean_of_nothing_is_zero_and_blind_to_what_is_not_seen(logits):
+    values = logits[..., 0].clone()
+    sees = torch.tensor([[True, False, True, True, False], [False] * 5, [True] * 5])
+    values[0, 1] = float("nan")
+    means = sgf.masked_mean(values, sees)
+    assert means[0].item() == pytest.approx(values[0, [0, 2, 3]].mean().item())
+    assert means[1].item() == 0
+    assert means[2].item() == pytest.approx(values[2].mean().item())
+
+
+def test_wrong_settings_say_what_is_right(logits, unchecked):
+    with pytest.raises(ValueError, match="temperature 0; it must be positive"):
+        sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 0)
+    with pytest.raises(ValueError, match="temperature nan"):
+        sgf.imitation_loss(logits, logits, float("nan"))
+    with pytest.raises(ValueError, match="'logits' or 'probabilities'"):
+        sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 1.0, "mean")
+    with pytest.raises(ValueError, match="'kl' or 'cross_entropy'"):
+        sgf.imitation_loss(logits, logits, 1.0, "l2")

@@ -1,0 +1,90 @@
+import itertools
+
+import pytest
+
+import studygroup as sg
+from studygroup import routes as r
+
+
+def test_tables():
+    assert r.independent(["a", "b"], students=3).table == ((0, 1, 2), (0, 1, 2))
+    assert r.independent(students=2) == sg.Routes(("",), ((0, 1),))
+    assert r.branches(["layer4", "fc"], students=3).modules == (3, 3)
+    tree = r.tree({"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3]})
+    assert tree.layers == ("layer3", "layer4")
+    assert tree.modules == (2, 4)
+    assert r.hierarchical_dropout(["drop1", "drop2"]).table == ((0, 0, 1, 1), (0, 1, 0, 1))
+    assert r.hierarchical_dropout(["a", "b"], views=3).students == 9
+
+
+def test_frozen_hashable_and_kept_as_json():
+    routes = r.random([("conv1", "bn1"), "layer1"], students=5, modules=3, seed=2)
+    assert sg.Routes.from_json(routes.to_json()) == routes
+    assert hash(sg.Routes.from_json(routes.to_json())) == hash(routes)
+    led = r.branches(["fc"], students=3, leader=2)
+    assert sg.Routes.from_json(led.to_json()).leader == 2
+    with pytest.raises(AttributeError):
+        routes.leader = 1
+
+
+def test_layers_that_travel_together_share_one_draw():
+    for seed in range(20):
+        routes = r.random([("conv1", "bn1"), "layer1"], students=4, modules=2, seed=seed)
+        assert routes.layers == ("conv1", "bn1", "layer1")
+        assert routes.table[0] == routes.table[1]
+
+
+@pytest.mark.parametrize(
+    ("layers", "students", "modules"),
+    [(9, 8, 2), (3, 8, 2), (2, 14, 4), (2, 8, 8), (1, 16, 16), (9, 3, 8), (4, 16, 2), (1, 5, 2), (9, 1, 2)],
+)
+def test_random_paths_are_distinct_and_no_module_idles_where_the_numbers_allow(layers, students, modules):
+    for seed in range(10):
+        names = [f"l{i}" for i in range(layers)]
+        routes = r.random(names, students=students, modules=modules, seed=seed)
+        paths = set(zip(*routes.table, strict=True))
+        assert len(paths) == students or students > modules**layers
+        assert all(len(set(row)) == modules for row in routes.table) or students < modules
+        assert routes.modules == (modules,) * layers
+        assert routes == r.random(names, students=students, modules=modules, seed=seed)
+
+
+def test_uniform_sampling_as_printed():
+    """Each entry is uniform and independent: 2,000 tables of 4 entries, each of 16 outcomes near 125."""
+    counts = dict.fromkeys(itertools.product(range(2), repeat=4), 0)
+    for seed in range(2000):
+        table = r.random(["a", "b"], students=2, modules=2, seed=seed, distinct=False).table
+        counts[sum(table, ())] += 1
+    chi_squared = sum((n - 125) ** 2 / 125 for n in counts.values())
+    assert chi_squared < 37.7  # 99.9 % point at 15 degrees of freedom
+
+
+def test_sharing():
+    assert r.independent(["a", "b"], students=3).sharing() == 0
+    assert r.tree({"a": [0, 0, 0], "b": [0, 0, 1]}).sharing() == pytest.approx((3 + 1) / 6)
+    assert r.independent(students=1).sharing() == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sg.Routes((), ()), "nobody to route"),
+        (lambda: sg.Routes(("a",), ((),)), "nobody to route"),
+        (lambda: sg.Routes(("a", "b"), ((0, 1), (0,))), "every row all students"),
+        (lambda: sg.Routes(("a",), ((0, 2),), modules=(2,)), "modules 0 to 1"),
+        (lambda: sg.Routes(("a", "a"), ((0,), (0,))), "named 2 times"),
+        (lambda: r.branches(["layer1", "layer1.0"], students=2), "lies inside layer 'layer1'"),
+        (lambda: r.branches(["", "fc"], students=2), "lies inside layer ''"),
+        (lambda: r.branches(["fc"], students=2, leader=2), "leader 2"),
+        (lambda: r.random([], students=2, modules=2), "at least one of each"),
+        (lambda: sg.Routes.from_json('{"leader": null, "lay'), "not a route table"),
+        (lambda: sg.Routes.from_json("[]"), "not a route table"),
+    ],
+)
+def test_a_wrong_table_is_a_clear_error(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_similar_names_are_not_inside_each_other():
+    assert r.branches(["layer1", "layer10"], students=2).layers == ("layer1", "layer10")

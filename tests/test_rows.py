@@ -1,0 +1,86 @@
+import random
+
+import pytest
+import torch
+
+from studygroup.rows import Plan, Selection
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_selection_is_what_indexing_gives(seed):
+    draw = random.Random(seed)
+    sizes = [draw.randint(1, 90) for _ in range(draw.randint(1, 4))]
+    total = sum(sizes)
+    wanted = []
+    for _ in range(draw.randint(1, 4)):
+        runs = [sorted(draw.sample(range(total + 1), 2)) for _ in range(draw.choice([1, 2, 80]))]
+        wanted.append(torch.cat([torch.arange(a, b) for a, b in runs]))
+    tensors = [torch.randn(size, 3, requires_grad=True) for size in sizes]
+    taken = Selection(wanted, sizes)(tensors)
+    whole = torch.cat([t.detach() for t in tensors]).requires_grad_()
+    for got, index in zip(taken, wanted, strict=True):
+        assert torch.equal(got, whole[index])
+    factors = [torch.randn_like(got) for got in taken]
+    sum((got * f).sum() for got, f in zip(taken, factors, strict=True)).backward()
+    sum((whole[i] * f).sum() for i, f in zip(wanted, factors, strict=True)).backward()
+    gradients = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
+    torch.testing.assert_close(torch.cat(gradients), whole.grad)
+
+
+def rows_by_loop(sees, choice):
+    """Rows after one split, written from the definition: (lowest student, sample, students, module)."""
+    rows = []
+    for sample in range(sees.shape[1]):
+        for module in set(choice):
+            students = {k for k in range(len(choice)) if sees[k, sample] and choice[k] == module}
+            if students:
+                rows.append((min(students), sample, students, module))
+    return sorted(rows, key=lambda row: row[:2])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_stand_in_canonical_order(seed):
+    draw = torch.Generator().manual_seed(seed)
+    sees = torch.rand(4, 7, generator=draw) < 0.5
+    sees[0, 0] = True
+    choice = tuple(torch.randint(3, (4,), generator=draw).tolist())
+    plan = Plan(sees)
+    split = plan.split(plan.entry, choice, 3)
+    expected = rows_by_loop(sees, choice)
+    after = [
+        (int(s.nonzero()[0]), int(n), set(s.nonzero().flatten().tolist()))
+        for s, n in zip(split.rows.students, split.rows.sample, strict=True)
+    ]
+    assert after == [row[:3] for row in expected]
+    for module, part in zip(split.modules, split.parts, strict=True):
+        own = [(row[1], row[2]) for row in expected if row[3] == module]
+        assert [
+            (int(n), set(s.nonzero().flatten().tolist()))
+            for s, n in zip(part.students, part.sample, strict=True)
+        ] == own
+    values = torch.arange(7.0)[:, None]
+    entered = plan.enter([values])[0]
+    parts = split.take([entered])
+    back = split.restore(parts)[0]
+    assert back.flatten().tolist() == [row[1] for row in expected]
+    left = plan.leave([(split.rows, back)])
+    assert torch.equal(left[..., 0], torch.where(sees, torch.arange(7.0), 0))
+
+
+def test_equal_row_counts_are_the_same_rows():
+    plan = Plan(torch.eye(4, dtype=torch.bool)[:, [2, 0, 3, 1, 0]])
+    first = plan.split(plan.entry, (0, 1, 0, 1), 2)
+    assert len(first.rows) == len(plan.entry)
+    assert first.rows is plan.entry
+    assert first.idle == ()
+    assert plan.split(plan.entry, (1, 1, 1, 1), 2).idle == (0,)
+
+
+def test_blocks_of_rows_need_no_index_on_the_device():
+    """Sorted owners, as the loader gives them: every step of the way is a slice or a concatenation."""
+    owner = torch.arange(8).repeat_interleave(64)
+    plan = Plan(torch.arange(8)[:, None] == owner)
+    split = plan.split(plan.entry, (0, 1, 1, 0, 1, 0, 0, 1), 2)
+    assert plan.enter.moves_nothing
+    assert split.take._sliced
+    assert split.restore._sliced

@@ -1,0 +1,78 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from studygroup.trace import traceless
+
+
+class Counter(nn.Module):
+    """A module of the user's own that writes to a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count += 1
+        return x
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)),
+        nn.BatchNorm1d(4),
+        Counter(),
+        nn.Dropout(0.5),
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_moves(training):
+    net = network()
+    net[1].eval()  # a frozen norm stays frozen afterwards
+    before, modes = copy.deepcopy(net.state_dict()), [m.training for m in net.modules()]
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    with traceless(net, training=training):
+        out = net(torch.randn(8, 4) * 5 + 2)
+        assert [m.training for m in net.modules()] == [training] * len(modes)
+    assert not out.requires_grad
+    assert torch.equal(torch.rand(4), expected)
+    assert [m.training for m in net.modules()] == modes
+    assert net[1].track_running_stats
+    after = net.state_dict()
+    if training:
+        assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def test_batch_statistics_are_used_and_not_kept():
+    norm = nn.BatchNorm1d(4)
+    x = torch.randn(64, 4) * 5 + 2
+    with traceless(norm, training=True):
+        out = norm(x)
+    assert out.mean().abs() < 1e-5
+    assert norm.num_batches_tracked == 0
+    with traceless(norm, training=False):
+        torch.testing.assert_close(norm(x), x, atol=1e-4, rtol=1e-4)
+
+
+def test_masks_come_from_the_seed():
+    net, x = nn.Dropout(0.5), torch.ones(100)
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(len(masks))
+        with traceless(net, training=True, seed=seed):
+            masks.append(net(x))
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_the_model_is_put_back_after_an_error():
+    net = network()
+    with pytest.raises(RuntimeError), traceless(net, training=True):
+        net(torch.randn(8, 5))
+    assert net[1].track_running_stats
+    assert net.training
