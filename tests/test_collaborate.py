@@ -147,6 +147,22 @@ def test_a_mapping_with_a_mask_trains():
     assert [n for n, p in t.named_parameters() if p.grad is None] == []
 
 
+def test_losses_are_added_in_single_precision_under_autocast():
+    x, y = batch()
+    results = []
+    for enabled in (False, True):
+        t = task(listen=sg.listen.RandomSubgroup(0.5), temperature=3.0).train()
+        torch.manual_seed(3)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            losses = t(x, y, owner=owners())
+        losses.total.backward()
+        assert losses.total.dtype == losses.logits.dtype == torch.float32
+        results.append((losses.total, t.group.model[0].bank[0].weight.grad))
+    torch.testing.assert_close(*(total for total, _ in results), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(*(gradient for _, gradient in results), atol=0.02, rtol=0.1)
+    assert not torch.equal(results[0][0], results[1][0])  # autocast was on
+
+
 class Learns(sg.listen.MeanOfOthers):
     learns = True
 

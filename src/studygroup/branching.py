@@ -156,7 +156,8 @@ class _Zero(torch.autograd.Function):
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
     """The same values, with gradients divided by the number of branches of each row (CL-ILR)."""
     alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too
-    alias.register_hook(lambda gradient: gradient / branches.to(gradient).view(-1, *[1] * (batch.ndim - 1)))
+    per_row = branches.view(-1, *[1] * (batch.ndim - 1))
+    alias.register_hook(lambda gradient: gradient / per_row)  # type: ignore[no-untyped-call]
     return alias
 
 

@@ -1,7 +1,7 @@
 """The one place where losses are added, and where it is checked what fits together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -201,6 +201,12 @@ class CollaborativeLearning(nn.Module):
     def _weigh(
         self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
     ) -> Losses:
+        with torch.autocast(outputs.logits.device.type, enabled=False):
+            return self._add(_precise(outputs), _precise(answers), y, consults, progress)
+
+    def _add(
+        self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
+    ) -> Losses:
         logits = outputs.logits
         sees = to_device(outputs.sees, logits.device)
         entropy = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
@@ -228,6 +234,12 @@ class CollaborativeLearning(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Takes the step counter back."""
         self.step = state["step"]
+
+
+def _precise(outputs: Outputs) -> Outputs:
+    """Losses are added in single precision at least: under autocast logits come in half."""
+    half = outputs.logits.dtype in (torch.float16, torch.bfloat16)
+    return replace(outputs, logits=outputs.logits.float()) if half else outputs
 
 
 def _schedule(weight: float | Callable[[float], float]) -> Schedule:

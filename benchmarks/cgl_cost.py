@@ -1,0 +1,102 @@
+"""What a step of Collaborative Group Learning costs over the plain network's, against the arithmetic.
+
+By arithmetic a supervised pass is 3 units a row (forward 1, backward 2) and each consulted peer 1 unit, so with
+two peers a step costs 5/3 of the plain network's on the same rows. With p = 2/K the cost and the number of
+parameters should not change as students join.
+
+    python benchmarks/cgl_cost.py
+
+Both are measured in turn, in pairs; the table gives the median ratio with a 95 % bootstrap interval, for wall
+time and for process time.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from environment import environment, save
+
+import studygroup as sg
+from studygroup.models import blocks, cifar_resnet18
+
+
+def stepper(task: sg.CollaborativeLearning, rows: int, students: int) -> Callable[[], None]:
+    """One training step: losses, gradients, Adam."""
+    task.to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.Adam(task.parameters(), lr=1e-3)
+    x = torch.randn(rows, 3, 32, 32).to(memory_format=torch.channels_last)
+    y = torch.randint(10, (rows,))
+    owner = torch.arange(students).repeat_interleave(rows // students) if students > 1 else None
+
+    def step() -> None:
+        optimiser.zero_grad()
+        task(x, y, owner=owner).total.backward()
+        optimiser.step()
+
+    return step
+
+
+def timed(step: Callable[[], None]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of the median."""
+    draw = torch.Generator().manual_seed(0)
+    values = torch.tensor(ratios)
+    medians = values[torch.randint(len(ratios), (2000, len(ratios)), generator=draw)].median(1).values
+    low, high = medians.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def compare(students: int, args: argparse.Namespace) -> dict[str, object]:
+    torch.manual_seed(0)
+    plain = sg.recipes.baseline(cifar_resnet18(10, width=args.width))
+    model = cifar_resnet18(10, width=args.width)
+    group = sg.recipes.cgl(model, layers=blocks(model), students=students, probability=2 / students)
+    steps = [stepper(plain, args.rows, 1), stepper(group, args.rows, students)]
+    for step in steps:
+        step()
+    pairs = [[timed(step) for step in steps] for _ in range(args.pairs)]
+    result: dict[str, object] = {
+        "students": students,
+        "parameters": sum(p.numel() for p in group.parameters()) / sum(p.numel() for p in plain.parameters()),
+        "pairs": pairs,
+    }
+    for i, name in enumerate(("wall", "process")):
+        ratios = [pair[1][i] / pair[0][i] for pair in pairs]
+        result[name] = {"median": median(ratios), "interval": interval(ratios)}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--students", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--rows", type=int, default=512, help="rows of a step, all students together")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=10)
+    args = parser.parse_args()
+    results = [compare(students, args) for students in args.students]
+    save(
+        "cgl_cost", {"environment": environment(), "rows": args.rows, "width": args.width, "results": results}
+    )
+    print("| students | p | parameters / plain | wall time / plain | process time / plain | arithmetic |")
+    print("|---|---|---|---|---|---|")
+    for r in results:
+        cells = [
+            f"{r[name]['median']:.2f} ({r[name]['interval'][0]:.2f} to {r[name]['interval'][1]:.2f})"
+            for name in ("wall", "process")
+        ]
+        print(
+            f"| {r['students']} | {2 / r['students']:.3g} | {r['parameters']:.2f} | {cells[0]} | {cells[1]} | 1.67 |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Augmentation per sample, on the batch as a whole and on its own device.
+
+An augmentation is a function `augment(images, *, generator)` from uint8 images to uint8 images. It draws on
+the host from a CPU generator, so a step can be replayed and gives the same images on any device, and it never
+waits for the device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor, nn
+
+from studygroup.rows import to_device
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """A random change of a batch of images."""
+
+    def __call__(
+        self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
+    ) -> UInt8[Tensor, "batch channels height width"]:
+        """Changes the images; the generator, a CPU one, is the only source of randomness."""
+        ...
+
+
+def identity(
+    images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
+) -> UInt8[Tensor, "batch channels height width"]:
+    """No augmentation: returns the images as they are and draws nothing."""
+    return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadCropFlip:
+    """The usual CIFAR augmentation: pad with zeros, crop at random to the old size, mirror or not.
+
+    The padding is black *before* normalisation, as with torchvision's RandomCrop in front of ToTensor.
+
+    Attributes:
+        padding: pixels added on every side; the crop moves by up to that much each way. 0 leaves only the
+            mirroring.
+        flip: whether each image is mirrored left to right with probability one half.
+    """
+
+    padding: int = 4
+    flip: bool = True
+
+    def __call__(
+        self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
+    ) -> UInt8[Tensor, "batch channels height width"]:
+        """Crops and mirrors each image by itself.
+
+        Args:
+            images: pixels on any device.
+            generator: of the draws, on the CPU.
+
+        Returns:
+            New images of the same shape on the same device, contiguous.
+        """
+        channels, height, width = images.shape[1:]
+        draws = to_device(self._draw(len(images), generator), images.device)
+        rows = draws[:, :1] + torch.arange(height, device=images.device)
+        columns = torch.arange(width, device=images.device).expand(len(images), width)
+        columns = draws[:, 1:2] + torch.where(draws[:, 2:] > 0, width - 1 - columns, columns)
+        padded = F.pad(images, [self.padding] * 4).flatten(2)
+        pixels = (rows[:, :, None] * (width + 2 * self.padding) + columns[:, None, :]).view(
+            -1, 1, height * width
+        )
+        return padded.gather(2, pixels.expand(-1, channels, -1)).view_as(images)
+
+    def _draw(self, count: int, generator: torch.Generator) -> Int64[Tensor, "count 3"]:
+        """Row offset, column offset (0 to twice the padding) and mirrored or not (1, 0) of each image."""
+        offsets = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
+        flips = torch.randint(2, (count, 1), generator=generator)
+        return torch.cat([offsets, flips * self.flip], dim=1)
+
+
+class Normalise(nn.Module):
+    """Pixels to numbers of zero mean and unit deviation per channel: (pixel / 255 - mean) / std.
+
+    A module, so that mean and deviation lie on the device of the images (`.to(device)`) and are not sent
+    there at every step. They are not part of the state dict.
+
+    Args:
+        mean: of each channel, pixels counted as 0 to 1.
+        std: likewise, above 0.
+        channels_last: whether the result has torch's `channels_last` memory format, else it keeps the images'
+            own.
+
+    Raises:
+        ValueError: a deviation that is not above 0.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *, channels_last: bool = False) -> None:
+        super().__init__()
+        if min(std) <= 0:
+            raise ValueError(f"std is {tuple(std)}; every channel needs one above 0: is a channel constant?")
+        self.memory_format = torch.channels_last if channels_last else torch.preserve_format
+        centre = torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
+        spread = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", (1 / (255 * spread)).float(), persistent=False)
+        self.register_buffer("shift", (-centre / spread).float(), persistent=False)
+
+    def forward(
+        self, images: UInt8[Tensor, "batch channels height width"]
+    ) -> Float32[Tensor, "batch channels height width"]:
+        """Normalises a batch on the module's device."""
+        # the format is changed while pixels are bytes, a quarter of what they are afterwards
+        return images.clone(memory_format=self.memory_format).float().mul_(self.scale).add_(self.shift)

@@ -1,0 +1,174 @@
+"""Which rows each student sees, and in which order."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from studygroup.data.stratify import without
+from studygroup.seeding import generator
+
+Draw = tuple[Tensor, Tensor | None]  # row numbers (batch,), their owners (batch,) or None; both on the CPU
+
+
+def subsets(
+    rows: int, students: int, *, overlap: float = 0.0, seed: int = 0
+) -> tuple[Int64[Tensor, "_subset"], ...]:
+    """Splits the training rows among the students at random, once (CGL).
+
+    The rows are dealt into disjoint parts that cover all of them. Beside its own part, each student then gets
+    a random draw of the other parts' rows: the share `overlap` of them, rounded. With 0 the sub-sets stay
+    disjoint, with 1 every student has all rows; in between, a sub-set has n + overlap * (rows - n) rows, n =
+    rows / students.
+
+    Args:
+        rows: how many training rows there are.
+        students: how many sub-sets to make.
+        overlap: share of the others' rows that a student gets too, in [0, 1].
+        seed: equal seeds give equal sub-sets.
+
+    Returns:
+        Ascending row numbers of each student; the sizes differ by at most 1.
+
+    Raises:
+        ValueError: fewer rows than students, no student, or an overlap outside [0, 1].
+    """
+    if not 1 <= students <= rows:
+        raise ValueError(f"cannot deal {rows} rows to {students} students; give at least one row to each")
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap is {overlap}; give a share in [0, 1]")
+    rng = generator(seed, "subsets")
+    dealt = []
+    for own in torch.randperm(rows, generator=rng).tensor_split(students):
+        others = without(rows, own)
+        extra = others[torch.randperm(len(others), generator=rng)[: round(overlap * len(others))]]
+        dealt.append(torch.cat([own, extra]).sort().values)
+    return tuple(dealt)
+
+
+class EpochBatches(Sampler[Draw]):
+    """Batches whose order is a pure function of seed and epoch.
+
+    The epoch is told by `set_epoch`, which Lightning calls by itself before every epoch. Base of the samplers
+    below.
+
+    Args:
+        parts: row numbers of each part; every step takes `batch_size` rows of each.
+        batch_size: rows of each part in a step.
+        seed: of the order.
+        shuffle: whether each part is put in a new order every epoch.
+        drop_last: leave out a last step in which some part has fewer than `batch_size` rows.
+
+    Raises:
+        ValueError: a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Int64[Tensor, "_part"]],
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give at least 1")
+        self.parts = tuple(parts)
+        self.batch_size, self.seed = batch_size, seed
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.epoch = 0
+        self._resumed = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch that the next iteration gives."""
+        self.epoch = epoch
+
+    def resume(self, *, epoch: int, step: int) -> None:
+        """Lets this epoch begin with this step; other epochs are whole, and `len` is that of a whole one."""
+        self.epoch = epoch
+        self._resumed = (epoch, step)
+
+    def __len__(self) -> int:
+        """Steps in a whole epoch."""
+        if self.drop_last:
+            return min(len(part) for part in self.parts) // self.batch_size
+        return math.ceil(max(len(part) for part in self.parts) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The steps of the current epoch, from the resumed one on."""
+        orders = [self._order(number, part) for number, part in enumerate(self.parts)]
+        epoch, step = self._resumed
+        first = step if epoch == self.epoch else 0
+        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            yield self._draw([order[start : start + self.batch_size] for order in orders])
+
+    def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
+        """One part in this epoch's order."""
+        if not self.shuffle:
+            return part
+        rng = generator(self.seed, "batches", self.epoch, number)
+        return part[torch.randperm(len(part), generator=rng)]
+
+    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
+        """One step from the rows chosen of each part."""
+        raise NotImplementedError
+
+
+class StudentBatches(EpochBatches):
+    """Every step holds rows of each student's own sub-set, as in CGL.
+
+    Yields row numbers and their owners, student 0's first. The last step of an epoch may be short; students
+    whose sub-set is used up are then absent from it.
+
+    Args:
+        subsets: row numbers of each student, see `subsets`.
+        batch_size: rows of *each* student in a step.
+        seed: of the order inside the sub-sets, drawn anew every epoch.
+        drop_last: leave out a last step in which some student has fewer than `batch_size` rows.
+
+    Raises:
+        ValueError: no sub-sets, an empty one, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        subsets: Sequence[Int64[Tensor, "_subset"]],
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        sizes = [len(rows) for rows in subsets]
+        if min(sizes, default=0) == 0:
+            raise ValueError(f"the students have {sizes} rows; give each at least one")
+        super().__init__(subsets, batch_size=batch_size, seed=seed, shuffle=True, drop_last=drop_last)
+
+    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
+        owner = torch.repeat_interleave(torch.tensor([len(rows) for rows in chosen]))
+        return torch.cat(list(chosen)), owner
+
+
+class SharedBatches(EpochBatches):
+    """All students see every row: yields row numbers, and None for the owners.
+
+    Args:
+        rows: how many rows there are.
+        batch_size: rows in a step.
+        seed: of the order, drawn anew every epoch.
+        shuffle: False keeps the rows in their order, for evaluation.
+        drop_last: leave out a last short step.
+    """
+
+    def __init__(
+        self, rows: int, *, batch_size: int = 64, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+    ) -> None:
+        super().__init__(
+            [torch.arange(rows)], batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last
+        )
+
+    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
+        return chosen[0], None

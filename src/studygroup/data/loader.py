@@ -1,0 +1,66 @@
+"""From a split and a sampler to whole batches."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from studygroup.data.batching import Draw, EpochBatches
+from studygroup.data.splits import Split
+
+
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        images: pixels, 0 to 255.
+        labels: class of each row.
+        owner: the student that each row belongs to; None where all students see every row.
+    """
+
+    images: UInt8[Tensor, "batch channels height width"]
+    labels: Int64[Tensor, "batch"]
+    owner: Int64[Tensor, "batch"] | None
+
+
+def loader(
+    split: Split, sampler: EpochBatches, *, workers: int = 0, pin_memory: bool = False
+) -> "DataLoader[Batch]":
+    """A DataLoader that gives a whole `Batch` for every item of the sampler.
+
+    The sampler runs in this process and is `loader.sampler`, where Lightning finds its `set_epoch`; so
+    batches are the same for any number of workers. Global random state is not touched.
+
+    Args:
+        split: where the rows come from.
+        sampler: which rows make a step.
+        workers: processes that decode; 0 serves a split in memory best, more help one that decodes on access.
+        pin_memory: whether batches are put in page-locked memory, for faster copies to a CUDA device.
+    """
+    return DataLoader(
+        _Steps(split),
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # DataLoader seeds workers from it, else from the global state
+    )
+
+
+class _Steps(Dataset[Batch]):
+    """A split that is asked for one step at a time."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        """Rows, not steps: the sampler counts those."""
+        return len(self.split)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        """All rows of a step."""
+        indices, owner = draw
+        return Batch(*self.split[indices], owner)

@@ -1,0 +1,124 @@
+"""An opened data set: its published splits and class names, nothing decoded yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from studygroup.data.columns import check_labels, class_names, image_column, label_column, read_labels
+from studygroup.data.images import Shape, resize, shape_of
+from studygroup.data.splits import ArrowSplit, MemorySplit, Split
+from studygroup.data.stratify import stratified, without
+
+Size = tuple[int, int] | None  # height and width to scale to; None leaves images as they are
+
+TEST_NAMES = (
+    "test",
+    "validation",
+    "valid",
+    "val",
+    "dev",
+)  # what serves as test split, in the order of preference
+TEST_SHARE = 1 / 6  # of a data set without test split: as much as CIFAR's official one
+TEST_SEED = 0  # of every draw that makes a test set: no argument may change what is tested on
+_PROBED = 64  # images whose headers tell mode and size: all headers of a large set would take minutes
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened data set.
+
+    Attributes:
+        name: what to call it.
+        classes: names of the classes, in the order of the labels.
+        train: the training rows.
+        test: the official test rows, else the official validation rows, else None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split | None
+
+
+def cut_test(train: Split) -> tuple[Split, Split]:
+    """Parts a split into train and test, always at the same rows: a sixth, every class in proportion."""
+    held = stratified(train.labels, round(TEST_SHARE * len(train)), seed=TEST_SEED, draw="test")
+    return train.take(without(len(train), held)), train.take(held)
+
+
+def from_pixels(
+    images: UInt8[Tensor, "rows channels height width"], labels: Sequence[int], *, image_size: Size
+) -> MemorySplit:
+    """A split over images that are decoded already."""
+    if image_size:
+        images = resize(images, image_size)
+    return MemorySplit(images.contiguous(), torch.as_tensor(labels, dtype=torch.int64))
+
+
+def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
+    """Splits over Hugging Face tables.
+
+    Args:
+        name: what to call the data set.
+        tables: a `datasets.Dataset` by split name.
+        image_size: height and width to scale to; None leaves images as they are.
+
+    Raises:
+        ValueError: no training split, no clear image or label column, a missing label or one out of range, or
+            images of unequal size without `image_size`.
+    """
+    if "train" not in tables or not len(tables["train"]):
+        raise ValueError(
+            f"{name} has no rows in a split 'train', only {sorted(tables)}; give a data set with some"
+        )
+    features = tables["train"].features
+    images, label = image_column(features), label_column(features)
+    chosen = ["train", *[split for split in TEST_NAMES if split in tables][:1]]
+    labels = {split: read_labels(tables[split], label, where=f"{name} {split}") for split in chosen}
+    classes = class_names(features[label], labels["train"])
+    encoded = {split: tables[split].cast_column(images, datasets.Image(decode=False)) for split in chosen}
+    shape = _probe(encoded["train"], images, image_size=image_size, where=f"{name} train")
+    splits = []
+    for split in chosen:
+        check_labels(labels[split], classes, where=f"{name} {split}")
+        splits.append(
+            ArrowSplit(
+                encoded[split],
+                column=images,
+                labels=labels[split],
+                shape=shape,
+                rows=torch.arange(len(labels[split])),
+                resized=image_size is not None,
+                name=f"{name} {split}",
+            )
+        )
+    return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
+
+
+def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
+    """The shape that all images are to have, from the headers of evenly spaced ones."""
+    rows = torch.linspace(0, len(table) - 1, min(len(table), _PROBED)).long().tolist()
+    shapes = {}
+    for row, record in zip(rows, table[rows][column], strict=True):
+        try:
+            shapes[row] = shape_of(record or {"bytes": None, "path": None})
+        except OSError as error:
+            raise ValueError(
+                f"{where}, row {row}: the image cannot be read ({error}); repair or remove it"
+            ) from error
+    channels = max(shape[0] for shape in shapes.values())
+    if image_size:
+        return (channels, *image_size)
+    _, height, width = shapes[0]
+    for row, (_, high, wide) in shapes.items():
+        if (high, wide) != (height, width):
+            raise ValueError(
+                f"{where}: the image in row {row} is {high} x {wide} and that in row 0 is {height} x "
+                f"{width}; give image_size=(height, width) to bring all to one size"
+            )
+    return (channels, height, width)

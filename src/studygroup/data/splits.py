@@ -1,0 +1,190 @@
+"""A split holds labels and gives images: decoded in memory, or encoded in a memory map."""
+
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from studygroup.data.images import Shape, decode, resize
+
+_CHUNK = 1024  # rows decoded at once: bounds the memory that encoded images take
+
+
+@runtime_checkable
+class Split(Protocol):
+    """Rows of images with their labels.
+
+    Attributes:
+        labels: class of each row.
+        shape: channels, height and width of every image.
+    """
+
+    labels: Int64[Tensor, "rows"]
+    shape: Shape
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def __getitem__(
+        self, indices: Int64[Tensor, "batch"]
+    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
+        """The images and labels of these rows, in their order."""
+        ...
+
+    def take(self, indices: Int64[Tensor, "batch"]) -> "Split":
+        """A split of these rows alone; nothing is decoded."""
+        ...
+
+
+class MemorySplit:
+    """All images as one tensor in memory.
+
+    Args:
+        images: every row's pixels, 0 to 255.
+        labels: every row's class.
+    """
+
+    def __init__(
+        self, images: UInt8[Tensor, "rows channels height width"], labels: Int64[Tensor, "rows"]
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        channels, height, width = images.shape[1:]
+        self.shape: Shape = (channels, height, width)
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.labels)
+
+    def __getitem__(
+        self, indices: Int64[Tensor, "batch"]
+    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
+        """The images and labels of these rows, in their order."""
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
+
+    def take(self, indices: Int64[Tensor, "batch"]) -> "MemorySplit":
+        """A split of these rows alone, copied."""
+        return MemorySplit(*self[indices])
+
+
+class ArrowSplit:
+    """Encoded images in a Hugging Face data set (a memory map of Arrow files), decoded on access.
+
+    Args:
+        table: a `datasets.Dataset` with the encoded images.
+        column: the image column, which must not decode by itself (`Image(decode=False)`).
+        labels: class of each row of the split.
+        shape: what every image must have, or is brought to where `resized`.
+        rows: the table's row behind each row of the split.
+        resized: whether images are scaled to the shape; otherwise another size is an error.
+        name: what to call the split in an error message.
+    """
+
+    def __init__(
+        self,
+        table: Any,
+        *,
+        column: str,
+        labels: Int64[Tensor, "rows"],
+        shape: Shape,
+        rows: Int64[Tensor, "rows"],
+        resized: bool,
+        name: str,
+    ) -> None:
+        self.table, self.column, self.name = table, column, name
+        self.labels, self.rows = labels, rows
+        self.shape, self.resized = shape, resized
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    def __getitem__(
+        self, indices: Int64[Tensor, "batch"]
+    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
+        """Decodes the images of these rows, in their order.
+
+        Raises:
+            ValueError: an image is corrupt, missing, or of another size or mode than the others; names the
+                row.
+        """
+        rows = self.rows[indices].tolist()
+        images = torch.empty((len(rows), *self.shape), dtype=torch.uint8)
+        if rows:
+            for image, row, record in zip(images, rows, self.table[rows][self.column], strict=True):
+                image.copy_(self._decode(row, record))
+        return images, self.labels[indices]
+
+    def take(self, indices: Int64[Tensor, "batch"]) -> "ArrowSplit":
+        """A split of these rows alone; nothing is decoded."""
+        return ArrowSplit(
+            self.table,
+            column=self.column,
+            labels=self.labels[indices],
+            shape=self.shape,
+            rows=self.rows[indices],
+            resized=self.resized,
+            name=self.name,
+        )
+
+    def _decode(self, row: int, record: Any) -> UInt8[Tensor, "channels height width"]:
+        """One image, or an error that names its row and file."""
+        where = f"{self.name}, row {row}" + (f" ({record['path']})" if record and record["path"] else "")
+        if record is None:
+            raise ValueError(f"{where}: there is no image; remove the row")
+        try:
+            image = decode(record, channels=self.shape[0])
+        except (OSError, SyntaxError) as error:  # Pillow raises either for damaged files
+            raise ValueError(f"{where}: the image cannot be read ({error}); repair or remove it") from error
+        except ValueError as error:
+            raise ValueError(f"{where}: the image does not fit: {error}") from error
+        if not self.resized and image.shape[1:] != self.shape[1:]:
+            raise ValueError(
+                f"{where}: the image is {image.shape[1]} x {image.shape[2]} and others are {self.shape[1]} x "
+                f"{self.shape[2]}; give image_size=(height, width) to bring all to one size"
+            )
+        return resize(image, self.shape[1:])
+
+
+def in_memory(split: Split) -> MemorySplit:
+    """Decodes a whole split."""
+    if isinstance(split, MemorySplit):
+        return split
+    images = torch.empty((len(split), *split.shape), dtype=torch.uint8)
+    for rows in torch.split(torch.arange(len(split)), _CHUNK):
+        images[rows] = split[rows][0]
+    return MemorySplit(images, split.labels)
+
+
+def decoded_bytes(split: Split) -> int:
+    """How much memory the decoded images of a split take."""
+    return len(split) * math.prod(split.shape)
+
+
+def pixel_statistics(split: Split, *, most: int = 50_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of each channel.
+
+    Counts how often each of the 256 values occurs, so the result does not depend on the order of rows or on
+    where they are kept.
+
+    Args:
+        split: where the images come from.
+        most: of a longer split, this many evenly spaced rows are used.
+
+    Returns:
+        Means and deviations per channel, pixels counted as 0 to 1.
+    """
+    chosen = torch.linspace(0, len(split) - 1, min(len(split), most), dtype=torch.float64).round().long()
+    counts = torch.zeros(split.shape[0], 256, dtype=torch.int64)
+    for rows in torch.split(chosen, _CHUNK):
+        images, _ = split[rows]
+        for channel, count in enumerate(counts):
+            count += torch.bincount(images[:, channel].flatten(), minlength=256)
+    values = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(1)
+    return tuple(mean.tolist()), tuple(variance.sqrt().tolist())

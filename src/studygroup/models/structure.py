@@ -1,0 +1,186 @@
+"""Which layers of a network stand one behind the other and can be routed: its stem, its blocks, its head.
+
+Read from the modules alone, in the order of registration, which is taken for the order of the calls. Three
+notions suffice. The *weights* of a module are its parameters of two or more dimensions: a convolution with
+its norm has one, a *block* has several. A *stack* is an `nn.Sequential` or `nn.ModuleList` of blocks of one
+class, or of smaller stacks. Whatever has a stack inside is looked into, everything else is one piece.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import nn
+
+Names = str | tuple[str, ...]  # one layer, or several that travel together
+
+_LISTS = (nn.Sequential, nn.ModuleList)
+
+
+def blocks(model: nn.Module) -> tuple[Names, ...]:
+    """Names of the layers that random routing chooses among: the stem and each repeated block.
+
+    The stem, all layers before the first block, is one tuple of names that travel together. Layers between
+    two blocks, such as a down-sampling, travel with the block behind them, as a tuple too. What follows the
+    last block, the head above all, is left out, as are modules without parameters. A network without repeated
+    blocks (a multi-layer perceptron, VGG) is taken layer by layer: each convolution or linear map with its
+    norms.
+
+    Args:
+        model: any network; a ResNet-18 gives `(("conv1", "bn1"), "layer1.0", ..., "layer4.1")`.
+
+    Returns:
+        Names for `model.get_submodule`, none of which lies inside another.
+
+    Raises:
+        ValueError: nothing was found; name the layers by hand.
+    """
+    layout = _layout(model)
+    stem = (layout.stem,) if layout.stem else ()
+    return (*stem, *(names[0] if len(names) == 1 else names for names in layout.groups))
+
+
+def last_group(model: nn.Module) -> tuple[str, ...]:
+    """Names of the last group of blocks and of all that follows it, for methods that branch.
+
+    Args:
+        model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks stand in one row, as in a
+            transformer, the last block is the last group.
+
+    Returns:
+        Names for `model.get_submodule`, none of which lies inside another.
+
+    Raises:
+        ValueError: nothing was found; name the layers by hand.
+    """
+    layout = _layout(model)
+    last = layout.groups[-1] if layout.groups else layout.stem
+    parts = last[-1].split(".")
+    for end in range(1, len(parts)):
+        stage = ".".join(parts[:end])
+        if not all(names[-1].startswith(f"{stage}.") for names in layout.groups):
+            return (stage, *(name for name in layout.tail if not name.startswith(f"{stage}.")))
+    return (*last, *layout.tail)
+
+
+class _Layout(NamedTuple):
+    """A network in order; the block of a group is its last name."""
+
+    stem: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    tail: tuple[str, ...]
+
+
+class _Piece(NamedTuple):
+    """A part of a network that is not looked into."""
+
+    name: str
+    closes: bool  # whether it is a block, with which a group ends
+
+
+def _layout(model: nn.Module) -> _Layout:
+    """The stem, the groups and what follows them."""
+    inner, prefix = _unwrapped(model)
+    layout = _by_blocks(inner, prefix) or _by_layers(inner, prefix)
+    if not layout:
+        raise ValueError(
+            f"{type(model).__name__} has no layers to route that could be told from its head; name them "
+            "yourself, among those of model.named_modules()"
+        )
+    return layout
+
+
+def _by_blocks(model: nn.Module, prefix: str) -> _Layout | None:
+    """The layout of a network with repeated blocks."""
+    stem: tuple[str, ...] = ()
+    groups: list[tuple[str, ...]] = []
+    waiting: tuple[str, ...] = ()
+    for piece in _pieces(model, prefix, top=True):
+        if piece.closes and not groups:
+            stem, waiting = waiting, ()
+        waiting = (*waiting, piece.name)
+        if piece.closes:
+            groups.append(waiting)
+            waiting = ()
+    return _Layout(stem, tuple(groups), waiting) if groups else None
+
+
+def _by_layers(model: nn.Module, prefix: str) -> _Layout | None:
+    """The layout of a network without blocks: every module with weights begins a group."""
+    *body, (head, _) = _children(model, prefix) or [("", model)]
+    groups: list[tuple[str, ...]] = []
+    for name, module in body:
+        for layer, weighty in _layers(name, module):
+            if weighty or not groups:
+                groups.append(())
+            groups[-1] = (*groups[-1], layer)
+    return _Layout(groups[0], tuple(groups[1:]), (head,)) if groups else None
+
+
+def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
+    """The pieces of a module in order; at the top, blocks may also stand side by side as attributes."""
+    children = _children(module, prefix)
+    kinds = Counter(type(child) for _, child in children)
+    for number, (name, child) in enumerate(children):
+        if _has_stack(child):
+            yield from _pieces(child, f"{name}.", top=False)
+        else:
+            row = isinstance(module, _LISTS) or (top and kinds[type(child)] > 1)
+            is_head = top and number == len(children) - 1
+            yield _Piece(name, row and not is_head and _is_block(child))
+
+
+def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
+    """The layers of a plain sequence, else the module itself, each with whether it has weights."""
+    if isinstance(module, nn.Sequential) and _weights(module) > 1:
+        for inner, child in _children(module, f"{name}."):
+            yield from _layers(inner, child)
+    else:
+        yield name, _weights(module) > 0
+
+
+def _has_stack(module: nn.Module) -> bool:
+    """Whether the module is a stack of blocks, or has one at any depth."""
+    return _is_stack(module) or any(_has_stack(child) for child in module.children())
+
+
+def _is_stack(module: nn.Module) -> bool:
+    """Whether it is a list of blocks of one class, other layers between them allowed if there are several.
+
+    The last condition tells a stack from the inside of a mobile block: convolution, squeeze-and-excitation,
+    convolution.
+    """
+    if not isinstance(module, _LISTS):
+        return False
+    children = [child for _, child in _children(module, "")]
+    found = [child for child in children if _is_block(child)]
+    one_class = len({type(child) for child in found}) == 1
+    return one_class and (len(found) > 1 or len(found) == len(children))
+
+
+def _is_block(module: nn.Module) -> bool:
+    """Whether it has several weights, in modules of its own, and is more than a sequence of layers."""
+    return _weights(module) > 1 and type(module) not in _LISTS and bool(_children(module, ""))
+
+
+def _weights(module: nn.Module) -> int:
+    """Number of parameters with two or more dimensions."""
+    return sum(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    """Children that have parameters, with their full names."""
+    return [
+        (prefix + name, child)
+        for name, child in module.named_children()
+        if any(True for _ in child.parameters())
+    ]
+
+
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
+    """The outermost module with more than one child to tell apart, and the prefix of its children's names."""
+    prefix = ""
+    while len(children := _children(model, prefix)) == 1 and _children(children[0][1], ""):
+        name, model = children[0]
+        prefix = f"{name}."
+    return model, prefix

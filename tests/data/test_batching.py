@@ -1,0 +1,125 @@
+import itertools
+
+import pytest
+import torch
+
+from studygroup.data import SharedBatches, StudentBatches, subsets
+
+
+def counts(parts, rows):
+    return torch.bincount(torch.cat(list(parts)), minlength=rows)
+
+
+@pytest.mark.parametrize(("rows", "students"), [(10, 1), (10, 3), (45_000, 8), (8, 8)])
+def test_subsets_are_disjoint_equal_and_cover_all(rows, students):
+    parts = subsets(rows, students, seed=1)
+    assert counts(parts, rows).tolist() == [1] * rows
+    assert {len(part) for part in parts} <= {rows // students, -(-rows // students)}
+
+
+@pytest.mark.parametrize("overlap", [0.1, 0.25, 0.5, 0.9])
+def test_overlap_is_the_share_of_the_others_rows(overlap):
+    rows, students = 103, 4
+    parts = subsets(rows, students, overlap=overlap, seed=1)
+    own = subsets(rows, students, seed=1)
+    sizes = [len(part) for part in parts]
+    assert sizes == [len(mine) + round(overlap * (rows - len(mine))) for mine in own]
+    assert max(sizes) - min(sizes) <= 1
+    assert counts(parts, rows).min() >= 1
+    assert all(len(part.unique()) == len(part) for part in parts)
+
+
+def test_full_overlap_is_everything_for_everyone():
+    assert all(part.tolist() == list(range(11)) for part in subsets(11, 3, overlap=1.0))
+
+
+def test_subsets_are_a_function_of_the_seed():
+    assert all(map(torch.equal, subsets(50, 5, seed=2), subsets(50, 5, seed=2)))
+    assert not torch.equal(subsets(50, 5, seed=2)[0], subsets(50, 5, seed=3)[0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "students", "overlap", "message"),
+    [(3, 4, 0.0, "cannot deal 3 rows to 4"), (3, 0, 0.0, "to 0 students"), (9, 3, 1.5, "overlap is 1.5")],
+)
+def test_subsets_refuse(rows, students, overlap, message):
+    with pytest.raises(ValueError, match=message):
+        subsets(rows, students, overlap=overlap)
+
+
+def test_a_step_has_rows_of_each_student_in_order():
+    parts = subsets(50, 3, seed=0)  # 17, 17 and 16 rows
+    steps = list(StudentBatches(parts, batch_size=4))
+    assert len(steps) == len(StudentBatches(parts, batch_size=4)) == 5
+    for _, owner in steps[:-1]:
+        assert owner.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert steps[-1][1].tolist() == [0, 1]  # the third student's rows are used up
+    for student, part in enumerate(parts):
+        seen = torch.cat([indices[owner == student] for indices, owner in steps])
+        assert seen.sort().values.tolist() == part.tolist()
+
+
+def test_drop_last_keeps_whole_steps_only():
+    sampler = StudentBatches(subsets(50, 3), batch_size=4, drop_last=True)
+    assert [len(owner) for _, owner in sampler] == [12] * 4
+    assert len(sampler) == 4
+
+
+def orders(sampler, epoch):
+    sampler.set_epoch(epoch)
+    return [(indices.tolist(), None if owner is None else owner.tolist()) for indices, owner in sampler]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: StudentBatches(subsets(50, 3), batch_size=4, seed=seed),
+        lambda seed: SharedBatches(50, batch_size=4, seed=seed),
+    ],
+)
+def test_order_is_a_pure_function_of_seed_and_epoch(make):
+    sampler = make(5)
+    first, second = orders(sampler, 0), orders(sampler, 1)
+    assert first != second
+    assert orders(sampler, 0) == first  # going back, and on another object
+    assert orders(make(5), 1) == second
+    assert orders(make(6), 0) != first
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 5])
+def test_resumes_inside_an_epoch(step):
+    sampler = StudentBatches(subsets(50, 3), batch_size=4, seed=5)
+    whole, after = orders(sampler, 7), orders(sampler, 8)
+    sampler.resume(epoch=7, step=step)
+    assert orders(sampler, 7) == whole[step:]
+    assert len(sampler) == 5
+    assert orders(sampler, 8) == after
+
+
+def test_shared_rows_have_no_owner():
+    steps = list(SharedBatches(10, batch_size=4))
+    assert [len(indices) for indices, _ in steps] == [4, 4, 2]
+    assert all(owner is None for _, owner in steps)
+    assert sorted(itertools.chain.from_iterable(indices.tolist() for indices, _ in steps)) == list(range(10))
+
+
+def test_without_shuffling_rows_keep_their_order():
+    steps = orders(SharedBatches(10, batch_size=4, shuffle=False), 3)
+    assert [row for indices, _ in steps for row in indices] == list(range(10))
+
+
+def test_no_rows_are_no_steps():
+    assert list(SharedBatches(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "batch_size", "message"),
+    [
+        ((), 4, r"\[\] rows"),
+        ((torch.arange(0),), 4, r"\[0\] rows"),
+        ((torch.arange(3),), 0, "batch_size is 0"),
+    ],
+)
+def test_batches_refuse(parts, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        StudentBatches(parts, batch_size=batch_size)
