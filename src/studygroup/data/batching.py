@@ -94,17 +94,21 @@ class EpochBatches(Sampler[Draw]):
 
     def __len__(self) -> int:
         """Steps in a whole epoch."""
+        shortest, longest = min(map(len, self.parts)), max(map(len, self.parts))
         if self.drop_last:
-            return min(len(part) for part in self.parts) // self.batch_size
-        return math.ceil(max(len(part) for part in self.parts) / self.batch_size)
+            return shortest // self.batch_size
+        odd = shortest == longest - 1 and shortest % self.batch_size == 0 and shortest > 0
+        return math.ceil((shortest if odd else longest) / self.batch_size)
 
     def __iter__(self) -> Iterator[Draw]:
         """The steps of the current epoch, from the resumed one on."""
         orders = [self._order(number, part) for number, part in enumerate(self.parts)]
         epoch, step = self._resumed
         first = step if epoch == self.epoch else 0
-        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
-            yield self._draw([order[start : start + self.batch_size] for order in orders])
+        for number in range(first, len(self)):
+            last = number == len(self) - 1 and not self.drop_last
+            end = None if last else (number + 1) * self.batch_size
+            yield self._draw([order[number * self.batch_size : end] for order in orders])
 
     def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
         """One part in this epoch's order."""
@@ -122,7 +126,8 @@ class StudentBatches(EpochBatches):
     """Every step holds rows of each student's own sub-set, as in CGL.
 
     Yields row numbers and their owners, student 0's first. The last step of an epoch may be short; students
-    whose sub-set is used up are then absent from it.
+    whose sub-set is used up are then absent from it. Where only the odd row of some students would be left for
+    it (sub-sets are equal to ±1), it joins the step before: batch normalisation cannot work on one row.
 
     Args:
         subsets: row numbers of each student, see `subsets`.
