@@ -16,9 +16,9 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from environment import environment, save
 
 import studygroup as sg
+from environment import environment, save
 from studygroup.models import blocks, cifar_resnet18
 
 

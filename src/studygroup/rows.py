@@ -8,13 +8,12 @@ fails by its shape.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-_MOST_PIECES = 64  # above this many slices, one gather is cheaper than a concatenation
+from studygroup.selection import Selection, to_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,63 +43,6 @@ class Rows:
         return torch.argsort(lowest * samples + self.sample)
 
 
-class Selection:
-    """Takes several sets of rows from tensors that lie end to end: slices where rows are contiguous, else a gather.
-
-    Slices come from one `split`, whose backward is one concatenation; a set that is a whole tensor is that
-    tensor, not a copy.
-
-    Args:
-        wanted: for each set the row numbers, counted through all tensors.
-        sizes: how many rows each tensor has.
-    """
-
-    def __init__(self, wanted: Sequence[Int[Tensor, " _"]], sizes: Sequence[int]) -> None:
-        self.wanted = list(wanted)
-        self.sizes = list(sizes)
-        self._index: dict[torch.device, Tensor] = {}
-        breaks = [(index.diff() != 1).nonzero().flatten() + 1 for index in wanted]
-        self._sliced = sum(len(b) + 1 for b in breaks) + len(sizes) <= _MOST_PIECES
-        if self._sliced:
-            self._slice([_runs(index, b) for index, b in zip(wanted, breaks, strict=True)])
-
-    def _slice(self, runs: list[list[tuple[int, int]]]) -> None:
-        cuts = _cuts(runs, self.sizes)
-        number = {start: i for i, start in enumerate(cuts)}
-        self._cut = _pieces_per_tensor(cuts, self.sizes)
-        self._paste = [
-            [piece for start, end in one for piece in range(number[start], number[end])] for one in runs
-        ]
-        used = [piece for pieces in self._paste for piece in pieces]
-        self._partition = len(used) == len(set(used))
-
-    @cached_property
-    def moves_nothing(self) -> bool:
-        """Whether the only set is the only tensor."""
-        return self._sliced and self._paste == [[0]] and self._cut == [self.sizes]
-
-    def __call__(self, tensors: Sequence[Shaped[Tensor, "_ *shape"]]) -> list[Shaped[Tensor, "_ *shape"]]:
-        """The sets of rows, in the order of `wanted`; they keep the tensors' memory format."""
-        if not self._sliced:
-            whole = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
-            taken = whole[self._on(whole.device)]
-            return list(taken.unsafe_split_with_sizes([len(index) for index in self.wanted]))
-        pieces: list[Tensor] = []
-        for tensor, sizes in zip(tensors, self._cut, strict=True):
-            # Torch forbids in-place work on the outputs of `split`; where no two sets share a piece it is safe.
-            safe = Tensor.unsafe_split_with_sizes if self._partition else Tensor.split_with_sizes
-            pieces += [tensor] if len(sizes) == 1 else list(safe(tensor, sizes))
-        return [
-            pieces[numbers[0]] if len(numbers) == 1 else torch.cat([pieces[i] for i in numbers])
-            for numbers in self._paste
-        ]
-
-    def _on(self, device: torch.device) -> Tensor:
-        if device not in self._index:
-            self._index[device] = to_device(torch.cat(self.wanted), device)
-        return self._index[device]
-
-
 @dataclass(frozen=True, eq=False)
 class Split:
     """What happens to the rows at one routed layer.
@@ -110,9 +52,9 @@ class Split:
         parts: the rows of each of them.
         idle: the modules without rows.
         rows: the rows after the layer.
-        branches: into how many rows each row before the layer parts.
+        entries: how many rows entered the network.
+        sources: for each module with rows, their numbers before the layer.
         take: from the tensor before the layer to one tensor a module.
-        take_entry: the same from a tensor whose rows stand as they entered the network.
         restore: from the modules' outputs to the tensor after the layer.
     """
 
@@ -120,14 +62,19 @@ class Split:
     parts: tuple[Rows, ...]
     idle: tuple[int, ...]
     rows: Rows
-    branches: Int[Tensor, " rows"]
+    entries: int
+    sources: tuple[Tensor, ...]
     take: Selection
-    take_entry: Selection
     restore: Selection
 
+    @cached_property
+    def take_entry(self) -> Selection:
+        """Like `take`, from a tensor whose rows stand as they entered the network."""
+        return Selection([part.entry for part in self.parts], [self.entries])
+
     def branches_on(self, device: torch.device) -> Int[Tensor, " rows"]:
-        """`branches`, on the device of the rows."""
-        return to_device(self.branches, device)
+        """Into how many rows each row before the layer parts, on the device of the rows."""
+        return to_device(torch.bincount(torch.cat(self.sources)), device)
 
 
 class Plan:
@@ -175,13 +122,12 @@ class _Leave:
     """From rows in flight to (students, samples, ...)."""
 
     def __init__(self, rows: Sequence[Rows], sees: Bool[Tensor, "students samples"]) -> None:
-        students = torch.cat([part.students for part in rows])
-        sample = torch.cat([part.sample for part in rows])
+        together = _end_to_end(rows)
         self.shape = sees.shape
-        self.nobody = len(students)
+        self.nobody = len(together)
         place = torch.full(sees.shape, self.nobody)
-        row, student = students.nonzero().unbind(1)
-        place[student, sample[row]] = row
+        row, student = together.students.nonzero().unbind(1)
+        place[student, together.sample[row]] = row
         self.shared = bool((place == torch.arange(sees.shape[1])).all())
         self.missing = bool((place == self.nobody).any())
         self.select = Selection([place.flatten()], [self.nobody + 1] if self.missing else [self.nobody])
@@ -195,61 +141,47 @@ class _Leave:
         return self.select([whole])[0].view(*self.shape, *whole.shape[1:])
 
 
-def to_device(table: Tensor, device: torch.device) -> Tensor:
-    """Moves a small host table without stopping the device."""
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
-
-
 def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -> Split:
     takes = torch.tensor(choice)
-    sources, parts, busy = [], [], []
-    for module in range(modules):
-        students = rows.students & (takes == module)
-        source = students.any(1).nonzero().flatten()
-        if len(source):
-            part = Rows(students[source], rows.sample[source], rows.entry[source])
-            order = part.canonical()
-            sources.append(source[order])
-            parts.append(part[order])
-            busy.append(module)
-    ends = Rows(
-        *(torch.cat([getattr(part, name) for part in parts]) for name in ("students", "sample", "entry"))
-    )
-    order = ends.canonical()
-    unmoved = len(order) == len(rows)
+    found = [rows.students & (takes == module) for module in range(modules)]
+    sources = [students.any(1).nonzero().flatten() for students in found]
+    busy = [module for module, source in enumerate(sources) if len(source)]
+    sources = [sources[module] for module in busy]
+    ends = torch.cat(sources)
+    if len(ends) == len(rows):  # nobody parts: the same rows, only grouped by module
+        parts = [rows[source] for source in sources]
+        after, order = rows, ends.argsort()
+    else:
+        parts, sources = _part(rows, [found[module] for module in busy], sources)
+        together = _end_to_end(parts)
+        order = together.canonical()
+        after = together[order]
     return Split(
         modules=tuple(busy),
         parts=tuple(parts),
         idle=tuple(module for module in range(modules) if module not in busy),
-        rows=rows if unmoved else ends[order],
-        branches=torch.bincount(torch.cat(sources), minlength=len(rows)),
+        rows=after,
+        entries=entries,
+        sources=tuple(sources),
         take=Selection(sources, [len(rows)]),
-        take_entry=Selection([part.entry for part in parts], [entries]),
         restore=Selection([order], [len(part) for part in parts]),
     )
 
 
-def _runs(index: Tensor, breaks: Tensor) -> list[tuple[int, int]]:
-    """Maximal runs of ascending neighbours as (start, end)."""
-    if not len(index):
-        return []
-    firsts = torch.cat([torch.zeros(1, dtype=torch.long), breaks])
-    lasts = torch.cat([breaks, torch.tensor([len(index)])]) - 1
-    return list(zip(index[firsts].tolist(), (index[lasts] + 1).tolist(), strict=True))
+def _part(rows: Rows, found: Sequence[Tensor], sources: Sequence[Tensor]) -> tuple[list[Rows], list[Tensor]]:
+    """The rows of each module in their own canonical order, and where they come from."""
+    parts, ordered = [], []
+    for students, source in zip(found, sources, strict=True):
+        part = Rows(students[source], rows.sample[source], rows.entry[source])
+        order = part.canonical()
+        parts.append(part[order])
+        ordered.append(source[order])
+    return parts, ordered
 
 
-def _cuts(runs: list[list[tuple[int, int]]], sizes: list[int]) -> list[int]:
-    """Where the tensors, end to end, must be cut so that every run is made of whole pieces."""
-    offsets = [0]
-    for size in sizes:
-        offsets.append(offsets[-1] + size)
-    return sorted({*offsets, *(end for one in runs for run in one for end in run)})
-
-
-def _pieces_per_tensor(cuts: list[int], sizes: list[int]) -> list[list[int]]:
-    pieces, start = [], 0
-    for size in sizes:
-        inside = [cut for cut in cuts if start <= cut <= start + size]
-        pieces.append([b - a for a, b in pairwise(inside)])
-        start += size
-    return pieces
+def _end_to_end(parts: Sequence[Rows]) -> Rows:
+    return Rows(
+        torch.cat([part.students for part in parts]),
+        torch.cat([part.sample for part in parts]),
+        torch.cat([part.entry for part in parts]),
+    )

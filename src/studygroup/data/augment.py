@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 
-from studygroup.rows import to_device
+from studygroup.selection import to_device
 
 
 @runtime_checkable
