@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from studygroup.training import Settings, compare, evaluate, export, train
 from studygroup.training.compare import table
+from studygroup.training.config import add_options
 from studygroup.training.words import closing_words
 
 
@@ -44,9 +45,9 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
         own = ArgumentParser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
         if function is train:
-            own.add_class_arguments(Settings, fail_untyped=True)
+            add_options(own, Settings)
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
-        own.add_function_arguments(function, skip={"settings", "resume"}, fail_untyped=True)
+        add_options(own, function, skip=("settings", "resume"), positional=function is not compare)
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     return parser, {name: run for name, (_, run) in _COMMANDS.items()}
 

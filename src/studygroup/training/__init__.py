@@ -1,0 +1,32 @@
+"""Training on Lightning: one call trains, chooses, scores, ships and reports."""
+
+from studygroup.training.checkpoints import UnreadableCheckpointWarning
+from studygroup.training.compare import compare
+from studygroup.training.config import ConfigurationChangedError
+from studygroup.training.export import evaluate, export
+from studygroup.training.folder import RunFolder
+from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
+from studygroup.training.run import FolderTakenError, Result, train
+from studygroup.training.settings import Settings
+from studygroup.training.ship import load_net
+
+__all__ = [
+    "ConfigurationChangedError",
+    "Constant",
+    "Cosine",
+    "FolderTakenError",
+    "MultiStep",
+    "NonFiniteLossError",
+    "OneCycle",
+    "Rate",
+    "Result",
+    "RunFolder",
+    "Settings",
+    "UnreadableCheckpointWarning",
+    "compare",
+    "evaluate",
+    "export",
+    "load_net",
+    "train",
+]

@@ -1,0 +1,75 @@
+"""Which student ships, decided on the hold-out rows alone."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from studygroup.training.history import History, Row
+from studygroup.training.module import StudyModule
+
+Select = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The student that ships.
+
+    Attributes:
+        student: number, from 0.
+        epoch: after which epoch, from 1.
+        holdout: his share of right answers on the hold-out rows, in [0, 1].
+        net: the plain network.
+    """
+
+    student: int
+    epoch: int
+    holdout: float
+    net: nn.Module
+
+
+class BestSoFar(Callback):
+    """Keeps the weights of the student who was best on the hold-out rows over all epochs.
+
+    They travel in the checkpoint, so a run that continues knows them. The first of equals stays.
+    """
+
+    def __init__(self) -> None:
+        self.student, self.epoch, self.holdout = 0, 0, -1.0
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps a copy where the epoch's best student is better than any before."""
+        assert isinstance(pl_module, StudyModule)
+        scores = pl_module.holdout
+        best = scores.best
+        if scores.students[best] > self.holdout:
+            self.student, self.epoch, self.holdout = best, trainer.current_epoch + 1, scores.students[best]
+            exported = pl_module.task.group.export(best).state_dict()
+            self.weights = {name: value.detach().cpu().clone() for name, value in exported.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, for the checkpoint."""
+        return {k: getattr(self, k) for k in ("student", "epoch", "holdout", "weights")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes a checkpoint's choice so far."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+def holdout_accuracies(row: Row) -> list[float]:
+    """The students' hold-out accuracies in one epoch's figures, in order."""
+    numbered = {
+        int(k.removeprefix("holdout_")): v for k, v in row.items() if k.removeprefix("holdout_").isdigit()
+    }
+    return [numbered[student] for student in sorted(numbered)]
+
+
+def best_at_last_epoch(history: History) -> tuple[int, int, float]:
+    """Student, epoch and hold-out accuracy of the best at the last epoch, the first of equals."""
+    row = history.rows[-1]
+    accuracies = holdout_accuracies(row)
+    best = accuracies.index(max(accuracies))
+    return best, int(row["epoch"]), accuracies[best]

@@ -1,0 +1,174 @@
+"""A run's configuration: the arguments of `train`, as plain values that YAML keeps and a later run takes.
+
+The signature of a function is its configuration. `plain` turns live arguments into the values a configuration
+file holds, and `complete` passes them through the function's own parser, which fills in every default and
+refuses what the signature does not know: one canonical form, whether a run was started from Python, from the
+command line or from a file.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+Config = dict[str, Any]
+
+
+class ConfigurationChangedError(ValueError):
+    """A run folder or checkpoint belongs to another configuration than the one given."""
+
+
+def add_options(
+    parser: ArgumentParser,
+    function: Callable[..., Any],
+    *,
+    skip: Sequence[str] = (),
+    positional: bool = False,
+) -> None:
+    """Makes options of a function's or class's arguments.
+
+    Args:
+        parser: receives them.
+        function: annotated, with a Google docstring.
+        skip: arguments that are no options.
+        positional: whether arguments without a default go without their name.
+    """
+    add = parser.add_class_arguments if inspect.isclass(function) else parser.add_function_arguments
+    add(function, skip=set(skip), as_positional=positional, fail_untyped=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if isinstance(parameter.default, functools.partial):  # a parser takes no live one for a default
+            parser.set_defaults({name: plain(parameter.default)})
+
+
+def parser_for(function: Callable[..., Any]) -> ArgumentParser:
+    """A parser whose options are the function's arguments.
+
+    Args:
+        function: annotated, with a Google docstring; its keyword arguments become options.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    add_options(parser, function)
+    return parser
+
+
+def complete(function: Callable[..., Any], options: Mapping[str, Any]) -> Config:
+    """The whole configuration of a call, defaults included, as plain values.
+
+    Args:
+        function: what is to be called.
+        options: the arguments that are given, live or plain.
+
+    Raises:
+        ValueError: an argument that the signature does not know or that has the wrong type.
+    """
+    parser = parser_for(function)
+    parsed = _parse(parser, function, {name: plain(value) for name, value in options.items()})
+    loaded: Config = yaml.safe_load(parser.dump(parsed, skip_validation=True))
+    return loaded
+
+
+def instances(function: Callable[..., Any], options: Mapping[str, Any]) -> Config:
+    """Live arguments of a call from plain ones, defaults included.
+
+    Args:
+        function: what is to be called.
+        options: plain values, as `complete` gives them.
+
+    Raises:
+        ValueError: an argument that the signature does not know or that has the wrong type.
+    """
+    parser = parser_for(function)
+    return dict(parser.instantiate(_parse(parser, function, options)))
+
+
+def _parse(parser: ArgumentParser, function: Callable[..., Any], options: Mapping[str, Any]) -> Namespace:
+    try:
+        parsed: Namespace = parser.parse_object(dict(options))
+    except Exception as error:  # jsonargparse raises ArgumentError and plain exceptions alike
+        raise ValueError(f"not a configuration of {function.__name__}: {error}") from error
+    return parsed
+
+
+def plain(value: Any) -> Any:
+    """A live argument as the plain value which a configuration file holds for it.
+
+    Args:
+        value: a number, text, path, sequence, mapping, frozen dataclass, importable class or function, or a
+            `functools.partial` of one with keywords.
+
+    Raises:
+        ValueError: nothing in a file could stand for the value (a lambda, a module with weights).
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(item) for item in value]
+    return _named(value)
+
+
+def _named(value: Any) -> Any:
+    """Import path and arguments of something that is more than a plain value."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {"class_path": _path(type(value)), "init_args": plain(fields)}
+    if isinstance(value, functools.partial):
+        # a parser hands out partials of its own helper, the class last among the positional arguments
+        target = next((item for item in reversed(value.args) if inspect.isclass(item)), value.func)
+        return {"class_path": _path(target), "init_args": plain(value.keywords)}
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return _path(value)
+    raise ValueError(
+        f"a run could not be repeated from its configuration: nothing in a file stands for {value!r}; give an "
+        "importable function or class, or functools.partial of one with keyword arguments"
+    )
+
+
+def _path(target: Any) -> str:
+    """Where a class or function is imported from."""
+    if "<" in target.__qualname__:
+        raise ValueError(
+            f"a run could not be repeated from its configuration: {target.__qualname__} cannot be imported; "
+            "define it at the top level of a module"
+        )
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def check_same(old: Config, new: Config, *, ignore: Sequence[str], where: str) -> None:
+    """Refuses to go on with something that another configuration made.
+
+    Args:
+        old: configuration of what is there.
+        new: configuration of this run.
+        ignore: top-level names that do not bear on the result.
+        where: what is there, for the message.
+
+    Raises:
+        ConfigurationChangedError: names every key that differs, with both values.
+    """
+    before = {k: v for k, v in _flat(old) if k.split(".")[0] not in ignore}
+    after = {k: v for k, v in _flat(new) if k.split(".")[0] not in ignore}
+    keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    if keys:
+        listed = "; ".join(f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys)
+        raise ConfigurationChangedError(
+            f"{where} belongs to another configuration ({listed}); give the same values to continue it, or "
+            "another --run_dir for a new run"
+        )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings with their dotted names."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

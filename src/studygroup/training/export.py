@@ -1,0 +1,153 @@
+"""Takes a finished run up again: any student's plain network, in any format, and its score."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.data import Data
+from studygroup.training.checkpoints import newest_readable
+from studygroup.training.folder import RunFolder, write_atomically, write_text
+from studygroup.training.scores import accuracy
+from studygroup.training.settings import Settings
+from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
+
+Format = Literal["safetensors", "onnx", "pickle"]
+_SUFFIX = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
+
+
+def evaluate(run: str | Path) -> dict[str, Any]:
+    """Scores the shipped file of a finished run again, on the run's own hold-out and test rows, on the CPU.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        `holdout` and `test`, shares of right answers; `summary_test`, what the summary says; `test_rows`.
+
+    Raises:
+        ValueError: no finished run lies there, or its files or data are damaged.
+    """
+    folder = RunFolder(Path(run))
+    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
+    data = settings.load_data()
+    net = load_net(folder.weights)
+    feed = settings.build_feed(data)
+    return {
+        "holdout": accuracy(net, feed.scored(data.holdout, torch.device("cpu"))),
+        "test": accuracy(net, feed.scored(data.test, torch.device("cpu"))),
+        "summary_test": summary["shipped"]["test"],
+        "test_rows": len(data.test),
+    }
+
+
+def export(
+    run: str | Path,
+    *,
+    student: int | None = None,
+    format: Format = "safetensors",
+    reestimate_bn: bool = False,
+    output: str | Path | None = None,
+) -> Path:
+    """Writes one student of a finished run as a plain network, with a model card beside it.
+
+    Args:
+        run: the run folder.
+        student: number, from 0, as trained after the last epoch; omitted, the shipped one.
+        format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
+            number of rows stays free), or `pickle` (the module itself, for `torch.load(..., weights_only=False)`).
+        reestimate_bn: whether batch-norm statistics are taken anew over the training rows before.
+        output: the file; omitted, `RUN/export/student-<k>.<suffix>`.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ValueError: no finished run lies there, or it has no such student.
+    """
+    folder = RunFolder(Path(run))
+    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
+    data = settings.load_data()
+    number = summary["shipped"]["student"] if student is None else student
+    task = _trained_task(settings, data, folder)
+    if not 0 <= number < task.group.students:
+        raise ValueError(f"student {number} is not one of 0 to {task.group.students - 1}; give one of those")
+    net = load_net(folder.weights) if student is None else task.group.export(number)
+    net.eval()
+    feed, cpu = settings.build_feed(data), torch.device("cpu")
+    if reestimate_bn:
+        _reestimate(net, feed, task, device=cpu)
+    path = (
+        Path(output) if output is not None else folder.path / "export" / f"student-{number}.{_SUFFIX[format]}"
+    )
+    build = settings.builder(data)
+    _WRITERS[format](net, path, build, next(feed.scored(data.test, cpu))[0][:2])
+    shipped = summary["shipped"] | {
+        "student": number,
+        "epoch": summary["shipped"]["epoch"] if student is None else settings.epochs,
+        "select": summary["shipped"]["select"] if student is None else "by hand",
+        "holdout": accuracy(net, feed.scored(data.holdout, cpu)),
+        "test": accuracy(net, feed.scored(data.test, cpu)),
+        "reestimated_bn": reestimate_bn or (student is None and summary["shipped"]["reestimated_bn"]),
+    }
+    lines = _LINES[format](path, build)
+    write_text(path.with_suffix(".md"), card(summary | {"shipped": shipped}, lines=lines))
+    return path
+
+
+_reestimate = reestimate_bn
+
+
+def _trained_task(settings: Settings, data: Data, folder: RunFolder) -> CollaborativeLearning:
+    """The task as the last checkpoint has it."""
+    found = newest_readable(folder.checkpoints)
+    if found is None:
+        raise ValueError(
+            f"{folder.checkpoints} has no readable checkpoint; train the run again in a new folder"
+        )
+    task = settings.build_task(data)
+    state = found[1]["state_dict"]
+    task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
+    return task
+
+
+def _write_safetensors(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
+    save_net(net, path, builder=build)
+
+
+def _write_pickle(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
+    write_atomically(path, lambda temporary: torch.save(net, temporary))
+
+
+def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
+    rows = {0: torch.export.Dim("rows")}
+    program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=(rows,), verbose=False)
+    assert program is not None
+    write_atomically(path, program.save)
+
+
+def _onnx_lines(path: Path, build: dict[str, Any]) -> str:
+    return (
+        "import onnxruntime\n"
+        f"session = onnxruntime.InferenceSession({str(path)!r})\n"
+        "logits = session.run(None, {session.get_inputs()[0].name: images})[0]"
+    )
+
+
+def _pickle_lines(path: Path, build: dict[str, Any]) -> str:
+    return f"import torch, torchvision\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
+
+
+_WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], torch.Tensor], None]] = {
+    "safetensors": _write_safetensors,
+    "pickle": _write_pickle,
+    "onnx": _write_onnx,
+}
+_LINES: dict[str, Callable[[Path, dict[str, Any]], str]] = {
+    "safetensors": lambda path, build: loading_lines(path, builder=build),
+    "pickle": _pickle_lines,
+    "onnx": _onnx_lines,
+}

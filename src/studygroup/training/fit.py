@@ -1,0 +1,140 @@
+"""Trains one task in one run folder, from the start or from where it was killed."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from studygroup.data import Data
+from studygroup.training.bar import RunBar
+from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_readable
+from studygroup.training.choice import BestSoFar, Choice, best_at_last_epoch
+from studygroup.training.config import check_same
+from studygroup.training.folder import RunFolder
+from studygroup.training.guard import FiniteLoss
+from studygroup.training.history import History
+from studygroup.training.module import StudyModule
+from studygroup.training.settings import RESULT_STAYS, Settings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A task after its last epoch.
+
+    Attributes:
+        module: the Lightning module; `module.task` is the task, `module.feed` its batches.
+        choice: the student that ships.
+        history: one row of figures an epoch.
+        device: where it was trained.
+    """
+
+    module: StudyModule
+    choice: Choice
+    history: History
+    device: torch.device
+
+
+def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool = True) -> Trained:
+    """Trains, or continues from the newest readable checkpoint in the folder.
+
+    Args:
+        settings: what decides the run.
+        data: opened by `settings.load_data`.
+        folder: where checkpoints and logs go.
+        progress_bar: whether to draw one.
+
+    Raises:
+        ConfigurationChangedError: the checkpoint belongs to other settings.
+        NonFiniteLossError: the loss became infinite or not a number.
+    """
+    history = History(folder.metrics)
+    module = StudyModule(
+        task=settings.build_task(data),
+        feed=settings.build_feed(data),
+        epochs=settings.epochs,
+        optimizer=settings.optimizer,
+        rate=settings.rate,
+        progress=settings.progress,
+        history=history,
+        seed=settings.seed,
+    )
+    best = BestSoFar()
+    callbacks: list[Callback] = [FiniteLoss(folder), history]
+    callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
+    callbacks += [best] if settings.select == "best" else []
+    config = settings.config()
+    callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
+    found = newest_readable(folder.checkpoints)
+    if found is not None:
+        there = found[1]["callbacks"]["LastTwo"]["config"]
+        check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found[0]}")
+    with _quiet():
+        trainer = _trainer(settings, folder, callbacks, start=found[1]["epoch"] + 1 if found else 0)
+        trainer.fit(module, ckpt_path=found[0] if found else None, weights_only=True)
+    module.eval()
+    choice = _choose(settings, module, history, best)
+    return Trained(module, choice, history, trainer.strategy.root_device)
+
+
+def _trainer(settings: Settings, folder: RunFolder, callbacks: list[Callback], *, start: int) -> Trainer:
+    # purge_step: a run that goes on hides what TensorBoard saw of epochs after the checkpoint
+    logger = TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=start + 1)
+    return Trainer(
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        gradient_clip_val=settings.gradient_clip_val,
+        logger=logger,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        num_sanity_val_steps=0,  # the hold-out rows are scored after an epoch, never before the first
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _choose(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> Choice:
+    """The student that ships, as `settings.select` says."""
+    if settings.select == "best":
+        net = module.task.group.export(best.student)
+        net.load_state_dict(best.weights)
+        return Choice(best.student, best.epoch, best.holdout, net)
+    student, epoch, holdout = best_at_last_epoch(history)
+    return Choice(student, epoch, holdout, module.task.group.export(student))
+
+
+_NOISE = (
+    # our loaders give whole batches out of memory: more workers would only add copies
+    ".*does not have many workers.*",
+    # an epoch may be shorter than Lightning's logging interval: nothing is logged by step
+    ".*The number of training batches.*smaller than the logging interval.*",
+    # Lightning asks torch's tree utilities in a way that torch has deprecated
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    # that is what resuming is for
+    ".*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what Lightning says to everybody; all other warnings pass."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before: list[Any] = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

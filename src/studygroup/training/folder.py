@@ -1,0 +1,136 @@
+"""The run folder: what lies where, and files that are either whole or not there."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of everything that a run leaves behind.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The complete configuration; `studygroup train --config` takes it."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One line an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The last two states of training."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The shipped student's weights."""
+        return self.path / "student.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """The model card of the shipped student."""
+        return self.path / "README.md"
+
+    @property
+    def routes(self) -> Path:
+        """Which student takes which module."""
+        return self.path / "routes.json"
+
+    @property
+    def summary(self) -> Path:
+        """Scores and cost; it is there when, and only when, the run is finished."""
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, one file that any browser opens."""
+        return self.path / "report.html"
+
+    @property
+    def baseline(self) -> "RunFolder":
+        """The plain baseline that was trained beside the run."""
+        return RunFolder(self.path / "baseline")
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration of the run that lies here.
+
+        Raises:
+            ValueError: no run lies here, or its configuration cannot be read.
+        """
+        config = _read(self.config, yaml.safe_load)
+        if not isinstance(config, dict):
+            raise ValueError(f"{self.config} is not a configuration; train the run again in a new folder")
+        return config
+
+    def read_summary(self) -> dict[str, Any]:
+        """The summary of the finished run that lies here.
+
+        Raises:
+            ValueError: no finished run lies here, or its summary cannot be read.
+        """
+        summary: dict[str, Any] = _read(self.summary, json.loads)
+        return summary
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Keeps the configuration."""
+        write_text(self.config, yaml.safe_dump(config, sort_keys=False))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Keeps the summary, which marks the run as finished."""
+        write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes a file that is either whole or not there, whenever the process is killed.
+
+    Args:
+        path: where it goes; missing folders are made.
+        write: is given the name of an empty temporary file, to be filled.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # beside its destination: renaming is atomic within one file system only
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.name)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically, see `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    """Parses a file of a run folder, or says what is missing or broken."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path.parent} holds no {'finished ' if path.name == 'summary.json' else ''}run: {path.name} is "
+            "missing; give the folder of a run, or continue an unfinished one with `studygroup train --resume`"
+        ) from error
+    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error

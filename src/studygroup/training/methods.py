@@ -1,0 +1,74 @@
+"""Every recipe as something that a configuration can name: `--recipe cgl --recipe.students 8`.
+
+A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
+example, and, where the recipe asks for `layers` and none are named, layers of the network at hand. All else stays
+the recipe's own signature, so a function added to `studygroup.recipes` shows up here, with its options and their
+help, without a line in this file.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse.typing import class_from_function
+from torch import Tensor, nn
+
+from studygroup import recipes
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.models import blocks, last_group
+
+Method = Callable[[nn.Module, int, Tensor], CollaborativeLearning]
+"""A recipe ready for a run: called with the network, the run's seed and a few rows of network input."""
+
+_GIVEN = {"model": nn.Module, "seed": int, "example": Tensor}
+
+
+def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
+    """A recipe as a run calls it: `method(recipe)(model, seed, example, **options)`.
+
+    Args:
+        recipe: a function whose first argument is the network; its other arguments are keywords.
+
+    Returns:
+        The same function with `seed` and `example` in the second and third place, passed on where the recipe has
+        them, and with `layers` optional: an empty sequence stands for all blocks of the network where the recipe
+        chooses among `modules`, else for its last group of blocks and the head, where students branch.
+    """
+    parameters = inspect.signature(recipe).parameters
+    usual = blocks if "modules" in parameters else last_group
+
+    def make(model: nn.Module, seed: int, example: Tensor, **options: Any) -> CollaborativeLearning:
+        if "layers" in parameters:
+            options["layers"] = tuple(options.get("layers", ())) or usual(model)
+        given = {"seed": seed, "example": example}
+        return recipe(model, **options, **{name: given[name] for name in given if name in parameters})
+
+    make.__name__, make.__doc__, make.__module__ = recipe.__name__, recipe.__doc__, recipe.__module__
+    make.__signature__ = _signature(recipe)  # type: ignore[attr-defined]
+    return make
+
+
+def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signature:
+    """The recipe's signature as a configuration shows it: what the run provides comes first."""
+    signature = inspect.signature(recipe)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    given = [inspect.Parameter(name, kind, annotation=type_) for name, type_ in _GIVEN.items()]
+    own = [
+        parameter.replace(default=()) if name == "layers" else parameter
+        for name, parameter in signature.parameters.items()
+        if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a live function stays as it is
+    ]
+    return signature.replace(parameters=given + own)
+
+
+def _all() -> dict[str, type[CollaborativeLearning]]:
+    """The public recipes as classes, which is what a configuration can name with its arguments."""
+    functions = {name: getattr(recipes, name) for name in recipes.__all__}
+    return {
+        name: class_from_function(method(function), func_return=CollaborativeLearning, name=name)
+        for name, function in functions.items()
+        if inspect.isfunction(function)
+    }
+
+
+globals().update(_all())

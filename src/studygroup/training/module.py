@@ -1,0 +1,172 @@
+"""Training as Lightning sees it: one step, one epoch's figures. What is learnt lies in the task."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from studygroup import seeding
+from studygroup.collaborate import CollaborativeLearning, Losses
+from studygroup.data import Batch
+from studygroup.training.feed import Feed
+from studygroup.training.history import History, Row
+from studygroup.training.rates import Rate
+from studygroup.training.scores import Scores, Tally
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class StudyModule(LightningModule):
+    """Trains a task on a feed.
+
+    Nothing in a step waits for the device: losses and scores are added up where they are computed and read
+    once an epoch. Every random draw of a step, in the loaders, the augmentation, the listeners and the
+    network's own dropout, follows from (seed, epoch or step): a step can be replayed.
+
+    Args:
+        task: what is trained.
+        feed: its batches.
+        epochs: how many in all.
+        optimizer: makes the optimiser from the parameters.
+        rate: learning-rate schedule.
+        progress: whether the weights that ramp up see whole epochs (`epoch / epochs`) or updates.
+        history: receives one row of figures an epoch.
+        seed: of the run.
+
+    Attributes:
+        holdout: scores on the hold-out rows after the last epoch.
+    """
+
+    holdout: Scores
+
+    def __init__(
+        self,
+        *,
+        task: CollaborativeLearning,
+        feed: Feed,
+        epochs: int,
+        optimizer: OptimizerFactory,
+        rate: Rate,
+        progress: Literal["epoch", "step"],
+        history: History,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.task = task
+        self.feed, self._epochs, self._seed, self._history = feed, epochs, seed, history
+        self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
+        self._updates = len(feed.training_batches(task, epoch=0))
+
+    @property
+    def updates(self) -> int:
+        """Updates in one epoch."""
+        return self._updates
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser over all trainable parameters, its rate set after every update."""
+        optimizer = self._make_optimizer([p for p in self.task.parameters() if p.requires_grad])
+        scheduler = self._rate.scheduler(optimizer, epochs=self._epochs, updates=self._updates)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The batches of the current epoch; the trainer asks anew every epoch."""
+        return self.feed.training_batches(self.task, epoch=self.trainer.current_epoch)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The hold-out rows."""
+        return self.feed.plain(self.feed.data.holdout)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Moves images and labels; `owner` stays on the host, where the rows' ways are decided."""
+        images = batch.images.to(device, non_blocking=True)
+        return Batch(images, batch.labels.to(device, non_blocking=True), batch.owner)
+
+    def on_train_epoch_start(self) -> None:
+        """Empties the sums."""
+        students = self.task.group.students
+        self._sums = torch.zeros(2, students, device=self.device)
+        self._total = torch.zeros((), device=self.device)
+        self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
+        self._images, self._started = 0, time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One update's loss."""
+        step = self.global_step
+        torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
+        inputs = self.feed.training_inputs(batch.images, step=step)
+        self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        losses = self.task(inputs, batch.labels, owner=batch.owner, progress=self.progress_at(step))
+        self._add(losses, step)
+        self._images += len(batch.labels)
+        total: Tensor = losses.total
+        return total
+
+    def progress_at(self, step: int) -> float:
+        """How far training is at an update, in [0, 1]."""
+        done = step // self._updates if self._progress == "epoch" else step / self._updates
+        return done / self._epochs
+
+    @torch.no_grad()
+    def _add(self, losses: Losses, step: int) -> None:
+        self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float()
+        self._total += losses.total.detach().float()
+        bad = ~torch.isfinite(losses.total.detach()) & (self._first_bad < 0)
+        self._first_bad = torch.where(bad, step, self._first_bad)
+
+    def first_bad_step(self) -> int:
+        """The first update of this epoch whose loss was not finite, or -1; waits for the device."""
+        return int(self._first_bad)
+
+    def on_validation_epoch_start(self) -> None:
+        """Takes the time of the training part, then starts the tally of the hold-out rows."""
+        self._losses = torch.cat([self._total[None], self._sums.flatten()]).div(self._updates).tolist()
+        self._seconds = time.perf_counter() - self._started
+        self._tally = Tally(self.task.group.students, self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Counts right answers on a hold-out batch."""
+        self._tally.add(self.task.group(self.feed.inputs(batch.images)).logits, batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Reads the tally: here the host waits for the device, once an epoch."""
+        self.holdout = self._tally.read()
+
+    def on_train_epoch_end(self) -> None:
+        """Adds the epoch's row of figures to the history and to TensorBoard."""
+        row = self._row()
+        self._history.add(row)
+        for logger in self.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+
+    def _row(self) -> Row:
+        """Figures of the epoch that ends, `epoch` counted from 1."""
+        scores, students = self.holdout, self.task.group.students
+        total, *each = self._losses
+        progress = self.progress_at(self.global_step - 1)
+        row = {
+            "epoch": self.current_epoch + 1,
+            "updates": self.global_step,
+            "seconds": self._seconds,
+            "images_per_second": self._images / self._seconds,
+            "lr": self._lr,
+            "imitation_weight": self.task.imitation_weight(progress),
+            "loss": total,
+            "holdout_mean": scores.mean,
+            "holdout_best": max(scores.students),
+            "holdout_ensemble": scores.ensemble,
+            "holdout_diversity": scores.diversity,
+            "holdout_disagreement": scores.disagreement,
+        }
+        for name, values in (
+            ("supervised", each[:students]),
+            ("imitation", each[students:]),
+            ("holdout", scores.students),
+        ):
+            row |= {f"{name}_{student}": value for student, value in enumerate(values)}
+        return row

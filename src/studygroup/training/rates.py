@@ -1,0 +1,111 @@
+"""Learning-rate schedules as frozen values: a pure function of how far training has come.
+
+Each is a multiplier of the optimiser's own rate, so `lr` is named once, with the optimiser. They are applied
+after every update through `torch.optim.lr_scheduler.LambdaLR`, whose only state is the update's number: a run
+that was killed continues with the rate it would have had.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+class Rate(ABC):
+    """What a learning-rate schedule does; sub-class it for your own."""
+
+    @abstractmethod
+    def factor(self, epoch: float, epochs: int) -> float:
+        """The multiplier of the optimiser's learning rate.
+
+        Args:
+            epoch: epochs done so far, in [0, epochs]; whole numbers at the ends of epochs.
+            epochs: epochs in all.
+        """
+
+    def scheduler(self, optimizer: Optimizer, *, epochs: int, updates: int) -> LambdaLR:
+        """Binds the schedule to an optimiser, to be stepped after every update.
+
+        Args:
+            optimizer: whose learning rate is multiplied.
+            epochs: epochs in all.
+            updates: updates in one epoch.
+        """
+        return LambdaLR(optimizer, lambda update: self.factor(update / updates, epochs))
+
+
+@dataclass(frozen=True)
+class Constant(Rate):
+    """The optimiser's own rate throughout."""
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """Always 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class MultiStep(Rate):
+    """Multiplies the rate by a factor at each milestone (CGL: halved at epochs 60, 120 and 160).
+
+    Attributes:
+        multiply: what the rate is multiplied by at each milestone.
+        milestones: in epochs.
+    """
+
+    multiply: float = 0.5
+    milestones: Sequence[int] = (60, 120, 160)
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """`multiply` to the power of the milestones passed."""
+        return float(self.multiply ** sum(milestone <= epoch for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Cosine(Rate):
+    """Half a cosine from the full rate down to a floor, after an optional linear warm-up.
+
+    Attributes:
+        floor: the last multiplier, in [0, 1].
+        warmup: epochs of linear rise from 0 before the cosine.
+    """
+
+    floor: float = 0.0
+    warmup: float = 0.0
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """Rises over `warmup`, then falls to `floor` at the last update."""
+        if epoch < self.warmup:
+            return epoch / self.warmup
+        return _cosine(1.0, self.floor, (epoch - self.warmup) / max(epochs - self.warmup, 1e-12))
+
+
+@dataclass(frozen=True)
+class OneCycle(Rate):
+    """One cosine rise to the optimiser's rate and one cosine fall (Smith & Topin 2018), update by update.
+
+    Momentum is left alone; `lr` of the optimiser is the peak.
+
+    Attributes:
+        rise: share of the training spent rising, in (0, 1).
+        start: first multiplier.
+        end: last multiplier.
+    """
+
+    rise: float = 0.3
+    start: float = 0.04
+    end: float = 4e-6
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """From `start` to 1 over the share `rise`, then to `end`."""
+        done = epoch / epochs
+        if done < self.rise:
+            return _cosine(self.start, 1.0, done / self.rise)
+        return _cosine(1.0, self.end, (done - self.rise) / (1 - self.rise))
+
+
+def _cosine(first: float, last: float, share: float) -> float:
+    """Half a cosine from `first` to `last`; `share` runs from 0 to 1."""
+    return last + (first - last) * (1 + math.cos(math.pi * min(share, 1.0))) / 2

@@ -1,0 +1,92 @@
+"""Tables of the report and of the closing words on the terminal: the same rows, so that they cannot disagree."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+Rows = Sequence[tuple[str, ...]]
+
+
+def scores(summary: Mapping[str, Any]) -> Rows:
+    """What was scored on the test rows: each student, the ensemble, the shipped one, the baseline.
+
+    Returns:
+        Pairs of name and accuracy in percent.
+    """
+    test, shipped, run = summary["test"], summary["shipped"], summary["run"]
+    rows = [(f"student {number}", f"{value:.2%}") for number, value in enumerate(test["students"])]
+    if run["students"] > 1:
+        rows += [
+            (f"mean ± std of {run['students']} students", f"{test['mean']:.2%} ± {test['std']:.2%}"),
+            (f"a random student ({test['random']['student']})", f"{test['random']['accuracy']:.2%}"),
+            ("ensemble of all students (mean of probabilities)", f"{test['ensemble']:.2%}"),
+        ]
+    anew = ", batch norm re-estimated" if shipped["reestimated_bn"] else ""
+    rows.append((f"shipped: student {shipped['student']}{anew}", f"{shipped['test']:.2%}"))
+    if summary["baseline"]:
+        rows.append(("plain baseline", f"{summary['baseline']['test']:.2%}"))
+    return rows
+
+
+def costs(summary: Mapping[str, Any]) -> Rows:
+    """What training cost beside the baseline.
+
+    Returns:
+        Triples of what, the method's and the baseline's; empty where nothing was measured.
+    """
+    cost, baseline, run = summary["cost"], summary["baseline"], summary["run"]
+    if not cost or not baseline:
+        return []
+    low, high = cost["spread"]
+    return [
+        ("epochs", str(run["epochs"]), str(run["epochs"])),
+        ("updates", str(run["updates"]), str(baseline["updates"])),
+        ("training time", f"{run['training_seconds']:.1f} s", f"{baseline['training_seconds']:.1f} s"),
+        (
+            f"step on the same {cost['images']} images",
+            f"{1e3 * cost['seconds']:.0f} ms, {cost['ratio']:.2f} x ({low:.2f} to {high:.2f}, n = {cost['repeats']})",
+            f"{1e3 * cost['baseline_seconds']:.0f} ms",
+        ),
+        ("memory of that step", _megabytes(cost["bytes"]), _megabytes(cost["baseline_bytes"])),
+        ("parameters in training", f"{cost['parameters']:,}", f"{cost['baseline_parameters']:,}"),
+        ("parameters shipped", f"{cost['baseline_parameters']:,}", f"{cost['baseline_parameters']:,}"),
+    ]
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """One plain sentence: did the method beat the baseline, and how much does one run say."""
+    if not summary["baseline"]:
+        return ""
+    own, plain = summary["shipped"]["test"], summary["baseline"]["test"]
+    rows, recipe = summary["test"]["rows"], summary["run"]["recipe"]
+    difference = round((own - plain) * rows)
+    if difference > 0:
+        said = f"{recipe}'s shipped student beats the plain baseline by {difference} of {rows} test rows"
+    elif difference < 0:
+        said = f"{recipe}'s shipped student does NOT beat the plain baseline: {-difference} of {rows} test rows fewer"
+    else:
+        said = f"{recipe}'s shipped student does NOT beat the plain baseline: both have the same score"
+    return f"{said} ({own:.2%} against {plain:.2%}; one seed, so a few rows are noise)."
+
+
+def html(rows: Rows, *, head: Sequence[str]) -> str:
+    """Rows as an HTML table; the first cell of each row is its heading."""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def text(rows: Rows) -> str:
+    """Rows in columns for a terminal."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"

@@ -1,0 +1,145 @@
+"""A whole run: train the method and the plain baseline beside it, choose, score, ship, report."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from studygroup.data import Data
+from studygroup.training import methods
+from studygroup.training.config import check_same
+from studygroup.training.fit import Trained, fit
+from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.price import price
+from studygroup.training.report import report
+from studygroup.training.scores import accuracy, score
+from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
+from studygroup.training.summarise import Summary, summarise
+
+
+class FolderTakenError(ValueError):
+    """The run folder already holds something."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        folder: where everything lies.
+        summary: scores, cost and settings, as in `summary.json`.
+        resumed_finished: whether nothing was done because the run was finished before.
+    """
+
+    folder: RunFolder
+    summary: Summary
+    resumed_finished: bool = False
+
+    def load(self) -> nn.Module:
+        """The shipped plain network, in `eval`, on the CPU."""
+        return load_net(self.folder.weights)
+
+
+def train(
+    settings: Settings | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    progress_bar: bool = True,
+) -> Result:
+    """Trains a method, ships one plain network and leaves a run folder behind.
+
+    Example:
+        >>> result = train(Settings(data="digits", epochs=20), run_dir="runs/mine")
+        >>> result.summary["shipped"]["test"], result.load()
+
+    Args:
+        settings: what decides the result; omitted, CGL with 8 students on `digits`.
+        run_dir: the run folder; omitted, `runs/<recipe>-<data>-<seed>`.
+        resume: whether to continue what lies in the folder: from the newest readable checkpoint, or from the
+            start where there is none. On the CPU it ends with the weights of the run that was never stopped, bit
+            for bit.
+        progress_bar: whether to draw one.
+
+    Raises:
+        FolderTakenError: the folder is not empty and `resume` was not asked for.
+        ConfigurationChangedError: what lies in the folder belongs to other settings.
+        NonFiniteLossError: the loss became infinite or not a number.
+        ValueError: data, model or recipe do not fit together.
+    """
+    settings = settings or Settings()
+    folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
+    config = settings.config()
+    if folder.path.exists() and any(folder.path.iterdir()) and not resume:
+        raise FolderTakenError(
+            f"{folder.path} is not empty; continue the run there with --resume, or give another --run_dir"
+        )
+    if folder.config.exists():
+        check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
+    if folder.summary.exists():
+        return Result(folder, folder.read_summary(), resumed_finished=True)
+    data = settings.load_data()
+    folder.write_config(config)
+    with _threads(settings.threads):
+        trained = fit(settings, data, folder, progress_bar=progress_bar)
+        beside = _baseline(settings, data, folder, progress_bar=progress_bar)
+        return _finish(settings, data, folder, trained, beside)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Sets torch's CPU threads for a while, if a number is given."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def default_folder(settings: Settings) -> Path:
+    """`runs/<recipe>-<data>-<seed>`."""
+    return Path("runs") / f"{settings.method_name}-{Path(settings.data).name}-{settings.seed}"
+
+
+def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool) -> Summary | None:
+    """Trains the plain network beside the method: same data, hold-out, epochs and seed."""
+    if not settings.baseline or settings.method_name == "baseline":
+        return None
+    plain = dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
+    if folder.baseline.summary.exists():
+        return folder.baseline.read_summary()
+    folder.baseline.write_config(plain.config())
+    trained = fit(plain, data, folder.baseline, progress_bar=progress_bar)
+    return _finish(plain, data, folder.baseline, trained, None).summary
+
+
+def _finish(
+    settings: Settings, data: Data, folder: RunFolder, trained: Trained, beside: Summary | None
+) -> Result:
+    """Ships the chosen student, scores on the test rows for the first time, writes card, report and summary."""
+    module, device = trained.module.to(trained.device), trained.device
+    task, net = module.task, trained.choice.net.to(device)
+    if settings.reestimate_bn:
+        reestimate_bn(net, module.feed, task, device=device)
+    summary = summarise(
+        settings,
+        data,
+        trained,
+        test=score(task.group, module.feed.scored(data.test, device), students=task.group.students),
+        shipped=accuracy(net, module.feed.scored(data.test, device)),
+        baseline=beside,
+        cost=price(settings, data, device=device) if beside is not None else None,
+    )
+    build = settings.builder(data)
+    save_net(net, folder.weights, builder=build)
+    write_text(folder.routes, task.group.routes.to_json())
+    write_text(folder.card, card(summary, lines=loading_lines(folder.weights, builder=build)))
+    write_text(folder.report, report(summary, folder))
+    folder.write_summary(summary)  # last: it marks the run as finished
+    return Result(folder, folder.read_summary())

@@ -1,0 +1,175 @@
+"""What decides a run's result: the signature is the configuration, of the command line as of Python."""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from studygroup import models, seeding
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.data import Data, identity, load
+from studygroup.training import methods
+from studygroup.training.config import Config, complete, instances
+from studygroup.training.feed import Feed
+from studygroup.training.methods import Method
+from studygroup.training.rates import Cosine, Rate
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+_ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
+_FALLING = Cosine()
+_EXAMPLE = 8  # rows that a method may look at to learn sizes
+RESULT_STAYS = ("workers", "accelerator", "checkpoint_every", "baseline")
+"""Settings that may change when a run is continued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides a run.
+
+    Attributes:
+        recipe: the method, by its name in `studygroup.recipes` or the import path of a function `(model, seed,
+            example) -> task`; its own arguments follow as `--recipe.students 8`. Where it asks for `layers` and none
+            are named, those of the model that suit it are taken, see `studygroup.training.methods`.
+        data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`.
+        holdout: rows held out of training to choose by: a share in (0, 1), or a number of rows.
+        train_rows: use only so many training rows, hold-out included.
+        test_rows: use only so many test rows.
+        image_size: height and width in pixels to scale images to.
+        augment: what happens to training images, a `studygroup.data.Augment`: nothing, or
+            `studygroup.data.PadCropFlip` with `--augment.padding 4`.
+        model: name of a network, see `studygroup.models.build`.
+        model_options: further arguments of the network, such as `--model_options.width 64`. Omitted, `width` is
+            16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
+        epochs: times that every training row is seen.
+        batch_size: rows per step; where each student has rows of his own, rows per student.
+        optimizer: a class of `torch.optim`, with its arguments as `--optimizer.lr 0.1`.
+        rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
+            `OneCycle`.
+        progress: whether weights that ramp up see whole epochs, as printed in the papers, or single updates.
+        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`, ...
+        gradient_clip_val: largest gradient norm; nothing is clipped without it.
+        channels_last: memory format of network and images, faster for convolutions on many machines.
+        select: the student best on the hold-out rows at the `last` epoch ships, or the `best` over all epochs; it
+            holds for the baseline, too.
+        reestimate_bn: whether batch-norm statistics of the chosen network are taken anew over the training rows,
+            augmented as in training, before it is scored and shipped.
+        seed: of every draw: hold-out, initial weights, routes, sub-sets, order, augmentation, peers, dropout.
+        baseline: whether the plain network is trained beside the method, with the same data and epochs.
+        threads: CPU threads that share an operation; part of what decides the last bits of the result. Omitted, 1 for
+            `digits`, whose images are too small to share and make threads wait for one another, else torch's own
+            choice.
+        accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
+        workers: processes that load data; 0 is right for data in memory.
+        checkpoint_every: epochs between two checkpoints.
+    """
+
+    recipe: Method = methods.cgl  # type: ignore[attr-defined]
+    data: str = "digits"
+    holdout: int | float = 0.1
+    train_rows: int | None = None
+    test_rows: int | None = None
+    image_size: tuple[int, int] | None = None
+    augment: Callable[..., Any] = identity  # a parser cannot check array types
+    model: str = "cifar_resnet18"
+    model_options: dict[str, Any] | None = None
+    epochs: int = 20
+    batch_size: int = 32
+    optimizer: OptimizerFactory = _ADAM
+    rate: Rate = _FALLING
+    progress: Literal["epoch", "step"] = "epoch"
+    precision: str = "32-true"
+    gradient_clip_val: float | None = None
+    channels_last: bool = False
+    select: Literal["last", "best"] = "last"
+    reestimate_bn: bool = False
+    seed: int = 0
+    baseline: bool = True
+    threads: int | None = None
+    accelerator: str = "auto"
+    workers: int = 0
+    checkpoint_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.model_options is None:
+            options = {"width": 16} if self.model == Settings.model else {}
+            object.__setattr__(self, "model_options", options)
+        if self.threads is None and self.data == "digits":
+            object.__setattr__(self, "threads", 1)
+
+    def config(self) -> Config:
+        """All settings as plain values, defaults of the recipe and the optimiser included.
+
+        Raises:
+            ValueError: a value that no file could hold, such as a lambda.
+        """
+        return complete(Settings, {item.name: getattr(self, item.name) for item in fields(self)})
+
+    @classmethod
+    def from_config(cls, values: Config) -> "Settings":
+        """Settings from plain values, such as those of a run's `config.yaml`; what is missing has its default.
+
+        Args:
+            values: as `config` gives them, or part of that.
+
+        Raises:
+            ValueError: a name or value that the signature does not know.
+        """
+        return cls(**instances(cls, values))
+
+    @property
+    def method_name(self) -> str:
+        """Short name of the recipe."""
+        named = self.config()["recipe"]
+        path: str = named["class_path"] if isinstance(named, dict) else named
+        return path.rpartition(".")[2]
+
+    def load_data(self) -> Data:
+        """Opens the data set.
+
+        Raises:
+            ValueError: the data cannot be used as they are, or nothing is held out to choose by.
+        """
+        data = load(
+            self.data,
+            holdout=self.holdout,
+            seed=self.seed,
+            train_rows=self.train_rows,
+            test_rows=self.test_rows,
+            image_size=self.image_size,
+        )
+        if not len(data.holdout):
+            raise ValueError(
+                f"holdout={self.holdout} leaves no rows to choose the shipped student by; hold out at least one"
+            )
+        return data
+
+    def builder(self, data: Data) -> dict[str, Any]:
+        """Arguments of `studygroup.models.build` that give the network for this data set."""
+        options = self.model_options or {}
+        return {"name": self.model, "classes": len(data.classes), "channels": data.shape[0], **options}
+
+    def build_net(self, data: Data) -> nn.Module:
+        """The network with its first weights, which the seed decides (torch's global generator is set)."""
+        torch.manual_seed(seeding.derive(self.seed, "weights"))
+        net = models.build(**self.builder(data))
+        return net.to(memory_format=torch.channels_last) if self.channels_last else net
+
+    def build_task(self, data: Data) -> CollaborativeLearning:
+        """The network under the method."""
+        rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
+        return self.recipe(self.build_net(data), self.seed, self.build_feed(data).inputs(rows))
+
+    def build_feed(self, data: Data) -> Feed:
+        """The batches."""
+        return Feed(
+            data,
+            batch_size=self.batch_size,
+            augment=self.augment,
+            seed=self.seed,
+            workers=self.workers,
+            channels_last=self.channels_last,
+        )

@@ -1,0 +1,131 @@
+"""The shipped network: its file, its card, and the way back from both to a network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from studygroup import models, seeding
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.training.feed import Feed
+from studygroup.training.folder import write_atomically
+
+
+def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any]) -> None:
+    """Writes a plain network's weights with the arguments that rebuild it.
+
+    Args:
+        net: the network; tied weights are kept once.
+        path: of the safetensors file, written atomically.
+        builder: `name`, `classes`, `channels` and options for `studygroup.models.build`.
+    """
+
+    def write(temporary: Path) -> None:
+        # mixed memory formats (channels_last) become contiguous in the file; values are equal
+        safetensors.torch.save_model(net, str(temporary), metadata={"build": json.dumps(builder)})
+
+    write_atomically(path, write)
+
+
+def load_net(path: Path) -> nn.Module:
+    """The shipped network, in `eval`, on the CPU.
+
+    Args:
+        path: of a file that `save_net` wrote.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            builder = json.loads((file.metadata() or {})["build"])
+        net = models.build(**builder)
+        safetensors.torch.load_model(net, path)
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise ValueError(
+            f"{path} cannot be loaded ({error!r}); `studygroup export RUN` writes it anew from the run's checkpoint"
+        ) from error
+    return net.eval()
+
+
+def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
+    """The three lines of Python that give the shipped network.
+
+    Args:
+        path: of the safetensors file.
+        builder: as in `save_net`.
+    """
+    arguments = ", ".join(f"{key}={value!r}" for key, value in builder.items() if key != "name")
+    return (
+        "import safetensors.torch, studygroup.models\n"
+        f"net = studygroup.models.build({builder['name']!r}, {arguments})\n"
+        f"safetensors.torch.load_model(net.eval(), {str(path)!r})"
+    )
+
+
+def reestimate_bn(net: nn.Module, feed: Feed, task: CollaborativeLearning, *, device: torch.device) -> None:
+    """Takes the batch-norm statistics of one network anew, over all training rows, in place.
+
+    The rows are augmented and normalised as in training, in batches of the training's size, because that is the
+    mixture whose statistics the weights have learnt to expect.
+
+    Args:
+        net: the exported network.
+        feed: gives the training rows.
+        task: decides how the rows are batched; with sub-sets of their own every batch mixes all students' rows.
+        device: where to compute.
+    """
+    torch.manual_seed(seeding.derive(feed.seed, "reestimate"))  # dropout
+    feed.to(device)
+    batches = enumerate(feed.training_batches(task, epoch=0))
+    images = (feed.training_inputs(batch.images.to(device), step=step) for step, batch in batches)
+    torch.optim.swa_utils.update_bn((rows for rows in images if len(rows) > 1), net.to(device))
+    net.eval()
+
+
+def card(summary: dict[str, Any], *, lines: str) -> str:
+    """The model card of the shipped network, as Markdown.
+
+    Args:
+        summary: of the run.
+        lines: the three lines that load it.
+    """
+    run, test, shipped = summary["run"], summary["test"], summary["shipped"]
+    baseline = summary.get("baseline")
+    beside = f"| plain baseline | {baseline['test']:.2%} |\n" if baseline else ""
+    normalised = ", ".join(f"{name} {[round(v, 4) for v in run[name]]}" for name in ("mean", "std"))
+    estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
+    return f"""# {run["model"]["name"]} on {run["data"]}
+
+One plain network, trained with `{run["recipe"]}` by [studygroup](https://pypi.org/project/studygroup/). It needs
+nothing of the method at inference.
+
+```python
+{lines}
+```
+
+Input: images (N, {run["model"]["channels"]}, {run["image_size"][0]}, {run["image_size"][1]}), pixels / 255, then
+normalised per channel with {normalised}.
+Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
+
+## How it was trained
+
+{run["students"]} student(s), {run["epochs"]} epochs, {run["updates"]} updates, seed {run["seed"]},
+on {run["train_rows"]} rows; student {shipped["student"]} after epoch {shipped["epoch"]} was chosen on
+{summary["holdout"]["rows"]} held-out rows
+(`select={shipped["select"]}`, {shipped["holdout"]:.2%} there){estimated}. All settings: `config.yaml`.
+
+## Scores on {test["rows"]} test rows
+
+| | accuracy |
+|---|---|
+| **this network** | **{shipped["test"]:.2%}** |
+| mean over students ± std (n = {run["students"]}) | {test["mean"]:.2%} ± {test["std"]:.2%} |
+| ensemble of all students | {test["ensemble"]:.2%} |
+{beside}
+The rows were scored once, after the choice. One run, one seed: differences of a few rows are noise.
+"""

@@ -1,0 +1,117 @@
+"""What a finished run says of itself: the content of `summary.json`."""
+
+import dataclasses
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studygroup import seeding
+from studygroup.data import Data
+from studygroup.training.fit import Trained
+from studygroup.training.scores import Scores
+from studygroup.training.settings import Settings
+
+Summary = Mapping[str, Any]
+
+
+def summarise(
+    settings: Settings,
+    data: Data,
+    trained: Trained,
+    *,
+    test: Scores,
+    shipped: float,
+    baseline: Summary | None,
+    cost: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Puts together the summary of a run.
+
+    Args:
+        settings: what decided it.
+        data: what it was trained on.
+        trained: the task after its last epoch, and the choice.
+        test: scores of all students on the test rows.
+        shipped: share of right answers of the shipped network on the test rows.
+        baseline: summary of the plain network trained beside it, if one was.
+        cost: what `price` measured.
+    """
+    choice = trained.choice
+    random_student = seeding.derive(settings.seed, "random student") % len(test.students)
+    return {
+        "run": _facts(settings, data, trained),
+        "holdout": {"rows": len(data.holdout), **_last_holdout(trained)},
+        "shipped": {
+            "student": choice.student,
+            "epoch": choice.epoch,
+            "select": settings.select,
+            "reestimated_bn": settings.reestimate_bn,
+            "holdout": choice.holdout,
+            "test": shipped,
+        },
+        "test": dataclasses.asdict(test)
+        | {"mean": test.mean, "std": test.std}
+        | {"random": {"student": random_student, "accuracy": test.students[random_student]}},
+        "baseline": _beside(baseline),
+        "cost": cost,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": _versions(trained.device),
+    }
+
+
+def _facts(settings: Settings, data: Data, trained: Trained) -> dict[str, Any]:
+    """What was trained on what, for how long."""
+    rows = trained.history.rows
+    return {
+        "recipe": settings.method_name,
+        "data": data.name,
+        "model": settings.builder(data),
+        "seed": settings.seed,
+        "students": trained.module.task.group.students,
+        "epochs": settings.epochs,
+        "updates": int(rows[-1]["updates"]),
+        "train_rows": len(data.train),
+        "training_seconds": sum(row["seconds"] for row in rows),
+        "classes": list(data.classes),
+        "image_size": list(data.shape[1:]),
+        "mean": list(data.mean),
+        "std": list(data.std),
+    }
+
+
+def _last_holdout(trained: Trained) -> dict[str, float]:
+    """The hold-out figures of the last epoch."""
+    row = trained.history.rows[-1]
+    return {k.removeprefix("holdout_"): v for k, v in row.items() if k.startswith("holdout_")}
+
+
+def _beside(baseline: Summary | None) -> dict[str, Any] | None:
+    """What a run's summary says of the baseline beside it."""
+    if baseline is None:
+        return None
+    return {
+        "folder": "baseline",
+        "test": baseline["shipped"]["test"],
+        "holdout": baseline["shipped"]["holdout"],
+        "epoch": baseline["shipped"]["epoch"],
+        "updates": baseline["run"]["updates"],
+        "training_seconds": baseline["run"]["training_seconds"],
+    }
+
+
+def _versions(device: torch.device) -> dict[str, str]:
+    """What the run was made with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "studygroup": version("studygroup"),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "lightning", "torchvision", "timm")},
+        "device": f"{platform.system()}, {name}, {torch.get_num_threads()} CPU threads",
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }

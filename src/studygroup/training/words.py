@@ -1,0 +1,34 @@
+"""What the terminal says at the end of a run."""
+
+from studygroup.training.report.tables import costs, scores, text, verdict
+from studygroup.training.run import Result
+from studygroup.training.ship import loading_lines
+
+
+def closing_words(result: Result) -> str:
+    """Scores, cost, where the plain network lies and the three lines that load it.
+
+    Args:
+        result: of `train`.
+    """
+    summary, folder = result.summary, result.folder
+    run, shipped = summary["run"], summary["shipped"]
+    parts = [f"The run in {folder.path} is finished; nothing was done."] if result.resumed_finished else []
+    parts.append(f"Test set of {run['data']}, {summary['test']['rows']} rows, scored after the choice:")
+    parts.append(text(scores(summary)))
+    parts.append(
+        f"Student {shipped['student']} ships: best on {summary['holdout']['rows']} held-out rows "
+        f"({shipped['holdout']:.2%}) "
+        + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
+    )
+    if verdict(summary):
+        parts.append(verdict(summary))
+    cost = costs(summary)
+    if cost:
+        parts.append("\nCost of training:")
+        parts.append(text([("", run["recipe"], "baseline"), *cost]))
+    lines = loading_lines(folder.weights, builder=dict(run["model"]))
+    parts.append(f"\nThe plain network lies in {folder.weights}; load it with\n")
+    parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
+    parts.append(f"\nReport with curves: {folder.report}")
+    return "\n".join(parts)

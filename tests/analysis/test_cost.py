@@ -1,0 +1,39 @@
+import torch
+from torch import nn
+
+from studygroup.analysis.cost import Step, parameters, saved_bytes, training_cost
+
+
+def test_saved_bytes_count_each_storage_once():
+    x = torch.zeros(10, 4, requires_grad=True)
+
+    def forward():
+        y = x.exp()  # keeps its result, 160 bytes
+        return (y * y.view(4, 10).view(10, 4)).sum()  # keeps y twice: the same storage
+
+    assert saved_bytes(forward) == 160
+
+
+def test_saved_bytes_leave_out_weights():
+    net, x = nn.Linear(4, 3), torch.zeros(10, 4, requires_grad=True)
+    assert saved_bytes(lambda: net(x).sum(), ignore=net) == 160
+    assert saved_bytes(lambda: net(x).sum()) == 160 + 4 * 3 * 4
+
+
+def test_cost_of_twice_the_same_network():
+    torch.manual_seed(0)
+    x, net = torch.randn(64, 32), nn.Linear(32, 32)
+    double = nn.ModuleList([nn.Linear(32, 32), nn.Linear(32, 32)])
+    steps = [
+        Step(
+            task,
+            torch.optim.SGD(task.parameters(), lr=0.1),
+            lambda use=use: sum(m(x).pow(2).sum() for m in use),
+        )
+        for task, use in ((double, list(double)), (net, [net]))
+    ]
+    cost = training_cost(*steps, images=64, repeats=5)
+    assert (cost.parameters, cost.baseline_parameters) == (2 * 1056, 1056)
+    assert cost.spread[0] <= cost.ratio <= cost.spread[1]
+    assert cost.bytes == 2 * cost.baseline_bytes - x.numel() * 4  # the input is kept once
+    assert parameters(net) == 1056

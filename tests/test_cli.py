@@ -1,0 +1,77 @@
+import json
+
+import pytest
+import yaml
+
+from studygroup.cli import main
+
+SMALL = [
+    "--recipe=cgl", "--recipe.students=2", "--recipe.layers=[layer1.0]", "--model_options.width=4",
+    "--train_rows=200", "--test_rows=50", "--epochs=1", "--batch_size=40", "--accelerator=cpu",
+    "--progress_bar=false",
+]  # fmt: skip
+
+
+def test_train_evaluate_export(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", *SMALL, "--run_dir", run]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "student 1",
+        "ensemble of all students",
+        "shipped: student",
+        "plain baseline",
+        "updates",
+        "step on the same",
+        "memory of that step",
+        "parameters in training",
+        "safetensors.torch.load_model",
+    ):
+        assert words in said
+    assert main(["evaluate", run]) == 0
+    assert "as the summary says" in capsys.readouterr().out
+    assert main(["export", run, "--student", "1", "--format", "pickle"]) == 0
+    assert (tmp_path / "run" / "export" / "student-1.pt").exists()
+    capsys.readouterr()
+
+    assert main(["train", *SMALL, "--run_dir", run]) == 1
+    assert "is not empty; continue the run there with --resume" in capsys.readouterr().err
+    assert main(["train", *SMALL, "--run_dir", run, "--resume"]) == 0
+    assert "is finished; nothing was done" in capsys.readouterr().out
+    assert main(["train", *SMALL, "--run_dir", run, "--resume", "--seed=1"]) == 1
+    assert "seed: 0 there, 1 now" in capsys.readouterr().err
+
+
+def test_a_runs_own_configuration_repeats_it(tmp_path, capsys):
+    main(["train", *SMALL, "--baseline=false", "--run_dir", str(tmp_path / "a")])
+    config = str(tmp_path / "a" / "config.yaml")
+    assert main(["train", "--config", config, "--run_dir", str(tmp_path / "b"), "--progress_bar=false"]) == 0
+    a, b = (json.loads((tmp_path / name / "summary.json").read_text()) for name in "ab")
+    assert (a["shipped"], a["test"]) == (b["shipped"], b["test"])
+    weights = [(tmp_path / name / "student.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_print_config_is_what_config_takes(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", "--recipe=cgl", "--recipe.students=5", "--rate=MultiStep", "--print_config"])
+    assert exit_info.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["recipe"]["init_args"]["students"] == 5
+    assert config["rate"]["init_args"]["milestones"] == [60, 120, 160]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--recipe=cgll"], ["--recipe.studens=3"], ["--epochs=many"], ["--rate=Cosin"]]
+)
+def test_a_wrong_option_is_named(wrong, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", *wrong])
+    assert exit_info.value.code == 2
+    assert wrong[0].split("=")[0].split(".")[-1].lstrip("-") in capsys.readouterr().err
+
+
+def test_data_that_are_not_there_are_named(tmp_path, capsys):
+    assert main(["train", "--data", str(tmp_path / "nothing"), "--run_dir", str(tmp_path / "run")]) == 1
+    assert "nothing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

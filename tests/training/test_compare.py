@@ -1,0 +1,44 @@
+import json
+import statistics
+
+import pytest
+import yaml
+from small_run import small
+
+from studygroup.training import compare, methods
+
+
+@pytest.fixture
+def configs(tmp_path):
+    for name, recipe in (("cgl", small().recipe), ("plain", methods.baseline)):
+        config = small(recipe=recipe, epochs=1).config()
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    return [str(tmp_path / "cgl.yaml"), str(tmp_path / "plain.yaml")]
+
+
+def test_every_cell_once_and_the_mean_over_seeds(configs, tmp_path):
+    folder = tmp_path / "table"
+    rows = compare(configs, seeds=[3, 4], run_dir=str(folder), progress_bar=False)
+    assert [(row["name"], row["n"]) for row in rows] == [("cgl", 2), ("plain", 2)]
+    for row in rows:
+        cells = [json.loads((folder / f"{row['name']}-{s}" / "summary.json").read_text()) for s in (3, 4)]
+        tests = [cell["shipped"]["test"] for cell in cells]
+        assert row["test"] == pytest.approx(statistics.fmean(tests))
+        assert row["test_std"] == pytest.approx(statistics.stdev(tests))
+        assert [cell["run"]["seed"] for cell in cells] == [3, 4]
+    assert rows[1]["step_cost"] == 1.0
+    assert json.loads((folder / "comparison.json").read_text()) == rows
+    assert "| cgl | 2 | " in (folder / "comparison.md").read_text()
+
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
+    (folder / "plain-4" / "summary.json").unlink()
+    assert compare(configs, seeds=[3, 4], run_dir=str(folder), progress_bar=False) == rows
+    after = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
+    assert [path.parent.name for path in before if before[path] != after[path]] == ["plain-4"]
+
+
+def test_what_is_missing_or_twice_is_refused(configs, tmp_path):
+    with pytest.raises(ValueError, match="each seed once"):
+        compare(configs, seeds=[1, 1], run_dir=str(tmp_path / "t"))
+    with pytest.raises(ValueError, match="cannot be read"):
+        compare([str(tmp_path / "none.yaml")], run_dir=str(tmp_path / "t"))

@@ -1,0 +1,84 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from studygroup.training import Settings, evaluate, export, load_net
+from studygroup.training.scores import accuracy
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def rows(finished):
+    settings = Settings.from_config(finished.folder.read_config())
+    data = settings.load_data()
+    return lambda: settings.build_feed(data).scored(data.test, CPU)
+
+
+def test_evaluate_says_what_the_summary_says(finished):
+    found = evaluate(finished.folder.path)
+    assert found["test"] == found["summary_test"] == finished.summary["shipped"]["test"]
+    assert found["holdout"] == finished.summary["shipped"]["holdout"]
+    assert found["test_rows"] == 60
+
+
+@pytest.mark.parametrize("student", [0, 1, 2])
+def test_every_student_scores_as_in_the_summary(finished, rows, tmp_path, student):
+    path = export(finished.folder.path, student=student, output=tmp_path / "net.safetensors")
+    assert accuracy(load_net(path), rows()) == finished.summary["test"]["students"][student]
+    assert f"student {student} after epoch 3" in path.with_suffix(".md").read_text()
+
+
+def test_without_a_number_the_shipped_one_is_written(finished):
+    path = export(finished.folder.path)
+    assert (
+        path
+        == finished.folder.path / "export" / f"student-{finished.summary['shipped']['student']}.safetensors"
+    )
+    for name, value in finished.load().state_dict().items():
+        assert torch.equal(value, load_net(path).state_dict()[name])
+
+
+def test_reestimated_statistics_change_the_statistics_alone(finished, tmp_path):
+    path = export(finished.folder.path, reestimate_bn=True, output=tmp_path / "net.safetensors")
+    before, after = finished.load().state_dict(), load_net(path).state_dict()
+    changed = {name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= {"running_mean", "running_var", "num_batches_tracked"}
+    assert "running_mean" in changed
+
+
+def test_a_pickled_network_loads_where_studygroup_is_not(finished, rows, tmp_path):
+    path = export(finished.folder.path, format="pickle", output=tmp_path / "net.pt")
+    code = (
+        "import sys; sys.modules['studygroup'] = None; import torch;"
+        f"net = torch.load({str(path)!r}, weights_only=False);"
+        "print(net(torch.zeros(2, 1, 8, 8)).shape)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "torch.Size([2, 10])"
+
+
+@pytest.mark.slow
+# torch's ONNX exporter uses parts of torch that torch itself has deprecated
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_onnx_gives_the_same_logits_for_any_number_of_rows(finished, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = export(finished.folder.path, format="onnx", output=tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(str(path))
+    for count in (1, 5):
+        x = torch.rand(count, 1, 8, 8)
+        logits = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+        assert torch.allclose(torch.from_numpy(logits), finished.load()(x), atol=1e-4)
+
+
+def test_wrong_students_and_damaged_files_are_named(finished, tmp_path):
+    with pytest.raises(ValueError, match="student 7 is not one of 0 to 2"):
+        export(finished.folder.path, student=7)
+    with pytest.raises(ValueError, match="no finished run"):
+        evaluate(tmp_path)
+    damaged = tmp_path / "student.safetensors"
+    damaged.write_bytes(finished.folder.weights.read_bytes()[:500])
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_net(damaged)

@@ -1,0 +1,44 @@
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+import studygroup as sg
+from studygroup import models
+from studygroup.training import methods
+from studygroup.training.methods import method
+
+X = torch.zeros(2, 3, 8, 8)
+
+
+def test_layers_default_to_the_networks_blocks_and_the_seed_is_the_runs():
+    net = models.build("cifar_resnet18", classes=3, width=4)
+    task = methods.cgl(net, 5, X, students=4)
+    again = models.build("cifar_resnet18", classes=3, width=4)
+    own = sg.recipes.cgl(again, layers=models.blocks(again), students=4, seed=5)
+    assert task.group.routes == own.group.routes
+    assert task.seed == 5
+
+
+def test_named_layers_stay():
+    net = models.build("cifar_resnet18", classes=3, width=4)
+    assert methods.cgl(net, 0, X, layers=("layer1.0",), students=2).group.routes.layers == ("layer1.0",)
+
+
+def test_a_recipe_without_seed_or_layers_gets_neither():
+    assert methods.baseline(nn.Sequential(nn.Linear(2, 2)), 3, X).group.students == 1
+
+
+def test_the_signature_keeps_the_recipes_own_arguments():
+    def recipe(
+        model: nn.Module, *, layers: tuple[str, ...], width: int = 3, seed: int = 0
+    ) -> sg.CollaborativeLearning:
+        """A method."""
+        return sg.recipes.baseline(model)
+
+    parameters = inspect.signature(method(recipe)).parameters
+    assert list(parameters) == ["model", "seed", "example", "layers", "width"]
+    assert parameters["layers"].default == ()
+    with pytest.raises(TypeError):
+        method(recipe)(nn.Linear(1, 1), 0, X, layers=("",), widht=3)
