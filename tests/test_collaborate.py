@@ -181,3 +181,74 @@ def test_what_does_not_fit_together_is_a_clear_error(unchecked):
         task(reduction="max")
     with pytest.raises(ValueError, match="peers='both'"):
         task(peers="both")
+
+
+class Learnt(sg.listen.MeanOfOthers):
+    learns = True
+    one_answer = True
+
+
+def test_a_rule_that_would_learn_nothing_is_an_error():
+    with pytest.raises(
+        ValueError, match="Learns learns through the targets, which detach=True makes constants"
+    ):
+        task(listen=Learns())
+    with pytest.raises(ValueError, match="or an ensemble_weight"):
+        task(listen=Learnt())
+    task(listen=Learns(), detach=False)
+    task(listen=Learnt(), ensemble_weight=1.0)
+
+
+def test_an_ensemble_needs_a_rule_that_makes_one():
+    for listen in (None, sg.listen.MeanOfOthers()):
+        with pytest.raises(ValueError, match="makes no one answer"):
+            task(listen=listen, ensemble_weight=1.0)
+    x, y = batch()
+    t = task(listen=Learnt(), ensemble_weight=1.0)
+    with pytest.raises(ValueError, match="Learnt learns through its peers"):
+        t(x, y, owner=owners())
+
+
+def test_the_ensembles_weight_is_a_function_of_progress():
+    x, y = batch()
+    t = task(listen=Learnt(), ensemble_weight=sg.schedules.ramp_up(0.0, 1.0), reduction="mean").eval()
+    losses = t(x, y, progress=0.5)
+    own = (losses.supervised + losses.imitation).mean()
+    phi = sg.schedules.ramp_up(0.0, 1.0)(0.5)
+    torch.testing.assert_close(losses.total, own + phi * losses.auxiliary["ensemble"])
+
+
+def test_pairwise_asks_for_probabilities():
+    with pytest.raises(
+        ValueError, match="Pairwise averages the peers' probabilities, and aggregate is 'logits'"
+    ):
+        task(listen=sg.listen.Pairwise())
+
+
+def test_the_gate_learns_under_autocast():
+    x, y = batch()
+    torch.manual_seed(0)
+    t = sg.recipes.one(norm_net(), layers=["4"], example=x, init=norm_net)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        t(x, y).total.backward()
+    assert t.listen.linear.weight.grad.abs().sum() > 0
+
+
+class Length(sg.auxiliary.Auxiliary):
+    """Mean square of the logits."""
+
+    def forward(self, outputs, y, progress):
+        return outputs.logits.square().mean()
+
+
+def test_auxiliary_objectives_are_added_by_name():
+    x, y = batch()
+    parts = [Length(name="length", weight=0.5), Length(name="late", weight=sg.schedules.ramp_up(0.0, 1.0))]
+    t = task(auxiliary=parts).eval()
+    losses = t(x, y, progress=0.3)
+    square = losses.logits.square().mean()
+    torch.testing.assert_close(losses.auxiliary["length"], square)
+    phi = sg.schedules.ramp_up(0.0, 1.0)(0.3)
+    torch.testing.assert_close(losses.total, losses.supervised.sum() + (0.5 + phi) * square)
+    with pytest.raises(ValueError, match="two auxiliary objectives are called 'length'"):
+        task(auxiliary=[parts[0], parts[0]])

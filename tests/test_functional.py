@@ -89,6 +89,46 @@ def test_nobody_to_imitate_is_no_loss_and_no_gradient(logits):
     assert not z.grad.any()
 
 
+@pytest.mark.parametrize("divergence", ["kl", "cross_entropy"])
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("per_row", [False, True])
+def test_pairwise_loss(logits, weights, divergence, scale, per_row):
+    """Σ_j w_kj D(p_j || p_k), pair by pair, and the gradient of averaged probabilities."""
+    matrix = weights if per_row else weights[2]
+    z = logits.clone().requires_grad_()
+    loss = sgf.pairwise_loss(z, logits, matrix, 3.0, divergence, scale)
+    for k in range(K):
+        for n in range(N):
+            row, p = (matrix[n, k] if per_row else matrix[k]).tolist(), psi(logits[k, n].tolist(), 3.0)
+            expected = 0.0
+            for j in range(K):
+                q = psi(logits[j, n].tolist(), 3.0)
+                own = sum(a * math.log(a) for a in q) if divergence == "kl" else 0.0
+                expected += row[j] * (own - sum(a * math.log(b) for a, b in zip(q, p, strict=True)))
+            assert loss[k, n].item() == pytest.approx(expected * (9 if scale else 1), abs=1e-12)
+    loss.sum().backward()
+    other = logits.clone().requires_grad_()
+    targets = sgf.peer_targets(logits, matrix, 3.0, "probabilities")
+    sgf.imitation_loss(other, targets, 3.0, "cross_entropy", scale).sum().backward()
+    torch.testing.assert_close(z.grad, other.grad)
+
+
+def test_pairs_that_are_not_constant_get_their_gradient(logits):
+    """A peer is pulled to the student too: against the sum over pairs, differentiated by autograd."""
+    matrix = torch.full((K, K), 0.5, dtype=torch.float64).fill_diagonal_(0)
+    gradients = []
+    for pairs in (False, True):
+        z = logits.clone().requires_grad_()
+        if pairs:
+            p = torch.log_softmax(z / 2.0, -1)
+            loss = sum(0.5 * (p[j].exp() * (p[j] - p[k])).sum() for k in range(K) for j in range(K) if j != k)
+        else:
+            loss = sgf.pairwise_loss(z, z, matrix, 2.0).sum()
+        loss.backward()
+        gradients.append(z.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def test_diversity_and_disagreement(logits):
     probabilities = torch.softmax(logits, -1)
     sees = torch.rand(K, N, generator=torch.Generator().manual_seed(4)) < 0.6

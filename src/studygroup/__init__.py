@@ -1,8 +1,10 @@
 """studygroup: students of one network teach each other; one plain network is shipped."""
 
-from studygroup import functional, listen, recipes, routes, schedules
+from studygroup import auxiliary, functional, listen, recipes, routes, schedules
+from studygroup.citation import citation
 from studygroup.collaborate import CollaborativeLearning, Losses, SharedRows, Subsets
 from studygroup.group import Outputs, SharedHeadWarning, StudyGroup, SynchronisationWarning
+from studygroup.peers import Peers
 from studygroup.routes import Routes
 from studygroup.surgery import FreshInitWarning
 
@@ -11,12 +13,15 @@ __all__ = [
     "FreshInitWarning",
     "Losses",
     "Outputs",
+    "Peers",
     "Routes",
     "SharedHeadWarning",
     "SharedRows",
     "StudyGroup",
     "Subsets",
     "SynchronisationWarning",
+    "auxiliary",
+    "citation",
     "functional",
     "listen",
     "recipes",

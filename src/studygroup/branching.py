@@ -153,6 +153,12 @@ class _Zero(torch.autograd.Function):
         return tuple(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
 
 
+def joined_by_zero(value: Tensor, idle: Sequence[nn.Parameter]) -> Tensor:
+    """The same value; parameters that no row has reached get zero gradients with it."""
+    trainable = [parameter for parameter in idle if parameter.requires_grad]
+    return value + _Zero.apply(*trainable) if trainable and torch.is_grad_enabled() else value
+
+
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
     """The same values, with gradients divided by the number of branches of each row (CL-ILR)."""
     alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too

@@ -1,64 +1,43 @@
 """The one place where losses are added, and where it is checked what fits together."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from studygroup.functional import Aggregate, Divergence, imitation_loss, masked_mean, peer_targets
-from studygroup.group import Inputs, Outputs, StudyGroup, count_rows, on_host
+from studygroup.auxiliary import Auxiliary
+from studygroup.checks import check_names, check_owners, check_rule, owners
+from studygroup.functional import (
+    Aggregate,
+    Divergence,
+    imitation_loss,
+    masked_mean,
+    mixed_answers,
+    pairwise_loss,
+    peer_targets,
+)
+from studygroup.group import Inputs, Outputs, StudyGroup, count_rows
 from studygroup.listen import Listener
-from studygroup.rows import to_device
+from studygroup.losses import Losses, SharedRows, Subsets, precise
+from studygroup.peers import Peers
 from studygroup.schedules import Schedule, constant
 from studygroup.seeding import derive
+from studygroup.selection import to_device
 from studygroup.trace import traceless
 
-
-@dataclass(frozen=True)
-class SharedRows:
-    """What a method asks of the data: all students see every row, one batch for all."""
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """What a method asks of the data: every student has a sub-set of his own, drawn once (CGL).
-
-    Attributes:
-        overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for everybody.
-    """
-
-    overlap: float = 0.0
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What a step costs.
-
-    Attributes:
-        total: weighted sum over students and parts; call `backward` on it.
-        supervised: cross-entropy of each student, unweighted.
-        imitation: imitation loss of each student, unweighted.
-        auxiliary: further parts by name, unweighted.
-        logits: answers in the supervised pass, zero where a student did not see the row.
-    """
-
-    total: Float[Tensor, ""]
-    supervised: Float[Tensor, " students"]
-    imitation: Float[Tensor, " students"]
-    auxiliary: Mapping[str, Float[Tensor, ""]]
-    logits: Float[Tensor, "students rows classes"]
+__all__ = ["CollaborativeLearning", "Losses", "SharedRows", "Subsets"]
 
 
 class CollaborativeLearning(nn.Module):
     """A group, who listens to whom, and how the losses are weighed: call it in any training loop.
 
-    total = reduce_k [supervised_weight · CE_k + imitation_weight · D(q_k, ψ(z_k; T))], where q_k is student
-    k's target (`functional.peer_targets`), D the divergence, each mean over the rows on which the student is
-    supervised.
+    total = reduce_k [supervised_weight · CE_k + imitation_weight · D(q_k, ψ(z_k; T))]
+    + ensemble_weight · CE(y, ψ(z_e; 1)) + Σ_a weight_a · auxiliary_a,
+    where q_k is student k's target (`functional.peer_targets`), D the divergence, each mean over the rows on
+    which the student is supervised, and z_e the ensemble's answer, where the rule makes one.
 
     Args:
         group: the students.
@@ -69,9 +48,12 @@ class CollaborativeLearning(nn.Module):
         divergence: `"kl"` or `"cross_entropy"`, see `functional.imitation_loss`.
         aggregate: `"logits"` or `"probabilities"`, see `functional.peer_targets`.
         detach: targets are constants. With `False` gradients flow into the peers (and into a rule that
-            learns).
+            learns). The ensemble's cross-entropy is not concerned.
         scale_by_t2: multiply imitation by T².
-        reduction: `"sum"` or `"mean"` over students.
+        reduction: `"sum"` or `"mean"` over students; the parts beside the students are added as they are.
+        ensemble_weight: weight of the ensemble's cross-entropy (ONE), a number or a function of progress;
+            its value is `Losses.auxiliary["ensemble"]`.
+        auxiliary: further objectives, see `studygroup.auxiliary`.
         rows: what the method asks of the data, for whoever builds the loader.
         peers: how consulted peers answer where rows have owners: `"train"` by batch statistics, `"eval"` by
             running statistics.
@@ -81,7 +63,8 @@ class CollaborativeLearning(nn.Module):
         step: training steps done, kept in the state dict; draws depend on (seed, step).
 
     Raises:
-        ValueError: an unknown `reduction` or `peers`, a rule that does not fit the group.
+        ValueError: an unknown `reduction` or `peers`, a rule that does not fit the group, a rule that learns
+            through nothing, an ensemble that the rule does not make, two auxiliary objectives of one name.
 
     Example:
         >>> task = sg.CollaborativeLearning(group, listen=sg.listen.RandomSubgroup(0.25), temperature=3.0)
@@ -91,7 +74,7 @@ class CollaborativeLearning(nn.Module):
 
     def __init__(
         self,
-        group: StudyGroup,
+        group: StudyGroup | Peers,
         *,
         listen: Listener | None = None,
         temperature: float = 1.0,
@@ -102,6 +85,8 @@ class CollaborativeLearning(nn.Module):
         detach: bool = True,
         scale_by_t2: bool = False,
         reduction: Literal["sum", "mean"] = "sum",
+        ensemble_weight: float | Schedule = 0.0,
+        auxiliary: Sequence[Auxiliary] = (),
         rows: SharedRows | Subsets | None = None,
         peers: Literal["train", "eval"] = "train",
         seed: int = 0,
@@ -123,12 +108,17 @@ class CollaborativeLearning(nn.Module):
         self.detach = detach
         self.scale_by_t2 = scale_by_t2
         self.reduction = reduction
+        self.ensemble_weight = _schedule(ensemble_weight)
+        self._ensemble = callable(ensemble_weight) or ensemble_weight != 0
+        self.auxiliary = nn.ModuleList(auxiliary)
         self.rows = rows or SharedRows()
         self.peers = peers
         self.seed = seed
         self.step = 0
+        check_names([part.name for part in auxiliary], ensemble=self._ensemble)
         if listen is not None:
             listen.join(students=group.students, seed=seed)
+        check_rule(listen, detach=detach, ensemble=self._ensemble, aggregate=aggregate)
 
     def forward(
         self,
@@ -156,34 +146,19 @@ class CollaborativeLearning(nn.Module):
         if len(y) != count:
             raise ValueError(f"{len(y)} labels for {count} rows; hand in one class index a row")
         consults = self.listen.consults(self.step) if self.listen is not None else None
+        own = [name for part in self._parts() for name in part.want]
         if owner is None:
-            outputs = self.group(x, want=self.listen.want if self.listen is not None else ())
+            outputs = self.group(x, want=(*own, *(self.listen.want if self.listen is not None else ())))
             answers = outputs
         else:
-            owns = self._owns(owner, count)
+            check_owners(self.listen, ensemble=self._ensemble)
+            owns = owners(owner, rows=count, students=self.group.students)
             answers = self._ask(x, owns, consults)
-            outputs = self.group(x, sees=owns)
+            outputs = self.group(x, sees=owns, want=own)
             answers = answers or outputs
         losses = self._weigh(outputs, answers, y, consults, progress)
         self.step += self.training
         return losses
-
-    def _owns(self, owner: Tensor | Sequence[int], count: int) -> Bool[Tensor, "students rows"]:
-        students = self.group.students
-        table = on_host(torch.as_tensor(owner), "owner")
-        if table.shape != (count,) or table.is_floating_point():
-            raise ValueError(
-                f"owner is {table.dtype} of shape {tuple(table.shape)}; hand in one student number a row ({count})"
-            )
-        wrong = table[(table < 0) | (table >= students)]
-        if len(wrong):
-            raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
-        if self.listen is not None and self.listen.learns:
-            raise ValueError(
-                f"{type(self.listen).__name__} learns through its peers' answers, and with owners peers answer "
-                "without gradient; leave owner out, so that every student sees every row"
-            )
-        return torch.arange(students)[:, None] == table
 
     def _ask(self, x: Inputs, owns: Tensor, consults: Tensor | None) -> Outputs | None:
         """The consulted peers' answers on each owner's rows; `None` where nobody is asked."""
@@ -202,7 +177,7 @@ class CollaborativeLearning(nn.Module):
         self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
     ) -> Losses:
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            return self._add(_precise(outputs), _precise(answers), y, consults, progress)
+            return self._add(precise(outputs), precise(answers), y, consults, progress)
 
     def _add(
         self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
@@ -212,20 +187,40 @@ class CollaborativeLearning(nn.Module):
         entropy = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
         supervised = masked_mean(entropy.view(logits.shape[:2]), sees)
         imitation = torch.zeros_like(supervised)
+        auxiliary = {part.name: part(outputs, y, progress) for part in self._parts()}
         if self.listen is not None and consults is not None:
             weights = self.listen.weights(answers, consults)
-            targets = peer_targets(answers.logits, weights, self.temperature, self.aggregate)
-            rowwise = imitation_loss(
-                logits,
-                targets.detach() if self.detach else targets,
-                self.temperature,
-                self.divergence,
-                self.scale_by_t2,
-            )
-            imitation = masked_mean(rowwise, sees)
+            heard = self.listen.answers(answers, y)
+            imitation = masked_mean(self._imitation(logits, heard, weights), sees)
+            if self._ensemble:
+                auxiliary["ensemble"] = F.cross_entropy(mixed_answers(heard, weights[..., :1, :])[0], y)
         each = self.supervised_weight(progress) * supervised + self.imitation_weight(progress) * imitation
         total = each.sum() if self.reduction == "sum" else each.mean()
-        return Losses(total, supervised, imitation, {}, logits)
+        for name, weight in self._auxiliary_weights().items():
+            total = total + weight(progress) * auxiliary[name]
+        return Losses(total, supervised, imitation, auxiliary, logits)
+
+    def _imitation(self, logits: Tensor, heard: Tensor, weights: Tensor) -> Tensor:
+        """The imitation loss of each student on each row."""
+        assert self.listen is not None
+        if self.listen.pairwise:
+            peers = heard.detach() if self.detach else heard
+            return pairwise_loss(logits, peers, weights, self.temperature, self.divergence, self.scale_by_t2)
+        targets = peer_targets(heard, weights, self.temperature, self.aggregate)
+        return imitation_loss(
+            logits,
+            targets.detach() if self.detach else targets,
+            self.temperature,
+            self.divergence,
+            self.scale_by_t2,
+        )
+
+    def _parts(self) -> list[Auxiliary]:
+        return [part for part in self.auxiliary if isinstance(part, Auxiliary)]
+
+    def _auxiliary_weights(self) -> dict[str, Schedule]:
+        weights = {part.name: part.weight for part in self._parts()}
+        return weights | ({"ensemble": self.ensemble_weight} if self._ensemble else {})
 
     def get_extra_state(self) -> dict[str, Any]:
         """The step counter, for the state dict."""
@@ -234,12 +229,6 @@ class CollaborativeLearning(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Takes the step counter back."""
         self.step = state["step"]
-
-
-def _precise(outputs: Outputs) -> Outputs:
-    """Losses are added in single precision at least: under autocast logits come in half."""
-    half = outputs.logits.dtype in (torch.float16, torch.bfloat16)
-    return replace(outputs, logits=outputs.logits.float()) if half else outputs
 
 
 def _schedule(weight: float | Callable[[float], float]) -> Schedule:

@@ -38,13 +38,25 @@ def peer_targets(
     _check_temperature(temperature)
     if aggregate not in ("logits", "probabilities"):
         raise ValueError(f"aggregate={aggregate!r}; use 'logits' or 'probabilities'")
-    weights = weights.to(logits.dtype)
     answers = logits if aggregate == "logits" else F.softmax(logits / temperature, dim=-1)
-    equation = "kj,jnc->knc" if weights.ndim == 2 else "nkj,jnc->knc"
-    mixed = torch.einsum(equation, weights, answers)
+    mixed = mixed_answers(answers, weights)
     targets = mixed if aggregate == "probabilities" else F.softmax(mixed / temperature, dim=-1)
     listens = (weights != 0).any(-1)
     return targets * (listens if weights.ndim == 3 else listens[None]).T[..., None]
+
+
+def mixed_answers(
+    answers: Float[Tensor, "students rows classes"],
+    weights: Float[Tensor, "listeners students"] | Float[Tensor, "rows listeners students"],
+) -> Float[Tensor, "listeners rows classes"]:
+    """Σ_j w_kj a_j: what each listener hears, from logits or from probabilities.
+
+    Args:
+        answers: all students' answers.
+        weights: row k holds listener k's weights; one matrix, or one for each row of the batch.
+    """
+    equation = "kj,jnc->knc" if weights.ndim == 2 else "nkj,jnc->knc"
+    return torch.einsum(equation, weights.to(answers.dtype), answers)
 
 
 def imitation_loss(
@@ -78,6 +90,40 @@ def imitation_loss(
         some = torch.where(targets > 0, targets, 1)  # 0 log 0 is 0, its gradient too
         loss = loss + (targets * some.log()).sum(-1)
     return loss * temperature**2 if scale_by_t2 else loss
+
+
+def pairwise_loss(
+    logits: Float[Tensor, "students rows classes"],
+    answers: Float[Tensor, "students rows classes"],
+    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    temperature: float,
+    divergence: Divergence = "kl",
+    scale_by_t2: bool = False,
+) -> Float[Tensor, "students rows"]:
+    """How far each student is from each of his peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
+
+    D is linear in its targets but for their entropy H, so one target a student serves instead of one a pair:
+    Σ_j w_kj KL(p_j ‖ p_k) = CE(Σ_j w_kj p_j, p_k) − Σ_j w_kj H(p_j). The gradient with respect to z_k is that
+    of `imitation_loss` on averaged probabilities; the value is the printed one, and larger.
+
+    Args:
+        logits: the students' answers z_k.
+        answers: the answers z_j that they imitate; detach them for constant targets.
+        weights: as for `peer_targets`.
+        temperature: T > 0.
+        divergence: `"kl"` or `"cross_entropy"`.
+        scale_by_t2: multiply by T².
+
+    Raises:
+        ValueError: as `imitation_loss`.
+    """
+    targets = peer_targets(answers, weights, temperature, "probabilities")
+    if divergence != "kl":
+        return imitation_loss(logits, targets, temperature, divergence, scale_by_t2)
+    loss = imitation_loss(logits, targets, temperature, "cross_entropy", scale_by_t2)
+    log_p = F.log_softmax(answers / temperature, dim=-1)
+    entropy = mixed_answers(-(log_p.exp() * log_p).sum(-1, keepdim=True), weights).squeeze(-1)
+    return loss - (entropy * temperature**2 if scale_by_t2 else entropy)
 
 
 def masked_mean(

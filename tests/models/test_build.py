@@ -10,6 +10,8 @@ from studygroup.models import build
     ("name", "kind"),
     [
         ("cifar_resnet18", torchvision.models.ResNet),
+        ("cifar_resnet32", torchvision.models.ResNet),
+        ("cifar_resnet110", torchvision.models.ResNet),
         ("torchvision/mobilenet_v3_small", torchvision.models.MobileNetV3),
         ("mobilenet_v3_small", torchvision.models.MobileNetV3),
         ("timm/resnet10t", timm.models.ResNet),

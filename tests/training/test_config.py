@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 
+from studygroup.cli import main
 from studygroup.data import PadCropFlip
 from studygroup.training import ConfigurationChangedError, MultiStep, Settings, methods
 from studygroup.training.config import check_same, plain
@@ -30,11 +31,27 @@ def test_a_configuration_is_complete_and_comes_back():
 def test_every_recipe_can_be_named_with_its_own_arguments():
     from studygroup import recipes
 
-    needs_more = {"tree"}  # a table of its own
+    needs_more = {"tree", "auxiliary_training", "byot"}  # a table, or inner layers
     for name in set(recipes.__all__) - needs_more:
         assert Settings.from_config({"recipe": name}).method_name == name
     with pytest.raises(ValueError, match="studnets"):
         Settings.from_config({"recipe": {"class_path": "cgl", "init_args": {"studnets": 3}}})
+
+
+def test_another_recipe_or_optimiser_begins_with_defaults_of_its_own(tmp_path, capsys):
+    """A parser would hand arguments of equal names on: DML with CGL's eight students and temperature."""
+    (tmp_path / "cgl.yaml").write_text(
+        "recipe: {class_path: cgl, init_args: {students: 5, temperature: 2.0}}"
+    )
+    for given in ([], ["--config", str(tmp_path / "cgl.yaml")]):
+        with pytest.raises(SystemExit):
+            main(["train", *given, "--recipe", "dml", "--optimizer", "SGD", "--print_config"])
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert config["recipe"]["init_args"]["students"] == 3
+        assert config["recipe"]["init_args"]["temperature"] == 1.0
+        assert config["optimizer"]["init_args"]["lr"] == 0.001
+    config = Settings.from_config({"recipe": "dml"}).config()
+    assert config["recipe"]["init_args"]["students"] == 3
 
 
 def test_unknown_names_are_refused():

@@ -9,11 +9,20 @@ import timm
 import torchvision.models
 from torch import nn
 
-from studygroup.models.cifar import cifar_resnet18, cifar_resnet34
+from studygroup.models.cifar import (
+    cifar_resnet18,
+    cifar_resnet20,
+    cifar_resnet32,
+    cifar_resnet34,
+    cifar_resnet110,
+)
 
 _OURS: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
+    "cifar_resnet20": cifar_resnet20,
+    "cifar_resnet32": cifar_resnet32,
     "cifar_resnet34": cifar_resnet34,
+    "cifar_resnet110": cifar_resnet110,
 }
 
 
@@ -21,8 +30,8 @@ def build(name: str, *, classes: int, channels: int = 3, **options: Any) -> nn.M
     """Builds a network with fresh weights; nothing is downloaded.
 
     Args:
-        name: `cifar_resnet18`, `cifar_resnet34`, `torchvision/NAME` or `timm/NAME`. A bare name is looked up
-            in that order.
+        name: `cifar_resnet18`, `cifar_resnet34`, the narrow `cifar_resnet20`, `cifar_resnet32` and
+            `cifar_resnet110`, `torchvision/NAME` or `timm/NAME`. A bare name is looked up in that order.
         classes: how many classes the head tells apart.
         channels: of the images; torchvision's networks take 3 only.
         **options: handed to the library, such as `width`, `img_size` or `drop_rate`; `pretrained=True` lets

@@ -38,6 +38,44 @@ def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNe
     return _resnet([3, 4, 6, 3], classes=classes, width=width, channels=channels)
 
 
+def cifar_resnet20(classes: int, *, width: int = 16, channels: int = 3) -> ResNet:
+    """ResNet-20 of He et al. (2016), section 4.2, for small images; see `cifar_resnet32`."""
+    return _narrow(20, classes=classes, width=width, channels=channels)
+
+
+def cifar_resnet32(classes: int, *, width: int = 16, channels: int = 3) -> ResNet:
+    """ResNet-32 of He et al. (2016), section 4.2: three groups of five blocks, 16, 32 and 64 channels wide.
+
+    The network of ONE's and OKDDip's tables. Torchvision's class has four groups; the fourth is empty here and
+    without parameters, so the branches part at `layer3`. # departs: shortcuts that change the number of
+    channels are 1x1 convolutions, as everywhere in torchvision and in those papers' code; He et al. pad with
+    zeros.
+
+    Args:
+        classes: how many classes.
+        width: channels of the stem and the first group of blocks; see the warning at `cifar_resnet18`.
+        channels: of the images.
+
+    Returns:
+        A network from (N, channels, height, width) to logits (N, classes).
+    """
+    return _narrow(32, classes=classes, width=width, channels=channels)
+
+
+def cifar_resnet110(classes: int, *, width: int = 16, channels: int = 3) -> ResNet:
+    """ResNet-110 of He et al. (2016), section 4.2, with three groups of 18 blocks; see `cifar_resnet32`.
+
+    # reading: 6n + 2 layers of plain blocks, as He et al. print. The public code of ONE and OKDDip calls a
+    network of three groups of 12 bottlenecks by the same name.
+    """
+    return _narrow(110, classes=classes, width=width, channels=channels)
+
+
+def _narrow(layers: int, *, classes: int, width: int, channels: int) -> ResNet:
+    """A network of 6n + 2 layers in three groups of n blocks."""
+    return _resnet([(layers - 2) // 6] * 3, classes=classes, width=width, channels=channels)
+
+
 def _resnet(depths: Sequence[int], *, classes: int, width: int, channels: int) -> ResNet:
     """A network of the given depths: torchvision's class with other layers put in."""
     if min(classes, width, channels) < 1:
@@ -46,7 +84,8 @@ def _resnet(depths: Sequence[int], *, classes: int, width: int, channels: int) -
         )
     # layers of the usual width are thrown away: on meta they are neither allocated nor drawn
     with torch.device("meta"):
-        net = ResNet(BasicBlock, list(depths), num_classes=classes)
+        net = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=classes)
+    net.layer4 = nn.Sequential()  # where there are three groups
     net.conv1 = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
     net.bn1 = nn.BatchNorm2d(width)
     net.maxpool = nn.Identity()

@@ -1,11 +1,13 @@
 """Which student ships, decided on the hold-out rows alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from studygroup.collaborate import CollaborativeLearning
 from studygroup.training.history import History, Row
 from studygroup.training.module import StudyModule
 
@@ -30,7 +32,7 @@ class Choice:
 
 
 class BestSoFar(Callback):
-    """Keeps the weights of the student who was best on the hold-out rows over all epochs.
+    """Keeps the weights of the student who was best on the hold-out rows over all epochs, or of the best leader.
 
     They travel in the checkpoint, so a run that continues knows them. The first of equals stays.
     """
@@ -43,7 +45,7 @@ class BestSoFar(Callback):
         """Keeps a copy where the epoch's best student is better than any before."""
         assert isinstance(pl_module, StudyModule)
         scores = pl_module.holdout
-        best = scores.best
+        best = candidate(pl_module.task, scores.students)
         if scores.students[best] > self.holdout:
             self.student, self.epoch, self.holdout = best, trainer.current_epoch + 1, scores.students[best]
             exported = pl_module.task.group.export(best).state_dict()
@@ -67,9 +69,15 @@ def holdout_accuracies(row: Row) -> list[float]:
     return [numbered[student] for student in sorted(numbered)]
 
 
-def best_at_last_epoch(history: History) -> tuple[int, int, float]:
-    """Student, epoch and hold-out accuracy of the best at the last epoch, the first of equals."""
+def candidate(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
+    """Who would ship by these hold-out accuracies: the leader where there is one, else the first of the best."""
+    leader = task.group.routes.leader
+    return accuracies.index(max(accuracies)) if leader is None else leader
+
+
+def best_at_last_epoch(history: History, task: CollaborativeLearning) -> tuple[int, int, float]:
+    """Student, epoch and hold-out accuracy of the student who ships by the last epoch."""
     row = history.rows[-1]
     accuracies = holdout_accuracies(row)
-    best = accuracies.index(max(accuracies))
+    best = candidate(task, accuracies)
     return best, int(row["epoch"]), accuracies[best]

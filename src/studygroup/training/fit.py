@@ -107,7 +107,7 @@ def _choose(settings: Settings, module: StudyModule, history: History, best: Bes
         net = module.task.group.export(best.student)
         net.load_state_dict(best.weights)
         return Choice(best.student, best.epoch, best.holdout, net)
-    student, epoch, holdout = best_at_last_epoch(history)
+    student, epoch, holdout = best_at_last_epoch(history, module.task)
     return Choice(student, epoch, holdout, module.task.group.export(student))
 
 

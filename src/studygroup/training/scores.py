@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from studygroup.functional import diversity
+from studygroup.functional import disagreement, diversity
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,12 @@ class Tally:
             logits: (students, N, classes).
             labels: class indices (N,).
         """
-        students, rows = logits.shape[:2]
+        rows = len(labels)
         probabilities = logits.float().softmax(-1)
-        answers = logits.argmax(-1)
-        ensemble = probabilities.mean(0).argmax(-1)
-        different = (answers[:, None] != answers[None]).sum() / max(students * (students - 1), 1)
-        apart = diversity(probabilities) * rows if students > 1 else probabilities.new_zeros(())
-        self._sums += torch.cat(
-            [
-                (answers == labels).sum(1),
-                torch.stack([(ensemble == labels).sum().to(apart), apart, different.to(apart)]),
-            ]
-        )
+        ensemble = (probabilities.mean(0).argmax(-1) == labels).sum()
+        pairs = torch.stack([diversity(probabilities), disagreement(probabilities)]) * rows
+        right = (logits.argmax(-1) == labels).sum(1)
+        self._sums += torch.cat([right, ensemble[None], pairs])
         self._rows += rows
 
     def read(self) -> Scores:

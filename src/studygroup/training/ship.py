@@ -101,7 +101,7 @@ def card(summary: dict[str, Any], *, lines: str) -> str:
     estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
     return f"""# {run["model"]["name"]} on {run["data"]}
 
-One plain network, trained with `{run["recipe"]}` by [studygroup](https://pypi.org/project/studygroup/). It needs
+One plain network, trained with `{run["recipe"]}` by studygroup. It needs
 nothing of the method at inference.
 
 ```python

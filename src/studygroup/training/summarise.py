@@ -49,6 +49,7 @@ def summarise(
         "holdout": {"rows": len(data.holdout), **_last_holdout(trained)},
         "shipped": {
             "student": choice.student,
+            "leads": trained.module.task.group.routes.leader is not None,
             "epoch": choice.epoch,
             "select": settings.select,
             "reestimated_bn": settings.reestimate_bn,

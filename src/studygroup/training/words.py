@@ -17,8 +17,8 @@ def closing_words(result: Result) -> str:
     parts.append(f"Test set of {run['data']}, {summary['test']['rows']} rows, scored after the choice:")
     parts.append(text(scores(summary)))
     parts.append(
-        f"Student {shipped['student']} ships: best on {summary['holdout']['rows']} held-out rows "
-        f"({shipped['holdout']:.2%}) "
+        f"Student {shipped['student']} ships: {'the leader' if shipped['leads'] else 'best'} on "
+        f"{summary['holdout']['rows']} held-out rows ({shipped['holdout']:.2%}) "
         + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
     )
     if verdict(summary):

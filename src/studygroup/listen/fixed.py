@@ -1,56 +1,13 @@
-"""Who listens to whom: an imitation rule is a matrix with student i's weights over his peers in row i."""
+"""Rules that have nothing to learn: all others, each of them, a random sub-group."""
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from studygroup import bibliography
 from studygroup.group import Outputs
-from studygroup.rows import to_device
+from studygroup.listen.base import Listener, beside, share_equally
 from studygroup.seeding import generator
-
-
-class Listener(nn.Module):
-    """The base of all imitation rules.
-
-    A rule says before any forward pass who is consulted (`consults`), and after it with what weight
-    (`weights`). Draws depend on the seed and the step alone, so they are equal on all ranks and can be
-    replayed. `CollaborativeLearning` calls `join` once.
-
-    Attributes:
-        want: what the rule needs of the outputs besides logits, see `StudyGroup.forward`.
-        learns: whether the weights have a gradient.
-    """
-
-    want: tuple[str, ...] = ()
-    learns = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.students = 0
-        self.seed = 0
-
-    def join(self, *, students: int, seed: int) -> None:
-        """Learns how many students there are, and the seed of all draws.
-
-        Raises:
-            ValueError: the rule does not fit that number of students.
-        """
-        self.students = students
-        self.seed = seed
-
-    def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Who asks whom in this step; a CPU table."""
-        raise NotImplementedError
-
-    def weights(
-        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
-    ) -> Float[Tensor, "students students"] | Float[Tensor, "rows students students"]:
-        """The weight of every answer, on the device of the outputs.
-
-        The base class gives all who are consulted the same weight, rows summing to 1; a row of zeros means
-        that a student listens to nobody.
-        """
-        return share_equally(consults, outputs)
 
 
 class MeanOfOthers(Listener):
@@ -60,6 +17,8 @@ class MeanOfOthers(Listener):
         include_self: count the student's own answer too.
     """
 
+    sources = (bibliography.SONG_CHAI,)
+
     def __init__(self, *, include_self: bool = False) -> None:
         super().__init__()
         self.include_self = include_self
@@ -68,6 +27,20 @@ class MeanOfOthers(Listener):
         """All others, in every step."""
         everybody = torch.ones(self.students, self.students, dtype=torch.bool)
         return everybody if self.include_self else everybody.fill_diagonal_(False)
+
+
+class Pairwise(MeanOfOthers):
+    """Every student imitates each of the others by himself (DML, Zhang et al. 2018).
+
+    The imitation loss is Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)), see `functional.pairwise_loss`. Its gradient
+    comes from the mean of the peers' *probabilities*, so `aggregate="probabilities"` belongs to it.
+
+    Args:
+        include_self: count the student's own answer too, at distance 0.
+    """
+
+    sources = (bibliography.DML,)
+    pairwise = True
 
 
 class RandomSubgroup(Listener):
@@ -84,6 +57,8 @@ class RandomSubgroup(Listener):
     Raises:
         ValueError: a probability outside (0, 1] or an unknown `selection`.
     """
+
+    sources = (bibliography.CGL,)
 
     def __init__(self, probability: float, *, selection: str = "fixed", include_self: bool = False) -> None:
         super().__init__()
@@ -123,15 +98,4 @@ class RandomSubgroup(Listener):
         if self.selection == "fixed":
             return share_equally(consults, outputs)
         expected = self.probability * max(self.candidates, 1)
-        return _beside(consults / expected, outputs)
-
-
-def share_equally(
-    consults: Bool[Tensor, "students students"], outputs: Outputs
-) -> Float[Tensor, "students students"]:
-    """The same weight for all who are consulted, on the device of the outputs."""
-    return _beside(consults / consults.sum(1, keepdim=True).clamp(min=1), outputs)
-
-
-def _beside(weights: Tensor, outputs: Outputs) -> Tensor:
-    return to_device(weights.to(outputs.logits.dtype), outputs.logits.device)
+        return beside(consults / expected, outputs)

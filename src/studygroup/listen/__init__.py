@@ -1,0 +1,19 @@
+"""Who listens to whom: an imitation rule is a matrix with student i's weights over his peers in row i."""
+
+from studygroup.listen.base import Listener, share_equally
+from studygroup.listen.fixed import MeanOfOthers, Pairwise, RandomSubgroup
+from studygroup.listen.labelled import BestStudent, MinLogit
+from studygroup.listen.learnt import Gate, PeerAttention, pooled
+
+__all__ = [
+    "BestStudent",
+    "Gate",
+    "Listener",
+    "MeanOfOthers",
+    "MinLogit",
+    "Pairwise",
+    "PeerAttention",
+    "RandomSubgroup",
+    "pooled",
+    "share_equally",
+]

@@ -1,0 +1,160 @@
+"""Rules that learn: a gate over the branches (ONE), attention among peers (OKDDip)."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from studygroup import bibliography
+from studygroup.group import Outputs
+from studygroup.listen.base import Listener, share_equally
+from studygroup.selection import to_device
+
+Pool = Callable[[Tensor], Tensor]
+
+
+def pooled(hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows width"]:
+    """One vector a row: the mean over whatever is not the features.
+
+    Args:
+        hidden: (rows, width) is left as it is; of tokens (rows, tokens, width) the mean over tokens, padding
+            included; of maps (rows, width, height, ...) the mean over space. Networks with another order of
+            axes, such as one-dimensional convolutions, need a function of their own.
+    """
+    if hidden.ndim == 2:
+        return hidden
+    return hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
+
+
+class Gate(Listener):
+    """All students listen to one ensemble, weighed for every sample by a gate (ONE, Lan et al. 2018).
+
+    g = softmax(ReLU(BN(Linear(pool(h))))), h the representation that all branches share; z_e = Σ_k g_k z_k. The
+    gate learns from the ensemble's cross-entropy (`ensemble_weight`), and through the targets where they are
+    not detached.
+
+    Args:
+        width: features of the pooled trunk.
+        students: how many branches.
+        pool: from the trunk to (rows, width).
+    """
+
+    sources = (bibliography.ONE,)
+    want = ("trunk",)
+    learns = True
+    one_answer = True
+
+    def __init__(self, width: int, *, students: int, pool: Pool = pooled) -> None:
+        super().__init__()
+        self.pool = pool
+        # departs: no bias; the norm takes any constant away, so that it would never get a gradient.
+        self.linear = nn.Linear(width, students, bias=False)
+        self.norm = nn.BatchNorm1d(students)
+
+    def join(self, *, students: int, seed: int) -> None:
+        """Checks that there is one output of the gate for each student."""
+        super().join(students=students, seed=seed)
+        if students != self.linear.out_features:
+            raise ValueError(
+                f"a gate over {self.linear.out_features} branches cannot serve {students} students; build it "
+                f"with students={students}"
+            )
+
+    def consults(self, step: int) -> Bool[Tensor, "students students"]:
+        """Everybody asks everybody, himself included."""
+        return torch.ones(self.students, self.students, dtype=torch.bool)
+
+    def weights(
+        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
+    ) -> Float[Tensor, "rows students students"]:
+        """The gate's weights for each sample, the same in every row."""
+        hidden = self.pool(_present(outputs.trunk, "trunk"))
+        gate = F.softmax(F.relu(self.norm(self.linear(hidden))), dim=-1)
+        return gate[:, None].expand(-1, self.students, -1)
+
+
+class PeerAttention(Listener):
+    """Every peer weighs the peers by attention; a leader outside it listens to their mean (OKDDip, Chen et al. 2020).
+
+    A_ab = softmax_b(L(h_a) · E(h_b)), L and E linear maps without bias, h the pooled features of a
+    peer. There is no 1/√d, and a peer attends to himself too. The leader is nobody's teacher.
+
+    The attention's only gradient comes through the targets, so it asks for `detach=False`.
+
+    Args:
+        width: features of a student, the input of his classifier.
+        leader: number of the student who leads.
+        reduction: width over the size of queries and keys. # reading: not printed; 8 in the authors' code.
+        include_self: whether a peer attends to himself, as printed.
+        pool: from a student's features to (rows, width).
+
+    Attributes:
+        entropy: mean entropy of a peer's weights on the last batch, in [0, ln(peers)], for logging: near the
+            upper end peers have become alike or the attention has not learnt. `None` before the first batch.
+    """
+
+    sources = (bibliography.OKDDIP,)
+    want = ("features",)
+    learns = True
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        leader: int,
+        reduction: int = 8,
+        include_self: bool = True,
+        pool: Pool = pooled,
+    ) -> None:
+        super().__init__()
+        size = max(width // reduction, 1)
+        self.query = nn.Linear(width, size, bias=False)
+        self.key = nn.Linear(width, size, bias=False)
+        self.leader = leader
+        self.include_self = include_self
+        self.pool = pool
+        self.entropy: Tensor | None = None
+
+    def join(self, *, students: int, seed: int) -> None:
+        """Checks that the leader is a student and has peers to listen to."""
+        super().join(students=students, seed=seed)
+        if not 0 <= self.leader < students or students < 3:
+            raise ValueError(
+                f"leader {self.leader} of {students} students; attention needs two peers at least beside a "
+                f"leader who is one of students 0 to {students - 1}"
+            )
+
+    def consults(self, step: int) -> Bool[Tensor, "students students"]:
+        """Everybody asks the peers; nobody asks the leader."""
+        table = torch.ones(self.students, self.students, dtype=torch.bool)
+        if not self.include_self:
+            table.fill_diagonal_(False)
+        table[:, self.leader] = False
+        return table
+
+    def weights(
+        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
+    ) -> Float[Tensor, "rows students students"]:
+        """Attention in the rows of the peers, equal weights in the leader's."""
+        students, rows = outputs.sees.shape
+        features = _present(outputs.features, "features").flatten(0, 1)
+        hidden = self.pool(features).view(students, rows, -1)
+        energy = torch.einsum("and,bnd->nab", self.query(hidden), self.key(hidden))
+        asked = to_device(consults, energy.device)
+        attention = F.softmax(energy.masked_fill(~asked, -torch.inf), dim=-1)
+        peers = [student for student in range(students) if student != self.leader]
+        self.entropy = _entropy(attention.detach()[:, peers])
+        leads = torch.arange(students, device=energy.device) == self.leader
+        return torch.where(leads[:, None], share_equally(consults, outputs), attention)
+
+
+def _entropy(weights: Float[Tensor, "rows listeners students"]) -> Float[Tensor, ""]:
+    return -torch.xlogy(weights, weights).sum(-1).mean()
+
+
+def _present(value: Tensor | None, name: str) -> Tensor:
+    if value is None:
+        raise ValueError(f"the outputs hold no {name}; call the group with want=({name!r},)")
+    return value

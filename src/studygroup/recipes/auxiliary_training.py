@@ -1,0 +1,41 @@
+"""Auxiliary training: classifiers at inner layers, dropped at inference (Szegedy et al., CVPR 2015)."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from studygroup.auxiliary import InnerClassifiers
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.group import Inputs, StudyGroup
+from studygroup.listen import pooled
+from studygroup.listen.learnt import Pool
+from studygroup.probe import probe
+from studygroup.routes import independent
+
+
+def auxiliary_training(
+    model: nn.Module,
+    *,
+    inner: Iterable[str],
+    example: Inputs,
+    weight: float = 0.3,
+    pool: Pool = pooled,
+) -> CollaborativeLearning:
+    """One network with a classifier at each named inner layer: L = CE + 0.3 Σ_i CE_i.
+
+    # departs: a classifier is pooling and one linear map, which serves any network; GoogLeNet's have a
+    convolution and a second linear map.
+
+    Args:
+        model: the network to train and ship.
+        inner: names of the inner layers whose outputs are classified.
+        example: one batch; run without gradient and without trace, it tells the widths.
+        weight: of the inner classifiers; 0.3 in the paper.
+        pool: from a layer's output to (rows, width), see `listen.pooled`.
+    """
+    names = tuple(inner)
+    group = StudyGroup(model, independent(students=1))
+    seen = probe(group, example, want=names)
+    widths = {name: pool(seen.taps[name][0]).shape[1] for name in names}
+    classifiers = InnerClassifiers(widths, classes=seen.logits.shape[-1], weight=weight, pool=pool)
+    return CollaborativeLearning(group, auxiliary=[classifiers])

@@ -1,0 +1,63 @@
+"""Collaborative learning with shared intermediate representations (CL-ILR: Song and Chai, NeurIPS 2018)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from torch import nn
+
+from studygroup import routes
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Divergence
+from studygroup.group import StudyGroup
+from studygroup.listen import MeanOfOthers
+from studygroup.surgery import Init
+
+
+def cl_ilr(
+    model: nn.Module,
+    *,
+    layers: Iterable[routes.Layer],
+    students: int = 3,
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    rescale_gradients: bool = True,
+    divergence: Divergence = "cross_entropy",
+    detach: bool = True,
+    reduction: Literal["sum", "mean"] = "mean",
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Branches on a shared trunk, each learning from the labels and from the mean answer of the others.
+
+    The loss is that of `multi_instance`; the trunk's gradient is rescaled. Any branch ships; all are equal.
+
+    Two rules meet in the learning rate. The printed mean gives every head 1/H of a plain network's gradient,
+    and what heads share, the sum of H of those: a plain gradient. Rescaling divides that by H once more, so
+    that with both, as printed, the *whole* network learns at 1/H of a plain rate; with `reduction="sum"` and
+    rescaling the whole network learns at the plain rate.
+
+    Args:
+        model: the network to train and ship.
+        layers: names of the layers of a branch, classifier included: `["layer4", "fc"]`. The methods that
+            CGL compares with part at the last group of blocks.
+        students: H, the number of branches; 3 for images and 5 for texts where CGL compares.
+        rescale_gradients: divide the gradient by the number of branches wherever students part (the paper's
+            back-propagation rescaling). The heads' gradients otherwise add up in what they share.
+        alpha: share of the supervised loss; 0.5 in the paper.
+        temperature: T of the consensus; 2 in the paper.
+        divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
+        detach: targets are constants. # reading: not printed; so in the public code.
+        reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
+        init: how the second and further modules start, see `StudyGroup`.
+    """
+    return CollaborativeLearning(
+        StudyGroup(
+            model, routes.branches(layers, students=students), init=init, rescale_gradients=rescale_gradients
+        ),
+        listen=MeanOfOthers(),
+        supervised_weight=alpha,
+        imitation_weight=1 - alpha,
+        temperature=temperature,
+        divergence=divergence,
+        detach=detach,
+        reduction=reduction,
+    )

@@ -1,0 +1,52 @@
+"""Online Knowledge Distillation via Collaborative Learning (KDCL, CVPR 2020)."""
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.group import StudyGroup
+from studygroup.listen import BestStudent, MinLogit
+from studygroup.peers import Peers
+from studygroup.routes import independent
+from studygroup.surgery import Init
+
+
+def kdcl(
+    model: nn.Module,
+    *,
+    students: int = 3,
+    teacher: type[BestStudent] | type[MinLogit] = MinLogit,
+    temperature: float = 2.0,
+    weight: float = 1.0,
+    detach: bool = True,
+    scale_by_t2: bool = True,
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Independent networks that imitate one teacher, made of their answers and the label (Guo et al. 2020).
+
+    L = Σ_k [CE_k + λ T² KL(ψ(z_t; T) ‖ ψ(z_k; T))], z_t of `listen.MinLogit` or, as KDCL-Naive, of
+    `listen.BestStudent`. Any student ships.
+
+    # departs: all students see the same augmented rows; the paper augments anew for every student.
+    # departs: KDCL-Linear and KDCL-General are not here.
+
+    Args:
+        model: the network to train and ship, or `Peers`: students of different capacity, the paper's case.
+        students: K. Not asked of `Peers`.
+        teacher: how the teacher is made.
+        temperature: T. # reading: our choice of a usual value; set it for the data set at hand.
+        weight: λ. # reading: as for `temperature`.
+        detach: the teacher is a constant.
+        scale_by_t2: multiply imitation by T².
+        init: how the second and further networks start, see `StudyGroup`.
+    """
+    group = (
+        model if isinstance(model, Peers) else StudyGroup(model, independent(students=students), init=init)
+    )
+    return CollaborativeLearning(
+        group,
+        listen=teacher(),
+        temperature=temperature,
+        imitation_weight=weight,
+        detach=detach,
+        scale_by_t2=scale_by_t2,
+    )

@@ -1,0 +1,53 @@
+"""Collaborative learning of several instances of one network (Song and Chai, NeurIPS 2018, figure 1b)."""
+
+from typing import Literal
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Divergence
+from studygroup.group import StudyGroup
+from studygroup.listen import MeanOfOthers
+from studygroup.routes import independent
+from studygroup.surgery import Init
+
+
+def multi_instance(
+    model: nn.Module,
+    *,
+    students: int = 3,
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    divergence: Divergence = "cross_entropy",
+    detach: bool = True,
+    reduction: Literal["sum", "mean"] = "mean",
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Independent networks that learn from the labels and from the mean answer of the others.
+
+    L = 1/H Σ_h [α J_hard + (1−α) J_soft], J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), and
+    q_h = ψ(mean of the other heads' logits; T). Any student ships; all are equal.
+
+    With the printed mean each network learns at 1/H of the rate of a plain one: multiply the learning rate by
+    H, or take `reduction="sum"`, where rates are to be compared.
+
+    Args:
+        model: the network to train and ship.
+        students: H, the number of heads.
+        alpha: share of the supervised loss; 0.5 in the paper.
+        temperature: T of the consensus; 2 in the paper.
+        divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
+        detach: targets are constants. # reading: not printed; so in the public code.
+        reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
+        init: how the second and further modules start, see `StudyGroup`.
+    """
+    return CollaborativeLearning(
+        StudyGroup(model, independent(students=students), init=init),
+        listen=MeanOfOthers(),
+        supervised_weight=alpha,
+        imitation_weight=1 - alpha,
+        temperature=temperature,
+        divergence=divergence,
+        detach=detach,
+        reduction=reduction,
+    )

@@ -1,0 +1,74 @@
+"""Online Knowledge Distillation with Diverse Peers (OKDDip, AAAI 2020)."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Aggregate
+from studygroup.group import Inputs, StudyGroup
+from studygroup.listen import PeerAttention, pooled
+from studygroup.listen.learnt import Pool
+from studygroup.probe import features
+from studygroup.routes import Layer, branches
+from studygroup.schedules import ramp_up
+from studygroup.surgery import Init
+
+
+def okddip(
+    model: nn.Module,
+    *,
+    layers: Iterable[Layer],
+    example: Inputs,
+    students: int = 4,
+    temperature: float = 3.0,
+    ramp: tuple[float, float] = (0.0, 80 / 300),
+    reduction: int = 8,
+    include_self: bool = True,
+    detach: bool = False,
+    aggregate: Aggregate = "logits",
+    scale_by_t2: bool = True,
+    pool: Pool = pooled,
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Peers who weigh each other by attention, and a leader who learns from their mean (Chen et al. 2020).
+
+    L = Σ CE + w(t) T² (Σ_peers KL(ψ(Σ_b A_ab z_b; T) ‖ ψ(z_a; T)) + KL(ψ(mean of peers; T) ‖ ψ(z_leader; T))),
+    A the attention of `listen.PeerAttention`, which leaves the leader out. The leader, the last student, ships.
+    `task.listen.entropy` tells how far the peers' weights are from one another's.
+
+    Args:
+        model: the network to train and ship.
+        layers: names of the layers of a branch, classifier included; `[""]`, the whole model, is the paper's
+            network-based variant.
+        example: one batch; run without gradient and without trace, it tells the width of the features.
+        students: peers and the leader; 4, three peers and a leader, in the paper. # reading: "3 students"
+            where CGL compares leave open whether the leader is one of them.
+        temperature: T = 3 in the paper.
+        ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
+            authors' public code, as in Laine and Aila (2017).
+        reduction: width of the features over that of queries and keys; 8 in the public code.
+        include_self: whether a peer attends to himself, as printed.
+        detach: must stay `False`: the attention's only gradient comes through the targets. # reading: not
+            printed; the public code does not detach, so that targets move peers too.
+        aggregate: `"logits"` as in the public code. # reading: the paper can be read as taking an
+            average of softened `"probabilities"`.
+        scale_by_t2: multiply imitation by T², as printed.
+        pool: from a student's features to (rows, width), see `listen.pooled`.
+        init: how the second and further students start, see `StudyGroup`.
+
+    Raises:
+        ValueError: `detach=True`, or fewer than three students.
+    """
+    leader = students - 1
+    group = StudyGroup(model, branches(layers, students=students, leader=leader), init=init)
+    width = pool(features(group, example)).shape[1]
+    return CollaborativeLearning(
+        group,
+        listen=PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool),
+        temperature=temperature,
+        imitation_weight=ramp_up(*ramp),
+        detach=detach,
+        aggregate=aggregate,
+        scale_by_t2=scale_by_t2,
+    )

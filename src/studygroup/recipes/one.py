@@ -1,0 +1,64 @@
+"""On-the-fly Native Ensemble (ONE, NeurIPS 2018)."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Aggregate
+from studygroup.group import Inputs, StudyGroup
+from studygroup.listen import Gate, pooled
+from studygroup.listen.learnt import Pool
+from studygroup.probe import trunk
+from studygroup.routes import Layer, branches
+from studygroup.schedules import ramp_up
+from studygroup.surgery import Init
+
+
+def one(
+    model: nn.Module,
+    *,
+    layers: Iterable[Layer],
+    example: Inputs,
+    students: int = 3,
+    temperature: float = 3.0,
+    ramp: tuple[float, float] = (0.0, 80 / 300),
+    detach: bool = True,
+    aggregate: Aggregate = "logits",
+    scale_by_t2: bool = True,
+    pool: Pool = pooled,
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Branches that learn from their own gated ensemble (Lan, Zhu and Gong 2018).
+
+    L = Σ_k CE_k + CE_e + w(t) T² Σ_k KL(ψ(z_e; T) ‖ ψ(z_k; T)), z_e = Σ_k g_k z_k the ensemble, g the gate
+    (`listen.Gate`), CE_e its cross-entropy, `Losses.auxiliary["ensemble"]`. Any branch ships.
+
+    No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients.
+
+    Args:
+        model: the network to train and ship.
+        layers: names of the layers of a branch, classifier included: the last group of blocks in the paper.
+        example: one batch; run without gradient and without trace, it tells the width of the trunk.
+        students: branches; 3 in the paper (the network and two more).
+        temperature: T = 3 in the paper.
+        ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
+            authors' public code, as in Laine and Aila (2017). The paper prints no ramp-up.
+        detach: targets are constants, so that the gate learns from CE_e alone. # reading: so in the authors'
+            public code; the later re-implementation of OKDDip's authors does not detach.
+        aggregate: the ensemble is made of logits, as printed.
+        scale_by_t2: multiply imitation by T²; so in the paper's gradient argument and in the code.
+        pool: from the trunk to (rows, width), see `listen.pooled`.
+        init: how the second and further branches start, see `StudyGroup`.
+    """
+    group = StudyGroup(model, branches(layers, students=students), init=init)
+    return CollaborativeLearning(
+        group,
+        listen=Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool),
+        temperature=temperature,
+        imitation_weight=ramp_up(*ramp),
+        ensemble_weight=1.0,
+        detach=detach,
+        aggregate=aggregate,
+        scale_by_t2=scale_by_t2,
+    )

@@ -1,0 +1,59 @@
+"""Collaborative learning of heads that share layers as a tree (Song and Chai, NeurIPS 2018, figure 1c)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from torch import nn
+
+from studygroup import routes
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Divergence
+from studygroup.group import StudyGroup
+from studygroup.listen import MeanOfOthers
+from studygroup.surgery import Init
+
+
+def tree(
+    model: nn.Module,
+    *,
+    table: Mapping[routes.Layer, Sequence[int]],
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    rescale_gradients: bool = True,
+    divergence: Divergence = "cross_entropy",
+    detach: bool = True,
+    reduction: Literal["sum", "mean"] = "mean",
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Heads that share layers as a tree, each learning from the labels and from the mean answer of the others.
+
+    The loss is that of `multi_instance`. Any head ships; all are equal.
+
+    Two rules meet in the learning rate. The printed mean gives every head 1/H of a plain network's gradient,
+    and what heads share, the sum of H of those: a plain gradient. Rescaling divides that by H once more, so
+    that with both, as printed, the *whole* network learns at 1/H of a plain rate; with `reduction="sum"` and
+    rescaling the whole network learns at the plain rate.
+
+    Args:
+        model: the network to train and ship.
+        table: layer name to the module of each head, finer towards the output: `{"layer3": [0, 0, 1, 1],
+            "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}`. What is not named is shared by all.
+        rescale_gradients: divide the gradient by the number of branches wherever students part (the paper's
+            back-propagation rescaling). The heads' gradients otherwise add up in what they share.
+        alpha: share of the supervised loss; 0.5 in the paper.
+        temperature: T of the consensus; 2 in the paper.
+        divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
+        detach: targets are constants. # reading: not printed; so in the public code.
+        reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
+        init: how the second and further modules start, see `StudyGroup`.
+    """
+    return CollaborativeLearning(
+        StudyGroup(model, routes.tree(table), init=init, rescale_gradients=rescale_gradients),
+        listen=MeanOfOthers(),
+        supervised_weight=alpha,
+        imitation_weight=1 - alpha,
+        temperature=temperature,
+        divergence=divergence,
+        detach=detach,
+        reduction=reduction,
+    )

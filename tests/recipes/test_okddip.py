@@ -1,0 +1,103 @@
+"""OKDDip's loss and gradient against loops in float64, written from Chen et al. 2020 and its public code."""
+
+import copy
+import math
+
+import pytest
+import torch
+from loops import (
+    ROWS,
+    answers,
+    assert_all_learn,
+    assert_equal_gradients,
+    assert_own_parameters,
+    batch,
+    build,
+    hard,
+    kl,
+    log_psi,
+    networks,
+)
+
+import studygroup as sg
+
+
+def make(**options) -> sg.CollaborativeLearning:
+    torch.manual_seed(0)
+    options = {"layers": ("2", "4"), "reduction": 2} | options
+    return sg.recipes.okddip(build(), example=torch.randn(2, 4), **options).double()
+
+
+def attention_by_loop(rule, features) -> list[list[torch.Tensor]]:
+    """softmax over peers of L(h_a) · E(h_b) for one row; features of the peers."""
+    queries = [rule.query.weight @ h for h in features]
+    keys = [rule.key.weight @ h for h in features]
+    rows = [[sum(a * b for a, b in zip(q, k, strict=True)) for k in keys] for q in queries]
+    return [[torch.exp(v) / sum(torch.exp(u) for u in row) for v in row] for row in rows]
+
+
+@pytest.mark.parametrize("layers", [("2", "4"), ("",)])
+@pytest.mark.parametrize("aggregate", ["logits", "probabilities"])
+def test_the_loss_and_its_gradient_are_the_papers(layers, aggregate):
+    task = make(layers=layers, aggregate=aggregate)
+    x, y = batch()
+    nets, rule = networks(task), copy.deepcopy(task.listen)
+    peers, leader, progress = range(3), 3, 0.1
+    ramp = math.exp(-5 * (1 - progress / (80 / 300)) ** 2)
+    z = answers(nets, x)
+    total, entropy = sum(hard(z[k]) for k in range(4)), 0.0
+
+    def target(weights, n):
+        if aggregate == "logits":
+            return log_psi(sum(w * z[b][n] for w, b in zip(weights, peers, strict=True)), 3.0)
+        soft = [[torch.exp(v) for v in log_psi(z[b][n], 3.0)] for b in peers]
+        return [torch.log(sum(w * soft[b][c] for w, b in zip(weights, peers, strict=True))) for c in range(7)]
+
+    for n in range(ROWS):
+        rows = attention_by_loop(rule, [nets[a][:4](x[n]) for a in peers])
+        for a in peers:
+            total = total + ramp * 9 * kl(target(rows[a], n), log_psi(z[a][n], 3.0)) / ROWS
+            entropy = entropy - sum(w.item() * math.log(w.item()) for w in rows[a]) / 3 / ROWS
+        total = total + ramp * 9 * kl(target([1 / 3] * 3, n), log_psi(z[leader][n], 3.0)) / ROWS
+    total.backward()
+
+    losses = task(x, y, progress=progress)
+    losses.total.backward()
+    torch.testing.assert_close(losses.total, total)
+    assert_equal_gradients(task, nets, layers)
+    for own, expected in zip(task.listen.parameters(), rule.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, expected.grad)
+    assert task.listen.entropy.item() == pytest.approx(entropy)
+    assert_all_learn(task)
+
+
+def test_branches_have_parameters_of_their_own():
+    assert_own_parameters(make(), ("2", "4"))
+
+
+def test_detaching_what_the_attention_learns_from_is_an_error():
+    with pytest.raises(ValueError, match="PeerAttention learns through the targets"):
+        make(detach=True)
+
+
+def test_nobody_listens_to_the_leader():
+    task = make()
+    x, _ = batch()
+    consults = task.listen.consults(0)
+    assert not consults[:, 3].any()
+    outputs = task.group(x, want=("features",))
+    weights = task.listen.weights(outputs, consults)
+    assert not weights[:, :, 3].any()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(ROWS, 4, dtype=torch.float64))
+    torch.testing.assert_close(weights[:, 3, :3], torch.full((ROWS, 3), 1 / 3, dtype=torch.float64))
+    assert not make(include_self=False).listen.consults(0).diagonal().any()
+
+
+def test_the_papers_defaults():
+    task = make(reduction=8)
+    assert (task.group.students, task.group.routes.leader, task.listen.leader) == (4, 3, 3)
+    assert (task.temperature, task.scale_by_t2, task.detach, task.aggregate) == (3.0, True, False, "logits")
+    assert task.listen.query.weight.shape == (1, 6)
+    assert task.imitation_weight(0.3) == 1.0
+    with pytest.raises(ValueError, match="two peers at least"):
+        make(students=2)

@@ -1,0 +1,17 @@
+from torch import nn
+
+import studygroup as sg
+from studygroup.training.choice import candidate
+
+
+def task(**options) -> sg.CollaborativeLearning:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    return sg.CollaborativeLearning(sg.StudyGroup(model, sg.routes.branches(["1"], students=3, **options)))
+
+
+def test_the_best_ships_the_first_of_equals():
+    assert candidate(task(), (0.2, 0.7, 0.7)) == 1
+
+
+def test_a_leader_ships_whoever_is_best():
+    assert candidate(task(leader=2), (0.9, 0.7, 0.1)) == 2
