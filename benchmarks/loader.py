@@ -11,20 +11,15 @@ processor, `--threads 1` disturbs the model least; the load is kept with the res
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch.nn.functional import cross_entropy
 
+from environment import environment, save
 from studygroup.data import (
     Batch,
     Data,
@@ -39,7 +34,6 @@ from studygroup.data import (
 )
 from studygroup.models import cifar_resnet18
 
-RESULT = Path(__file__).parent / "results" / "loader.json"
 TARGET = 5.0
 
 
@@ -111,15 +105,6 @@ def training(batch_size: int, device: torch.device) -> Callable[[], int]:
     return step
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next(
-        (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -157,25 +142,6 @@ def compared(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             }
 
 
-def surroundings(device: str) -> dict[str, Any]:
-    """Hardware, versions and the command."""
-    return {
-        "command": "python benchmarks/loader.py " + " ".join(anonymous(sys.argv[1:])),
-        "hardware": {
-            "processor": processor(),
-            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-            "load_average_1min": round(os.getloadavg()[0], 1),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
-    }
-
-
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
@@ -186,15 +152,7 @@ def main() -> None:
             "{storage}, {workers} workers, batch {batch}: {loader[median]} images/s, model {model[median]}: "
             "{times_the_model} times".format(**result)
         )
-    claim = "loader, augmentation and normalisation deliver at least five times what the model takes"
-    report = {"claim": claim, "unit": "images per second", **surroundings(options.device), "results": results}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def anonymous(arguments: list[str]) -> list[str]:
-    """Arguments without the folders that lead to the data."""
-    return [Path(argument).name if "/" in argument else argument for argument in arguments]
+    save("loader", {"unit": "images per second", "environment": environment(), "results": results})
 
 
 if __name__ == "__main__":
