@@ -3,7 +3,8 @@
 from studygroup import auxiliary, functional, listen, recipes, routes, schedules
 from studygroup.citation import citation
 from studygroup.collaborate import CollaborativeLearning, Losses, SharedRows, Subsets
-from studygroup.group import Outputs, SharedHeadWarning, StudyGroup, SynchronisationWarning
+from studygroup.group import Outputs, SharedHeadWarning, StudyGroup
+from studygroup.inputs import SynchronisationWarning
 from studygroup.peers import Peers
 from studygroup.routes import Routes
 from studygroup.surgery import FreshInitWarning

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from studygroup.functional import Aggregate
-from studygroup.group import on_host
+from studygroup.inputs import on_host
 from studygroup.listen import Listener
 
 

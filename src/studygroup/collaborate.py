@@ -19,7 +19,8 @@ from studygroup.functional import (
     pairwise_loss,
     peer_targets,
 )
-from studygroup.group import Inputs, Outputs, StudyGroup, count_rows
+from studygroup.group import Outputs, StudyGroup
+from studygroup.inputs import Inputs, count_rows
 from studygroup.listen import Listener
 from studygroup.losses import Losses, SharedRows, Subsets, precise
 from studygroup.peers import Peers

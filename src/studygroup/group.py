@@ -4,27 +4,22 @@ import copy
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from studygroup.branching import Flight, first_tensor, flying
+from studygroup.branching import Flight, flying
+from studygroup.inputs import Inputs, count_rows, on_host, select
 from studygroup.routes import Routes
 from studygroup.rows import Plan
 from studygroup.surgery import Init, extract, install
 from studygroup.taps import tapping, user_modules
 from studygroup.trace import traceless
 
-Inputs = Tensor | Mapping[str, Any]
 _MOST_PLANS = 32
-
-
-class SynchronisationWarning(UserWarning):
-    """A table that decides which rows go where lay on a device and had to be waited for."""
 
 
 class SharedHeadWarning(UserWarning):
@@ -139,7 +134,7 @@ class StudyGroup(nn.Module):
             tapping(self.model, names, flight) as taps,
             tapping(self.model, heads, flight, inputs=True) as features,
         ):
-            logits = self._call(_select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
+            logits = self._call(select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
         return Outputs(
             logits=plan.leave([(flight.rows, logits)]),
             sees=plan.sees,
@@ -216,7 +211,7 @@ class StudyGroup(nn.Module):
             traceless(self.model, training=False),
             tapping(self.model, linears, flight, inputs=True) as called,
         ):
-            self._call(_select(inputs, rows, lambda tensor: tensor[:2]), flight)
+            self._call(select(inputs, rows, lambda tensor: tensor[:2]), flight)
         never = [name for name in self.routes.layers if name not in flight.reached]
         if never:
             raise ValueError(
@@ -237,41 +232,3 @@ class StudyGroup(nn.Module):
                 SharedHeadWarning,
                 stacklevel=4,
             )
-
-
-def on_host(table: Tensor, name: str) -> Tensor:
-    """A table that decides which rows go where, on the CPU; one on a device is waited for, with a warning."""
-    if table.device.type != "cpu":
-        warnings.warn(
-            f"{name} lies on {table.device} and is copied to the host, which waits for the device; keep it on "
-            "the CPU",
-            SynchronisationWarning,
-            stacklevel=3,
-        )
-    return table.cpu()
-
-
-def count_rows(inputs: Inputs) -> int:
-    """Rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
-
-    Raises:
-        ValueError: a mapping that holds `labels` (the loss is not the model's business here), no tensor, or
-            no rows.
-    """
-    if isinstance(inputs, Mapping) and "labels" in inputs:
-        raise ValueError("the inputs hold 'labels'; hand labels to the task, not to the model")
-    first = first_tensor(inputs)
-    if first is None or not first.ndim or not len(first):
-        found = type(inputs).__name__ if first is None else f"a tensor of shape {tuple(first.shape)}"
-        raise ValueError(
-            f"the inputs are {found}; hand in a tensor or a mapping of tensors with rows along axis 0"
-        )
-    return len(first)
-
-
-def _select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
-    """Takes rows of a tensor, or of those tensors of a mapping that have rows."""
-    if isinstance(inputs, Tensor):
-        return take(inputs)
-    fits = {key: isinstance(v, Tensor) and v.ndim and len(v) == rows for key, v in inputs.items()}
-    return {key: take(value) if fits[key] else value for key, value in inputs.items()}

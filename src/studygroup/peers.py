@@ -7,7 +7,8 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup.branching import first_tensor, joined_by_zero
-from studygroup.group import Inputs, Outputs, StudyGroup, count_rows, on_host
+from studygroup.group import Outputs, StudyGroup
+from studygroup.inputs import Inputs, count_rows, on_host
 from studygroup.routes import Routes, independent
 
 

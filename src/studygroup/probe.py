@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from studygroup.group import Inputs, Outputs, StudyGroup
+from studygroup.group import Outputs, StudyGroup
+from studygroup.inputs import Inputs
 from studygroup.peers import Peers
 from studygroup.trace import traceless
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from studygroup.auxiliary import SelfDistillation
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.group import Inputs, StudyGroup
+from studygroup.group import StudyGroup
+from studygroup.inputs import Inputs
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
 from studygroup.probe import features, probe

@@ -1,0 +1,54 @@
+"""What goes into a group: a batch, as the model takes it, and tables that say whose rows are whose."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from studygroup.branching import first_tensor
+
+Inputs = Tensor | Mapping[str, Any]
+"""A tensor with rows along axis 0, or a mapping of keyword arguments."""
+
+
+class SynchronisationWarning(UserWarning):
+    """A table that decides which rows go where lay on a device and had to be waited for."""
+
+
+def on_host(table: Tensor, name: str) -> Tensor:
+    """A table that decides which rows go where, on the CPU; one on a device is waited for, with a warning."""
+    if table.device.type != "cpu":
+        warnings.warn(
+            f"{name} lies on {table.device} and is copied to the host, which waits for the device; keep it on "
+            "the CPU",
+            SynchronisationWarning,
+            stacklevel=3,
+        )
+    return table.cpu()
+
+
+def count_rows(inputs: Inputs) -> int:
+    """Rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
+
+    Raises:
+        ValueError: a mapping that holds `labels` (the loss is not the model's business here), no tensor, or
+            no rows.
+    """
+    if isinstance(inputs, Mapping) and "labels" in inputs:
+        raise ValueError("the inputs hold 'labels'; hand labels to the task, not to the model")
+    first = first_tensor(inputs)
+    if first is None or not first.ndim or not len(first):
+        found = type(inputs).__name__ if first is None else f"a tensor of shape {tuple(first.shape)}"
+        raise ValueError(
+            f"the inputs are {found}; hand in a tensor or a mapping of tensors with rows along axis 0"
+        )
+    return len(first)
+
+
+def select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
+    """Takes rows of a tensor, or of those tensors of a mapping that have as many rows."""
+    if isinstance(inputs, Tensor):
+        return take(inputs)
+    fits = {key: isinstance(v, Tensor) and v.ndim and len(v) == rows for key, v in inputs.items()}
+    return {key: take(value) if fits[key] else value for key, value in inputs.items()}
