@@ -405,6 +405,16 @@ def test_a_table_of_the_wrong_shape_or_without_rows_is_an_error():
         group.export(2)
 
 
+def test_a_table_that_is_changed_and_used_again():
+    group = random_group(CASES["mlp"]).eval()
+    x, sees = CASES["mlp"].inputs(4), torch.ones(4, 4, dtype=torch.bool)
+    everything = group(x, sees=sees).logits
+    sees[1] = False
+    assert torch.equal(group(x, sees=sees).logits, everything * sees[..., None])
+    sees[1] = True
+    assert torch.equal(group(x, sees=sees).logits, everything)
+
+
 def test_a_model_without_a_linear_layer_needs_a_named_head():
     build = lambda: nn.Sequential(nn.Conv2d(3, CLASSES, 4), nn.Flatten())
     group = sg.StudyGroup(build(), sg.routes.branches(["0"], students=2), init=build)

@@ -171,7 +171,7 @@ class StudyGroup(nn.Module):
         if not table.any():
             raise ValueError(f"nobody sees any of the {rows} rows; let at least one student see one row")
         key = (table.shape, table.numpy().tobytes())
-        plan = self._plans.pop(key, None) or Plan(table)
+        plan = self._plans.pop(key, None) or Plan(table.clone())  # the caller may change his own
         self._plans[key] = plan
         if len(self._plans) > _MOST_PLANS:
             self._plans.popitem(last=False)

@@ -82,3 +82,12 @@ def test_wrong_students_and_damaged_files_are_named(finished, tmp_path):
     damaged.write_bytes(finished.folder.weights.read_bytes()[:500])
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_net(damaged)
+
+
+def test_onnx_without_its_packages_says_what_to_install(finished, tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'onnxscript'")
+
+    monkeypatch.setattr(torch.onnx, "export", missing)
+    with pytest.raises(ValueError, match=r"'onnxscript'.*pip install 'studygroup\[onnx\]'"):
+        export(finished.folder.path, format="onnx", output=tmp_path / "net.onnx")

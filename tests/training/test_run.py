@@ -176,6 +176,13 @@ def test_rows_must_be_held_out_to_choose_by(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_that_fit_nothing_leave_no_folder_behind(tmp_path):
+    wrong = Settings(recipe=functools.partial(methods.cgl, students=0), model_options={"width": 8})
+    with pytest.raises(ValueError, match="0 students"):
+        train(wrong, run_dir=tmp_path / "run", progress_bar=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_baseline_beside_is_the_baseline_alone(finished, tmp_path):
     alone = train(
         dataclasses.replace(small(), recipe=methods.baseline), run_dir=tmp_path / "run", progress_bar=False

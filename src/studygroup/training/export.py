@@ -124,7 +124,10 @@ def _write_pickle(net: nn.Module, path: Path, build: dict[str, Any], example: to
 
 def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
     rows = {0: torch.export.Dim("rows")}
-    program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=(rows,), verbose=False)
+    try:
+        program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=(rows,), verbose=False)
+    except ImportError as error:
+        raise ValueError(f"ONNX needs a package more ({error}); pip install 'studygroup[onnx]'") from error
     assert program is not None
     write_atomically(path, program.save)
 

@@ -69,6 +69,7 @@ def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
+    folder.write_config(config)  # now that all parts are built: settings that fit nothing leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_readable(folder.checkpoints)
     if found is not None:

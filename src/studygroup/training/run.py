@@ -84,7 +84,6 @@ def train(
     if folder.summary.exists():
         return Result(folder, folder.read_summary(), resumed_finished=True)
     data = settings.load_data()
-    folder.write_config(config)
     with _threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
         beside = _baseline(settings, data, folder, progress_bar=progress_bar)
@@ -114,7 +113,6 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
     plain = dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
     if folder.baseline.summary.exists():
         return folder.baseline.read_summary()
-    folder.baseline.write_config(plain.config())
     trained = fit(plain, data, folder.baseline, progress_bar=progress_bar)
     return _finish(plain, data, folder.baseline, trained, None).summary
 
