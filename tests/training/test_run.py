@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from made_up import table
 from small_run import small
 
 from studygroup import models
+from studygroup.data import ArrowSplit
 from studygroup.training import (
     ConfigurationChangedError,
     FolderTakenError,
@@ -174,6 +176,24 @@ def test_rows_must_be_held_out_to_choose_by(tmp_path):
     with pytest.raises(ValueError, match="holdout=0 leaves no rows"):
         train(small(holdout=0), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_memory_map_gives_the_same_network_as_memory(tmp_path):
+    labels = [i % 2 for i in range(60)]
+    for name, start in (("train", 0), ("test", 100)):
+        table(labels, start=start, size=(8, 8)).to_parquet(tmp_path / f"{name}.parquet")
+    weights = []
+    for number, bytes_ in enumerate((2**30, 0)):
+        settings = small(
+            data=str(tmp_path), in_memory_bytes=bytes_, holdout=10, train_rows=None, test_rows=None
+        )
+        data = settings.load_data()
+        assert isinstance(data.train, ArrowSplit) == (number == 1)
+        assert settings.build_feed(data).workers == 2 * number
+        weights.append(
+            train(settings, run_dir=tmp_path / str(number), progress_bar=False).load().state_dict()
+        )
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
 def test_settings_that_fit_nothing_leave_no_folder_behind(tmp_path):

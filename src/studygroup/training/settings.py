@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.data import Data, identity, load
+from studygroup.data import ArrowSplit, Data, identity, load
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.feed import Feed
@@ -22,7 +22,7 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
 _EXAMPLE = 8  # rows that a method may look at to learn sizes
-RESULT_STAYS = ("workers", "accelerator", "checkpoint_every", "baseline")
+RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
 """Settings that may change when a run is continued."""
 
 
@@ -63,7 +63,9 @@ class Settings:
             `digits`, whose images are too small to share and make threads wait for one another, else torch's own
             choice.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
-        workers: processes that load data; 0 is right for data in memory.
+        workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
+            images, where decoding would otherwise hold training up.
+        in_memory_bytes: data sets of up to this size, decoded, are kept in memory.
         checkpoint_every: epochs between two checkpoints.
     """
 
@@ -90,7 +92,8 @@ class Settings:
     baseline: bool = True
     threads: int | None = None
     accelerator: str = "auto"
-    workers: int = 0
+    workers: int | Literal["auto"] = "auto"
+    in_memory_bytes: int = 4 * 2**30
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
@@ -140,6 +143,7 @@ class Settings:
             train_rows=self.train_rows,
             test_rows=self.test_rows,
             image_size=self.image_size,
+            in_memory_bytes=self.in_memory_bytes,
         )
         if not len(data.holdout):
             raise ValueError(
@@ -170,6 +174,6 @@ class Settings:
             batch_size=self.batch_size,
             augment=self.augment,
             seed=self.seed,
-            workers=self.workers,
+            workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
         )
