@@ -1,9 +1,9 @@
 import lightning
 import pytest
 import torch
-from made_up import table
 from torch.utils.data import SequentialSampler
 
+from made_up import table
 from studygroup.data import Batch, MemorySplit, SharedBatches, StudentBatches, load, loader, subsets
 
 

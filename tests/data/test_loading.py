@@ -2,9 +2,9 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from made_up import image_files, table
 from sklearn.datasets import load_digits
 
+from made_up import image_files, table
 from studygroup.data import ArrowSplit, MemorySplit, NoTestSplitWarning, load
 
 

@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 import torch
 import torchvision.datasets
-from made_up import encoded, image_files, picture, table
 
+from made_up import encoded, image_files, picture, table
 from studygroup.data import load
 from studygroup.data.places import open_source
 
