@@ -98,8 +98,8 @@ class RoutedLayer(nn.Module):
         flight.rows = split.rows
         flight.counts.append(len(split.rows))
         result = _bring_together(outputs, split, self.name)
-        idle = [p for module in split.idle for p in self.bank[module].parameters() if p.requires_grad]
-        return _plus(result, _Zero.apply(*idle)) if idle and torch.is_grad_enabled() else result
+        idle = [p for module in split.idle for p in self.bank[module].parameters()]
+        return joined_by_zero(result, idle)
 
     def _run(self, split: Split, given: list[Any], batch: Tensor, flight: Flight) -> list[Any]:
         outputs = []
@@ -153,10 +153,10 @@ class _Zero(torch.autograd.Function):
         return tuple(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
 
 
-def joined_by_zero(value: Tensor, idle: Sequence[nn.Parameter]) -> Tensor:
-    """The same value; parameters that no row has reached get zero gradients with it."""
+def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
+    """The same tensor, or nest of tensors; parameters that no row has reached get zero gradients with it."""
     trainable = [parameter for parameter in idle if parameter.requires_grad]
-    return value + _Zero.apply(*trainable) if trainable and torch.is_grad_enabled() else value
+    return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
 
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:

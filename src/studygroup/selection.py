@@ -1,7 +1,6 @@
 """Taking several sets of rows of a tensor at a time, with as few copies as can be."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -40,11 +39,6 @@ class Selection:
         ]
         used = [piece for pieces in self._paste for piece in pieces]
         self._partition = len(used) == len(set(used))
-
-    @cached_property
-    def moves_nothing(self) -> bool:
-        """Whether the only set is the only tensor."""
-        return self._sliced and self._paste == [[0]] and self._cut == [self.sizes]
 
     def __call__(self, tensors: Sequence[Shaped[Tensor, "_ *shape"]]) -> list[Shaped[Tensor, "_ *shape"]]:
         """The sets of rows, in the order of `wanted`; they keep the tensors' memory format."""
