@@ -10,6 +10,7 @@ from studygroup.branching import first_tensor, joined_by_zero
 from studygroup.group import Outputs, StudyGroup
 from studygroup.inputs import Inputs, count_rows, on_host
 from studygroup.routes import Routes, independent
+from studygroup.surgery import Init
 
 
 class Peers(nn.Module):
@@ -107,6 +108,17 @@ class Peers(nn.Module):
         group = self.model[student]
         assert isinstance(group, StudyGroup)
         return group.export(0)
+
+
+def separate(model: nn.Module | Peers, *, students: int, init: Init) -> StudyGroup | Peers:
+    """Students who share no layer: `Peers` as they are, or so many networks of one architecture.
+
+    Args:
+        model: one network, or `Peers`.
+        students: how many networks are made of one; not asked of `Peers`.
+        init: how the second and further networks start, see `StudyGroup`.
+    """
+    return model if isinstance(model, Peers) else StudyGroup(model, independent(students=students), init=init)
 
 
 def _stack(parts: dict[int, Tensor], students: int, name: str) -> Tensor:

@@ -3,10 +3,8 @@
 from torch import nn
 
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.group import StudyGroup
 from studygroup.listen import BestStudent, MinLogit
-from studygroup.peers import Peers
-from studygroup.routes import independent
+from studygroup.peers import separate
 from studygroup.surgery import Init
 
 
@@ -39,11 +37,8 @@ def kdcl(
         scale_by_t2: multiply imitation by T².
         init: how the second and further networks start, see `StudyGroup`.
     """
-    group = (
-        model if isinstance(model, Peers) else StudyGroup(model, independent(students=students), init=init)
-    )
     return CollaborativeLearning(
-        group,
+        separate(model, students=students, init=init),
         listen=teacher(),
         temperature=temperature,
         imitation_weight=weight,
