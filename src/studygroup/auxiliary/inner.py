@@ -1,4 +1,4 @@
-"""Objectives inside one network: modules over named layers of the user's model, which never ship."""
+"""Classifiers at inner layers that learn from all of the network: auxiliary training, self-distillation."""
 
 from collections.abc import Mapping
 
@@ -7,37 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from studygroup import bibliography
+from studygroup.auxiliary.base import Auxiliary
 from studygroup.functional import imitation_loss, masked_mean
 from studygroup.group import Outputs
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
-from studygroup.schedules import Schedule, constant
+from studygroup.schedules import Schedule
 from studygroup.selection import to_device
-
-
-class Auxiliary(nn.Module):
-    """The base of all objectives beside the students' own; add them with `CollaborativeLearning(auxiliary=[...])`.
-
-    Args:
-        name: under which its value stands in `Losses.auxiliary`.
-        weight: of its value in the total, a number or a function of progress.
-
-    Attributes:
-        want: what it needs of the outputs besides logits, see `StudyGroup.forward`.
-        sources: BibTeX of what to cite, see `citation`.
-    """
-
-    want: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-
-    def __init__(self, *, name: str, weight: float | Schedule) -> None:
-        super().__init__()
-        self.name = name
-        self.weight = weight if callable(weight) else constant(float(weight))
-
-    def forward(self, outputs: Outputs, y: Int[Tensor, " rows"], progress: float) -> Float[Tensor, ""]:
-        """The objective's value, unweighted."""
-        raise NotImplementedError
 
 
 class InnerClassifiers(Auxiliary):

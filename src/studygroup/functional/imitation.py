@@ -1,4 +1,4 @@
-"""The mathematics: pure functions, each with its equation. Axis order (students, rows, classes)."""
+"""Who learns what from whom, and how far students are from one another."""
 
 from typing import Literal
 
