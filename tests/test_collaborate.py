@@ -237,8 +237,8 @@ def test_the_gate_learns_under_autocast():
 class Length(sg.auxiliary.Auxiliary):
     """Mean square of the logits."""
 
-    def forward(self, outputs, y, progress):
-        return outputs.logits.square().mean()
+    def forward(self, step):
+        return step.outputs.logits.square().mean()
 
 
 def test_auxiliary_objectives_are_added_by_name():

@@ -56,6 +56,15 @@ BYOT = """@inproceedings{zhang2019your,
   year      = {2019}
 }"""
 
+PCL = """@inproceedings{wu2021peer,
+  author    = {Wu, Guile and Gong, Shaogang},
+  title     = {Peer Collaborative Learning for Online Knowledge Distillation},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  volume    = {35},
+  year      = {2021},
+  doi       = {10.1609/aaai.v35i12.17234}
+}"""
+
 GOOGLENET = """@inproceedings{szegedy2015going,
   author    = {Szegedy, Christian and Liu, Wei and Jia, Yangqing and Sermanet, Pierre and Reed, Scott and
                Anguelov, Dragomir and Erhan, Dumitru and Vanhoucke, Vincent and Rabinovich, Andrew},
@@ -64,4 +73,4 @@ GOOGLENET = """@inproceedings{szegedy2015going,
   year      = {2015}
 }"""
 
-CHRONOLOGICAL = [GOOGLENET, DML, SONG_CHAI, ONE, BYOT, OKDDIP, KDCL, CGL]
+CHRONOLOGICAL = [GOOGLENET, DML, SONG_CHAI, ONE, BYOT, OKDDIP, KDCL, CGL, PCL]

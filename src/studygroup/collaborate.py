@@ -1,6 +1,7 @@
 """The one place where losses are added, and where it is checked what fits together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from studygroup.auxiliary import Auxiliary
+from studygroup.auxiliary import Auxiliary, MeanTeachers, Step
 from studygroup.checks import check_names, check_owners, check_rule, owners
 from studygroup.functional import (
     Aggregate,
@@ -157,7 +158,11 @@ class CollaborativeLearning(nn.Module):
             answers = self._ask(x, owns, consults)
             outputs = self.group(x, sees=owns, want=own)
             answers = answers or outputs
-        losses = self._weigh(outputs, answers, y, consults, progress)
+        step = Step(self.group, outputs, x, y, progress)
+        auxiliary = {part.name: part(step) for part in self._parts()}
+        with torch.autocast(outputs.logits.device.type, enabled=False):
+            step = replace(step, outputs=precise(outputs))
+            losses = self._add(step, precise(answers), consults, auxiliary)
         self.step += self.training
         return losses
 
@@ -174,21 +179,15 @@ class CollaborativeLearning(nn.Module):
             outputs: Outputs = self.group(x, sees=sees, want=want)
         return outputs
 
-    def _weigh(
-        self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
-    ) -> Losses:
-        with torch.autocast(outputs.logits.device.type, enabled=False):
-            return self._add(precise(outputs), precise(answers), y, consults, progress)
-
     def _add(
-        self, outputs: Outputs, answers: Outputs, y: Tensor, consults: Tensor | None, progress: float
+        self, step: Step, answers: Outputs, consults: Tensor | None, auxiliary: dict[str, Tensor]
     ) -> Losses:
+        outputs, y, progress = step.outputs, step.y, step.progress
         logits = outputs.logits
         sees = to_device(outputs.sees, logits.device)
         entropy = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
         supervised = masked_mean(entropy.view(logits.shape[:2]), sees)
         imitation = torch.zeros_like(supervised)
-        auxiliary = {part.name: part(outputs, y, progress) for part in self._parts()}
         if self.listen is not None and consults is not None:
             weights = self.listen.weights(answers, consults)
             heard = self.listen.answers(answers, y)
@@ -215,6 +214,12 @@ class CollaborativeLearning(nn.Module):
             self.divergence,
             self.scale_by_t2,
         )
+
+    @property
+    def shipped(self) -> StudyGroup | Peers:
+        """The students who are scored and shipped: the group, or the moving averages of it where there are some."""
+        averages = [part.averages for part in self.auxiliary if isinstance(part, MeanTeachers)]
+        return averages[0] if averages else self.group
 
     def _parts(self) -> list[Auxiliary]:
         return [part for part in self.auxiliary if isinstance(part, Auxiliary)]

@@ -55,7 +55,6 @@ def precise(outputs: Outputs) -> Outputs:
         logits=_single(outputs.logits),
         features=None if outputs.features is None else _single(outputs.features),
         trunk=None if outputs.trunk is None else _single(outputs.trunk),
-        taps={name: _single(tap) for name, tap in outputs.taps.items()},
     )
 
 

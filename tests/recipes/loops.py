@@ -77,7 +77,11 @@ def assert_equal_gradients(
 
 
 def assert_all_learn(task: sg.CollaborativeLearning) -> None:
-    still = [name for name, p in task.named_parameters() if p.grad is None or not p.grad.any()]
+    still = [
+        name
+        for name, p in task.named_parameters()
+        if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
     assert still == []
 
 

@@ -40,6 +40,9 @@ RECIPES = {
     "one": lambda case: sg.recipes.one(
         case.build(), layers=case.branch, example=case.inputs(2), init=case.build
     ),
+    "pcl": lambda case: sg.recipes.pcl(
+        case.build(), layers=case.branch, example=case.inputs(2), init=case.build
+    ),
     "tree": lambda case: sg.recipes.tree(case.build(), table=binary(case), init=case.build),
 }
 NETWORKS = ("resnet", "timm_vit", "bert", "mlp")

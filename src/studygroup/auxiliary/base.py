@@ -1,10 +1,33 @@
-"""What every objective beside the students' own is."""
+"""What every objective beside the students' own is, and what it sees of a step."""
+
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from studygroup.group import Outputs
+from studygroup.group import Outputs, StudyGroup
+from studygroup.inputs import Inputs
+from studygroup.peers import Peers
 from studygroup.schedules import Schedule, constant
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an objective sees of a training step.
+
+    Attributes:
+        group: the students.
+        outputs: what they answered in the supervised pass, with what the objective wants of it.
+        x: the batch, as the model takes it.
+        y: class indices.
+        progress: how far training has come, from 0 to 1.
+    """
+
+    group: StudyGroup | Peers
+    outputs: Outputs
+    x: Inputs
+    y: Int[Tensor, " rows"]
+    progress: float
 
 
 class Auxiliary(nn.Module):
@@ -27,6 +50,6 @@ class Auxiliary(nn.Module):
         self.name = name
         self.weight = weight if callable(weight) else constant(float(weight))
 
-    def forward(self, outputs: Outputs, y: Int[Tensor, " rows"], progress: float) -> Float[Tensor, ""]:
-        """The objective's value, unweighted."""
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The objective's value, unweighted. Under autocast it is called with autocast on."""
         raise NotImplementedError

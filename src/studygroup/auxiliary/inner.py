@@ -7,9 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import Auxiliary
+from studygroup.auxiliary.base import Auxiliary, Step
 from studygroup.functional import imitation_loss, masked_mean
-from studygroup.group import Outputs
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
 from studygroup.schedules import Schedule
@@ -38,8 +37,9 @@ class InnerClassifiers(Auxiliary):
         self.pool = pool
         self.heads = nn.ModuleList(nn.Linear(width, classes) for width in widths.values())
 
-    def forward(self, outputs: Outputs, y: Int[Tensor, " rows"], progress: float) -> Float[Tensor, ""]:
+    def forward(self, step: Step) -> Float[Tensor, ""]:
         """The sum of the cross-entropies."""
+        outputs, y = step.outputs, step.y
         sees = to_device(outputs.sees, y.device)
         losses = [
             _hard(head(_vectors(outputs.taps[name], self.pool)), y)
@@ -86,8 +86,9 @@ class SelfDistillation(Auxiliary):
         self.fit = nn.ModuleList(nn.Linear(width, features) for width in widths.values())
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in widths)
 
-    def forward(self, outputs: Outputs, y: Int[Tensor, " rows"], progress: float) -> Float[Tensor, ""]:
+    def forward(self, step: Step) -> Float[Tensor, ""]:
         """The sum over layers of labels, imitation and features."""
+        outputs, y = step.outputs, step.y
         assert outputs.features is not None
         sees = to_device(outputs.sees, y.device)
         deepest = _vectors(outputs.features, self.pool).detach()
@@ -98,7 +99,7 @@ class SelfDistillation(Auxiliary):
             logits = head(own)
             soft = imitation_loss(logits, targets, self.temperature)
             loss = (1 - self.alpha) * _hard(logits, y) + self.alpha * soft
-            loss = loss + self.feature_weight * (own - deepest).square().sum(-1)
+            loss = loss + self.feature_weight * (own - deepest).float().square().sum(-1)
             total = total + masked_mean(loss, sees).sum()
         return total
 

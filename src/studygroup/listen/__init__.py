@@ -3,7 +3,7 @@
 from studygroup.listen.base import Listener, share_equally
 from studygroup.listen.fixed import MeanOfOthers, Pairwise, RandomSubgroup
 from studygroup.listen.labelled import BestStudent, MinLogit
-from studygroup.listen.learnt import Gate, PeerAttention, pooled
+from studygroup.listen.learnt import Gate, PeerAttention, PeerEnsemble, pooled
 
 __all__ = [
     "BestStudent",
@@ -13,6 +13,7 @@ __all__ = [
     "MinLogit",
     "Pairwise",
     "PeerAttention",
+    "PeerEnsemble",
     "RandomSubgroup",
     "pooled",
     "share_equally",

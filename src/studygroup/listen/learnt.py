@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from studygroup import bibliography
@@ -148,6 +148,41 @@ class PeerAttention(Listener):
         self.entropy = _entropy(attention.detach()[:, peers])
         leads = torch.arange(students, device=energy.device) == self.leader
         return torch.where(leads[:, None], share_equally(consults, outputs), attention)
+
+
+class PeerEnsemble(Listener):
+    """All students listen to one classifier over all their features together (PCL, Wu & Gong 2021).
+
+    z_e = W [h_1, ..., h_K] + b, h_k the pooled features of student k. The classifier learns from the ensemble's
+    cross-entropy (`ensemble_weight`), and through the targets where they are not detached.
+
+    Args:
+        width: features of a student, the input of his classifier.
+        students: K.
+        classes: how many classes.
+        pool: from a student's features to (rows, width).
+    """
+
+    sources = (bibliography.PCL,)
+    want = ("features",)
+    learns = True
+    one_answer = True
+
+    def __init__(self, width: int, *, students: int, classes: int, pool: Pool = pooled) -> None:
+        super().__init__()
+        self.pool = pool
+        self.linear = nn.Linear(width * students, classes)
+
+    def consults(self, step: int) -> Bool[Tensor, "students students"]:
+        """Everybody asks everybody, himself included."""
+        return torch.ones(self.students, self.students, dtype=torch.bool)
+
+    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """The ensemble's logits, for every student."""
+        features = _present(outputs.features, "features")
+        hidden = self.pool(features.flatten(0, 1)).view(*features.shape[:2], -1)
+        logits: Tensor = self.linear(hidden.transpose(0, 1).flatten(1))
+        return logits.expand_as(outputs.logits)
 
 
 def _entropy(weights: Float[Tensor, "rows listeners students"]) -> Float[Tensor, ""]:

@@ -10,6 +10,7 @@ from studygroup.recipes.kdcl import kdcl
 from studygroup.recipes.multi_instance import multi_instance
 from studygroup.recipes.okddip import okddip
 from studygroup.recipes.one import one
+from studygroup.recipes.pcl import pcl
 from studygroup.recipes.tree import tree
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "multi_instance",
     "okddip",
     "one",
+    "pcl",
     "tree",
 ]

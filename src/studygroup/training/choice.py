@@ -48,7 +48,7 @@ class BestSoFar(Callback):
         best = candidate(pl_module.task, scores.students)
         if scores.students[best] > self.holdout:
             self.student, self.epoch, self.holdout = best, trainer.current_epoch + 1, scores.students[best]
-            exported = pl_module.task.group.export(best).state_dict()
+            exported = pl_module.task.shipped.export(best).state_dict()
             self.weights = {name: value.detach().cpu().clone() for name, value in exported.items()}
 
     def state_dict(self) -> dict[str, Any]:

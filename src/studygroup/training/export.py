@@ -75,7 +75,7 @@ def export(
     task = _trained_task(settings, data, folder)
     if not 0 <= number < task.group.students:
         raise ValueError(f"student {number} is not one of 0 to {task.group.students - 1}; give one of those")
-    net = load_net(folder.weights) if student is None else task.group.export(number)
+    net = load_net(folder.weights) if student is None else task.shipped.export(number)
     net.eval()
     feed, cpu = settings.build_feed(data), torch.device("cpu")
     if reestimate_bn:

@@ -105,11 +105,11 @@ def _trainer(settings: Settings, folder: RunFolder, callbacks: list[Callback], *
 def _choose(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> Choice:
     """The student that ships, as `settings.select` says."""
     if settings.select == "best":
-        net = module.task.group.export(best.student)
+        net = module.task.shipped.export(best.student)
         net.load_state_dict(best.weights)
         return Choice(best.student, best.epoch, best.holdout, net)
     student, epoch, holdout = best_at_last_epoch(history, module.task)
-    return Choice(student, epoch, holdout, module.task.group.export(student))
+    return Choice(student, epoch, holdout, module.task.shipped.export(student))
 
 
 _NOISE = (

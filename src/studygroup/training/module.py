@@ -131,7 +131,7 @@ class StudyModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts right answers on a hold-out batch."""
-        self._tally.add(self.task.group(self.feed.inputs(batch.images)).logits, batch.labels)
+        self._tally.add(self.task.shipped(self.feed.inputs(batch.images)).logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         """Reads the tally: here the host waits for the device, once an epoch."""

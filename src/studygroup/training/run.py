@@ -129,7 +129,7 @@ def _finish(
         settings,
         data,
         trained,
-        test=score(task.group, module.feed.scored(data.test, device), students=task.group.students),
+        test=score(task.shipped, module.feed.scored(data.test, device), students=task.group.students),
         shipped=accuracy(net, module.feed.scored(data.test, device)),
         baseline=beside,
         cost=price(settings, data, device=device) if beside is not None else None,

@@ -1,0 +1,72 @@
+"""Peer Collaborative Learning (PCL, AAAI 2021)."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from studygroup.auxiliary import MeanTeachers
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.group import StudyGroup
+from studygroup.inputs import Inputs
+from studygroup.listen import PeerEnsemble, pooled
+from studygroup.listen.learnt import Pool
+from studygroup.probe import probe
+from studygroup.routes import Layer, branches
+from studygroup.schedules import ramp_up
+from studygroup.surgery import Init
+
+
+def pcl(
+    model: nn.Module,
+    *,
+    layers: Iterable[Layer],
+    example: Inputs,
+    students: int = 3,
+    temperature: float = 3.0,
+    ramp: tuple[float, float] = (0.0, 80 / 300),
+    decay: float = 0.999,
+    detach: bool = True,
+    scale_by_t2: bool = True,
+    pool: Pool = pooled,
+    init: Init = "fresh",
+) -> CollaborativeLearning:
+    """Branches that learn from an ensemble of their features and from each other's averages (Wu & Gong 2021).
+
+    L = Σ_k CE_k + CE_e + w(t) T² Σ_k [KL(ψ(z_e; T) ‖ ψ(z_k; T)) + 1/(K−1) Σ_{j≠k} KL(ψ(z̄_j; T) ‖ ψ(z_k; T))], z_e
+    the answer of one classifier over the features of all (`listen.PeerEnsemble`), z̄_j that of the moving average
+    of student j (`auxiliary.MeanTeachers`). An average ships; all are equal.
+
+    # departs: all students see the same augmented rows; the paper augments anew for every student.
+    # reading: the numbers are those of the methods that the paper builds on (ONE; Tarvainen and Valpola's mean
+    teacher); they were not checked against its text.
+
+    Args:
+        model: the network to train and ship.
+        layers: names of the layers of a branch, classifier included.
+        example: one batch; run without gradient and without trace, it tells the width of the features.
+        students: K = 3.
+        temperature: T = 3.
+        ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training.
+        decay: largest share that an average keeps of itself in a step.
+        detach: the ensemble's answer is a constant to those who imitate it.
+        scale_by_t2: multiply both imitations by T².
+        pool: from a student's features to (rows, width), see `listen.pooled`.
+        init: how the second and further branches start, see `StudyGroup`.
+    """
+    group = StudyGroup(model, branches(layers, students=students), init=init)
+    seen = probe(group, example, want=("features",))
+    assert seen.features is not None
+    width = pool(seen.features[0]).shape[1]
+    weight = ramp_up(*ramp)
+    return CollaborativeLearning(
+        group,
+        listen=PeerEnsemble(width, students=students, classes=seen.logits.shape[-1], pool=pool),
+        temperature=temperature,
+        imitation_weight=weight,
+        ensemble_weight=1.0,
+        detach=detach,
+        scale_by_t2=scale_by_t2,
+        auxiliary=[
+            MeanTeachers(group, decay=decay, temperature=temperature, scale_by_t2=scale_by_t2, weight=weight)
+        ],
+    )
