@@ -11,15 +11,15 @@ time and for process time.
 """
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
+from typing import Any
 
 import torch
 
 import studygroup as sg
 from environment import environment, save
 from studygroup.models import blocks, cifar_resnet18
+from timing import cell, in_turn, ratios
 
 
 def stepper(task: sg.CollaborativeLearning, rows: int, students: int) -> Callable[[], None]:
@@ -38,39 +38,19 @@ def stepper(task: sg.CollaborativeLearning, rows: int, students: int) -> Callabl
     return step
 
 
-def timed(step: Callable[[], None]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """95 % bootstrap interval of the median."""
-    draw = torch.Generator().manual_seed(0)
-    values = torch.tensor(ratios)
-    medians = values[torch.randint(len(ratios), (2000, len(ratios)), generator=draw)].median(1).values
-    low, high = medians.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
-
-
-def compare(students: int, args: argparse.Namespace) -> dict[str, object]:
+def compare(students: int, args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(0)
     plain = sg.recipes.baseline(cifar_resnet18(10, width=args.width))
     model = cifar_resnet18(10, width=args.width)
     group = sg.recipes.cgl(model, layers=blocks(model), students=students, probability=2 / students)
     steps = [stepper(plain, args.rows, 1), stepper(group, args.rows, students)]
-    for step in steps:
-        step()
-    pairs = [[timed(step) for step in steps] for _ in range(args.pairs)]
-    result: dict[str, object] = {
+    pairs = in_turn(steps, turns=args.pairs)
+    return {
         "students": students,
         "parameters": sum(p.numel() for p in group.parameters()) / sum(p.numel() for p in plain.parameters()),
         "pairs": pairs,
+        **ratios(pairs, of=1, to=0),
     }
-    for i, name in enumerate(("wall", "process")):
-        ratios = [pair[1][i] / pair[0][i] for pair in pairs]
-        result[name] = {"median": median(ratios), "interval": interval(ratios)}
-    return result
 
 
 def main() -> None:
@@ -89,13 +69,8 @@ def main() -> None:
     print("| students | p | parameters / plain | wall time / plain | process time / plain | arithmetic |")
     print("|---|---|---|---|---|---|")
     for r in results:
-        cells = [
-            f"{r[name]['median']:.2f} ({r[name]['interval'][0]:.2f} to {r[name]['interval'][1]:.2f})"
-            for name in ("wall", "process")
-        ]
-        print(
-            f"| {r['students']} | {2 / r['students']:.3g} | {r['parameters']:.2f} | {cells[0]} | {cells[1]} | 1.67 |"
-        )
+        own = f"| {r['students']} | {2 / r['students']:.3g} | {r['parameters']:.2f}"
+        print(f"{own} | {cell(r['wall'])} | {cell(r['process'])} | 1.67 |")
 
 
 if __name__ == "__main__":
