@@ -148,7 +148,7 @@ def main() -> None:
         print(f"| {r['method']} | {sizes} | {cell(r['wall'])} | {cell(r['process'])} |")
     by_time = own["trunk"]["wall"]["median"] + 4 * own["branch"]["wall"]["median"]
     print(
-        f"\ntrunk {cell(own['trunk']['wall'])} and branch {cell(own['branch']['wall'])} of the plain step's wall time:"
+        f"\ntrunk {cell(own['trunk']['wall'])} and branch {cell(own['branch']['wall'])} of the plain wall time:"
     )
     print(f"4 branches by this arithmetic: {by_time:.2f}")
 
