@@ -65,6 +65,21 @@ PCL = """@inproceedings{wu2021peer,
   doi       = {10.1609/aaai.v35i12.17234}
 }"""
 
+TEMPORAL_ENSEMBLING = """@inproceedings{laine2017temporal,
+  author    = {Laine, Samuli and Aila, Timo},
+  title     = {Temporal Ensembling for Semi-Supervised Learning},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2017}
+}"""
+
+INTRA = """@misc{fang2021intra,
+  author        = {Fang, Shijie and Lin, Tong},
+  title         = {Intra-Model Collaborative Learning of Neural Networks},
+  year          = {2021},
+  eprint        = {2105.09590},
+  archiveprefix = {arXiv}
+}"""
+
 GOOGLENET = """@inproceedings{szegedy2015going,
   author    = {Szegedy, Christian and Liu, Wei and Jia, Yangqing and Sermanet, Pierre and Reed, Scott and
                Anguelov, Dragomir and Erhan, Dumitru and Vanhoucke, Vincent and Rabinovich, Andrew},
@@ -73,4 +88,4 @@ GOOGLENET = """@inproceedings{szegedy2015going,
   year      = {2015}
 }"""
 
-CHRONOLOGICAL = [GOOGLENET, DML, SONG_CHAI, ONE, BYOT, OKDDIP, KDCL, CGL, PCL]
+CHRONOLOGICAL = [GOOGLENET, TEMPORAL_ENSEMBLING, DML, SONG_CHAI, ONE, BYOT, OKDDIP, KDCL, CGL, PCL, INTRA]

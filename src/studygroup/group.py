@@ -4,7 +4,7 @@ import copy
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from studygroup.inputs import Inputs, count_rows, on_host, select
 from studygroup.routes import Routes
 from studygroup.rows import Plan
 from studygroup.surgery import Init, extract, install
-from studygroup.taps import tapping, user_modules
+from studygroup.taps import Layer, Pieces, modules_called, tapping, user_modules, watching
 from studygroup.trace import traceless
 
 _MOST_PLANS = 32
@@ -36,6 +36,8 @@ class Outputs:
         features: the input of the head, zero where a student did not see the row.
         trunk: the input of the first routed layer, which all students share; zero where nobody saw the row.
         taps: outputs of named layers (of their last call), zero where a student did not see the row.
+        layers: outputs of layers as they stand in flight: rows and tensor of each module.
+        plan: what those rows stand for.
     """
 
     logits: Float[Tensor, "students rows classes"]
@@ -43,6 +45,8 @@ class Outputs:
     features: Float[Tensor, "students rows *features"] | None = None
     trunk: Shaped[Tensor, "rows *trunk"] | None = None
     taps: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
+    layers: Mapping[str, Pieces] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 class StudyGroup(nn.Module):
@@ -109,6 +113,7 @@ class StudyGroup(nn.Module):
         *,
         sees: Bool[Tensor, "students rows"] | None = None,
         want: Sequence[str] = (),
+        layers: Sequence[Layer] = (),
     ) -> Outputs:
         """Answers for every student.
 
@@ -117,6 +122,7 @@ class StudyGroup(nn.Module):
                 (tensors with that many rows are routed, others pass as they are).
             sees: which student sees which row; a CPU table. Omitted, all see all.
             want: `"features"`, `"trunk"` and names of layers of the user's model, to be had in the outputs.
+            layers: layers whose outputs are to be had as they stand in flight.
 
         Raises:
             ValueError: inputs that hold `labels`, a table of another shape or one in which nobody sees
@@ -133,6 +139,7 @@ class StudyGroup(nn.Module):
         with (
             tapping(self.model, names, flight) as taps,
             tapping(self.model, heads, flight, inputs=True) as features,
+            watching(self.model, layers, flight) as watched,
         ):
             logits = self._call(select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
         return Outputs(
@@ -141,7 +148,28 @@ class StudyGroup(nn.Module):
             features=plan.leave(features[heads[0]]) if heads else None,
             trunk=plan.leave_shared(flight.trunk) if "trunk" in want and flight.trunk else None,
             taps={name: plan.leave(pieces) for name, pieces in taps.items()},
+            layers=watched,
+            plan=plan,
         )
+
+    def copies(self, name: str) -> list[nn.Module]:
+        """All modules that stand in the place of one layer of the user's model.
+
+        Raises:
+            ValueError: the model has no layer of that name.
+        """
+        return modules_called(self.model, name)
+
+    def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
+        """The parameters that a student's answers depend on, those he shares included."""
+        other = {
+            id(parameter)
+            for layer in self._routed.values()
+            for module, parallel in enumerate(layer.bank)
+            for parameter in parallel.parameters()
+            if module != layer.choice[student]
+        }
+        return (parameter for parameter in self.parameters() if id(parameter) not in other)
 
     def export(self, student: int) -> nn.Module:
         """One student as a plain network.

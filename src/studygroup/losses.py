@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from studygroup import bibliography
 from studygroup.group import Outputs
+from studygroup.precision import single
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,7 @@ def precise(outputs: Outputs) -> Outputs:
     """Losses are added in single precision at least: under autocast outputs come in half."""
     return replace(
         outputs,
-        logits=_single(outputs.logits),
-        features=None if outputs.features is None else _single(outputs.features),
-        trunk=None if outputs.trunk is None else _single(outputs.trunk),
+        logits=single(outputs.logits),
+        features=None if outputs.features is None else single(outputs.features),
+        trunk=None if outputs.trunk is None else single(outputs.trunk),
     )
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

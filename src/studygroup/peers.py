@@ -1,6 +1,6 @@
 """Students of different architectures, with the answers of a study group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Bool
@@ -11,6 +11,7 @@ from studygroup.group import Outputs, StudyGroup
 from studygroup.inputs import Inputs, count_rows, on_host
 from studygroup.routes import Routes, independent
 from studygroup.surgery import Init
+from studygroup.taps import Layer
 
 
 class Peers(nn.Module):
@@ -60,6 +61,7 @@ class Peers(nn.Module):
         *,
         sees: Bool[Tensor, "students rows"] | None = None,
         want: Sequence[str] = (),
+        layers: Sequence[Layer] = (),
     ) -> Outputs:
         """Answers for every student, see `StudyGroup.forward`.
 
@@ -67,11 +69,17 @@ class Peers(nn.Module):
             inputs: what every network takes.
             sees: which student sees which row; a CPU table. Omitted, all see all.
             want: `"features"`, `"trunk"` (the input itself) and names of layers that all networks have.
+            layers: none; objectives that train single layers are for one architecture.
 
         Raises:
             ValueError: a table of another shape or in which nobody sees anything, answers, features or taps
                 that differ in shape from network to network.
         """
+        if layers:
+            raise ValueError(
+                f"layer {layers[0].name!r} is to be watched in networks of different architectures; objectives that "
+                "train single layers need a StudyGroup"
+            )
         rows = count_rows(inputs)
         table = torch.ones(self.students, rows, dtype=torch.bool) if sees is None else on_host(sees, "sees")
         if table.shape != (self.students, rows) or not table.any():
@@ -96,6 +104,19 @@ class Peers(nn.Module):
             trunk=first_tensor(inputs) if "trunk" in want else None,
             taps={name: _stack(parts, self.students, name) for name, parts in taps.items()},
         )
+
+    def copies(self, name: str) -> list[nn.Module]:
+        """The modules of one name in all networks.
+
+        Raises:
+            ValueError: a network has no layer of that name.
+        """
+        groups = [group for group in self.model if isinstance(group, StudyGroup)]
+        return [module for group in groups for module in group.copies(name)]
+
+    def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
+        """The parameters of one student's network."""
+        return self.model[student].parameters()
 
     def export(self, student: int) -> nn.Module:
         """A deep copy of one student's network, of the user's own class.

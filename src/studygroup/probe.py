@@ -1,26 +1,40 @@
 """What passes through a group for one example batch: how recipes learn the sizes of what they build."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from studygroup.group import Outputs, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.peers import Peers
+from studygroup.taps import Layer
 from studygroup.trace import traceless
 
 
-def probe(group: StudyGroup | Peers, example: Inputs, *, want: Sequence[str]) -> Outputs:
+def probe(
+    group: StudyGroup | Peers, example: Inputs, *, want: Sequence[str] = (), layers: Sequence[Layer] = ()
+) -> Outputs:
     """A group's answer to one batch, in evaluation, without gradient and without trace.
 
     Args:
         group: the students.
         example: one batch, as the network takes it; two rows are enough.
         want: as `StudyGroup.forward`.
+        layers: as `StudyGroup.forward`.
     """
     with traceless(group.model, training=False):
-        outputs: Outputs = group(example, want=want)
+        outputs: Outputs = group(example, want=want, layers=layers)
     return outputs
+
+
+def shapes(
+    group: StudyGroup | Peers, example: Inputs, *, layers: Sequence[Layer]
+) -> dict[Layer, tuple[int, ...]]:
+    """The shape of one row of each layer's output, for the objectives that train single layers."""
+    found = probe(group, example, layers=layers).layers
+    return {layer: tuple(found[layer.name][0][1].shape[1:]) for layer in layers}
 
 
 def trunk(group: StudyGroup | Peers, example: Inputs) -> Tensor:
@@ -28,6 +42,22 @@ def trunk(group: StudyGroup | Peers, example: Inputs) -> Tensor:
     found = probe(group, example, want=("trunk",)).trunk
     assert found is not None
     return found
+
+
+def smallest_map(group: StudyGroup | Peers, example: Inputs) -> tuple[int, int]:
+    """Height and width of the smallest map of more than one pixel that leaves a convolution, or (1, 1)."""
+    sizes: list[tuple[int, int]] = []
+
+    def note(module: nn.Module, args: Any, output: Tensor) -> None:
+        sizes.append((output.shape[-2], output.shape[-1]))
+
+    hooks = [m.register_forward_hook(note) for m in group.model.modules() if isinstance(m, nn.Conv2d)]
+    try:
+        probe(group, example, want=())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min((size for size in sizes if size != (1, 1)), key=math.prod, default=(1, 1))
 
 
 def features(group: StudyGroup | Peers, example: Inputs) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from studygroup.selection import Selection, to_device
@@ -77,6 +77,22 @@ class Split:
         return to_device(torch.bincount(torch.cat(self.sources)), device)
 
 
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """What rows in flight stand for, on a device.
+
+    Attributes:
+        sample: which row of the caller's batch each is.
+        share: one over the number of rows that its lowest student sees, so that a row which stands for several
+            students counts once and the rows of one student have weights of sum 1.
+        mean: each student's weight in the mean over those that the row stands for.
+    """
+
+    sample: Int[Tensor, " rows"]
+    share: Float[Tensor, " rows"]
+    mean: Float[Tensor, "rows students"]
+
+
 class Plan:
     """All that is decided on the host about one pattern of who sees what; kept and used again.
 
@@ -96,6 +112,7 @@ class Plan:
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
         self._leaves: dict[tuple[Rows, ...], _Leave] = {}
+        self._standings: dict[tuple[Rows, torch.device], Standing] = {}
 
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
         """Splits rows at a layer where student k takes module `choice[k]` of `modules`."""
@@ -103,6 +120,16 @@ class Plan:
         if key not in self._splits:
             self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
         return self._splits[key]
+
+    def standing(self, rows: Rows, device: torch.device) -> "Standing":
+        """What rows in flight stand for, on the device of the tensors; kept."""
+        key = (rows, device)
+        if key not in self._standings:
+            students = rows.students.float()
+            seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
+            tables = (rows.sample, 1 / seen, students / students.sum(1, keepdim=True))
+            self._standings[key] = Standing(*(to_device(table, device) for table in tables))
+        return self._standings[key]
 
     def leave(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
         """Lays rows out as (students, samples, ...); zero where a student did not see the sample."""

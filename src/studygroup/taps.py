@@ -1,8 +1,10 @@
 """Notes what passes through named layers of the user's model, wherever the surgery has put them."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +13,27 @@ from studygroup.branching import Flight, RoutedLayer, first_tensor
 from studygroup.rows import Rows
 
 Pieces = list[tuple[Rows, Tensor]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the user's model, as objectives that train single layers see it.
+
+    Attributes:
+        modules: names of what belongs to it, in call order: `("conv1", "bn1")`, or one block.
+        activated: its output is that of the activation module which the model calls next, before any other layer
+            (after the sum, in a residual block); `False`, or without such a call, that of its last module.
+        tokens: its output is (rows, tokens, width); otherwise channels come before space.
+    """
+
+    modules: tuple[str, ...]
+    activated: bool = False
+    tokens: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its first module."""
+        return self.modules[0]
 
 
 def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -42,9 +65,8 @@ def tapping(
     Raises:
         ValueError: a name that the model does not have.
     """
-    modules: dict[str, list[nn.Module]] = {}
-    for name, module in user_modules(model):
-        modules.setdefault(name, []).append(module)
+    names = tuple(names)
+    modules = _by_name(model, names)
     seen: dict[str, dict[nn.Module, tuple[Rows, Tensor]]] = {}
     called: dict[str, Pieces] = {}
 
@@ -57,12 +79,96 @@ def tapping(
 
     with ExitStack() as hooks:
         for name in names:
-            if name not in modules:
-                near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
-                raise ValueError(f"no layer {name!r} to look at; near matches: {near}")
             for module in modules[name]:
                 hooks.callback(_hook(module, name, note, inputs=inputs).remove)
         yield called
+
+
+@contextmanager
+def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Iterator[Mapping[str, Pieces]]:
+    """Notes what comes out of layers during a flight, as it stands in flight.
+
+    Args:
+        model: a network with routed layers in it.
+        layers: what to note; activations are told by their classes, those of `torch.nn`.
+        flight: the pass that tells which rows a module works on.
+
+    Yields:
+        For every layer's name, when the flight has ended, rows and tensor of each module.
+
+    Raises:
+        ValueError: a name that the model does not have.
+    """
+    modules = _by_name(model, [name for layer in layers for name in layer.modules])
+    watch = _Watch(layers, flight)
+    found: dict[str, Pieces] = {}
+    with ExitStack() as hooks:
+        for layer in layers:
+            for module in modules[layer.name]:
+                hooks.callback(module.register_forward_pre_hook(partial(watch.begin, layer)).remove)
+            for stage, name in enumerate(layer.modules):
+                for module in modules[name]:
+                    hooks.callback(module.register_forward_hook(partial(watch.write, layer, stage)).remove)
+        for module in model.modules() if any(layer.activated for layer in layers) else ():
+            if _is_activation(module):
+                hooks.callback(module.register_forward_hook(watch.activate).remove)
+        yield found
+    found.update({layer.name: watch.last(layer) for layer in layers})
+
+
+class _Watch:
+    """What came out of each module of the layers, and of their activations."""
+
+    def __init__(self, layers: Sequence[Layer], flight: Flight) -> None:
+        self._stages: dict[Layer, list[Pieces]] = {
+            layer: [[] for _ in range(len(layer.modules) + 1)] for layer in layers
+        }
+        self._flight = flight
+        self._open: Layer | None = None  # whose activation has not come yet
+
+    def begin(self, layer: Layer, module: nn.Module, args: Any) -> None:
+        """A layer's first module is about to be called."""
+        self._open = layer if layer.activated else None
+
+    def write(self, layer: Layer, stage: int, module: nn.Module, args: Any, output: Any) -> None:
+        """A module of a layer was called."""
+        tensor = first_tensor(output)
+        if tensor is not None:
+            self._stages[layer][stage].append((self._flight.rows, tensor))
+
+    def activate(self, module: nn.Module, args: Any, output: Any) -> None:
+        """An activation was called."""
+        if self._open is not None:
+            self.write(self._open, -1, module, args, output)
+        self._open = None
+
+    def last(self, layer: Layer) -> Pieces:
+        """The latest stage that was reached; every row passes all of them."""
+        return next((pieces for pieces in reversed(self._stages[layer]) if pieces), [])
+
+
+def modules_called(model: nn.Module, name: str) -> list[nn.Module]:
+    """All modules of one name in the user's model: one, or those of a bank.
+
+    Raises:
+        ValueError: a name that the model does not have.
+    """
+    return _by_name(model, [name])[name]
+
+
+def _by_name(model: nn.Module, names: Sequence[str]) -> dict[str, list[nn.Module]]:
+    modules: dict[str, list[nn.Module]] = {}
+    for name, module in user_modules(model) if names else ():
+        modules.setdefault(name, []).append(module)
+    for name in names:
+        if name not in modules:
+            near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
+            raise ValueError(f"no layer {name!r} to look at; near matches: {near}")
+    return modules
+
+
+def _is_activation(module: nn.Module) -> bool:
+    return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
 def _hook(module: nn.Module, name: str, note: Any, *, inputs: bool) -> Any:

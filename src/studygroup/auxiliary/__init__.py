@@ -1,7 +1,24 @@
 """Objectives inside one network: modules over named layers of the user's model, which never ship."""
 
 from studygroup.auxiliary.base import Auxiliary, Step
-from studygroup.auxiliary.inner import InnerClassifiers, SelfDistillation
+from studygroup.auxiliary.classifiers import LocalClassifiers
+from studygroup.auxiliary.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
+from studygroup.auxiliary.kernels import KernelDecorrelation
+from studygroup.auxiliary.local import Local, add_up
+from studygroup.auxiliary.similarity import PullPush
 from studygroup.auxiliary.teachers import MeanTeachers
 
-__all__ = ["Auxiliary", "InnerClassifiers", "MeanTeachers", "SelfDistillation", "Step"]
+__all__ = [
+    "Auxiliary",
+    "Bottleneck",
+    "InnerClassifiers",
+    "KernelDecorrelation",
+    "LinearFeatures",
+    "Local",
+    "LocalClassifiers",
+    "MeanTeachers",
+    "PullPush",
+    "SelfDistillation",
+    "Step",
+    "add_up",
+]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup import bibliography
@@ -11,6 +11,7 @@ from studygroup.auxiliary.base import Auxiliary, Step
 from studygroup.functional import imitation_loss, masked_mean
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
+from studygroup.precision import single
 from studygroup.schedules import Schedule
 from studygroup.selection import to_device
 
@@ -48,6 +49,57 @@ class InnerClassifiers(Auxiliary):
         return sum((masked_mean(loss, sees).sum() for loss in losses), outputs.logits.new_zeros(()))
 
 
+class Bottleneck(nn.Module):
+    """From a layer's maps to features that can be compared with those of the network's own classifier (BYOT).
+
+    A 1×1 convolution, one whose kernel and stride bring the maps to the deepest ones' size, and a 1×1 convolution, each
+    with batch norm and ReLU; then the mean over space.
+
+    # reading: the paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
+
+    Args:
+        width: channels of the layer's output.
+        features: features of the network's own classifier.
+        size: how many times higher and wider the maps are than the deepest ones.
+        hidden: channels in between.
+    """
+
+    def __init__(self, width: int, features: int, *, size: tuple[int, int], hidden: int = 128) -> None:
+        super().__init__()
+        sizes = ((width, hidden, (1, 1)), (hidden, hidden, size), (hidden, features, (1, 1)))
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, by, stride=by, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+                for a, b, by in sizes
+            )
+        )
+
+    def forward(self, maps: Float[Tensor, "rows width height across"]) -> Float[Tensor, "rows features"]:
+        """The features."""
+        brought: Tensor = self.layers(maps)
+        return brought.flatten(2).mean(2)
+
+
+class LinearFeatures(nn.Module):
+    """The same from any layer's output: pooling and one linear map.
+
+    Args:
+        width: features of the layer after pooling.
+        features: features of the network's own classifier.
+        pool: from the layer's output to (rows, width), see `listen.pooled`.
+    """
+
+    def __init__(self, width: int, features: int, *, pool: Pool = pooled) -> None:
+        super().__init__()
+        self.pool = pool
+        self.linear = nn.Linear(width, features)
+
+    def forward(self, hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows features"]:
+        """The features."""
+        found: Tensor = self.linear(self.pool(hidden))
+        return found
+
+
 class SelfDistillation(Auxiliary):
     """Inner classifiers that learn from the deepest one and from its features (Zhang et al. 2019).
 
@@ -55,20 +107,21 @@ class SelfDistillation(Auxiliary):
     z_C and F_C constants; mean over the rows that a student sees, sum over students.
 
     Args:
-        widths: features of each layer after pooling, by name.
+        fit: what makes F_i of a layer's output, by the layer's name: `Bottleneck`, `LinearFeatures` or a module of
+            your own.
         features: features of the network's own classifier.
         classes: how many classes.
         alpha: share of imitation.
         feature_weight: λ.
         temperature: T.
-        pool: from a layer's output to (rows, width), see `listen.pooled`.
+        pool: from the input of the network's own classifier to (rows, features), see `listen.pooled`.
     """
 
     sources = (bibliography.BYOT,)
 
     def __init__(
         self,
-        widths: Mapping[str, int],
+        fit: Mapping[str, nn.Module],
         *,
         features: int,
         classes: int,
@@ -78,29 +131,31 @@ class SelfDistillation(Auxiliary):
         pool: Pool = pooled,
     ) -> None:
         super().__init__(name="inner", weight=1.0)
-        self.layers = tuple(widths)
+        self.layers = tuple(fit)
         self.want = (*self.layers, "features")
         self.alpha, self.feature_weight, self.temperature = alpha, feature_weight, temperature
         self.pool = pool
-        # departs: one linear map on pooled features serves any network; the paper's is a stack of convolutions.
-        self.fit = nn.ModuleList(nn.Linear(width, features) for width in widths.values())
-        self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in widths)
+        self.fit = nn.ModuleList(fit.values())
+        self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in fit)
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The sum over layers of labels, imitation and features."""
         outputs, y = step.outputs, step.y
         assert outputs.features is not None
-        sees = to_device(outputs.sees, y.device)
-        deepest = _vectors(outputs.features, self.pool).detach()
-        targets = F.softmax(outputs.logits.detach() / self.temperature, dim=-1)
-        total = outputs.logits.new_zeros(())
+        answered = single(outputs.logits).detach()
+        seen, share = _seen(outputs.sees, answered)
+        deepest = single(self.pool(_rows(outputs.features, seen))).detach()
+        targets = F.softmax(_rows(answered, seen) / self.temperature, dim=-1)
+        labels = _rows(y.expand(len(answered), -1), seen)
+        total = answered.new_zeros(())
         for layer, fit, head in zip(self.layers, self.fit, self.heads, strict=True):
-            own = fit(_vectors(outputs.taps[layer], self.pool))
-            logits = head(own)
-            soft = imitation_loss(logits, targets, self.temperature)
-            loss = (1 - self.alpha) * _hard(logits, y) + self.alpha * soft
-            loss = loss + self.feature_weight * (own - deepest).float().square().sum(-1)
-            total = total + masked_mean(loss, sees).sum()
+            own = fit(_rows(outputs.taps[layer], seen))
+            logits = single(head(own))
+            hard = F.cross_entropy(logits, labels, reduction="none")
+            soft = imitation_loss(logits[None], targets[None], self.temperature)[0]
+            hint = (single(own) - deepest).square().sum(-1)
+            loss = (1 - self.alpha) * hard + self.alpha * soft + self.feature_weight * hint
+            total = total + (share * loss).sum()
         return total
 
 
@@ -108,6 +163,26 @@ def _vectors(
     hidden: Float[Tensor, "students rows *shape"], pool: Pool
 ) -> Float[Tensor, "students rows width"]:
     return pool(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
+
+
+def _seen(
+    sees: Bool[Tensor, "students rows"], like: Tensor
+) -> tuple[Int[Tensor, " seen"] | None, Float[Tensor, " seen"]]:
+    """Which of all students' rows were seen, if not all, and each one's share in its student's mean.
+
+    Rows that nobody saw are zeros, which a batch norm would count.
+    """
+    shares = sees.double() / sees.sum(1, keepdim=True).clamp(min=1)
+    index = None if sees.all() else to_device(sees.flatten().nonzero().squeeze(1), like.device)
+    return index, to_device(shares[sees].to(like.dtype), like.device)
+
+
+def _rows(
+    values: Shaped[Tensor, "students rows *shape"], index: Int[Tensor, " seen"] | None
+) -> Shaped[Tensor, "seen *shape"]:
+    """Values row by row, those that were seen."""
+    flat = values.flatten(0, 1)
+    return flat if index is None else flat[index]
 
 
 def _hard(

@@ -13,6 +13,7 @@ from studygroup.functional import masked_mean, pairwise_loss
 from studygroup.group import StudyGroup
 from studygroup.listen import MeanOfOthers
 from studygroup.peers import Peers
+from studygroup.precision import single
 from studygroup.schedules import Schedule
 from studygroup.selection import to_device
 
@@ -72,15 +73,9 @@ class MeanTeachers(Auxiliary):
         outputs = step.outputs
         weights = self._listen.weights(answers, self._listen.consults(0))
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            single = outputs.logits.float() if outputs.logits.dtype != torch.float64 else outputs.logits
-            loss = pairwise_loss(
-                single,
-                answers.logits.to(single),
-                weights.to(single),
-                self.temperature,
-                "kl",
-                self.scale_by_t2,
-            )
+            logits = single(outputs.logits)
+            heard = answers.logits.to(logits)
+            loss = pairwise_loss(logits, heard, weights, self.temperature, "kl", self.scale_by_t2)
             return masked_mean(loss, to_device(outputs.sees, loss.device)).sum()
 
     @torch.no_grad()

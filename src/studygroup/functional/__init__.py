@@ -11,15 +11,33 @@ from studygroup.functional.imitation import (
     pairwise_loss,
     peer_targets,
 )
+from studygroup.functional.inner import linear_over_depth, local_targets, pull_push, pull_push_loss
+from studygroup.functional.kernels import kernel_decorrelation
+from studygroup.functional.localized import localized
+from studygroup.functional.mixing import best_mixture, error_products, least_error_weights
+from studygroup.functional.similarity import Centre, Statistic, label_similarity, similarity_matrix
 
 __all__ = [
     "Aggregate",
+    "Centre",
     "Divergence",
+    "Statistic",
+    "best_mixture",
     "disagreement",
     "diversity",
+    "error_products",
     "imitation_loss",
+    "kernel_decorrelation",
+    "label_similarity",
+    "least_error_weights",
+    "linear_over_depth",
+    "local_targets",
+    "localized",
     "masked_mean",
     "mixed_answers",
     "pairwise_loss",
     "peer_targets",
+    "pull_push",
+    "pull_push_loss",
+    "similarity_matrix",
 ]

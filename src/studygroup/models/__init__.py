@@ -8,7 +8,9 @@ from studygroup.models.cifar import (
     cifar_resnet34,
     cifar_resnet110,
 )
+from studygroup.models.head import classifier
 from studygroup.models.structure import blocks, last_group
+from studygroup.models.vgg import cifar_vgg16
 
 __all__ = [
     "blocks",
@@ -18,5 +20,7 @@ __all__ = [
     "cifar_resnet32",
     "cifar_resnet34",
     "cifar_resnet110",
+    "cifar_vgg16",
+    "classifier",
     "last_group",
 ]

@@ -16,6 +16,7 @@ from studygroup.models.cifar import (
     cifar_resnet34,
     cifar_resnet110,
 )
+from studygroup.models.vgg import cifar_vgg16
 
 _OURS: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -23,6 +24,7 @@ _OURS: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet32": cifar_resnet32,
     "cifar_resnet34": cifar_resnet34,
     "cifar_resnet110": cifar_resnet110,
+    "cifar_vgg16": cifar_vgg16,
 }
 
 
@@ -31,7 +33,8 @@ def build(name: str, *, classes: int, channels: int = 3, **options: Any) -> nn.M
 
     Args:
         name: `cifar_resnet18`, `cifar_resnet34`, the narrow `cifar_resnet20`, `cifar_resnet32` and
-            `cifar_resnet110`, `torchvision/NAME` or `timm/NAME`. A bare name is looked up in that order.
+            `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or `timm/NAME`. A bare name is looked up in that
+            order.
         classes: how many classes the head tells apart.
         channels: of the images; torchvision's networks take 3 only.
         **options: handed to the library, such as `width`, `img_size` or `drop_rate`; `pretrained=True` lets

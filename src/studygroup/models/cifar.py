@@ -7,8 +7,17 @@ from torch import nn
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
+from studygroup.models.head import classifier
 
-def cifar_resnet18(classes: int, *, width: int = 64, channels: int = 3) -> ResNet:
+
+def cifar_resnet18(
+    classes: int,
+    *,
+    width: int = 64,
+    channels: int = 3,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.5,
+) -> ResNet:
     """ResNet-18 with the usual stem for images of about 32 x 32: one 3x3 convolution, no pooling.
 
     Everything else, parameter names and initialisation included, is as in torchvision, so a saved model loads
@@ -20,11 +29,17 @@ def cifar_resnet18(classes: int, *, width: int = 64, channels: int = 3) -> ResNe
             Take 16 or more, or keep tensors contiguous: with 8, PyTorch 2.14 on the CPU can corrupt memory in
             the backward pass of the 1x1 convolutions of stride 2 in the `channels_last` memory format.
         channels: of the images.
+        hidden: widths of fully connected layers before the last, see `classifier`; `(512, 512)` is the intra-model
+            paper's ResNet-18 of three fully connected layers. They do not follow `width`.
+        dropout: after each of them.
 
     Returns:
         A network from (N, channels, height, width) to logits (N, classes).
     """
-    return _resnet([2, 2, 2, 2], classes=classes, width=width, channels=channels)
+    net = _resnet([2, 2, 2, 2], classes=classes, width=width, channels=channels)
+    if hidden:
+        net.fc = classifier(net.inplanes, classes, hidden=hidden, dropout=dropout)
+    return net
 
 
 def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNet:

@@ -6,6 +6,7 @@ from studygroup.recipes.byot import byot
 from studygroup.recipes.cgl import cgl
 from studygroup.recipes.cl_ilr import cl_ilr
 from studygroup.recipes.dml import dml
+from studygroup.recipes.intra import intra
 from studygroup.recipes.kdcl import kdcl
 from studygroup.recipes.multi_instance import multi_instance
 from studygroup.recipes.okddip import okddip
@@ -20,6 +21,7 @@ __all__ = [
     "cgl",
     "cl_ilr",
     "dml",
+    "intra",
     "kdcl",
     "multi_instance",
     "okddip",

@@ -1,0 +1,125 @@
+"""Local classifiers: every inner layer learns from the labels and from all layers above it (L_mid)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from studygroup import bibliography
+from studygroup.auxiliary.base import Step
+from studygroup.auxiliary.local import Local, Shapes
+from studygroup.functional import imitation_loss
+from studygroup.precision import single
+from studygroup.schedules import Schedule
+from studygroup.taps import Layer, Pieces
+
+_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+class LocalClassifiers(Local):
+    """A classifier at each inner layer, which trains that layer alone (intra-model paper, equations 5 to 7).
+
+    L_i = α CE(y, ψ(z_i; T)) − β Σ q_i log ψ(z_i; T), q_i = ψ(1/(N−i) Σ_{j=i+1..N} z_j; T) without gradient, z_N the
+    network's own answer. # reading: the printed sum begins at j = i and divides by N−i; see
+    `functional.local_targets`. The temperature is in the hard loss too, as printed.
+
+    A row that stands for several students or views counts once; its z_N is the mean of their answers. A student's
+    loss is the mean over the rows that he sees.
+
+    A classifier is max pooling, a 3x3 convolution and a linear layer. # reading: sizes are not printed. The map is
+    pooled to `size` pixels a side at most, and the convolution has `channels` filters at most, so that all
+    classifiers of a ResNet-101 together are smaller than the network. Tokens are a map of one dimension, all of
+    them, padding included; of (rows, width) a linear layer takes the convolution's place.
+
+    Args:
+        shapes: the layers, see `probe.shapes`.
+        classes: how many classes.
+        weight: of the sum over layers, a number or a function of progress.
+        alpha: α = 0.05 in the paper.
+        beta: β = 0.05 in the paper.
+        temperature: T = 2 in the paper.
+        size: pixels a side, or tokens, after pooling.
+        channels: most filters of the convolution.
+    """
+
+    sources = (bibliography.INTRA,)
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        classes: int,
+        weight: float | Schedule = 1.0,
+        alpha: float = 0.05,
+        beta: float = 0.05,
+        temperature: float = 2.0,
+        size: int = 4,
+        channels: int = 64,
+    ) -> None:
+        super().__init__(shapes, name="mid", weight=weight)
+        self.alpha, self.beta, self.temperature = alpha, beta, temperature
+        self.heads = nn.ModuleList(
+            _classifier(layer, shape, classes=classes, size=size, channels=channels)
+            for layer, shape in shapes.items()
+        )
+        self._above: Tensor | None = None  # (students, rows, classes), the sum of the answers above
+        self._count = 0
+
+    def begin(self, step: Step) -> None:
+        """The network's own answer is above all layers."""
+        self._above, self._count = single(step.outputs.logits.detach()), 1
+
+    def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
+        """The layer's hard and soft loss; its answer then is one of those above the next."""
+        head, plan, above = self.own(layer), step.outputs.plan, self._above
+        assert plan is not None
+        assert above is not None
+        loss = above.new_zeros(())
+        answers = []
+        for rows, hidden in pieces:
+            logits = single(head(hidden))
+            answers.append((rows, logits.detach()))
+            standing = plan.standing(rows, hidden.device)
+            heard = torch.einsum("nk,knc->nc", standing.mean.to(above), above[:, standing.sample])
+            target = F.softmax(heard / self._count / self.temperature, dim=-1)
+            soft = imitation_loss(logits[None], target[None], self.temperature, "cross_entropy")[0]
+            hard = F.cross_entropy(logits / self.temperature, step.y[standing.sample], reduction="none")
+            each = self.alpha * hard + self.beta * soft
+            loss = loss + (each * standing.share.to(each)).sum()
+        self._above, self._count = above + plan.leave(answers), self._count + 1
+        return loss
+
+    def own(self, layer: Layer) -> nn.Module:
+        """The layer's classifier."""
+        return self.heads[self.layers.index(layer)]
+
+
+def _classifier(
+    layer: Layer, shape: Sequence[int], *, classes: int, size: int, channels: int
+) -> nn.Sequential:
+    """Pooling, convolution and linear layer for one row of a given shape."""
+    width, *space = (shape[-1], *shape[:-1]) if layer.tokens else shape
+    filters = min(width, channels)
+    if not space:
+        return nn.Sequential(nn.Linear(width, filters), nn.Linear(filters, classes))
+    front: list[nn.Module] = [_Swap()] if layer.tokens else []
+    if len(space) == 1:
+        pool: nn.Module = nn.AdaptiveMaxPool1d(size)  # sequences differ in length from batch to batch
+        pixels = size
+    else:
+        strides = tuple(math.ceil(side / size) for side in space)
+        pool = _MAX_POOL[len(space)](strides, strides, ceil_mode=True)
+        pixels = math.prod(math.ceil(side / stride) for side, stride in zip(space, strides, strict=True))
+    convolution = _CONVOLUTION[len(space)](width, filters, 3, padding=1)
+    return nn.Sequential(*front, pool, convolution, nn.Flatten(), nn.Linear(filters * pixels, classes))
+
+
+class _Swap(nn.Module):
+    """Tokens as a map of one dimension: (rows, tokens, width) to (rows, width, tokens)."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden.transpose(1, 2)

@@ -1,0 +1,51 @@
+"""Kernel decorrelation: the filters of one convolution are kept from repeating each other (L_kernel)."""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from studygroup import bibliography
+from studygroup.auxiliary.base import Auxiliary, Step
+from studygroup.functional import kernel_decorrelation
+from studygroup.schedules import Schedule
+
+_KNOWN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+class KernelDecorrelation(Auxiliary):
+    """Σ ‖C − diag(C)‖_F over layers and their copies, C the correlations of a layer's filters.
+
+    Intra-model paper, section III-D.
+    The groups of a grouped convolution are taken one by one, see `functional.kernel_decorrelation`.
+
+    Args:
+        names: of convolutions and linear layers. The paper takes the last two groups of convolutions; so does
+            `recipes.intra`.
+        weight: of the sum, w₂; found by grid search in the paper and not printed.
+    """
+
+    sources = (bibliography.INTRA,)
+
+    def __init__(self, names: Iterable[str], *, weight: float | Schedule = 1.0) -> None:
+        super().__init__(name="kernel", weight=weight)
+        self.names = tuple(names)
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The sum.
+
+        Raises:
+            ValueError: a layer that is neither a convolution nor linear; a transposed convolution has its filters
+                along another axis.
+        """
+        losses = []
+        for name in self.names:
+            for module in step.group.copies(name):
+                if not isinstance(module, _KNOWN):
+                    raise ValueError(
+                        f"layer {name!r} is a {type(module).__name__}, whose filters are not known; name layers of "
+                        f"{', '.join(kind.__name__ for kind in _KNOWN)}"
+                    )
+                losses.append(kernel_decorrelation(module.weight, groups=getattr(module, "groups", 1)))
+        return torch.stack(losses).sum()

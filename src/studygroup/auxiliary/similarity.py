@@ -1,0 +1,126 @@
+"""Pull and push: every inner layer is drawn to the labels and away from the input (L_pull-push)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from studygroup import bibliography
+from studygroup.auxiliary.base import Step
+from studygroup.auxiliary.local import Local, Shapes
+from studygroup.functional import (
+    Centre,
+    Statistic,
+    label_similarity,
+    linear_over_depth,
+    pull_push,
+    similarity_matrix,
+)
+from studygroup.schedules import Schedule
+from studygroup.taps import Layer, Pieces
+
+_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class PullPush(Local):
+    """Similarities between the rows of a batch, layer by layer (intra-model paper, equations 8 and 9).
+
+    L_i = a_i ‖S(g_i(h_i)) − S(y)‖_F − b_i ‖S(g_i(h_i)) − S(x)‖_F, g_i one convolution that learns from L_i, a_i
+    rising and b_i falling linearly from the input to the output. The loss trains layer i alone. Where a layer has
+    several modules, each compares the rows that it works on.
+
+    # reading: sizes are not printed; g_i is a 3x3 convolution without bias (which deviations do not see) of
+    `channels` filters at most. Tokens are a map of one dimension; of (rows, width) g_i is a linear layer.
+
+    Args:
+        shapes: the layers, see `probe.shapes`.
+        classes: length of the one-hot rows of y.
+        weight: of the sum over layers, w₁; found by grid search in the paper and not printed.
+        pull: a of the first layer and of the last. # reading: not printed.
+        push: b of the first layer and of the last. # reading: not printed.
+        source: the layer whose output stands for x; omitted, x is the network's input, which must be numbers, as
+            pictures are, and not a mapping of token ids.
+        source_statistic: of x; `"flatten"` compares whole pictures, see `functional.pull_push_loss`.
+        centre: what is centred, see `functional.similarity_matrix`.
+        channels: most filters of g_i.
+    """
+
+    sources = (bibliography.INTRA,)
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        classes: int,
+        weight: float | Schedule = 1.0,
+        pull: tuple[float, float] = (0.0, 1.0),
+        push: tuple[float, float] = (1.0, 0.0),
+        source: str = "",
+        source_statistic: Statistic = "deviation",
+        centre: Centre = "channels",
+        channels: int = 64,
+    ) -> None:
+        super().__init__(shapes, name="pull_push", weight=weight)
+        self.want = (source,) if source else ()
+        self.classes, self.source, self.centre = classes, source, centre
+        self.source_statistic: Statistic = source_statistic
+        pulls, pushes = linear_over_depth(len(shapes), *pull), linear_over_depth(len(shapes), *push)
+        self.weights = dict(zip(self.layers, zip(pulls, pushes, strict=True), strict=True))
+        self.projections = nn.ModuleList(
+            _projection(layer, shape, channels) for layer, shape in shapes.items()
+        )
+        self._labels: Tensor | None = None
+        self._source: Tensor | None = None
+
+    def begin(self, step: Step) -> None:
+        """S(y) and S(x), the same for all layers."""
+        self._labels = label_similarity(step.y, classes=self.classes, centre=self.centre)
+        x = self._input(step).detach()
+        self._source = similarity_matrix(x, centre=self.centre, statistic=self.source_statistic)
+
+    def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
+        """The sum over the layer's modules."""
+        plan, labels, source = step.outputs.plan, self._labels, self._source
+        assert plan is not None
+        assert labels is not None
+        assert source is not None
+        pull, push = self.weights[layer]
+        losses = []
+        for rows, hidden in pieces:
+            at = plan.standing(rows, hidden.device).sample
+            grid = at[:, None], at[None]
+            own = similarity_matrix(self._projected(layer, hidden), centre=self.centre)
+            losses.append(pull_push(own, labels[grid], source[grid], pull=pull, push=push))
+        return torch.stack(losses).sum()
+
+    def own(self, layer: Layer) -> nn.Module:
+        """The layer's projection."""
+        return self.projections[self.layers.index(layer)]
+
+    def _projected(self, layer: Layer, hidden: Tensor) -> Tensor:
+        projected: Tensor = self.own(layer)(hidden.transpose(1, 2) if layer.tokens else hidden)
+        return projected
+
+    def _input(self, step: Step) -> Tensor:
+        """What stands for x, one row a sample."""
+        if self.source:
+            tap, sees = step.outputs.taps[self.source], step.outputs.sees
+            first = sees.to(torch.uint8).argmax(0).to(tap.device, non_blocking=True)
+            taken = tap[first, torch.arange(len(first), device=tap.device)]
+            return taken.transpose(1, 2) if taken.ndim == 3 else taken
+        if not isinstance(step.x, Tensor) or not step.x.is_floating_point():
+            raise ValueError(
+                f"the input is {type(step.x).__name__} and nothing to compare rows by; name the layer that embeds it "
+                "with source=..."
+            )
+        return step.x
+
+
+def _projection(layer: Layer, shape: Sequence[int], channels: int) -> nn.Module:
+    """g_i for one row of a given shape."""
+    width, *space = (shape[-1], *shape[:-1]) if layer.tokens else shape
+    filters = min(width, channels)
+    if not space:
+        return nn.Linear(width, filters, bias=False)
+    return _CONVOLUTION[len(space)](width, filters, 3, padding=1, bias=False)

@@ -1,0 +1,91 @@
+"""How much the filters of one convolution repeat each other (intra-model collaborative learning, equation 10)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from studygroup.functional.once import refuse_second_derivative
+
+_ROUNDING = 32  # a row whose deviation is so many rounding steps of its mean is constant
+
+
+def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: int = 1) -> Float[Tensor, ""]:
+    """L_kernel = ‖C − diag(C)‖_F, C = W̃W̃ᵀ/G, from a convolution's or a linear layer's weight.
+
+    W̃ is the weight as a matrix of F filters by G values, each row to zero mean and unit population deviation, so that
+    C holds the filters' correlations. # reading: "(W − µ(W)/σ(W))" is printed with its bracket in the wrong place. A
+    constant row is uncorrelated with all and gets no gradient. The norm itself, as printed, neither squared nor
+    divided by the number of pairs. Its gradient at 0 is 0.
+
+    The gradient is in closed form: forward and backward take one product of F × G × F numbers each, and between them
+    F × F numbers are kept besides the weight. It can be differentiated once.
+
+    Args:
+        weight: filters along axis 0, as in `nn.Conv1d` to `nn.Conv3d` and `nn.Linear`. Transposed convolutions have
+            theirs along axis 1.
+        groups: of a grouped convolution; filters of different groups read different channels and are not compared,
+            so that a depthwise convolution has the loss 0.
+
+    Raises:
+        ValueError: filters that do not divide into so many groups.
+    """
+    if groups < 1 or len(weight) % groups:
+        raise ValueError(f"{len(weight)} filters do not divide into {groups} groups")
+    loss: Tensor = _Decorrelation.apply(weight, groups)
+    return loss
+
+
+class _Decorrelation(torch.autograd.Function):
+    """With X = W − µ, s = 1/σ and O the off-diagonal of C = s XXᵀ s / G.
+
+    dL/dW̃ = 2 O W̃ / (L G). Standardising takes from a row's gradient its mean, here 0 because W̃'s rows have mean 0,
+    and its part along W̃_i, here 2 Σ_j O_ij² / (L G) times W̃_i. So dL/dW = 2/(L G) · s (O − diag(Σ_j O_ij²)) s X.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, groups: int) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            rows = _rows(weight, groups)
+            mean = rows.mean(-1, keepdim=True)
+            standard = rows - mean
+            deviation = torch.linalg.vector_norm(standard, dim=-1, keepdim=True) / rows.shape[-1] ** 0.5
+            varies = deviation > _ROUNDING * torch.finfo(rows.dtype).eps * mean.abs()
+            inverse = torch.where(varies, deviation, 1).reciprocal() * varies
+            off = (standard @ standard.mT).mul_(inverse).mul_(inverse.mT / rows.shape[-1])
+            off.diagonal(dim1=-2, dim2=-1).zero_()
+            loss: Tensor = torch.linalg.vector_norm(off)
+        ctx.groups = groups
+        ctx.save_for_backward(weight, off, mean, inverse, loss)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        refuse_second_derivative("kernel_decorrelation")
+        weight, off, mean, inverse, loss = ctx.saved_tensors
+        with torch.autocast(weight.device.type, enabled=False):
+            rows = _rows(weight, ctx.groups)
+            factor = 2 * gradient / (torch.where(loss > 0, loss, 1) * rows.shape[-1])
+            mixed = off.mul(inverse.mT)
+            mixed.diagonal(dim1=-2, dim2=-1).sub_(off.square().sum(-1) * inverse.squeeze(-1))
+            mixed.mul_(inverse * factor)
+            return _like(mixed @ (rows - mean), weight), None
+
+
+def _rows(weight: Tensor, groups: int) -> Tensor:
+    """(groups, filters of a group, values), without a copy; the order of the values does not matter."""
+    weight = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
+    ordered = weight.movedim(1, -1) if _channels_last(weight) else weight
+    return ordered.reshape(groups, len(weight) // groups, -1)
+
+
+def _like(rows: Tensor, weight: Tensor) -> Tensor:
+    """Rows as a gradient of the weight, in its memory format."""
+    if _channels_last(weight):
+        return rows.view(len(weight), *weight.shape[2:], weight.shape[1]).movedim(-1, 1).to(weight.dtype)
+    return rows.view(weight.shape).to(weight.dtype)
+
+
+def _channels_last(weight: Tensor) -> bool:
+    return weight.ndim == 4 and not weight.is_contiguous() and weight.movedim(1, -1).is_contiguous()

@@ -1,0 +1,81 @@
+"""How much each student's answer counts in one teacher, from the labels (KDCL)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_SIZES = 8  # step sizes tried at once, each four times the one before
+
+
+@torch.no_grad()
+def best_mixture(
+    logits: Float[Tensor, "students rows classes"],
+    y: Int[Tensor, " rows"],
+    *,
+    per_row: bool = True,
+    steps: int = 20,
+) -> Float[Tensor, "rows students"]:
+    """argmin_α CE(y, Σ_k α_k z_k) with α_k ≥ 0 and Σ_k α_k = 1 (KDCL-Linear, Guo et al. 2020).
+
+    The problem is convex: CE(y, Σ_k α_k z_k) = log Σ_c exp Σ_k α_k (z_k − z_k,y)_c. It is solved by so many steps
+    of mirror descent, α ← α exp(−η g) / Σ, g the gradient; the smallest η is the inverse of a bound on the
+    curvature, larger ones are tried beside it and the best is taken, so that no step is uphill. Nothing is read on
+    the host. From equal weights, 20 steps come within 1 % of the least cross-entropy even where logits of three
+    students differ by tens.
+
+    Args:
+        logits: all students' answers z.
+        y: class indices.
+        per_row: one α for every row; `False`, one for the mean over the rows of the batch.
+        steps: how many.
+
+    Returns:
+        The weights of each row, without gradient; equal rows with `per_row=False`.
+    """
+    relative = (logits - logits.gather(-1, y.view(1, -1, 1).expand(len(logits), -1, 1))).transpose(0, 1)
+    groups = relative[:, None] if per_row else relative[None]  # (problems, rows of each, students, classes)
+    alpha = groups.new_full((len(groups), logits.shape[0]), 1 / logits.shape[0])
+    spread = (groups.amax(-1) - groups.amin(-1)).amax((1, 2))
+    sizes = 4.0 ** torch.arange(_SIZES, device=y.device) / (spread / 2).square().clamp(min=1e-6)[:, None]
+    for _ in range(steps):
+        answers = torch.einsum("pk,prkc->prc", alpha, groups).softmax(-1)
+        slope = torch.einsum("prc,prkc->pk", answers, groups) / groups.shape[1]
+        powers = alpha.clamp(min=1e-12).log()[:, None] - sizes[..., None] * slope[:, None]
+        tried = torch.cat([alpha[:, None], powers.softmax(-1)], dim=1)  # (problems, sizes + 1, students)
+        loss = torch.einsum("psk,prkc->psrc", tried, groups).logsumexp(-1).mean(-1)
+        best = loss.argmin(1)[:, None, None].expand(-1, 1, tried.shape[-1])
+        alpha = tried.gather(1, best)[:, 0]
+    return alpha if per_row else alpha.expand(len(y), -1)
+
+
+def error_products(
+    logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
+) -> Float[Tensor, "students students"]:
+    """C_ij = mean over rows of (f_i − t) · (f_j − t), f the class probabilities, t the label one-hot (KDCL-General).
+
+    Args:
+        logits: all students' answers; f = ψ(z; 1).
+        y: class indices.
+    """
+    errors = logits.softmax(-1)
+    errors = errors - torch.zeros_like(errors).scatter_(-1, y.view(1, -1, 1).expand(len(logits), -1, 1), 1)
+    return torch.einsum("inc,jnc->ij", errors, errors) / len(y)
+
+
+def least_error_weights(
+    products: Float[Tensor, "students students"], *, ridge: float
+) -> Float[Tensor, " students"]:
+    """w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, the weights with sum 1 of least mean square error (KDCL-General).
+
+    Weights may be negative: a student is then heard by what sets him apart. A matrix of zeros gives equal weights.
+
+    Args:
+        products: C, see `error_products`.
+        ridge: share of C's mean diagonal that is added to its diagonal, > 0: students who err alike make C
+            singular.
+    """
+    scaled = products / products.diagonal().mean().clamp(min=1e-12)
+    scaled = scaled + ridge * torch.eye(len(products), dtype=products.dtype, device=products.device)
+    solution, _ = torch.linalg.solve_ex(scaled, torch.ones_like(products[:, 0]))
+    weights: Tensor = solution / solution.sum()
+    return weights

@@ -1,0 +1,119 @@
+"""How alike the rows of a batch are in a representation (intra-model collaborative learning, equation 8).
+
+Computed in single precision at least, under autocast too.
+"""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from studygroup.functional.once import refuse_second_derivative
+
+Centre = Literal["channels", "batch"]
+Statistic = Literal["deviation", "flatten"]
+
+_ROUNDING = 32  # so many rounding steps of a vector's length count as no variation at all
+
+
+def similarity_matrix(
+    h: Float[Tensor, "rows channels *space"],
+    *,
+    centre: Centre = "channels",
+    statistic: Statistic = "deviation",
+) -> Float[Tensor, "rows rows"]:
+    """How alike the rows of a batch are: S_ij = cosine(z̃_i, z̃_j) (intra-model paper, equation 8).
+
+    z_i,c is the standard deviation over space of channel c of row i, z̃ the same less its mean. Whether the
+    deviation is the population's or the sample's does not matter, the cosine has no scale. Maps of one pixel, and
+    (rows, channels), give their values. A row that does not vary (all z̃ equal 0, up to rounding) is like no row,
+    itself neither, and gets no gradient; nor does a constant map. Maps can be differentiated once.
+
+    Args:
+        h: a representation, channels along axis 1.
+        centre: `"channels"` takes each row's mean over its channels away, `"batch"` each channel's mean over the
+            rows. # reading: "substracting mean from z" leaves open which; the first is what the local-error-signal
+            paper does (Nøkland & Eidnes 2019), whence the metric comes.
+        statistic: `"deviation"` as printed; `"flatten"` takes all values of a row for z, as the
+            local-error-signal paper does where there are only a few channels, such as those of a picture.
+
+    Returns:
+        Values in [-1, 1], symmetric.
+
+    Raises:
+        ValueError: fewer than two values a row, centred over them (always 0); an unknown `centre` or `statistic`.
+    """
+    if centre not in ("channels", "batch"):
+        raise ValueError(f"centre={centre!r}; use 'channels' or 'batch'")
+    if statistic not in ("deviation", "flatten"):
+        raise ValueError(f"statistic={statistic!r}; use 'deviation' or 'flatten'")
+    with torch.autocast(h.device.type, enabled=False):
+        values = statistic == "flatten" or h.shape[2:].numel() == 1
+        z = _single(h.flatten(1)) if values else _Deviation.apply(h)
+        if centre == "channels" and z.shape[1] < 2:
+            raise ValueError(
+                f"each row has {z.shape[1]} value to compare, which centring over channels makes 0; use "
+                "statistic='flatten', centre='batch', or a layer of at least 2 channels"
+            )
+        units = _units(z - z.mean(1 if centre == "channels" else 0, keepdim=True), z)
+        return units @ units.T
+
+
+def label_similarity(
+    y: Int[Tensor, " rows"], *, classes: int, centre: Centre = "channels", dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "rows rows"]:
+    """S(y): the similarity of one-hot rows of length `classes`.
+
+    Centred over classes it is 1 between rows of one class and −1/(C−1) between others.
+
+    Args:
+        y: class indices.
+        classes: C, at least 2.
+        centre: as for `similarity_matrix`.
+        dtype: of the result.
+
+    Raises:
+        ValueError: as `similarity_matrix`.
+    """
+    # not one_hot, which waits for the device to check the indices
+    one_hot = y[:, None] == torch.arange(classes, device=y.device)
+    return similarity_matrix(one_hot.to(dtype), centre=centre)
+
+
+class _Deviation(torch.autograd.Function):
+    """Each map's deviation over space, dσ/dh = (h − µ)/(nσ): half the time of `std`, and nothing kept besides h."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        space = tuple(range(2, h.ndim))
+        precise = _single(h)
+        mean = precise.mean(space, keepdim=True)
+        deviation = (precise - mean).square_().mean(space, keepdim=True).sqrt()
+        varies = deviation > _ROUNDING * torch.finfo(precise.dtype).eps * mean.abs()
+        deviation = torch.where(varies, deviation, 0)
+        ctx.save_for_backward(h, mean, deviation)
+        return deviation.flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        refuse_second_derivative("similarity_matrix")
+        h, mean, deviation = ctx.saved_tensors
+        inverse = torch.where(deviation > 0, deviation, torch.inf).reciprocal()
+        factor = gradient.view_as(deviation) * inverse / h.shape[2:].numel()
+        centred: Tensor = _single(h) - mean
+        return centred.mul_(factor).to(h.dtype)
+
+
+def _units(
+    centred: Float[Tensor, "rows values"], values: Float[Tensor, "rows values"]
+) -> Float[Tensor, "rows values"]:
+    """Rows of length 1; what does not vary but for rounding (a grey picture's channels) is 0, not noise."""
+    lengths: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    rounding = torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values.detach(), dim=1, keepdim=True)
+    varies = lengths > _ROUNDING * rounding
+    return torch.where(varies, centred, 0) / torch.where(varies, lengths, 1)
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

@@ -1,0 +1,123 @@
+"""The layers of a convolutional network, as the intra-model paper counts them: convolution, norm, activation."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from torch import nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+from studygroup.inputs import Inputs
+from studygroup.layers.chain import Chain
+from studygroup.layers.run import run, tensors
+from studygroup.trace import traceless
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class ConvLayer:
+    """A convolution and what is called on its very output.
+
+    Attributes:
+        convolution: its name in the model.
+        norm: name of the norm that is called on the convolution's output, if there is one.
+        activation: name of the activation that is called on the norm's output (or the convolution's), if it is a
+            module and nothing comes before it, such as the sum of a residual block. Other layers may call the same
+            module, and an `inplace` one changes the norm's output.
+        space: size of the convolution's output, (height, width) for pictures.
+    """
+
+    convolution: str
+    norm: str | None
+    activation: str | None
+    space: tuple[int, ...]
+
+
+def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ...]:
+    """The convolutions on the longest way from the input to the output, with their norms, in call order.
+
+    The longest way has the most convolutions, all ways of that length together. So shortcuts are left out (the 1x1
+    convolutions beside residual blocks), and gates too (squeeze and excitation), whose factor is computed from what
+    it multiplies. A convolution with no linear map after it is the classifier and left out as well. ResNet-18 has 17
+    such layers, ResNet-101 has 100 (the 1x1 convolutions of a bottleneck count), VGG-16 has 13.
+
+    Args:
+        model: any network with `nn.Conv1d` to `nn.Conv3d`; found by a dry run in evaluation, without trace.
+        example: one batch, as the model takes it; its first two rows are run.
+
+    Raises:
+        ValueError: no such convolution is called; name layers of another kind yourself.
+    """
+    watch = _Watch()
+    with ExitStack() as hooks, traceless(model, training=False):
+        for name, module in model.named_modules():
+            before, after = partial(watch.before, name), partial(watch.after, name)
+            hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+            hooks.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+        with watch.chain:
+            output = run(model, example)
+    found = [name for name in watch.chain.longest(output) if name != watch.last]
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} calls no nn.Conv1d, nn.Conv2d or nn.Conv3d before its classifier; name the "
+            "layers yourself, such as the blocks of a transformer"
+        )
+    return tuple(watch.layers[name] for name in found)
+
+
+def convolution_groups(layers: Sequence[ConvLayer]) -> tuple[tuple[ConvLayer, ...], ...]:
+    """Layers in a row whose outputs are equally large: the five groups of VGG-16, the four of a CIFAR ResNet-18.
+
+    Args:
+        layers: in call order.
+    """
+    return tuple(tuple(group) for _, group in groupby(layers, key=lambda layer: layer.space))
+
+
+class _Watch:
+    """Notes convolutions, and the norms and activations that are called on what they made, unchanged since."""
+
+    def __init__(self) -> None:
+        self.chain = Chain()
+        self.layers: dict[str, ConvLayer] = {}
+        self.last = ""  # the last convolution or linear map that was called
+        # tensor -> its convolution, and how often the tensor had been changed
+        self._made: Any = WeakIdKeyDictionary()
+        self._norms: dict[nn.Module, str] = {}
+
+    def before(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """A module is about to be called: is it the norm or the activation of a convolution?"""
+        first = next(tensors((args, kwargs)), None)
+        convolution, version = self._made.get(first, ("", -1)) if first is not None else ("", -1)
+        if first is None or first._version != version:
+            return
+        layer = self.layers[convolution]
+        if _is_norm(module) and layer.norm is None and layer.activation is None:
+            self.layers[convolution] = replace(layer, norm=name)
+            self._norms[module] = convolution
+        elif "activation" in type(module).__module__ and layer.activation is None:
+            self.layers[convolution] = replace(layer, activation=name)
+
+    def after(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """A module was called."""
+        if isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
+            self.last = name
+        if isinstance(module, _CONVOLUTIONS):
+            self.chain.called(name, (args, kwargs), output)
+            space = tuple(output.shape[2:])
+            self.layers.setdefault(name, ConvLayer(name, norm=None, activation=None, space=space))
+            self._made[output] = (name, output._version)
+        elif module in self._norms:
+            self._made[output] = (self._norms.pop(module), output._version)
+        else:
+            self.chain.passed((args, kwargs), output)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """By its class's name, since libraries have norms of their own; a block with a norm inside is none."""
+    weights = any(isinstance(inner, (*_CONVOLUTIONS, nn.Linear)) for inner in module.modules())
+    return "norm" in type(module).__name__.lower() and not weights

@@ -1,0 +1,28 @@
+"""A dry run of a few rows, and the tensors in what goes in and comes out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from studygroup.inputs import Inputs, count_rows, select
+
+_ROWS = 2
+
+
+def run(model: nn.Module, example: Inputs) -> Any:
+    """The model's output for the first rows of a batch."""
+    few = select(example, count_rows(example), lambda tensor: tensor[:_ROWS])
+    return model(**few) if isinstance(few, Mapping) else model(few)
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and mappings."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors(item)
