@@ -55,5 +55,17 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.2f} ± {deviation:.2f} (n={len(values)})"
 
 
+def available_gib() -> float:
+    """Memory that a process can have without swapping, in GiB; nothing where the system does not tell."""
+    return next(
+        (
+            int(line.split()[1]) / 2**20
+            for line in _lines(Path("/proc/meminfo"))
+            if line.startswith("MemAvail")
+        ),
+        0.0,
+    )
+
+
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []

@@ -38,7 +38,9 @@ def by_autograd(weight):
     return torch.linalg.matrix_norm(correlations - correlations.diag().diag())
 
 
-@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (4, 6, 1, 1), (5, 7), (7, 3), (4, 2, 3), (3, 2, 2, 1, 2)])
+@pytest.mark.parametrize(
+    "shape", [(5, 3, 2, 2), (4, 6, 1, 1), (5, 7), (7, 3), (6, 5), (4, 2, 3), (9, 2, 2, 1, 2)]
+)
 def test_value_and_gradient(shape):
     weight = (drawn(*shape) + 2).requires_grad_()
     loss = kernel_decorrelation(weight)
@@ -105,15 +107,17 @@ def test_memory_formats_precisions_and_autocast():
         torch.testing.assert_close(other.grad.double(), same.grad, atol=4 * step, rtol=0)
 
 
-def test_only_the_correlations_are_kept_and_one_product_is_taken_each_way():
-    weight = drawn(8, 16, 3, 3).requires_grad_()
+@pytest.mark.parametrize(("filters", "side"), [(8, 8), (200, 144)])
+def test_one_product_is_taken_each_way_and_kept_on_its_shorter_side(filters, side):
+    weight = drawn(filters, 16, 3, 3).requires_grad_()
     kept = []
     keeping = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t)
     with keeping, torch.profiler.profile() as forward:
         loss = kernel_decorrelation(weight)
     with torch.profiler.profile() as backward:
         loss.backward()
-    assert sum(t.numel() for t in kept if t.data_ptr() != weight.data_ptr()) == 8 * 8 + 8 + 8 + 1
+    own = [t for t in kept if t.data_ptr() != weight.data_ptr()]
+    assert sum(t.numel() for t in own) == side**2 + 2 * filters + 1
     for profile in (forward, backward):
         assert sum(event.count for event in profile.key_averages() if event.key == "aten::bmm") == 1
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from studygroup.functional.imitation import peer_targets
 from studygroup.functional.similarity import Centre, Statistic, label_similarity, similarity_matrix
+from studygroup.precision import single
 
 
 def pull_push(
@@ -91,8 +92,7 @@ def local_targets(
     layers = len(logits)
     above = torch.arange(layers - 1, -1, -1, device=logits.device).clamp(min=1)
     with torch.autocast(logits.device.type, enabled=False):
-        z = logits.detach()
-        z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+        z = single(logits.detach())
         listens = torch.ones(layers, layers, dtype=z.dtype, device=z.device).triu(1) / above[:, None]
         return peer_targets(z, listens, temperature)[:-1]
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from studygroup.functional.once import refuse_second_derivative
+from studygroup.precision import single
 
 _ROUNDING = 32  # a row whose deviation is so many rounding steps of its mean is constant
 
@@ -19,8 +20,8 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
     constant row is uncorrelated with all and gets no gradient. The norm itself, as printed, neither squared nor
     divided by the number of pairs. Its gradient at 0 is 0.
 
-    The gradient is in closed form: forward and backward take one product of F × G × F numbers each, and between them
-    F × F numbers are kept besides the weight. It can be differentiated once.
+    The gradient is in closed form: forward and backward take one product of F × G × min(F, G) numbers each, and
+    between them no more than the square of min(F, G) is kept besides the weight. It can be differentiated once.
 
     Args:
         weight: filters along axis 0, as in `nn.Conv1d` to `nn.Conv3d` and `nn.Linear`. Transposed convolutions have
@@ -38,10 +39,11 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
 
 
 class _Decorrelation(torch.autograd.Function):
-    """With X = W − µ, s = 1/σ and O the off-diagonal of C = s XXᵀ s / G.
+    """With W̃ = s (W − µ), s = 1/σ, the product is taken on the shorter side and kept for the backward pass.
 
-    dL/dW̃ = 2 O W̃ / (L G). Standardising takes from a row's gradient its mean, here 0 because W̃'s rows have mean 0,
-    and its part along W̃_i, here 2 Σ_j O_ij² / (L G) times W̃_i. So dL/dW = 2/(L G) · s (O − diag(Σ_j O_ij²)) s X.
+    Where there are fewer filters than values it is C itself: with O its off-diagonal, dL/dW̃ = 2 O W̃ / (L G). Where
+    there are more it is M = W̃ᵀW̃/G, which has the same norm as C: L² = ‖M‖² − F, as each C_ii is 1, and O W̃ = W̃ M − W̃.
+    Standardising takes from a row's gradient its mean, which is 0 as W̃'s rows have mean 0, and its part along W̃_i.
     """
 
     @staticmethod
@@ -53,29 +55,36 @@ class _Decorrelation(torch.autograd.Function):
             deviation = torch.linalg.vector_norm(standard, dim=-1, keepdim=True) / rows.shape[-1] ** 0.5
             varies = deviation > _ROUNDING * torch.finfo(rows.dtype).eps * mean.abs()
             inverse = torch.where(varies, deviation, 1).reciprocal() * varies
-            off = (standard @ standard.mT).mul_(inverse).mul_(inverse.mT / rows.shape[-1])
-            off.diagonal(dim1=-2, dim2=-1).zero_()
-            loss: Tensor = torch.linalg.vector_norm(off)
+            standard.mul_(inverse)
+            if rows.shape[-2] > rows.shape[-1]:
+                product = (standard.mT @ standard).div_(rows.shape[-1])
+                loss: Tensor = (product.square().sum() - varies.sum()).clamp(min=0).sqrt()
+            else:
+                product = (standard @ standard.mT).div_(rows.shape[-1])
+                product.diagonal(dim1=-2, dim2=-1).zero_()
+                loss = torch.linalg.vector_norm(product)
         ctx.groups = groups
-        ctx.save_for_backward(weight, off, mean, inverse, loss)
+        ctx.save_for_backward(weight, product, mean, inverse, loss)
         return loss
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         refuse_second_derivative("kernel_decorrelation")
-        weight, off, mean, inverse, loss = ctx.saved_tensors
+        weight, product, mean, inverse, loss = ctx.saved_tensors
         with torch.autocast(weight.device.type, enabled=False):
             rows = _rows(weight, ctx.groups)
+            standard = (rows - mean).mul_(inverse)
+            tall = rows.shape[-2] > rows.shape[-1]
+            result = (standard @ product).sub_(standard) if tall else product @ standard
+            along = torch.linalg.vecdot(result, standard)[..., None] / rows.shape[-1]
             factor = 2 * gradient / (torch.where(loss > 0, loss, 1) * rows.shape[-1])
-            mixed = off.mul(inverse.mT)
-            mixed.diagonal(dim1=-2, dim2=-1).sub_(off.square().sum(-1) * inverse.squeeze(-1))
-            mixed.mul_(inverse * factor)
-            return _like(mixed @ (rows - mean), weight), None
+            result.addcmul_(standard, along, value=-1).mul_(inverse * factor)
+            return _like(result, weight), None
 
 
 def _rows(weight: Tensor, groups: int) -> Tensor:
     """(groups, filters of a group, values), without a copy; the order of the values does not matter."""
-    weight = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
+    weight = single(weight)
     ordered = weight.movedim(1, -1) if _channels_last(weight) else weight
     return ordered.reshape(groups, len(weight) // groups, -1)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from studygroup.functional.once import refuse_second_derivative
+from studygroup.precision import single
 
 Centre = Literal["channels", "batch"]
 Statistic = Literal["deviation", "flatten"]
@@ -50,7 +51,7 @@ def similarity_matrix(
         raise ValueError(f"statistic={statistic!r}; use 'deviation' or 'flatten'")
     with torch.autocast(h.device.type, enabled=False):
         values = statistic == "flatten" or h.shape[2:].numel() == 1
-        z = _single(h.flatten(1)) if values else _Deviation.apply(h)
+        z = single(h.flatten(1)) if values else _Deviation.apply(h)
         if centre == "channels" and z.shape[1] < 2:
             raise ValueError(
                 f"each row has {z.shape[1]} value to compare, which centring over channels makes 0; use "
@@ -87,7 +88,7 @@ class _Deviation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor) -> Tensor:
         space = tuple(range(2, h.ndim))
-        precise = _single(h)
+        precise = single(h)
         mean = precise.mean(space, keepdim=True)
         deviation = (precise - mean).square_().mean(space, keepdim=True).sqrt()
         varies = deviation > _ROUNDING * torch.finfo(precise.dtype).eps * mean.abs()
@@ -101,7 +102,7 @@ class _Deviation(torch.autograd.Function):
         h, mean, deviation = ctx.saved_tensors
         inverse = torch.where(deviation > 0, deviation, torch.inf).reciprocal()
         factor = gradient.view_as(deviation) * inverse / h.shape[2:].numel()
-        centred: Tensor = _single(h) - mean
+        centred: Tensor = single(h) - mean
         return centred.mul_(factor).to(h.dtype)
 
 
@@ -113,7 +114,3 @@ def _units(
     rounding = torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values.detach(), dim=1, keepdim=True)
     varies = lengths > _ROUNDING * rounding
     return torch.where(varies, centred, 0) / torch.where(varies, lengths, 1)
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

@@ -1,0 +1,148 @@
+"""What each part of intra-model collaborative learning costs over the plain network: memory and time.
+
+    python benchmarks/intra_cost.py memory   # the paper's case: ResNet-101, 64 images of 3 x 64 x 64, float32
+    python benchmarks/intra_cost.py time     # ResNet-18 of width 64, 128 images of 3 x 32 x 32
+
+Memory is the peak of what one step (forward, backward, update) allocates, by the allocator's events, with gradients
+and without parameters and momentum; beside it what the forward pass keeps for the backward pass. Times are taken in
+turn with the plain network's, in pairs: median ratio with a 95 % bootstrap interval, and beside it the ratio of
+floating-point operations of convolutions and matrix products in forward and backward.
+
+Both networks end in three fully connected layers with dropout 0.5 after the first two, as in the paper.
+"""
+
+import argparse
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import studygroup as sg
+from environment import available_gib, environment, load, save
+from studygroup.analysis.cost import saved_bytes
+from studygroup.analysis.memory import peak_allocated
+from studygroup.models import build, classifier
+from timing import cell, in_turn, ratios
+
+PARTS: dict[str, dict[str, float]] = {
+    "plain": {},
+    "L_out": {"out": 1.0},
+    "L_kernel": {"kernel": 0.01},
+    "L_mid": {"mid": 1.0},
+    "L_pull-push": {"pull_push": 0.001},
+    "L_mid + L_pull-push": {"mid": 1.0, "pull_push": 0.001},
+    "all four": {"out": 1.0, "mid": 1.0, "pull_push": 0.001, "kernel": 0.01},
+}
+CLASSES = 10
+TREE = {"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
+
+
+def resnet101() -> nn.Module:
+    """ResNet-101 with the stem for small images, whose plain step comes nearest to the paper's 8.77 GB."""
+    net = torchvision.models.resnet101(weights=None)
+    net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+    net.fc = classifier(2048, CLASSES)
+    return net
+
+
+def resnet18(width: int) -> nn.Module:
+    return build("cifar_resnet18", classes=CLASSES, width=width, hidden=(512, 512))
+
+
+def make(part: str, net: nn.Module, example: Tensor) -> sg.CollaborativeLearning:
+    if part == "tree of four":
+        return sg.recipes.tree(net, table=TREE)
+    return sg.recipes.intra(net, example=example, **PARTS[part]) if PARTS[part] else sg.recipes.baseline(net)
+
+
+class Step:
+    """A training step of one task on one batch."""
+
+    def __init__(self, part: str, net: nn.Module, x: Tensor) -> None:
+        self.task = make(part, net, x[:2]).to(memory_format=torch.channels_last).train()
+        self.optimiser = torch.optim.SGD(self.task.parameters(), lr=1e-3, momentum=0.9)
+        self.x = x.to(memory_format=torch.channels_last)
+        self.y = torch.arange(len(x)) % CLASSES
+
+    def loss(self) -> Tensor:
+        """Forward."""
+        return self.task(self.x, self.y, progress=1.0).total
+
+    def __call__(self) -> None:
+        """Forward, backward, update."""
+        self.optimiser.zero_grad()
+        self.loss().backward()
+        self.optimiser.step()
+
+    def flops(self) -> int:
+        """Operations of forward and backward."""
+        with FlopCounterMode(display=False) as counter:
+            self.loss().backward()
+        return counter.get_total_flops()
+
+
+def memory(args: argparse.Namespace) -> None:
+    free = available_gib()
+    if free < 16 * args.rows / 64:
+        raise SystemExit(f"{free:.1f} GiB of memory are free, and 64 rows need 16 GiB: skipped")
+    known = load("intra_memory")
+    results = known.get("results", {}) if known.get("rows") == args.rows else {}
+    for part in [p for p in [*PARTS, "tree of four"] if p not in results]:
+        torch.manual_seed(0)
+        step = Step(part, resnet101(), torch.randn(args.rows, 3, 64, 64))
+        step()
+        results[part] = {
+            "peak": peak_allocated(step, torch.device("cpu")),
+            "saved": saved_bytes(step.loss, ignore=step.task),
+            "parameters": sum(p.numel() for p in step.task.parameters()),
+        }
+        save("intra_memory", {"environment": environment(), "rows": args.rows, "results": results})
+        del step
+        gc.collect()
+    print("| part | peak of a step, GB | / plain | kept for backward, GB | / plain | parameters / plain |")
+    print("|---|---|---|---|---|---|")
+    plain = results["plain"]
+    for part, r in results.items():
+        sizes = " | ".join(f"{r[key] / 1e9:.3f} | {r[key] / plain[key]:.4f}" for key in ("peak", "saved"))
+        print(f"| {part} | {sizes} | {r['parameters'] / plain['parameters']:.3f} |")
+
+
+def times(args: argparse.Namespace) -> None:
+    x = torch.randn(args.rows, 3, 32, 32)
+    results: list[dict[str, Any]] = []
+    for part in [p for p in PARTS if p != "plain"]:
+        torch.manual_seed(0)
+        plain, own = (Step(name, resnet18(args.width), x) for name in ("plain", part))
+        flops = own.flops() / plain.flops()
+        pairs = in_turn([plain, own], turns=args.pairs)
+        results.append({"part": part, "flops": flops, **ratios(pairs, of=1, to=0), "pairs": pairs})
+        save("intra_time", {"environment": environment(), **vars(args), "run": "time", "results": results})
+    print("| part | operations / plain | wall time / plain | process time / plain |")
+    print("|---|---|---|---|")
+    for r in results:
+        print(f"| {r['part']} | {r['flops']:.3f} | {cell(r['wall'])} | {cell(r['process'])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    runs: dict[str, Callable[[argparse.Namespace], None]] = {"memory": memory, "time": times}
+    parser.add_argument("run", choices=runs)
+    parser.add_argument("--rows", type=int, default=0, help="64 for memory, 128 for time")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    args.rows = args.rows or (64 if args.run == "memory" else 128)
+    torch.set_num_threads(args.threads)
+    runs[args.run](args)
+
+
+if __name__ == "__main__":
+    main()
