@@ -4,7 +4,7 @@ import torchvision.models
 import transformers
 from torch import nn
 
-from studygroup.models import blocks, build, cifar_resnet18, cifar_resnet34, last_group
+from studygroup.models import blocks, build, cifar_resnet18, cifar_resnet34, cifar_vgg16, last_group
 
 
 def in_stages(prefix, depths, inner=""):
@@ -52,6 +52,18 @@ CASES = {
         ("layer4", "fc"),
     ),
     "cifar_resnet34": (lambda: cifar_resnet34(10, width=16), resnet([3, 4, 6, 3]), ("layer4", "fc")),
+    "cifar_resnet18_hidden": (
+        lambda: cifar_resnet18(10, width=16, hidden=(512, 512)),
+        resnet([2, 2, 2, 2]),
+        ("layer4", "fc"),
+    ),
+    "cifar_vgg16": (
+        lambda: cifar_vgg16(10),
+        tuple(
+            (f"features.{i}", f"features.{i + 1}") for i in (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
+        ),
+        ("features.40", "features.41", "classifier"),
+    ),
     "torchvision_resnet18": (
         lambda: build("torchvision/resnet18", classes=2),
         resnet([2, 2, 2, 2]),

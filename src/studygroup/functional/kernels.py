@@ -55,12 +55,12 @@ class _Decorrelation(torch.autograd.Function):
             deviation = torch.linalg.vector_norm(standard, dim=-1, keepdim=True) / rows.shape[-1] ** 0.5
             varies = deviation > _ROUNDING * torch.finfo(rows.dtype).eps * mean.abs()
             inverse = torch.where(varies, deviation, 1).reciprocal() * varies
-            standard.mul_(inverse)
             if rows.shape[-2] > rows.shape[-1]:
+                standard.mul_(inverse)
                 product = (standard.mT @ standard).div_(rows.shape[-1])
                 loss: Tensor = (product.square().sum() - varies.sum()).clamp(min=0).sqrt()
             else:
-                product = (standard @ standard.mT).div_(rows.shape[-1])
+                product = (standard @ standard.mT).mul_(inverse).mul_(inverse.mT / rows.shape[-1])
                 product.diagonal(dim1=-2, dim2=-1).zero_()
                 loss = torch.linalg.vector_norm(product)
         ctx.groups = groups
@@ -73,12 +73,16 @@ class _Decorrelation(torch.autograd.Function):
         weight, product, mean, inverse, loss = ctx.saved_tensors
         with torch.autocast(weight.device.type, enabled=False):
             rows = _rows(weight, ctx.groups)
-            standard = (rows - mean).mul_(inverse)
-            tall = rows.shape[-2] > rows.shape[-1]
-            result = (standard @ product).sub_(standard) if tall else product @ standard
-            along = torch.linalg.vecdot(result, standard)[..., None] / rows.shape[-1]
             factor = 2 * gradient / (torch.where(loss > 0, loss, 1) * rows.shape[-1])
-            result.addcmul_(standard, along, value=-1).mul_(inverse * factor)
+            if rows.shape[-2] > rows.shape[-1]:
+                standard = (rows - mean).mul_(inverse)
+                result = (standard @ product).sub_(standard)
+                along = torch.linalg.vecdot(result, standard)[..., None] / rows.shape[-1]
+                result.addcmul_(standard, along, value=-1).mul_(inverse * factor)
+            else:  # all on the small square: O W̃ has the part Σ_j O_ij² along W̃_i
+                mixed = product * inverse.mT
+                mixed.diagonal(dim1=-2, dim2=-1).sub_(product.square().sum(-1) * inverse.squeeze(-1))
+                result = mixed.mul_(inverse * factor) @ (rows - mean)
             return _like(result, weight), None
 
 
