@@ -1,0 +1,95 @@
+"""Runs a list of training cells in order of value, keeps what is finished, and prints what there is so far.
+
+A cell is one configuration with one seed. All cells run with the first seed, then all with the second, and so on; a
+finished one is never run again, and a killed one goes on where it was. Several processes may work on one folder.
+"""
+
+import argparse
+import fcntl
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from environment import RESULTS, environment, save
+from studygroup.training import Settings, train
+
+Cells = Mapping[str, Mapping[str, Any]]
+"""Configuration of each cell by name, in order of value."""
+FIGURES = ("holdout", "test", "students_mean", "ensemble", "seconds")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Options that all lists of cells have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--data", required=True, help="a folder with CIFAR-10, or its name on the hub")
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--run_dir", type=Path, default=Path("runs"))
+    made.add_argument("--only", default="", help="run cells whose names contain this")
+    return made
+
+
+def run(name: str, cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs what is missing, but for what other processes work on, and keeps the figures in `results/NAME.json`."""
+    for seed in range(args.seeds):
+        for cell, config in cells.items():
+            if args.only not in cell or seed in known(name).get(cell, {}):
+                continue
+            folder = args.run_dir / name / f"{cell}-{seed}".replace(" ", "_")
+            settings = Settings.from_config({**config, "data": args.data, "seed": seed, "baseline": False})
+            with locked(folder.with_suffix(".lock"), wait=False) as free:
+                if free:
+                    result = train(settings, run_dir=folder, resume=True, progress_bar=False)
+                    keep(name, cell, seed, figures(result.summary))
+    return known(name)
+
+
+def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a run."""
+    return {
+        "holdout": summary["shipped"]["holdout"],
+        "test": summary["shipped"]["test"],
+        "students_mean": summary["test"]["mean"],
+        "ensemble": summary["test"]["ensemble"],
+        "updates": summary["run"]["updates"],
+        "seconds": summary["run"]["training_seconds"],
+    }
+
+
+def known(name: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """The finished cells: figures by name and seed."""
+    path = RESULTS / f"{name}.json"
+    cells = json.loads(path.read_text())["cells"] if path.exists() else {}
+    return {cell: {int(seed): figures for seed, figures in seeds.items()} for cell, seeds in cells.items()}
+
+
+def keep(name: str, cell: str, seed: int, found: dict[str, Any]) -> None:
+    """Adds a cell to the finished ones."""
+    with locked(RESULTS / f".{name}.lock", wait=True):
+        cells = known(name)
+        cells.setdefault(cell, {})[seed] = found
+        save(name, {"environment": environment(), "cells": cells})
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Whether a lock was had, which ends with the process at the latest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def spread(cells: Mapping[int, Mapping[str, Any]], figure: str, *, error: bool = False) -> str:
+    """Mean ± sample standard deviation over seeds in percent."""
+    values = [100 * (1 - seed[figure] if error else seed[figure]) for seed in cells.values()]
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
