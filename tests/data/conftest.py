@@ -17,9 +17,19 @@ def own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture
-def cifar10_folder():
-    folder = SHARED / "cifar10"
-    if not folder.is_dir():
-        pytest.skip("the CIFAR-10 Parquet files are not beside the repository")
+@pytest.fixture(scope="session")
+def shared():
+    """Gives the folder of a public data set by its name, where it lies beside the repository."""
+
+    def folder(name):
+        path = SHARED / name
+        if not path.is_dir():
+            pytest.skip(f"the data set {name} is not beside the repository")
+        return path
+
     return folder
+
+
+@pytest.fixture
+def cifar10_folder(shared):
+    return shared("cifar10")

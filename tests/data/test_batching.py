@@ -51,31 +51,31 @@ def test_a_step_has_rows_of_each_student_in_order():
     parts = subsets(50, 3, seed=0)  # 17, 17 and 16 rows
     steps = list(StudentBatches(parts, batch_size=5))
     assert len(steps) == len(StudentBatches(parts, batch_size=5)) == 4
-    for _, owner in steps[:-1]:
+    for _, owner, _ in steps[:-1]:
         assert owner.tolist() == [0] * 5 + [1] * 5 + [2] * 5
     assert steps[-1][1].tolist() == [0, 0, 1, 1, 2]  # the last short one
     for student, part in enumerate(parts):
-        seen = torch.cat([indices[owner == student] for indices, owner in steps])
+        seen = torch.cat([indices[owner == student] for indices, owner, _ in steps])
         assert seen.sort().values.tolist() == part.tolist()
 
 
 def test_odd_rows_join_the_step_before():
     steps = list(StudentBatches(subsets(50, 3), batch_size=4))  # 17, 17 and 16 rows
-    assert [len(owner) for _, owner in steps] == [12, 12, 12, 14]
+    assert [len(owner) for _, owner, _ in steps] == [12, 12, 12, 14]
     assert len(StudentBatches(subsets(50, 3), batch_size=4)) == 4
     uneven = StudentBatches([torch.arange(9), torch.arange(2)], batch_size=4)
-    assert [owner.tolist() for _, owner in uneven] == [[0] * 4 + [1] * 2, [0] * 4, [0]]
+    assert [owner.tolist() for _, owner, _ in uneven] == [[0] * 4 + [1] * 2, [0] * 4, [0]]
 
 
 def test_drop_last_keeps_whole_steps_only():
     sampler = StudentBatches(subsets(50, 3), batch_size=4, drop_last=True)
-    assert [len(owner) for _, owner in sampler] == [12] * 4
+    assert [len(owner) for _, owner, _ in sampler] == [12] * 4
     assert len(sampler) == 4
 
 
 def orders(sampler, epoch):
     sampler.set_epoch(epoch)
-    return [(indices.tolist(), None if owner is None else owner.tolist()) for indices, owner in sampler]
+    return [(indices.tolist(), None if owner is None else owner.tolist()) for indices, owner, _ in sampler]
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,11 @@ def test_resumes_inside_an_epoch(step):
 
 def test_shared_rows_have_no_owner():
     steps = list(SharedBatches(10, batch_size=4))
-    assert [len(indices) for indices, _ in steps] == [4, 4, 2]
-    assert all(owner is None for _, owner in steps)
-    assert sorted(itertools.chain.from_iterable(indices.tolist() for indices, _ in steps)) == list(range(10))
+    assert [len(indices) for indices, _, _ in steps] == [4, 4, 2]
+    assert all(owner is None for _, owner, _ in steps)
+    assert sorted(itertools.chain.from_iterable(indices.tolist() for indices, _, _ in steps)) == list(
+        range(10)
+    )
 
 
 def test_without_shuffling_rows_keep_their_order():

@@ -23,7 +23,7 @@ def numbered(rows):
 
 def test_a_batch_is_the_samplers_draw():
     split, sampler = numbered(20), StudentBatches(subsets(20, 3), batch_size=2)
-    for batch, (indices, owner) in zip(loader(split, sampler), sampler, strict=True):
+    for batch, (indices, owner, _) in zip(loader(split, sampler), sampler, strict=True):
         assert isinstance(batch, Batch)
         assert torch.equal(batch.images[:, 0, 0, 0].long(), indices)
         assert torch.equal(batch.labels, indices % 3)
@@ -95,7 +95,7 @@ def test_lightning_tells_the_sampler_its_epoch(tmp_path):
     def expected(epoch):
         sampler = fresh()
         sampler.set_epoch(epoch)
-        return [indices.tolist() for indices, _ in sampler]
+        return [indices.tolist() for indices, _, _ in sampler]
 
     module, batches = Recorder(), loader(numbered(20), fresh())
     run = trainer(tmp_path, 3)

@@ -6,6 +6,7 @@ import yaml
 from small_run import small
 
 from studygroup.training import compare, methods
+from studygroup.training.compare import table
 
 
 @pytest.fixture
@@ -25,6 +26,9 @@ def test_every_cell_once_and_the_mean_over_seeds(configs, tmp_path):
         tests = [cell["shipped"]["test"] for cell in cells]
         assert row["test"] == pytest.approx(statistics.fmean(tests))
         assert row["test_std"] == pytest.approx(statistics.stdev(tests))
+        assert row["top5"] == pytest.approx(statistics.fmean(cell["shipped"]["test_top5"] for cell in cells))
+        assert row["top5"] > row["test"]
+        assert row["classes"] == 10
         assert [cell["run"]["seed"] for cell in cells] == [3, 4]
     assert rows[1]["step_cost"] == 1.0
     assert json.loads((folder / "comparison.json").read_text()) == rows
@@ -35,6 +39,19 @@ def test_every_cell_once_and_the_mean_over_seeds(configs, tmp_path):
     assert compare(configs, seeds=[3, 4], run_dir=str(folder), progress_bar=False) == rows
     after = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
     assert [path.parent.name for path in before if before[path] != after[path]] == ["plain-4"]
+
+
+def test_top5_is_told_of_many_classes():
+    row = {"name": "cgl", "n": 2, "updates": 7, "step_cost": 1.5, "classes": 10}
+    for number, name in enumerate(("holdout", "test", "top5", "students_mean", "ensemble")):
+        row |= {name: (number + 1) / 10, f"{name}_std": None}
+    few, many = table([row]), table([row, row | {"classes": 20}])
+    assert "| cgl | 2 | 10.00 | 20.00 | 40.00 | 50.00 | 7 | 1.50 x |" in few
+    assert "top-5" not in few
+    assert "| test, shipped | test top-5, shipped | test, mean of students |" in many
+    assert many.count("| cgl | 2 | 10.00 | 20.00 | 30.00 | 40.00 | 50.00 | 7 | 1.50 x |") == 2
+    for said in (few, many):
+        assert len({line.count("|") for line in said.splitlines() if line.startswith("|")}) == 1
 
 
 def test_what_is_missing_or_twice_is_refused(configs, tmp_path):

@@ -22,6 +22,9 @@ def test_evaluate_says_what_the_summary_says(finished):
     assert found["test"] == found["summary_test"] == finished.summary["shipped"]["test"]
     assert found["holdout"] == finished.summary["shipped"]["holdout"]
     assert found["test_rows"] == 60
+    assert found["classes"] == 10
+    assert found["test_top5"] == finished.summary["shipped"]["test_top5"] > found["test"]
+    assert found["holdout_top5"] > found["holdout"]
 
 
 @pytest.mark.parametrize("student", [0, 1, 2])

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 import pytest
 
 from studygroup.training.report.curves import Curve, chart, ticks
-from studygroup.training.report.tables import verdict
+from studygroup.training.report.page import _named
+from studygroup.training.report.tables import score_head, scores, verdict
 
 
 class Balanced(HTMLParser):
@@ -69,3 +70,49 @@ def test_the_verdict_is_plain(own, said):
     }
     assert said in verdict(summary)
     assert verdict(summary | {"baseline": None}) == ""
+
+
+def test_columns_of_a_kind_are_drawn_by_the_rest_of_their_names():
+    rows = [
+        {"epoch": 1.0, "listen_weight_0": 0.3, "listen_weight_1": 0.7},
+        {"epoch": 2.0, "listen_weight_0": 0.4},
+    ]
+    first, second = _named(rows, "listen_")
+    assert (first.name, first.x, first.y) == ("weight_0", [1.0, 2.0], [0.3, 0.4])
+    assert (second.name, second.y) == ("weight_1", [0.7])
+    assert first.style != second.style
+    assert _named(rows, "auxiliary_") == []
+
+
+def summary_of(classes):
+    return {
+        "run": {"students": 2, "classes": ["x"] * classes},
+        "test": {
+            "students": [0.5, 0.25],
+            "students_top5": [0.75, 0.625],
+            "mean": 0.375,
+            "std": 0.1768,
+            "mean_top5": 0.6875,
+            "random": {"student": 1, "accuracy": 0.25},
+            "ensemble": 0.55,
+            "ensemble_top5": 0.8,
+        },
+        "shipped": {"student": 0, "reestimated_bn": False, "test": 0.5, "test_top5": 0.75},
+        "baseline": {"test": 0.45, "test_top5": 0.7},
+    }
+
+
+def test_top5_is_told_from_twenty_classes_on():
+    assert score_head(summary_of(19)) == ("", "accuracy")
+    assert score_head(summary_of(20)) == ("", "accuracy", "top-5 accuracy")
+    rows = scores(summary_of(20))
+    assert [row[1:] for row in rows] == [
+        ("50.00%", "75.00%"),
+        ("25.00%", "62.50%"),
+        ("37.50% ± 17.68%", "68.75%"),
+        ("25.00%", "62.50%"),
+        ("55.00%", "80.00%"),
+        ("50.00%", "75.00%"),
+        ("45.00%", "70.00%"),
+    ]
+    assert scores(summary_of(19)) == [row[:2] for row in rows]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64
@@ -11,7 +12,19 @@ from torch.utils.data import Sampler
 from studygroup.data.stratify import without
 from studygroup.seeding import generator
 
-Draw = tuple[Tensor, Tensor | None]  # row numbers (batch,), their owners (batch,) or None; both on the CPU
+
+class Draw(NamedTuple):
+    """What a step is to hold; tensors on the CPU.
+
+    Attributes:
+        rows: row numbers.
+        owner: the student that each row belongs to; None where all students see every row.
+        epoch: of the step, so that who serves it can give what depends on the epoch, such as labels with noise.
+    """
+
+    rows: Int64[Tensor, "batch"]
+    owner: Int64[Tensor, "batch"] | None
+    epoch: int
 
 
 def subsets(
@@ -103,12 +116,13 @@ class EpochBatches(Sampler[Draw]):
     def __iter__(self) -> Iterator[Draw]:
         """The steps of the current epoch, from the resumed one on."""
         orders = [self._order(number, part) for number, part in enumerate(self.parts)]
-        epoch, step = self._resumed
-        first = step if epoch == self.epoch else 0
+        current, (epoch, step) = self.epoch, self._resumed
+        first = step if epoch == current else 0
         for number in range(first, len(self)):
             last = number == len(self) - 1 and not self.drop_last
             end = None if last else (number + 1) * self.batch_size
-            yield self._draw([order[number * self.batch_size : end] for order in orders])
+            rows, owner = self._rows([order[number * self.batch_size : end] for order in orders])
+            yield Draw(rows, owner, current)
 
     def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
         """One part in this epoch's order."""
@@ -117,8 +131,8 @@ class EpochBatches(Sampler[Draw]):
         rng = generator(self.seed, "batches", self.epoch, number)
         return part[torch.randperm(len(part), generator=rng)]
 
-    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
-        """One step from the rows chosen of each part."""
+    def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
+        """Rows and owners of one step from the rows chosen of each part."""
         raise NotImplementedError
 
 
@@ -152,7 +166,7 @@ class StudentBatches(EpochBatches):
             raise ValueError(f"the students have {sizes} rows; give each at least one")
         super().__init__(subsets, batch_size=batch_size, seed=seed, shuffle=True, drop_last=drop_last)
 
-    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
+    def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
         owner = torch.repeat_interleave(torch.tensor([len(rows) for rows in chosen]))
         return torch.cat(list(chosen)), owner
 
@@ -175,5 +189,5 @@ class SharedBatches(EpochBatches):
             [torch.arange(rows)], batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last
         )
 
-    def _draw(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> Draw:
+    def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
         return chosen[0], None

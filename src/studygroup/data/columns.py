@@ -35,7 +35,7 @@ def label_column(features: Mapping[str, Any]) -> str:
         ValueError: no column qualifies, or several do; lists the columns.
     """
     classes = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    numbers = [name for name, feature in features.items() if getattr(feature, "dtype", None) in _INTEGERS]
+    numbers = [name for name, feature in features.items() if is_whole(feature)]
     for name in _LABEL_NAMES:
         if name in classes or name in numbers:
             return name
@@ -88,6 +88,11 @@ def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, whe
             f"numbered from 0 ({len(wrong)} such rows); correct or remove them (a negative label often means "
             "withheld)"
         )
+
+
+def is_whole(feature: Any) -> bool:
+    """Whether a column holds whole numbers; class labels are such."""
+    return getattr(feature, "dtype", None) in _INTEGERS
 
 
 def _is_image(feature: Any) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from studygroup.data.batching import Draw, EpochBatches
+from studygroup.data.noise import EpochLabels, SameLabels
 from studygroup.data.splits import Split
 
 
@@ -26,7 +27,12 @@ class Batch(NamedTuple):
 
 
 def loader(
-    split: Split, sampler: EpochBatches, *, workers: int = 0, pin_memory: bool = False
+    split: Split,
+    sampler: EpochBatches,
+    *,
+    labels: EpochLabels | None = None,
+    workers: int = 0,
+    pin_memory: bool = False,
 ) -> "DataLoader[Batch]":
     """A DataLoader that gives a whole `Batch` for every item of the sampler.
 
@@ -36,11 +42,12 @@ def loader(
     Args:
         split: where the rows come from.
         sampler: which rows make a step.
+        labels: gives the labels of all rows in an epoch, such as `Data.training_labels`; omitted, the split's own.
         workers: processes that decode; 0 serves a split in memory best, more help one that decodes on access.
         pin_memory: whether batches are put in page-locked memory, for faster copies to a CUDA device.
     """
     return DataLoader(
-        _Steps(split),
+        _Steps(split, labels or SameLabels(split.labels)),
         sampler=sampler,
         batch_size=None,
         num_workers=workers,
@@ -53,8 +60,9 @@ def loader(
 class _Steps(Dataset[Batch]):
     """A split that is asked for one step at a time."""
 
-    def __init__(self, split: Split) -> None:
-        self.split = split
+    def __init__(self, split: Split, labels: EpochLabels) -> None:
+        self.split, self.labels = split, labels
+        self._epoch, self._current = -1, split.labels
 
     def __len__(self) -> int:
         """Rows, not steps: the sampler counts those."""
@@ -62,5 +70,7 @@ class _Steps(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         """All rows of a step."""
-        indices, owner = draw
-        return Batch(*self.split[indices], owner)
+        rows, owner, epoch = draw
+        if epoch != self._epoch:  # drawn once an epoch, by each process for itself, to the same labels
+            self._epoch, self._current = epoch, self.labels(epoch)
+        return Batch(self.split[rows][0], self._current[rows], owner)

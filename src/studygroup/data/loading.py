@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from studygroup.data.images import Shape
+from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
-from studygroup.data.source import TEST_SEED, TEST_SHARE, Size, cut_test
-from studygroup.data.splits import Split, decoded_bytes, in_memory, pixel_statistics
+from studygroup.data.relabelled import relabelled
+from studygroup.data.source import TEST_SEED, TEST_SHARE, Size, Source, test_rows_of
+from studygroup.data.splits import Split
 from studygroup.data.stratify import stratified, without
+from studygroup.data.whole import all_in_memory, pixel_statistics
+from studygroup.seeding import derive
 
 
 class NoTestSplitWarning(UserWarning):
@@ -22,13 +28,16 @@ class Data:
     """A data set, ready to train on.
 
     Attributes:
-        train: what students learn from.
-        holdout: drawn from the training rows, to choose by; may be empty.
-        test: to report on; equal for every seed.
+        train: what students learn from, with the true labels.
+        holdout: drawn from the training rows, to choose by, with the labels that noise leaves; may be empty.
+        test: to report on; equal for every seed, its labels always the true ones.
         classes: names of the classes, in the order of the labels.
         name: what to call the data set.
         mean: mean of each channel over `train`, pixels counted as 0 to 1.
         std: population standard deviation of each channel over `train`, likewise.
+        training_labels: gives the labels to learn from in an epoch, one for each row of `train`.
+        train_truth: true labels of `train`, and which rows of the published training set these are.
+        holdout_truth: the same of `holdout`.
     """
 
     train: Split
@@ -38,6 +47,9 @@ class Data:
     name: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    training_labels: EpochLabels
+    train_truth: TrueLabels
+    holdout_truth: TrueLabels
 
     @property
     def shape(self) -> Shape:
@@ -53,20 +65,24 @@ def load(
     train_rows: int | None = None,
     test_rows: int | None = None,
     image_size: int | tuple[int, int] | None = None,
+    noise: LabelNoise = clean,
+    holdout_noise: bool = True,
     in_memory_bytes: int = 4 * 2**30,
 ) -> Data:
     """Loads a data set of labelled images.
 
     The test rows are the official test split, else the official validation split. Where there is neither, a
     sixth of the training rows is set aside, always the same, with a `NoTestSplitWarning`. An official
-    validation split beside a test split is not used. All draws keep each class's share.
+    validation split beside a test split is not used, unless the test labels are withheld. All draws keep each
+    class's share.
 
     Args:
         spec: `"digits"` (scikit-learn's, always available); a folder that holds Parquet files
-            (`train.parquet` and `test.parquet`, or the hub's layout), the official CIFAR files
-            (`cifar-10-batches-py` or `cifar-100-python`), or images in one sub-folder per class, optionally
-            under `train` and `test`; else a name on the Hugging Face hub, such as `"uoft-cs/cifar10"`. A
-            folder goes before a hub name.
+            (`train.parquet` and `test.parquet`, or the hub's layout), the official files of CIFAR
+            (`cifar-10-batches-py` or `cifar-100-python`), STL-10 (`train_X.bin` and so on) or ImageNet32
+            (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one sub-folder per
+            class, optionally under `train` and `test`; else a name on the Hugging Face hub, such as
+            `"uoft-cs/cifar10"`. A folder goes before a hub name.
         holdout: rows held out from training: a share in [0, 1), or, as an int, a number of rows.
         seed: of the draws of `train_rows` and `holdout`; the test rows never depend on it.
         train_rows: use only so many training rows, hold-out included; None uses all. Other rows are never
@@ -74,8 +90,11 @@ def load(
         test_rows: use only so many test rows, always the same; None uses all.
         image_size: height and width in pixels to scale every image to (one int for a square; proportions are
             not kept); None takes images as they are, all of one size.
+        noise: how the labels to learn from differ from the true ones, see `studygroup.data.noise`.
+        holdout_noise: whether the hold-out labels get the same noise, drawn once, as where no clean labels can be
+            had; else they are the true ones. Test labels are never touched.
         in_memory_bytes: up to this total size, images are decoded at once and kept in memory; larger sets are
-            decoded from a memory map whenever a row is used (`digits` and the official CIFAR files never are).
+            decoded from a memory map whenever a row is used (`digits` and official files never are).
 
     Returns:
         The splits. Mean and deviation are taken over the training rows, hold-out excluded, of which a set of
@@ -83,29 +102,58 @@ def load(
 
     Raises:
         ValueError: the data set is missing, damaged or ambiguous, its images or labels do not fit together, a
-            class has no training rows, or an argument is out of range.
+            class has no training rows, the noise does not fit the data, or an argument is out of range.
     """
     source = open_source(spec, image_size=_size(image_size))
-    train, test = source.train, source.test
-    if test is None:
-        train, test = cut_test(train)
-        warnings.warn(
-            f"{source.name} has no test split: {len(test)} of its rows (a share of {TEST_SHARE:.3f}, every "
-            "class in proportion, always the same) were set aside as one",
-            NoTestSplitWarning,
-            stacklevel=2,
-        )
+    rows, test = _train_and_test(source)
+    labels = source.train.labels
     if train_rows is not None:
-        train = train.take(stratified(train.labels, train_rows, seed=seed, draw="train"))
+        rows = rows[stratified(labels[rows], train_rows, seed=seed, draw="train")]
     if test_rows is not None:
         test = test.take(stratified(test.labels, test_rows, seed=TEST_SEED, draw="test"))
-    held = stratified(train.labels, _held_rows(holdout, len(train)), seed=seed, draw="holdout")
-    splits = {"train": train.take(without(len(train), held)), "holdout": train.take(held), "test": test}
-    _check_classes(splits["train"], source.classes, name=source.name)
-    if sum(decoded_bytes(split) for split in splits.values()) <= in_memory_bytes:
-        splits = {name: in_memory(split) for name, split in splits.items()}
+    held = stratified(labels[rows], _held_rows(holdout, len(rows)), seed=seed, draw="holdout")
+    train_truth, holdout_truth = (_truth(source, rows[some]) for some in (without(len(rows), held), held))
+    _check_classes(train_truth, name=source.name)
+    training_labels = noise(train_truth, seed=derive(seed, "noise"))
+    # drawn once: epochs and students are compared by these labels, which must not change between them
+    holdout_labels = (noise if holdout_noise else clean)(holdout_truth, seed=derive(seed, "hold-out noise"))(
+        0
+    )
+    splits = {"train": source.train.take(train_truth.rows), "holdout": source.train.take(holdout_truth.rows)}
+    splits = all_in_memory(splits | {"test": test}, most=in_memory_bytes)
     mean, std = pixel_statistics(splits["train"])
-    return Data(**splits, classes=source.classes, name=source.name, mean=mean, std=std)
+    return Data(
+        train=splits["train"],
+        holdout=relabelled(splits["holdout"], holdout_labels),
+        test=splits["test"],
+        classes=source.classes,
+        name=source.name,
+        mean=mean,
+        std=std,
+        training_labels=training_labels,
+        train_truth=train_truth,
+        holdout_truth=holdout_truth,
+    )
+
+
+def _train_and_test(source: Source) -> tuple[Int64[Tensor, "rows"], Split]:
+    """Numbers of the rows to train on, and the test rows, cut from the others where there are none."""
+    if source.test is not None:
+        return torch.arange(len(source.train)), source.test
+    held = test_rows_of(source.train)
+    warnings.warn(
+        f"{source.name} has no test split: {len(held)} of its rows (a share of {TEST_SHARE:.3f}, every "
+        "class in proportion, always the same) were set aside as one",
+        NoTestSplitWarning,
+        stacklevel=3,
+    )
+    return without(len(source.train), held), source.train.take(held)
+
+
+def _truth(source: Source, rows: Int64[Tensor, "rows"]) -> TrueLabels:
+    """The true labels of some training rows."""
+    labels = source.train.labels
+    return TrueLabels(labels=labels[rows], rows=rows, published=len(labels), classes=source.classes)
 
 
 def _size(image_size: int | tuple[int, int] | None) -> Size:
@@ -128,13 +176,14 @@ def _held_rows(holdout: float | int, total: int) -> int:
     )
 
 
-def _check_classes(train: Split, classes: tuple[str, ...], *, name: str) -> None:
+def _check_classes(train: TrueLabels, *, name: str) -> None:
     """Every class must be there to be learnt."""
+    classes = train.classes
     counts = torch.bincount(train.labels, minlength=len(classes))
     empty = [classes[number] for number in (counts == 0).nonzero().flatten().tolist()]
     if empty:
         raise ValueError(
-            f"{name}: of {len(classes)} classes, {len(empty)} have no row among the {len(train)} to train on "
+            f"{name}: of {len(classes)} classes, {len(empty)} have no row among the {len(train.labels)} to train on "
             f"({', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''}); raise train_rows, lower holdout, "
             "or remove the classes"
         )

@@ -8,12 +8,22 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import torch
 import torchvision.datasets
 from datasets.exceptions import DatasetsError
 from sklearn.datasets import load_digits
 
+from studygroup.data.columns import is_whole
+from studygroup.data.official import (
+    STL10_FILE,
+    STL10_FOLDER,
+    imagenet32_files,
+    official_cifar,
+    official_imagenet32,
+    official_stl10,
+)
 from studygroup.data.source import TEST_NAMES, Size, Source, cut_test, from_pixels, from_tables
 
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
@@ -38,6 +48,12 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
         raise ValueError(f"{folder} is a file; give the folder that holds it")
     if any((folder / name).is_dir() for name in ("cifar-10-batches-py", "cifar-100-python")):
         return official_cifar(folder, image_size=image_size)
+    for place in (folder, folder / STL10_FOLDER):
+        if (place / STL10_FILE).is_file():
+            return official_stl10(place, image_size=image_size)
+    batches, validation = imagenet32_files(folder)
+    if batches:
+        return official_imagenet32(batches, validation, image_size=image_size)
     files = sorted(folder.rglob("*.parquet"))
     if files:
         return parquet_folder(folder, files, image_size=image_size)
@@ -50,28 +66,6 @@ def digits(*, image_size: Size) -> Source:
     images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     train, test = cut_test(from_pixels(images, bunch.target.tolist(), image_size=image_size))
     return Source("digits", tuple(str(name) for name in bunch.target_names), train, test)
-
-
-def official_cifar(folder: Path, *, image_size: Size) -> Source:
-    """CIFAR-10 or CIFAR-100 as its authors publish it, read and checked by torchvision.
-
-    Raises:
-        ValueError: a file is missing or its MD5 sum is wrong.
-    """
-    hundred = (folder / "cifar-100-python").is_dir()
-    read = torchvision.datasets.CIFAR100 if hundred else torchvision.datasets.CIFAR10
-    try:
-        parts = [read(str(folder), train=train, download=False) for train in (True, False)]
-    except RuntimeError as error:
-        raise ValueError(
-            f"{folder / read.base_folder} is not the official release: a file is missing or damaged; unpack "
-            "the archive again"
-        ) from error
-    train, test = (
-        from_pixels(torch.from_numpy(part.data).permute(0, 3, 1, 2), part.targets, image_size=image_size)
-        for part in parts
-    )
-    return Source("cifar100" if hundred else "cifar10", tuple(parts[0].classes), train, test)
 
 
 def image_folder(folder: Path, *, image_size: Size) -> Source:
@@ -118,6 +112,12 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
     Raises:
         ValueError: a file is damaged, or none belongs to a training split.
     """
+    found = _by_split(folder, files)
+    return from_tables(folder.name, _tables("parquet", data_files=found), image_size=image_size)
+
+
+def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
+    """Parquet files by the split that they belong to; see `parquet_folder`."""
     found: dict[str, list[str]] = {}
     for file in files:
         try:
@@ -131,7 +131,7 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
         listed = ", ".join(str(file.relative_to(folder)) for file in files)
         raise ValueError(f"{folder} has no training split among {listed}; call its file train.parquet")
     found.pop("", None)
-    return from_tables(folder.name, _tables("parquet", data_files=found), image_size=image_size)
+    return found
 
 
 def hub(name: str, *, image_size: Size) -> Source:
@@ -141,6 +141,39 @@ def hub(name: str, *, image_size: Size) -> Source:
         ValueError: it is unknown, or cannot be reached or read.
     """
     return from_tables(name, _tables(name), image_size=image_size)
+
+
+def whole_number_columns(spec: str) -> Any:
+    """The columns of whole numbers of a table's training rows, as a `datasets.Dataset`.
+
+    Args:
+        spec: a Parquet or CSV file, a folder of Parquet files as for `parquet_folder`, or a name on the hub.
+
+    Raises:
+        ValueError: nothing of that name is there, or it cannot be read.
+    """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        files = _by_split(path, sorted(path.rglob("*.parquet")))["train"]
+    elif path.is_file():
+        files = [str(path)]
+    else:
+        table = _tables(spec, split="train")
+        return table.select_columns([k for k, v in table.features.items() if is_whole(v)])
+    try:
+        return datasets.Dataset(pyarrow.concat_tables([_whole_numbers(file) for file in files]))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{spec} is not a whole table ({error}); copy it again") from error
+
+
+def _whole_numbers(file: str) -> Any:
+    """The columns of whole numbers of one file; pictures beside them are not read."""
+    if file.endswith(".csv"):
+        table = pyarrow.csv.read_csv(file)
+        return table.select([field.name for field in table.schema if pyarrow.types.is_integer(field.type)])
+    schema = pyarrow.parquet.read_schema(file)
+    names = [field.name for field in schema if pyarrow.types.is_integer(field.type)]
+    return pyarrow.parquet.read_table(file, columns=names)
 
 
 def _tables(name: str, **options: Any) -> Any:

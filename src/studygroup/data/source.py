@@ -6,7 +6,7 @@ from typing import Any
 
 import datasets
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from studygroup.data.columns import check_labels, class_names, image_column, label_column, read_labels
@@ -45,9 +45,14 @@ class Source:
     test: Split | None
 
 
+def test_rows_of(train: Split) -> Int64[Tensor, "rows"]:
+    """The rows set aside where there is no test split, always the same: a sixth, every class in proportion."""
+    return stratified(train.labels, round(TEST_SHARE * len(train)), seed=TEST_SEED, draw="test")
+
+
 def cut_test(train: Split) -> tuple[Split, Split]:
-    """Parts a split into train and test, always at the same rows: a sixth, every class in proportion."""
-    held = stratified(train.labels, round(TEST_SHARE * len(train)), seed=TEST_SEED, draw="test")
+    """Parts a split into train and test at `test_rows_of`."""
+    held = test_rows_of(train)
     return train.take(without(len(train), held)), train.take(held)
 
 
@@ -78,8 +83,12 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
         )
     features = tables["train"].features
     images, label = image_column(features), label_column(features)
-    chosen = ["train", *[split for split in TEST_NAMES if split in tables][:1]]
-    labels = {split: read_labels(tables[split], label, where=f"{name} {split}") for split in chosen}
+    labels = {
+        split: read_labels(tables[split], label, where=f"{name} {split}")
+        for split in ("train", *TEST_NAMES)
+        if split in tables
+    }
+    chosen = ["train", *_test_split(labels)]
     classes = class_names(features[label], labels["train"])
     encoded = {split: tables[split].cast_column(images, datasets.Image(decode=False)) for split in chosen}
     shape = _probe(encoded["train"], images, image_size=image_size, where=f"{name} train")
@@ -98,6 +107,12 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
             )
         )
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
+
+
+def _test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
+    """What serves as test split: the first whose labels are not withheld (all negative, as in ImageNet's)."""
+    there = [split for split in TEST_NAMES if split in labels]
+    return [*(split for split in there if not (labels[split] < 0).all()), *there][:1]
 
 
 def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:

@@ -1,6 +1,5 @@
 """A split holds labels and gives images: decoded in memory, or encoded in a memory map."""
 
-import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -8,8 +7,6 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from studygroup.data.images import Shape, decode, resize
-
-_CHUNK = 1024  # rows decoded at once: bounds the memory that encoded images take
 
 
 @runtime_checkable
@@ -147,44 +144,3 @@ class ArrowSplit:
                 f"{self.shape[2]}; give image_size=(height, width) to bring all to one size"
             )
         return resize(image, self.shape[1:])
-
-
-def in_memory(split: Split) -> MemorySplit:
-    """Decodes a whole split."""
-    if isinstance(split, MemorySplit):
-        return split
-    images = torch.empty((len(split), *split.shape), dtype=torch.uint8)
-    for rows in torch.split(torch.arange(len(split)), _CHUNK):
-        images[rows] = split[rows][0]
-    return MemorySplit(images, split.labels)
-
-
-def decoded_bytes(split: Split) -> int:
-    """How much memory the decoded images of a split take."""
-    return len(split) * math.prod(split.shape)
-
-
-def pixel_statistics(split: Split, *, most: int = 50_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population standard deviation of each channel.
-
-    Counts how often each of the 256 values occurs, so the result does not depend on the order of rows or on
-    where they are kept.
-
-    Args:
-        split: where the images come from.
-        most: of a longer split, this many evenly spaced rows are used.
-
-    Returns:
-        Means and deviations per channel, pixels counted as 0 to 1.
-    """
-    chosen = torch.linspace(0, len(split) - 1, min(len(split), most), dtype=torch.float64).round().long()
-    counts = torch.zeros(split.shape[0], 256, dtype=torch.int64)
-    for rows in torch.split(chosen, _CHUNK):
-        images, _ = split[rows]
-        for channel, count in enumerate(counts):
-            count += torch.bincount(images[:, channel].flatten(), minlength=256)
-    values = torch.arange(256, dtype=torch.float64) / 255
-    share = counts.double() / counts.sum(1, keepdim=True)
-    mean = share @ values
-    variance = (share * (values - mean[:, None]) ** 2).sum(1)
-    return tuple(mean.tolist()), tuple(variance.sqrt().tolist())

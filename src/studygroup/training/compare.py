@@ -13,6 +13,7 @@ import yaml
 from studygroup.training.folder import write_text
 from studygroup.training.price import price
 from studygroup.training.run import Result, train
+from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
 
 
@@ -37,8 +38,8 @@ def compare(
 
     Returns:
         One row a configuration: `name`, `n`, and mean and sample standard deviation (`None` for one seed) of
-        `holdout`, `test`, `students_mean` and `ensemble`; `updates`, and `step_cost`, the ratio of step times to the
-        plain network's on the same images.
+        `holdout`, `test`, its `top5`, `students_mean` and `ensemble`; `classes`; `updates`, and `step_cost`, the
+        ratio of step times to the plain network's on the same images.
 
     Raises:
         ValueError: no configuration or seed, two files of one name, or a cell that belongs to another configuration.
@@ -79,8 +80,10 @@ def _row(name: str, config: Path, seeds: Sequence[int], run_dir: Path, progress_
         "seeds": list(seeds),
         **_spread("holdout", [cell.summary["shipped"]["holdout"] for cell in cells]),
         **_spread("test", [cell.summary["shipped"]["test"] for cell in cells]),
+        **_spread("top5", [cell.summary["shipped"]["test_top5"] for cell in cells]),
         **_spread("students_mean", [cell.summary["test"]["mean"] for cell in cells]),
         **_spread("ensemble", [cell.summary["test"]["ensemble"] for cell in cells]),
+        "classes": len(cells[0].summary["run"]["classes"]),
         "updates": cells[0].summary["run"]["updates"],
         "step_cost": _step_cost(settings, cells[0]),
     }
@@ -109,10 +112,18 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     Args:
         rows: as `compare` returns them.
     """
-    head = "| configuration | n | hold-out (chosen on) | test, shipped | test, mean of students | test, ensemble "
-    lines = [head + "| updates | step cost |", "|---|---|---|---|---|---|---|---|"]
+    many = any(row["classes"] >= TOP5_FROM for row in rows)
+    columns = {
+        "holdout": "hold-out (chosen on)",
+        "test": "test, shipped",
+        **({"top5": "test top-5, shipped"} if many else {}),
+        "students_mean": "test, mean of students",
+        "ensemble": "test, ensemble",
+    }
+    head = f"| configuration | n | {' | '.join(columns.values())} | updates | step cost |"
+    lines = [head, "|---" * (len(columns) + 4) + "|"]
     for row in rows:
-        scores = " | ".join(_percent(row, name) for name in ("holdout", "test", "students_mean", "ensemble"))
+        scores = " | ".join(_percent(row, name) for name in columns)
         lines.append(
             f"| {row['name']} | {row['n']} | {scores} | {row['updates']} | {row['step_cost']:.2f} x |"
         )

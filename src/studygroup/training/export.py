@@ -11,7 +11,7 @@ from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.folder import RunFolder, write_atomically, write_text
-from studygroup.training.scores import accuracy
+from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings
 from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
 
@@ -26,7 +26,9 @@ def evaluate(run: str | Path) -> dict[str, Any]:
         run: the run folder.
 
     Returns:
-        `holdout` and `test`, shares of right answers; `summary_test`, what the summary says; `test_rows`.
+        `holdout` and `test`, shares of right answers, on hold-out labels with the run's noise; `holdout_top5` and
+        `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, what the summary says;
+        `test_rows`; `classes`, how many there are.
 
     Raises:
         ValueError: no finished run lies there, or its files or data are damaged.
@@ -35,12 +37,16 @@ def evaluate(run: str | Path) -> dict[str, Any]:
     summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
     data = settings.load_data()
     net = load_net(folder.weights)
-    feed = settings.build_feed(data)
+    feed, cpu = settings.build_feed(data), torch.device("cpu")
+    holdout, test = (score_net(net, feed.scored(split, cpu)) for split in (data.holdout, data.test))
     return {
-        "holdout": accuracy(net, feed.scored(data.holdout, torch.device("cpu"))),
-        "test": accuracy(net, feed.scored(data.test, torch.device("cpu"))),
+        "holdout": holdout.students[0],
+        "holdout_top5": holdout.students_top5[0],
+        "test": test.students[0],
+        "test_top5": test.students_top5[0],
         "summary_test": summary["shipped"]["test"],
-        "test_rows": len(data.test),
+        "test_rows": test.rows,
+        "classes": len(data.classes),
     }
 
 
@@ -85,12 +91,14 @@ def export(
     )
     build = settings.builder(data)
     _WRITERS[format](net, path, build, next(feed.scored(data.test, cpu))[0][:2])
+    test = score_net(net, feed.scored(data.test, cpu))
     shipped = summary["shipped"] | {
         "student": number,
         "epoch": summary["shipped"]["epoch"] if student is None else settings.epochs,
         "select": summary["shipped"]["select"] if student is None else "by hand",
         "holdout": accuracy(net, feed.scored(data.holdout, cpu)),
-        "test": accuracy(net, feed.scored(data.test, cpu)),
+        "test": test.students[0],
+        "test_top5": test.students_top5[0],
         "reestimated_bn": reestimate_bn or (student is None and summary["shipped"]["reestimated_bn"]),
     }
     lines = _LINES[format](path, build)

@@ -13,6 +13,7 @@ from studygroup.data import (
     Batch,
     Data,
     EpochBatches,
+    EpochLabels,
     Normalise,
     SharedBatches,
     Split,
@@ -47,7 +48,7 @@ class Feed(nn.Module):
         self.normalise = Normalise(data.mean, data.std, channels_last=channels_last)
 
     def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Batch]:
-        """Training batches of one epoch, in an order that (seed, epoch) alone decide.
+        """Training batches of one epoch, in an order and with labels that (seed, epoch) alone decide.
 
         Args:
             task: its `rows` say whether students share all rows or have sub-sets of their own.
@@ -55,7 +56,7 @@ class Feed(nn.Module):
         """
         sampler = self._sampler(task)
         sampler.set_epoch(epoch)
-        return self._loader(self.data.train, sampler)
+        return self._loader(self.data.train, sampler, self.data.training_labels)
 
     def _sampler(self, task: CollaborativeLearning) -> EpochBatches:
         rows, seed = len(self.data.train), seeding.derive(self.seed, "order")
@@ -67,10 +68,12 @@ class Feed(nn.Module):
 
     def plain(self, split: Split) -> DataLoader[Batch]:
         """All rows of a split in their own order, as uint8 batches."""
-        return self._loader(split, SharedBatches(len(split), batch_size=_SCORED, seed=0, shuffle=False))
+        sampler = SharedBatches(len(split), batch_size=_SCORED, seed=0, shuffle=False)
+        return self._loader(split, sampler, None)
 
-    def _loader(self, split: Split, sampler: EpochBatches) -> DataLoader[Batch]:
-        return loader(split, sampler, workers=self.workers, pin_memory=torch.cuda.is_available())
+    def _loader(self, split: Split, sampler: EpochBatches, labels: EpochLabels | None) -> DataLoader[Batch]:
+        pin = torch.cuda.is_available()
+        return loader(split, sampler, labels=labels, workers=self.workers, pin_memory=pin)
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the network takes for uint8 images (N, C, H, W)."""

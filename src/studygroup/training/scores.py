@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from studygroup.functional import disagreement, diversity
 
+TOP5_FROM = 20  # classes; with fewer, tables leave top-5 accuracy out: five guesses among ten say little
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -19,6 +21,9 @@ class Scores:
         diversity: mean L2 distance between class probabilities over pairs of students and rows, in [0, sqrt(2)].
         disagreement: share of pairs and rows in which two students name different classes, in [0, 1].
         rows: how many rows were scored.
+        students_top5: share of rows per student whose class is among the five likeliest (all, where there are no more
+            than five).
+        ensemble_top5: the same of the mean of the students' class probabilities.
     """
 
     students: tuple[float, ...]
@@ -26,11 +31,18 @@ class Scores:
     diversity: float
     disagreement: float
     rows: int
+    students_top5: tuple[float, ...]
+    ensemble_top5: float
 
     @property
     def mean(self) -> float:
         """Mean accuracy over students."""
         return sum(self.students) / len(self.students)
+
+    @property
+    def mean_top5(self) -> float:
+        """Mean of `students_top5`."""
+        return sum(self.students_top5) / len(self.students_top5)
 
     @property
     def std(self) -> float:
@@ -54,11 +66,11 @@ class Tally:
     """
 
     def __init__(self, students: int, device: torch.device) -> None:
-        # students' right answers, then the ensemble's, the sum of diversities and of disagreements
+        # right answers of the students and the ensemble, then those among five, sums of diversities and disagreements
         self._sums = torch.zeros(
-            students + 3, dtype=torch.float64 if device.type != "mps" else None, device=device
+            2 * (students + 1) + 2, dtype=torch.float64 if device.type != "mps" else None, device=device
         )
-        self._rows = 0
+        self._students, self._rows = students, 0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Counts one batch.
@@ -69,17 +81,33 @@ class Tally:
         """
         rows = len(labels)
         probabilities = logits.float().softmax(-1)
-        ensemble = (probabilities.mean(0).argmax(-1) == labels).sum()
+        ensemble = probabilities.mean(0)
         pairs = torch.stack([diversity(probabilities), disagreement(probabilities)]) * rows
-        right = (logits.argmax(-1) == labels).sum(1)
-        self._sums += torch.cat([right, ensemble[None], pairs])
+        right = [(scores.argmax(-1) == labels).sum(-1) for scores in (logits, ensemble)]
+        among = [_among_five(scores, labels).sum(-1) for scores in (logits, ensemble)]
+        self._sums += torch.cat([right[0], right[1][None], among[0], among[1][None], pairs])
         self._rows += rows
 
     def read(self) -> Scores:
         """The scores of all batches so far; waits for the device once."""
         values = (self._sums / max(self._rows, 1)).tolist()
-        *students, ensemble, apart, different = values
-        return Scores(tuple(students), ensemble, apart, different, self._rows)
+        *shares, apart, different = values
+        right, among = shares[: self._students + 1], shares[self._students + 1 :]
+        return Scores(
+            students=tuple(right[:-1]),
+            ensemble=right[-1],
+            diversity=apart,
+            disagreement=different,
+            rows=self._rows,
+            students_top5=tuple(among[:-1]),
+            ensemble_top5=among[-1],
+        )
+
+
+def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
+    """Whether each row's class (N,) is among the five highest scores (..., N, classes)."""
+    likeliest = scores.topk(min(5, scores.shape[-1]), dim=-1, sorted=False).indices
+    return (likeliest == labels[:, None]).any(-1)
 
 
 @torch.no_grad()
@@ -101,18 +129,21 @@ def score(group: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, student
 
 
 @torch.no_grad()
-def accuracy(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Share of right answers of one plain network, in `eval`, in [0, 1].
+def score_net(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Scores:
+    """Scores one plain network, in `eval`, as a group of one student.
 
     Args:
         net: returns logits (N, classes).
         batches: network inputs and class indices (N,), where the network's parameters lie.
     """
-    training, rows = net.training, 0
-    right = torch.zeros((), dtype=torch.int64, device=next(net.parameters()).device)
+    tally, training = Tally(1, next(net.parameters()).device), net.training
     net.eval()
     for inputs, labels in batches:
-        right += (net(inputs).argmax(-1) == labels).sum()
-        rows += len(labels)
+        tally.add(net(inputs)[None], labels)
     net.train(training)
-    return right.item() / max(rows, 1)
+    return tally.read()
+
+
+def accuracy(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Share of right answers of one plain network, in `eval`, in [0, 1]; arguments as for `score_net`."""
+    return score_net(net, batches).students[0]

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.data import ArrowSplit, Data, identity, load
+from studygroup.data import ArrowSplit, Data, clean, identity, load
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.feed import Feed
@@ -41,6 +41,10 @@ class Settings:
         image_size: height and width in pixels to scale images to.
         augment: what happens to training images, a `studygroup.data.Augment`: nothing, or
             `studygroup.data.PadCropFlip` with `--augment.padding 4`.
+        noise: how the training labels differ from the true ones, a `studygroup.data.LabelNoise`: not at all,
+            `studygroup.data.SymmetricNoise` with `--noise.rate 0.5`, or `studygroup.data.HumanNoise` with
+            `--noise.path FOLDER --noise.column NAME`. Test labels are never touched.
+        holdout_noise: whether the hold-out labels get the same noise, drawn once, or stay the true ones.
         model: name of a network, see `studygroup.models.build`.
         model_options: further arguments of the network, such as `--model_options.width 64`. Omitted, `width` is
             16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
@@ -76,6 +80,8 @@ class Settings:
     test_rows: int | None = None
     image_size: tuple[int, int] | None = None
     augment: Callable[..., Any] = identity  # a parser cannot check array types
+    noise: Callable[..., Any] = clean
+    holdout_noise: bool = True
     model: str = "cifar_resnet18"
     model_options: dict[str, Any] | None = None
     epochs: int = 20
@@ -143,6 +149,8 @@ class Settings:
             train_rows=self.train_rows,
             test_rows=self.test_rows,
             image_size=self.image_size,
+            noise=self.noise,
+            holdout_noise=self.holdout_noise,
             in_memory_bytes=self.in_memory_bytes,
         )
         if not len(data.holdout):

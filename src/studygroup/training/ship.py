@@ -13,6 +13,8 @@ from studygroup import models, seeding
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.training.feed import Feed
 from studygroup.training.folder import write_atomically
+from studygroup.training.noise import noise_words
+from studygroup.training.scores import TOP5_FROM
 
 
 def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any]) -> None:
@@ -97,6 +99,9 @@ def card(summary: dict[str, Any], *, lines: str) -> str:
     run, test, shipped = summary["run"], summary["test"], summary["shipped"]
     baseline = summary.get("baseline")
     beside = f"| plain baseline | {baseline['test']:.2%} |\n" if baseline else ""
+    many = len(run["classes"]) >= TOP5_FROM
+    top5 = f"| this network, top-5 | {shipped['test_top5']:.2%} |\n" if many else ""
+    noise = f"\n{noise_words(summary)}\n" if noise_words(summary) else ""
     normalised = ", ".join(f"{name} {[round(v, 4) for v in run[name]]}" for name in ("mean", "std"))
     estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
     return f"""# {run["model"]["name"]} on {run["data"]}
@@ -118,13 +123,13 @@ Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
 on {run["train_rows"]} rows; student {shipped["student"]} after epoch {shipped["epoch"]} was chosen on
 {summary["holdout"]["rows"]} held-out rows
 (`select={shipped["select"]}`, {shipped["holdout"]:.2%} there){estimated}. All settings: `config.yaml`.
-
+{noise}
 ## Scores on {test["rows"]} test rows
 
 | | accuracy |
 |---|---|
 | **this network** | **{shipped["test"]:.2%}** |
-| mean over students ± std (n = {run["students"]}) | {test["mean"]:.2%} ± {test["std"]:.2%} |
+{top5}| mean over students ± std (n = {run["students"]}) | {test["mean"]:.2%} ± {test["std"]:.2%} |
 | ensemble of all students | {test["ensemble"]:.2%} |
 {beside}
 The rows were scored once, after the choice. One run, one seed: differences of a few rows are noise.

@@ -15,6 +15,7 @@ import torch
 from studygroup import seeding
 from studygroup.data import Data
 from studygroup.training.fit import Trained
+from studygroup.training.noise import noise_facts
 from studygroup.training.scores import Scores
 from studygroup.training.settings import Settings
 
@@ -27,7 +28,7 @@ def summarise(
     trained: Trained,
     *,
     test: Scores,
-    shipped: float,
+    shipped: Scores,
     baseline: Summary | None,
     cost: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def summarise(
         data: what it was trained on.
         trained: the task after its last epoch, and the choice.
         test: scores of all students on the test rows.
-        shipped: share of right answers of the shipped network on the test rows.
+        shipped: scores of the shipped network on the test rows.
         baseline: summary of the plain network trained beside it, if one was.
         cost: what `price` measured.
     """
@@ -46,6 +47,7 @@ def summarise(
     random_student = seeding.derive(settings.seed, "random student") % len(test.students)
     return {
         "run": _facts(settings, data, trained),
+        "noise": noise_facts(settings, data),
         "holdout": {"rows": len(data.holdout), **_last_holdout(trained)},
         "shipped": {
             "student": choice.student,
@@ -54,10 +56,11 @@ def summarise(
             "select": settings.select,
             "reestimated_bn": settings.reestimate_bn,
             "holdout": choice.holdout,
-            "test": shipped,
+            "test": shipped.students[0],
+            "test_top5": shipped.students_top5[0],
         },
         "test": dataclasses.asdict(test)
-        | {"mean": test.mean, "std": test.std}
+        | {"mean": test.mean, "std": test.std, "mean_top5": test.mean_top5}
         | {"random": {"student": random_student, "accuracy": test.students[random_student]}},
         "baseline": _beside(baseline),
         "cost": cost,
@@ -99,6 +102,7 @@ def _beside(baseline: Summary | None) -> dict[str, Any] | None:
     return {
         "folder": "baseline",
         "test": baseline["shipped"]["test"],
+        "test_top5": baseline["shipped"]["test_top5"],
         "holdout": baseline["shipped"]["holdout"],
         "epoch": baseline["shipped"]["epoch"],
         "updates": baseline["run"]["updates"],

@@ -1,6 +1,7 @@
 """What the terminal says at the end of a run."""
 
-from studygroup.training.report.tables import costs, scores, text, verdict
+from studygroup.training.noise import noise_words
+from studygroup.training.report.tables import costs, score_head, scores, text, verdict
 from studygroup.training.run import Result
 from studygroup.training.ship import loading_lines
 
@@ -15,14 +16,14 @@ def closing_words(result: Result) -> str:
     run, shipped = summary["run"], summary["shipped"]
     parts = [f"The run in {folder.path} is finished; nothing was done."] if result.resumed_finished else []
     parts.append(f"Test set of {run['data']}, {summary['test']['rows']} rows, scored after the choice:")
-    parts.append(text(scores(summary)))
+    head = score_head(summary)
+    parts.append(text([head, *scores(summary)] if len(head) > 2 else scores(summary)))
     parts.append(
         f"Student {shipped['student']} ships: {'the leader' if shipped['leads'] else 'best'} on "
         f"{summary['holdout']['rows']} held-out rows ({shipped['holdout']:.2%}) "
         + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
     )
-    if verdict(summary):
-        parts.append(verdict(summary))
+    parts += [said for said in (verdict(summary), noise_words(summary)) if said]
     cost = costs(summary)
     if cost:
         parts.append("\nCost of training:")

@@ -1,14 +1,16 @@
 """Puts curves, tables and facts of a run into one page without any outside resource."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import Row, read_history
+from studygroup.training.noise import noise_words
 from studygroup.training.report.curves import Curve, chart
 from studygroup.training.report.style import STYLE
-from studygroup.training.report.tables import costs, html, scores, verdict
+from studygroup.training.report.tables import costs, html, score_head, scores, verdict
 from studygroup.training.ship import loading_lines
 
 
@@ -22,6 +24,7 @@ def report(summary: Mapping[str, Any], folder: RunFolder) -> str:
     run, shipped = summary["run"], summary["shipped"]
     rows, plain = read_history(folder.metrics), read_history(folder.baseline.metrics)
     title = f"{run['recipe']} on {run['data']}"
+    noise = noise_words(summary)
     said, lines = verdict(summary), loading_lines(folder.weights, builder=dict(run["model"]))
     options = ", ".join(f"{k}={v}" for k, v in run["model"].items() if k != "name")
     return f"""<!doctype html>
@@ -33,8 +36,9 @@ def report(summary: Mapping[str, Any], folder: RunFolder) -> str:
 Student {shipped["student"]} after epoch {shipped["epoch"]} ships, chosen by select={shipped["select"]} on
 {summary["holdout"]["rows"]} held-out rows ({shipped["holdout"]:.2%} there).</p>
 {f'<p class="said">{escape(said)}</p>' if said else ""}
+{f"<p>{escape(noise)}</p>" if noise else ""}
 <h2>Test set, {summary["test"]["rows"]} rows, scored after the choice</h2>
-{html(scores(summary), head=("", "accuracy"))}
+{html(scores(summary), head=score_head(summary))}
 <h2>Curves</h2><div class="charts">{_charts(rows, plain, run["students"])}</div>
 {_cost_section(summary)}
 <h2>Load the shipped network</h2><pre>{escape(lines)}</pre>
@@ -87,6 +91,8 @@ def _charts(rows: Sequence[Row], plain: Sequence[Row], students: int) -> str:
             ),
             chart("Imitation weight", _one(rows, "imitation_weight", "weight", "third")),
         ]
+    charts.append(chart("Further losses", _named(rows, "auxiliary_")))
+    charts.append(chart("The imitation rule's own figures", _named(rows, "listen_")))
     return "".join(charts)
 
 
@@ -94,6 +100,17 @@ def _one(rows: Sequence[Row], column: str, name: str, style: str = "main") -> li
     """One column as a curve; none where no row has it."""
     points = [(row["epoch"], row[column]) for row in rows if column in row]
     return [Curve(name, [x for x, _ in points], [y for _, y in points], style)] if points else []
+
+
+def _named(rows: Sequence[Row], prefix: str) -> list[Curve]:
+    """All columns that begin so, each by the rest of its name."""
+    columns = dict.fromkeys(column for row in rows for column in row if column.startswith(prefix))
+    styles = itertools.cycle(("main", "second", "third", "student"))
+    return [
+        curve
+        for column, style in zip(columns, styles, strict=False)
+        for curve in _one(rows, column, column.removeprefix(prefix), style)
+    ]
 
 
 def _each(rows: Sequence[Row], prefix: str, students: Sequence[str]) -> list[Curve]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from studygroup.training.scores import TOP5_FROM
+
 Rows = Sequence[tuple[str, ...]]
 
 
@@ -11,21 +13,39 @@ def scores(summary: Mapping[str, Any]) -> Rows:
     """What was scored on the test rows: each student, the ensemble, the shipped one, the baseline.
 
     Returns:
-        Pairs of name and accuracy in percent.
+        Name, accuracy in percent and, where there are many classes, top-5 accuracy; see `score_head`.
     """
     test, shipped, run = summary["test"], summary["shipped"], summary["run"]
-    rows = [(f"student {number}", f"{value:.2%}") for number, value in enumerate(test["students"])]
+    students, top5 = test["students"], test["students_top5"]
+    rows = [(f"student {k}", f"{students[k]:.2%}", top5[k]) for k in range(len(students))]
     if run["students"] > 1:
+        one = test["random"]["student"]
         rows += [
-            (f"mean ± std of {run['students']} students", f"{test['mean']:.2%} ± {test['std']:.2%}"),
-            (f"a random student ({test['random']['student']})", f"{test['random']['accuracy']:.2%}"),
-            ("ensemble of all students (mean of probabilities)", f"{test['ensemble']:.2%}"),
+            (
+                f"mean ± std of {run['students']} students",
+                f"{test['mean']:.2%} ± {test['std']:.2%}",
+                test["mean_top5"],
+            ),
+            (f"a random student ({one})", f"{test['random']['accuracy']:.2%}", top5[one]),
+            (
+                "ensemble of all students (mean of probabilities)",
+                f"{test['ensemble']:.2%}",
+                test["ensemble_top5"],
+            ),
         ]
     anew = ", batch norm re-estimated" if shipped["reestimated_bn"] else ""
-    rows.append((f"shipped: student {shipped['student']}{anew}", f"{shipped['test']:.2%}"))
+    rows.append(
+        (f"shipped: student {shipped['student']}{anew}", f"{shipped['test']:.2%}", shipped["test_top5"])
+    )
     if summary["baseline"]:
-        rows.append(("plain baseline", f"{summary['baseline']['test']:.2%}"))
-    return rows
+        plain = summary["baseline"]
+        rows.append(("plain baseline", f"{plain['test']:.2%}", plain["test_top5"]))
+    return [(name, value, f"{five:.2%}")[: len(score_head(summary))] for name, value, five in rows]
+
+
+def score_head(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """The head of `scores`; top-5 accuracy is told from 20 classes on."""
+    return ("", "accuracy", "top-5 accuracy")[: 3 if len(summary["run"]["classes"]) >= TOP5_FROM else 2]
 
 
 def costs(summary: Mapping[str, Any]) -> Rows:

@@ -1,0 +1,155 @@
+"""Data sets in the files that their authors publish: CIFAR, STL-10, ImageNet32."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision.datasets
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from studygroup.data.arrays import array
+from studygroup.data.raw import PixelFile, RawSplit
+from studygroup.data.source import Size, Source, from_pixels
+
+STL10_FOLDER, STL10_FILE = "stl10_binary", "train_X.bin"
+IMAGENET_BATCHES = 10
+_IMAGENET_CLASSES = 1000
+_STL10_SHAPE, _IMAGENET_SHAPE = (3, 96, 96), (3, 32, 32)
+
+
+def official_cifar(folder: Path, *, image_size: Size) -> Source:
+    """CIFAR-10 or CIFAR-100 as its authors publish it, read and checked by torchvision.
+
+    Raises:
+        ValueError: a file is missing or its MD5 sum is wrong.
+    """
+    hundred = (folder / "cifar-100-python").is_dir()
+    read = torchvision.datasets.CIFAR100 if hundred else torchvision.datasets.CIFAR10
+    try:
+        parts = [read(str(folder), train=train, download=False) for train in (True, False)]
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder / read.base_folder} is not the official release: a file is missing or damaged; unpack "
+            "the archive again"
+        ) from error
+    train, test = (
+        from_pixels(torch.from_numpy(part.data).permute(0, 3, 1, 2), part.targets, image_size=image_size)
+        for part in parts
+    )
+    return Source("cifar100" if hundred else "cifar10", tuple(parts[0].classes), train, test)
+
+
+def official_stl10(folder: Path, *, image_size: Size) -> Source:
+    """STL-10's binary files: the labelled pictures; unlabelled ones and folds are left alone.
+
+    torchvision would ask for the 2.6 GB of unlabelled pictures too, and sum them up at every start.
+
+    Args:
+        folder: that holds `train_X.bin`, `train_y.bin`, `test_X.bin`, `test_y.bin` and `class_names.txt`, of
+            pictures stored channel by channel, column by column, and labels from 1.
+        image_size: height and width to scale to; None leaves 96 x 96.
+
+    Raises:
+        ValueError: a file is missing or its size is wrong.
+    """
+    try:
+        classes = tuple((folder / "class_names.txt").read_text().split())
+        files = [_stl10_file(folder, split, len(classes)) for split in ("train", "test")]
+    except OSError as error:
+        raise ValueError(
+            f"{folder} is not the whole of STL-10 ({error}); unpack the archive again"
+        ) from error
+    train, test = (_split([file], shape=_STL10_SHAPE, image_size=image_size) for file in files)
+    return Source("stl10", classes, train, test)
+
+
+def _stl10_file(folder: Path, split: str, classes: int) -> PixelFile:
+    """The pictures of one split."""
+    labels = _from_one(np.fromfile(folder / f"{split}_y.bin", np.uint8), classes, folder / f"{split}_y.bin")
+    file, shape = folder / f"{split}_X.bin", (len(labels), *_STL10_SHAPE)
+    if file.stat().st_size != int(np.prod(shape)):
+        raise ValueError(
+            f"{file} has {file.stat().st_size} bytes, and {len(labels)} pictures of {split}_y.bin need "
+            f"{int(np.prod(shape))}; unpack the archive again"
+        )
+    return PixelFile(labels, lambda: np.memmap(file, np.uint8, "r", shape=shape).transpose(0, 1, 3, 2))
+
+
+def imagenet32_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The batch files of ImageNet32 in a folder or its sub-folders: those of training, in order, and of validation.
+
+    The official archives hold either `train_data_batch_1.npz` to 10 and `val_data.npz`, or pickles of those names
+    without the ending. Where a folder has both, the first are taken.
+    """
+
+    def named(name: str) -> list[Path]:
+        found = (
+            path for end in (".npz", "") for depth in ("", "*/") for path in folder.glob(depth + name + end)
+        )
+        return [path for path in found if path.is_file()][:1]
+
+    numbers = range(1, IMAGENET_BATCHES + 1)
+    return [path for i in numbers for path in named(f"train_data_batch_{i}")], named("val_data")
+
+
+def official_imagenet32(train: Sequence[Path], test: Sequence[Path], *, image_size: Size) -> Source:
+    """ImageNet at 32 x 32 pixels (Chrabaszcz et al. 2017); the validation pictures serve as test set.
+
+    Classes are called by their official numbers, 1 to 1000. The 3.9 GB are never in memory twice: a file is read
+    when its rows are wanted, one after another.
+
+    Args:
+        train: the batch files of training.
+        test: the file of validation.
+        image_size: height and width to scale to; None leaves 32 x 32.
+
+    Raises:
+        ValueError: a file is missing, damaged or of another kind.
+    """
+    if len(train) != IMAGENET_BATCHES or not test:
+        raise ValueError(
+            f"{train[0].parent} is not the whole of ImageNet32: it has {len(train)} of {IMAGENET_BATCHES} files "
+            f"train_data_batch_1 to {IMAGENET_BATCHES} and {'a' if test else 'no'} file val_data; unpack the "
+            "archives again, that of the validation pictures too"
+        )
+    splits = [
+        _split([_imagenet_file(path) for path in paths], shape=_IMAGENET_SHAPE, image_size=image_size)
+        for paths in (train, test)
+    ]
+    return Source("imagenet32", tuple(str(i + 1) for i in range(_IMAGENET_CLASSES)), *splits)
+
+
+def _imagenet_file(path: Path) -> PixelFile:
+    """One batch: `data` (rows, 3072), channel by channel, row by row, and `labels` from 1."""
+    labels = _from_one(array(path, "labels"), _IMAGENET_CLASSES, path)
+
+    def read() -> UInt8[np.ndarray, "rows channels height width"]:
+        pixels, wanted = array(path, "data"), (len(labels), int(np.prod(_IMAGENET_SHAPE)))
+        if pixels.dtype != np.uint8 or pixels.shape != wanted:
+            raise ValueError(
+                f"{path}: the pictures are {pixels.dtype} of shape {pixels.shape}, not uint8 of shape {wanted}; take "
+                "the archive of 32 x 32 pixels"
+            )
+        return pixels.reshape(-1, *_IMAGENET_SHAPE)
+
+    return PixelFile(labels, read)
+
+
+def _from_one(labels: np.ndarray, classes: int, path: Path) -> Int64[Tensor, "rows"]:
+    """Labels that are counted from 1, counted from 0."""
+    whole = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and len(labels)
+    if not whole or labels.min() < 1 or labels.max() > classes:
+        said = f"{labels.min()} to {labels.max()}" if labels.size else "none"
+        raise ValueError(
+            f"{path}: the labels are {said} ({labels.dtype}), not class numbers from 1 to {classes}; unpack the "
+            "archive again"
+        )
+    return torch.from_numpy(labels.astype(np.int64) - 1)
+
+
+def _split(files: Sequence[PixelFile], *, shape: tuple[int, int, int], image_size: Size) -> RawSplit:
+    """All rows of the files."""
+    rows = torch.arange(sum(len(file.labels) for file in files))
+    return RawSplit(files, shape=(shape[0], *(image_size or shape[1:])), rows=rows)

@@ -1,0 +1,65 @@
+"""What is done with a split as a whole: decoding it, measuring it."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from studygroup.data.raw import RawSplit, read_together
+from studygroup.data.splits import MemorySplit, Split
+
+_CHUNK = 1024  # rows decoded at once: bounds the memory that encoded images take
+
+
+def in_memory(split: Split) -> MemorySplit:
+    """Decodes a whole split."""
+    if isinstance(split, MemorySplit):
+        return split
+    images = torch.empty((len(split), *split.shape), dtype=torch.uint8)
+    for rows in torch.split(torch.arange(len(split)), _CHUNK):
+        images[rows] = split[rows][0]
+    return MemorySplit(images, split.labels)
+
+
+def all_in_memory(splits: Mapping[str, Split], *, most: int) -> dict[str, Split]:
+    """Decodes splits that together take at most `most` bytes; others stay encoded.
+
+    Raw files are read in any case, each once: they have no way to one row that is not a way through all.
+    """
+    raw = {name: split for name, split in splits.items() if isinstance(split, RawSplit)}
+    result: dict[str, Split] = dict(splits)
+    for name, images in zip(raw, read_together(list(raw.values())), strict=True):
+        result[name] = MemorySplit(images, raw[name].labels)
+    small = sum(decoded_bytes(split) for split in splits.values()) <= most
+    return {name: in_memory(split) if small else split for name, split in result.items()}
+
+
+def decoded_bytes(split: Split) -> int:
+    """How much memory the decoded images of a split take."""
+    return len(split) * math.prod(split.shape)
+
+
+def pixel_statistics(split: Split, *, most: int = 50_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of each channel.
+
+    Counts how often each of the 256 values occurs, so the result does not depend on the order of rows or on
+    where they are kept.
+
+    Args:
+        split: where the images come from.
+        most: of a longer split, this many evenly spaced rows are used.
+
+    Returns:
+        Means and deviations per channel, pixels counted as 0 to 1.
+    """
+    chosen = torch.linspace(0, len(split) - 1, min(len(split), most), dtype=torch.float64).round().long()
+    counts = torch.zeros(split.shape[0], 256, dtype=torch.int64)
+    for rows in torch.split(chosen, _CHUNK):
+        images, _ = split[rows]
+        for channel, count in enumerate(counts):
+            count += torch.bincount(images[:, channel].flatten(), minlength=256)
+    values = torch.arange(256, dtype=torch.float64) / 255
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(1)
+    return tuple(mean.tolist()), tuple(variance.sqrt().tolist())

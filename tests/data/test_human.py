@@ -1,0 +1,137 @@
+import datasets
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import torch
+
+from made_up import table
+from studygroup.data import HumanNoise, TrueLabels, load
+
+TRUE = [0, 1, 0] * 20
+SAID = [(row // 7) % 2 for row in range(60)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of 60 training rows."""
+    path = tmp_path / "pets"
+    path.mkdir()
+    table(TRUE).to_parquet(path / "train.parquet")
+    table([0, 1] * 6, start=100).to_parquet(path / "test.parquet")
+    return path
+
+
+def human(tmp_path, name="said.parquet", **columns):
+    content = pyarrow.table(columns)
+    path = tmp_path / name
+    pyarrow.csv.write_csv(content, path) if name.endswith("csv") else pyarrow.parquet.write_table(
+        content, path
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["said.parquet", "said.csv"])
+@pytest.mark.parametrize(
+    "sizes", [{"holdout": 0}, {"holdout": 12}, {"train_rows": 30, "holdout": 9, "seed": 5}]
+)
+def test_labels_follow_their_rows(folder, tmp_path, name, sizes):
+    noise = HumanNoise(path=human(tmp_path, name, said=SAID, clean_label=TRUE), column="said")
+    data = load(folder, noise=noise, **sizes)
+    assert data.training_labels(0).tolist() == [SAID[row] for row in data.train_truth.rows.tolist()]
+    assert torch.equal(data.training_labels(0), data.training_labels(8))
+    assert data.holdout.labels.tolist() == [SAID[row] for row in data.holdout_truth.rows.tolist()]
+    assert data.train.labels.tolist() == [TRUE[row] for row in data.train_truth.rows.tolist()]
+    assert data.test.labels.tolist() == [0, 1] * 6
+
+
+def test_the_holdout_can_stay_clean(folder, tmp_path):
+    noise = HumanNoise(path=human(tmp_path, said=SAID), column="said")
+    data = load(folder, holdout=12, noise=noise, holdout_noise=False)
+    assert torch.equal(data.holdout.labels, data.holdout_truth.labels)
+
+
+@pytest.mark.filterwarnings("ignore::studygroup.data.NoTestSplitWarning")
+def test_the_data_sets_own_table_serves(tmp_path):
+    own = table(TRUE).add_column("noisy_label", SAID)
+    own.to_parquet(tmp_path / "train.parquet")
+    data = load(tmp_path, holdout=6, noise=HumanNoise(path=str(tmp_path), column="noisy_label"))
+    assert data.training_labels(0).tolist() == [SAID[row] for row in data.train_truth.rows.tolist()]
+
+
+def test_a_table_of_the_hub_serves(folder, monkeypatch):
+    asked = {}
+    content = datasets.Dataset.from_dict({"said": SAID, "text": ["x"] * 60})
+    noise = HumanNoise(path="someone/labels", column="said")
+    loaded = load(folder, holdout=0)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, **how: asked.update({name: how}) or content)
+    labels = noise(loaded.train_truth, seed=0)
+    assert asked == {"someone/labels": {"split": "train"}}
+    assert labels(0).tolist() == SAID
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"said": SAID[:50]}, "has 50 rows and the training set 60"),
+        ({"told": SAID}, r"no column 'said' of whole numbers, only \['told'\]"),
+        ({"said": ["a"] * 60, "n": TRUE}, r"no column 'said' of whole numbers, only \['n'\]"),
+        ({"said": [*SAID[:-1], 2]}, r"column 'said', row 59: the label is 2 and there are 2 classes"),
+        ({"said": [*SAID[:-1], None]}, r"row 59: there is no label in column 'said'"),
+        (
+            {"said": SAID, "clean_label": [*TRUE[:-2], 0, 0]},
+            r"in 1 of 60 rows column 'clean_label' is not the data's label \(row 58: 0 there, 1 in the data\)",
+        ),
+        ({"said": SAID, "label": [1 - c for c in TRUE]}, "in 60 of 60 rows column 'label'"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(folder, tmp_path, columns, message):
+    with pytest.raises(ValueError, match=message):
+        load(folder, holdout=0, noise=HumanNoise(path=human(tmp_path, **columns), column="said"))
+
+
+def test_which_column_is_clean(folder, tmp_path):
+    other = [1 - c for c in TRUE]
+    path = human(
+        tmp_path, noisy_label=SAID, clean_label=TRUE, noisy_group=SAID, clean_group=other, label=other
+    )
+    for column, clean in (("noisy_label", None), ("noisy_group", "clean_label")):
+        load(folder, holdout=0, noise=HumanNoise(path=path, column=column, clean_column=clean))
+    with pytest.raises(ValueError, match="column 'clean_group' is not the data's label"):
+        load(folder, holdout=0, noise=HumanNoise(path=path, column="noisy_group"))
+    with pytest.raises(ValueError, match="no column 'cleaned'"):
+        load(folder, holdout=0, noise=HumanNoise(path=path, column="noisy_group", clean_column="cleaned"))
+
+
+def test_a_table_that_cannot_be_read_is_named(folder, tmp_path):
+    broken = tmp_path / "broken.parquet"
+    with open(human(tmp_path, said=SAID), "rb") as good:
+        broken.write_bytes(good.read()[:-30])
+    with pytest.raises(ValueError, match=r"broken\.parquet is not a whole table"):
+        load(folder, holdout=0, noise=HumanNoise(path=str(broken), column="said"))
+
+
+def whole(path, column):
+    return torch.from_numpy(pyarrow.parquet.read_table(path, columns=[column])[column].to_numpy().copy())
+
+
+def of_all(labels, names):
+    return TrueLabels(labels=labels, rows=torch.arange(len(labels)), published=len(labels), classes=names)
+
+
+@pytest.mark.parametrize(
+    ("column", "rate"),
+    [("aggre_label", 0.0901), ("random_label1", 0.1723), ("random_label2", 0.1812), ("worse_label", 0.4021)],
+)
+def test_real_cifar10n(shared, column, rate):
+    true = whole(shared("cifar10") / "train.parquet", "label")
+    noise = HumanNoise(path=str(shared("cifar10n")), column=column)
+    labels = noise(of_all(true, tuple("0123456789")), seed=0)(0)
+    assert (labels != true).float().mean().item() == pytest.approx(rate, abs=5e-5)
+
+
+def test_real_news_with_their_own_column(shared):
+    path = shared("ag_news_10k")
+    true = whole(path / "train.parquet", "label")
+    labels = HumanNoise(path=str(path), column="noisy_label")(of_all(true, tuple("0123")), seed=0)(0)
+    assert (labels == true).float().mean().item() == pytest.approx(0.8025, abs=5e-5)
