@@ -8,9 +8,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from studygroup.training import Settings, compare, evaluate, export, train
+from studygroup.training import Settings, compare, evaluate, export, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
+from studygroup.training.scores import TOP5_FROM
+from studygroup.training.tuning.words import tuning_words
 from studygroup.training.words import closing_words
 
 
@@ -44,26 +46,28 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
     for name, (function, _) in _COMMANDS.items():
         own = ArgumentParser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
-        if function is train:
+        if function in (train, tune):
             add_options(own, Settings)
+        if function is train:
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
-        add_options(own, function, skip=("settings", "resume"), positional=function is not compare)
+        add_options(own, function, skip=("settings", "resume"), positional=function not in (compare, tune))
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     return parser, {name: run for name, (_, run) in _COMMANDS.items()}
 
 
 def _train(options: dict[str, Any]) -> str:
-    names = {field.name for field in fields(Settings)}
-    settings = Settings(**{key: value for key, value in options.items() if key in names})
-    return "\n" + closing_words(train(settings, **{k: v for k, v in options.items() if k not in names}))
+    settings, others = _split(options)
+    return "\n" + closing_words(train(settings, **others))
 
 
 def _evaluate(options: dict[str, Any]) -> str:
     found = evaluate(**options)
     same = "as" if found["test"] == found["summary_test"] else f"NOT as ({found['summary_test']:.2%})"
+    many = found["classes"] >= TOP5_FROM
+    held, test = (f", top-5 {found[k]:.2%}" if many else "" for k in ("holdout_top5", "test_top5"))
     return (
-        f"hold-out {found['holdout']:.2%}\n"
-        f"test     {found['test']:.2%} ({found['test_rows']} rows), {same} the summary says"
+        f"hold-out {found['holdout']:.2%}{held}\n"
+        f"test     {found['test']:.2%}{test} ({found['test_rows']} rows), {same} the summary says"
     )
 
 
@@ -76,11 +80,24 @@ def _compare(options: dict[str, Any]) -> str:
     return "\n" + table(compare(**options)) + f"\nWritten to {options['run_dir']}/comparison.json and .md"
 
 
+def _tune(options: dict[str, Any]) -> str:
+    settings, others = _split(options)
+    return "\n" + tuning_words(tune(settings, **others))
+
+
+def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """The settings among the options, and the others."""
+    names = {field.name for field in fields(Settings)}
+    settings = Settings(**{key: value for key, value in options.items() if key in names})
+    return settings, {key: value for key, value in options.items() if key not in names}
+
+
 _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]] = {
     "train": (train, _train),
     "evaluate": (evaluate, _evaluate),
     "export": (export, _export),
     "compare": (compare, _compare),
+    "tune": (tune, _tune),
 }
 
 

@@ -10,6 +10,7 @@ from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rat
 from studygroup.training.run import FolderTakenError, Result, train
 from studygroup.training.settings import Settings
 from studygroup.training.ship import load_net
+from studygroup.training.tuning import Tuned, tune
 
 __all__ = [
     "ConfigurationChangedError",
@@ -23,10 +24,12 @@ __all__ = [
     "Result",
     "RunFolder",
     "Settings",
+    "Tuned",
     "UnreadableCheckpointWarning",
     "compare",
     "evaluate",
     "export",
     "load_net",
     "train",
+    "tune",
 ]

@@ -155,7 +155,14 @@ def _path(target: Any) -> str:
     return f"{target.__module__}.{target.__qualname__}"
 
 
-def check_same(old: Config, new: Config, *, ignore: Sequence[str], where: str) -> None:
+def check_same(
+    old: Config,
+    new: Config,
+    *,
+    ignore: Sequence[str],
+    where: str,
+    else_give: str = "another --run_dir for a new run",
+) -> None:
     """Refuses to go on with something that another configuration made.
 
     Args:
@@ -163,6 +170,7 @@ def check_same(old: Config, new: Config, *, ignore: Sequence[str], where: str) -
         new: configuration of this run.
         ignore: top-level names that do not bear on the result.
         where: what is there, for the message.
+        else_give: the way out besides equal values, for the message.
 
     Raises:
         ConfigurationChangedError: names every key that differs, with both values.
@@ -174,7 +182,7 @@ def check_same(old: Config, new: Config, *, ignore: Sequence[str], where: str) -
         listed = "; ".join(f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys)
         raise ConfigurationChangedError(
             f"{where} belongs to another configuration ({listed}); give the same values to continue it, or "
-            "another --run_dir for a new run"
+            f"{else_give}"
         )
 
 

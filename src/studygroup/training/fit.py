@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +40,14 @@ class Trained:
     device: torch.device
 
 
-def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool = True) -> Trained:
+def fit(
+    settings: Settings,
+    data: Data,
+    folder: RunFolder,
+    *,
+    progress_bar: bool = True,
+    more: Sequence[Callback] = (),
+) -> Trained:
     """Trains, or continues from the newest readable checkpoint in the folder.
 
     Args:
@@ -48,6 +55,7 @@ def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool
         data: opened by `settings.load_data`.
         folder: where checkpoints and logs go.
         progress_bar: whether to draw one.
+        more: callbacks of Lightning besides the run's own.
 
     Raises:
         ConfigurationChangedError: the checkpoint belongs to other settings.
@@ -61,11 +69,12 @@ def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool
         optimizer=settings.optimizer,
         rate=settings.rate,
         progress=settings.progress,
+        gradient_clip_val=settings.gradient_clip_val,
         history=history,
         seed=settings.seed,
     )
     best = BestSoFar()
-    callbacks: list[Callback] = [FiniteLoss(folder), history]
+    callbacks: list[Callback] = [FiniteLoss(folder), history, *more]
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
@@ -76,14 +85,17 @@ def fit(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool
         there = found[1]["callbacks"]["LastTwo"]["config"]
         check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found[0]}")
     with _quiet():
-        trainer = _trainer(settings, folder, callbacks, start=found[1]["epoch"] + 1 if found else 0)
+        clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
+        trainer = _trainer(settings, folder, callbacks, clip, start=found[1]["epoch"] + 1 if found else 0)
         trainer.fit(module, ckpt_path=found[0] if found else None, weights_only=True)
     module.eval()
     choice = _choose(settings, module, history, best)
     return Trained(module, choice, history, trainer.strategy.root_device)
 
 
-def _trainer(settings: Settings, folder: RunFolder, callbacks: list[Callback], *, start: int) -> Trainer:
+def _trainer(
+    settings: Settings, folder: RunFolder, callbacks: list[Callback], clip: float | None, *, start: int
+) -> Trainer:
     # purge_step: a run that goes on hides what TensorBoard saw of epochs after the checkpoint
     logger = TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=start + 1)
     return Trainer(
@@ -91,7 +103,7 @@ def _trainer(settings: Settings, folder: RunFolder, callbacks: list[Callback], *
         accelerator=settings.accelerator,
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
-        gradient_clip_val=settings.gradient_clip_val,
+        gradient_clip_val=clip,
         logger=logger,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],

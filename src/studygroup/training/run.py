@@ -16,7 +16,7 @@ from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, write_text
 from studygroup.training.price import price
 from studygroup.training.report import report
-from studygroup.training.scores import accuracy, score
+from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
 from studygroup.training.summarise import Summary, summarise
@@ -84,14 +84,14 @@ def train(
     if folder.summary.exists():
         return Result(folder, folder.read_summary(), resumed_finished=True)
     data = settings.load_data()
-    with _threads(settings.threads):
+    with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
         beside = _baseline(settings, data, folder, progress_bar=progress_bar)
         return _finish(settings, data, folder, trained, beside)
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def cpu_threads(count: int | None) -> Iterator[None]:
     """Sets torch's CPU threads for a while, if a number is given."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
@@ -130,7 +130,7 @@ def _finish(
         data,
         trained,
         test=score(task.shipped, module.feed.scored(data.test, device), students=task.group.students),
-        shipped=accuracy(net, module.feed.scored(data.test, device)),
+        shipped=score_net(net, module.feed.scored(data.test, device)),
         baseline=beside,
         cost=price(settings, data, device=device) if beside is not None else None,
     )

@@ -1,0 +1,6 @@
+"""Search of settings with Optuna."""
+
+from studygroup.training.tuning.tune import tune
+from studygroup.training.tuning.work import Tuned
+
+__all__ = ["Tuned", "tune"]

@@ -1,0 +1,60 @@
+"""Settings by the names that the command line gives them: `recipe.temperature`, `optimizer.lr`."""
+
+import copy
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from studygroup.training.config import Config
+
+
+def put(config: Config, values: Mapping[str, Any]) -> Config:
+    """A configuration with other values.
+
+    Args:
+        config: plain values, as `Settings.config` gives them; left as it is.
+        values: by dotted name. A class, such as `recipe`, takes its own defaults for whatever is not named.
+    """
+    changed = copy.deepcopy(config)
+    for name in sorted(values, key=lambda name: name.count(".")):  # a class before its arguments
+        *above, last = name.split(".")
+        node = changed
+        for key in above:
+            node = _arguments(node, key)
+        node[last] = copy.deepcopy(values[name])
+    return changed
+
+
+def get(config: Config, name: str) -> Any:
+    """The value of a dotted name, None where there is none."""
+    *above, last = name.split(".")
+    node = copy.deepcopy(config)
+    for key in above:
+        node = _arguments(node, key)
+    return node.get(last)
+
+
+def known(config: Config, prefix: str = "") -> Iterator[str]:
+    """Dotted names of everything that a configuration holds."""
+    for key in config:
+        yield prefix + key
+        arguments = _arguments(dict(config), key) if isinstance(config[key], Mapping) else {}
+        yield from known(arguments, f"{prefix}{key}.")
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """A hint at names that look alike, empty where none does."""
+    found = difflib.get_close_matches(name, list(names), n=3)
+    return f" (near: {', '.join(found)})" if found else ""
+
+
+def _arguments(config: Config, key: str) -> Config:
+    """What a key's own names stand for: the arguments of a class, or a plain mapping; made where missing."""
+    inner = config.get(key)
+    if isinstance(inner, str):  # a class without arguments
+        inner = {"class_path": inner}
+    config[key] = inner if isinstance(inner, dict) else {}
+    arguments: Config = (
+        config[key].setdefault("init_args", {}) if "class_path" in config[key] else config[key]
+    )
+    return arguments

@@ -1,0 +1,55 @@
+"""Tells a study the hold-out accuracy after every epoch, and ends what has fallen behind."""
+
+import statistics
+from collections.abc import Sequence
+
+import optuna
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from studygroup.training.choice import candidate, holdout_accuracies
+from studygroup.training.history import History
+from studygroup.training.module import StudyModule
+
+
+class Pruning(Callback):
+    """Reports the hold-out accuracy of who would ship now, and stops the training if the study's pruner says so.
+
+    A training that goes on from a checkpoint reports the epochs before it, too. With several seeds one training
+    follows the other: what is reported is the mean over the seeds so far, at a step that counts through.
+
+    Args:
+        trial: to report to.
+        before: hold-out accuracies of the seeds that are done.
+        epochs: of one training.
+
+    Attributes:
+        stopped: whether the pruner ended the training.
+    """
+
+    def __init__(self, trial: optuna.Trial, *, before: Sequence[float], epochs: int) -> None:
+        self.trial, self.before, self.epochs = trial, list(before), epochs
+        self.stopped = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports what the checkpoint knows."""
+        assert isinstance(pl_module, StudyModule)
+        rows = next(callback for callback in trainer.callbacks if isinstance(callback, History)).rows  # type: ignore[attr-defined]
+        for row in rows:
+            self._report(pl_module, int(row["epoch"]), holdout_accuracies(row))
+        if rows:
+            self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports the epoch."""
+        assert isinstance(pl_module, StudyModule)
+        self._report(pl_module, trainer.current_epoch + 1, pl_module.holdout.students)
+        self._look(trainer)
+
+    def _report(self, module: StudyModule, epoch: int, accuracies: Sequence[float]) -> None:
+        now = accuracies[candidate(module.task, accuracies)]
+        step = len(self.before) * self.epochs + epoch
+        self.trial.report(statistics.fmean([*self.before, now]), step)
+
+    def _look(self, trainer: Trainer) -> None:
+        if self.trial.should_prune():
+            self.stopped = trainer.should_stop = True  # the epoch's figures and checkpoint are still written

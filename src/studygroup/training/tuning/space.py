@@ -1,0 +1,107 @@
+"""What is searched: settings by name, each with its axis, checked against the signature before a trial begins."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from studygroup.training.config import Config
+from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.tuning.axes import Axis, Values, read_axis
+from studygroup.training.tuning.names import get, known, near, put
+
+_RULER = ("data", "holdout", "holdout_noise", "noise", "seed", "test_rows")
+"""Settings that decide which rows or labels score a trial."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The settings that are searched.
+
+    Attributes:
+        base: the configuration of all that is not searched.
+        axes: by dotted name.
+    """
+
+    base: Config
+    axes: Mapping[str, Axis]
+
+    def settings(self, values: Mapping[str, Any], **fixed: Any) -> Settings:
+        """Settings with the values of a trial.
+
+        Args:
+            values: plain values by dotted name.
+            fixed: further settings.
+
+        Raises:
+            ValueError: the values do not fit the signatures.
+        """
+        return Settings.from_config(put(self.base, values) | fixed)
+
+    def grid(self) -> "Space":
+        """The same with a list of values on every axis.
+
+        Raises:
+            ValueError: an axis is a range without steps.
+        """
+        return Space(self.base, {name: axis.listed(name) for name, axis in self.axes.items()})
+
+    def size(self) -> int:
+        """The number of combinations; every axis must be a list."""
+        return math.prod(len(axis.samples()) for axis in self.axes.values())
+
+    def lists(self) -> dict[str, list[Any]]:
+        """The stored values of every axis that is a list."""
+        return {name: axis.stored for name, axis in self.axes.items() if isinstance(axis, Values)}
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {name}: {axis}" for name, axis in self.axes.items())
+
+
+def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
+    """Reads a search and checks every value of a list, and both ends of a range, against the signatures.
+
+    Args:
+        settings: all that is not searched.
+        search: an axis by dotted name, as `studygroup.training.tuning.axes.read_axis` takes them.
+
+    Raises:
+        ValueError: nothing to search, an unknown name, a value that its setting does not take, or a setting whose
+            change would leave the accuracies without a common measure.
+    """
+    if not search:
+        raise ValueError('the search is empty; name a setting, such as {"optimizer.lr": [0.01, 0.1]}')
+    base = settings.config()
+    axes: dict[str, Axis] = {}
+    for name in sorted(search, key=lambda name: name.count(".")):  # a class before its arguments
+        before = {other: axis.samples()[0] for other, axis in axes.items() if name.startswith(f"{other}.")}
+        complete = Settings.from_config(put(base, before)).config() if before else base
+        axes[name] = _axis(complete, name, search[name])
+    return Space(base, {name: axes[name] for name in search})
+
+
+def _axis(base: Config, name: str, given: Any) -> Axis:
+    """One axis, checked."""
+    top = name.split(".")[0]
+    if top in (*_RULER, *RESULT_STAYS):
+        why = "decides what trials are scored by" if top in _RULER else "does not bear on the result"
+        raise ValueError(f"{name} {why}, so it cannot be searched; set it once for the whole study")
+    # a setting that holds a fraction now takes fractions, whatever the ends of its range look like
+    axis = read_axis(name, given, whole=not isinstance(get(base, name), float))
+    for value in axis.samples():
+        try:
+            Settings.from_config(put(base, {name: value}))
+        except ValueError as error:
+            raise _refusal(base, name, value, error) from error
+    return axis
+
+
+def _refusal(base: Config, name: str, value: Any, error: ValueError) -> ValueError:
+    """Why a value does not go: its name is unknown, or it is of another type."""
+    names = {*known(base), *(field.name for field in fields(Settings))}
+    if name in names:
+        return ValueError(f"{name} cannot be {value!r}: {error}")
+    return ValueError(
+        f"there is no setting {name!r}{near(name, names)}; names are those of the command line, see "
+        "`studygroup train --print_config`"
+    )

@@ -1,0 +1,160 @@
+"""An Optuna study that many processes share and that any of them may leave at any moment.
+
+Optuna's storage is the only thing that they share. A trial that was interrupted stays behind as running or as failed
+without a reason; whoever comes next queues its values again, and the new trial *continues* the old one. All trials
+with the same origin count as one.
+"""
+
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
+
+_BEAT, _SILENCE = 60, 600  # seconds between two signs of life, and without one until a process counts as dead
+_TRIES = 5
+"""Interruptions without another epoch done after which a trial counts as failed: it may be what kills the process."""
+
+
+def open_study(url: str, *, name: str, sampler: BaseSampler, pruner: BasePruner) -> optuna.Study:
+    """Opens a study, or makes it.
+
+    Args:
+        url: of the storage, as SQLAlchemy writes it.
+        name: of the study in it.
+        sampler: draws the values.
+        pruner: stops trials early.
+
+    Raises:
+        ValueError: the storage cannot be opened.
+    """
+    # SQLite lets one process write at a time; the others wait so many seconds before they give up
+    options = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
+            storage = optuna.storages.RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=_BEAT, grace_period=_SILENCE
+            )
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            pruner=pruner,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # SQLAlchemy and every driver have exceptions of their own
+        shown = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise ValueError(
+            f"the storage cannot be opened ({shown}); give --storage the URL of a database that is there, such as "
+            "sqlite:///folder/study.db or postgresql://user:password@host/name, and install its driver"
+        ) from error
+
+
+def origin(trial: BaseTrial) -> int:
+    """The number of the trial that this one continues, through all interruptions; else its own."""
+    number: int = trial.user_attrs.get("continues", trial.number)
+    return number
+
+
+def settled(trial: FrozenTrial) -> bool:
+    """Whether nothing is left to do for the trial."""
+    failed = trial.state == TrialState.FAIL and "error" in trial.user_attrs
+    return failed or trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def latest(study: optuna.Study) -> list[FrozenTrial]:
+    """What became of every trial, in the order of their places: settled, else in hand, else the last interruption."""
+    found: dict[int, FrozenTrial] = {}
+    for trial in sorted(study.get_trials(deepcopy=False), key=_tells):
+        found[origin(trial)] = trial
+    return [found[number] for number in sorted(found)]
+
+
+def _tells(trial: FrozenTrial) -> tuple[bool, bool, int]:
+    return settled(trial), trial.state in (TrialState.RUNNING, TrialState.WAITING), trial.number
+
+
+def place(study: optuna.Study, trial: BaseTrial) -> int:
+    """A trial's number among all, from 0; one that continues another has that one's."""
+    return len({origin(other) for other in study.get_trials(deepcopy=False) if origin(other) < origin(trial)})
+
+
+def requeue(study: optuna.Study, *, trials: int, folder: Path) -> None:
+    """Queues the values of interrupted trials again.
+
+    Args:
+        study: all trials.
+        trials: how many there shall be; what was begun beyond stays as it is.
+        folder: holds this process's trials.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)  # those without a sign of life, wherever they ran
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_left(trial, trial_folder(folder, place(study, trial))):
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+    for trial in latest(study)[:trials]:
+        if trial.state == TrialState.FAIL and not settled(trial):
+            _queue(study, trial)
+
+
+def _is_left(trial: FrozenTrial, folder: Path) -> bool:
+    """Whether a running trial's process is surely gone."""
+    if "host" not in trial.user_attrs:  # its process had no time to say who it is
+        begun = trial.datetime_start
+        return begun is None or datetime.now() - begun > timedelta(seconds=_SILENCE)
+    if any(trial.user_attrs[name] != value for name, value in sign(folder).items()):
+        return False  # of another machine or folder: its heartbeat tells
+    with held(folder) as free:
+        return free
+
+
+def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
+    done = len(trial.intermediate_values)
+    tries = 1 + trial.user_attrs.get("tries", 0) * (done <= trial.user_attrs.get("done", 0))
+    again = {"continues": origin(trial), "tries": tries, "done": done}
+    dead = tries >= _TRIES and {"error": f"interrupted {tries} times without finishing another epoch"}
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.FAIL if dead else TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=again | (dead or {}),
+            system_attrs=trial.system_attrs,  # where a grid's sampler keeps the point
+        )
+    )
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Where the trial in a place lies."""
+    return folder / f"trial-{number:04d}"
+
+
+def sign(folder: Path) -> dict[str, str]:
+    """What tells a process on this machine that works in a folder."""
+    return {"host": platform.node(), "folder": str(folder.resolve())}
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Holds a trial's folder for this process, if it is free; the system lets go of it when the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

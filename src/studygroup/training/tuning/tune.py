@@ -1,0 +1,130 @@
+"""Searches settings with Optuna: trials that train, are scored on the hold-out rows alone, and survive a kill."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from filelock import FileLock
+from optuna.pruners import NopPruner
+
+from studygroup.training.config import Config, check_same
+from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.tuning import sampling
+from studygroup.training.tuning.space import read_space
+from studygroup.training.tuning.study import open_study
+from studygroup.training.tuning.trial import Objective
+from studygroup.training.tuning.work import Tuned, work
+
+_TRIALS = 30
+
+
+def tune(
+    settings: Settings | None = None,
+    *,
+    search: dict[str, Any],
+    trials: int | None = None,
+    sampler: Literal["tpe", "grid"] = "tpe",
+    sampler_seed: int = 0,
+    prune: bool | Literal["auto"] = "auto",
+    seeds: Sequence[int] = (),
+    run_dir: str | Path = "runs/tune",
+    storage: str | None = None,
+    study: str = "studygroup",
+    progress_bar: bool = True,
+) -> Tuned:
+    """Searches settings for the best accuracy on the hold-out rows; the test rows are not scored.
+
+    Called again with the same arguments it goes on, also after a kill: what is finished counts, and an interrupted
+    trial continues from its checkpoint. Several processes, on one machine or many, may work at one study at the
+    same time.
+
+    Example:
+        >>> tuned = tune(Settings(epochs=5), search={"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": True}})
+        >>> tuned.best["values"], tuned.folder / "best.yaml"
+
+    Args:
+        settings: all that is not searched; omitted, the defaults of `train`.
+        search: settings by their names on the command line, each with a list of values or with a range:
+            `{"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": true}, "recipe.temperature": [1.0, 2.0, 4.0]}`.
+            A range may have a `step`; it holds whole numbers where its ends are whole and the setting is no fraction.
+        trials: how many in all, pruned and failed ones included; omitted, 30, or the whole grid.
+        sampler: `tpe`, which learns from the trials before, or `grid`, all combinations.
+        sampler_seed: of what the sampler draws.
+        prune: whether a trial ends that, after an epoch, is worse than the median of the trials before; `auto` is
+            yes with `tpe`, no with `grid`. It begins with the sixth trial, after a fifth of the epochs.
+        seeds: every trial trains with each of them and counts by the mean; omitted, the configuration's own.
+        run_dir: where trials, tables and `best.yaml` go.
+        storage: URL of a database for the study, such as `postgresql://user:password@host/name` for several machines;
+            omitted, a SQLite file in `run_dir`.
+        study: its name there.
+        progress_bar: whether to say what is tried and draw bars.
+
+    Raises:
+        ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
+        ValueError: the search does not fit the settings, the storage cannot be opened, or no trial has come to an
+            end other than failure.
+    """
+    settings = settings or Settings()
+    seeds = list(seeds) or [settings.seed]
+    space = read_space(settings, search)
+    space = space.grid() if sampler == "grid" else space
+    trials = _how_many(trials, seeds, whole=space.size() if sampler == "grid" else None)
+    draws = sampling.grid(space, seed=sampler_seed) if sampler == "grid" else sampling.tpe(seed=sampler_seed)
+    pruned = sampler == "tpe" if prune == "auto" else prune
+    begun = space.base | {"search": json.loads(json.dumps(search)), "seeds": seeds}
+    folder = Path(run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    objective = Objective(space, seeds, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar)
+    with _quiet():
+        with objective.drawing:
+            opened = open_study(
+                storage or f"sqlite:///{folder / 'study.db'}",
+                name=study,
+                sampler=draws,
+                pruner=sampling.median(settings.epochs) if pruned else NopPruner(),
+            )
+            _check_ours(opened, begun | {"sampler": sampler, "sampler_seed": sampler_seed}, folder)
+        if progress_bar:
+            print(f"{trials} trials ({sampler}), searching\n{space}", file=sys.stderr, flush=True)
+        return work(opened, objective)
+
+
+def _how_many(trials: int | None, seeds: Sequence[int], *, whole: int | None) -> int:
+    """The number of trials; `whole` is the size of a grid."""
+    if len(set(seeds)) < len(seeds) or (trials is not None and trials < 1):
+        raise ValueError(f"trials={trials}, seeds={list(seeds)}; give at least one trial, and each seed once")
+    if whole is None:
+        return trials or _TRIALS
+    return min(trials or whole, whole)
+
+
+def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
+    """Refuses a study that something else began, or a folder with trials of a study that is gone."""
+    there: Mapping[str, Any] | None = study.user_attrs.get("begun")
+    if there is not None:
+        where = f"the study {study.study_name!r} that the storage holds"
+        other = "another --run_dir (or, in a --storage, another --study) for a new one"
+        check_same(dict(there), begun, ignore=RESULT_STAYS, where=where, else_give=other)
+        return
+    stray = next(folder.glob("trial-*"), None)
+    if stray or study.get_trials(deepcopy=False):
+        raise ValueError(
+            f"the study {study.study_name!r} is new, but {stray or 'its storage'} holds trials of something else; "
+            "give another --run_dir or --study, or remove them"
+        )
+    study.set_user_attr("begun", begun)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Optuna's log: what is said of a trial is said here."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
