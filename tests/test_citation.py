@@ -17,12 +17,41 @@ def keys(task: sg.CollaborativeLearning) -> list[str]:
 def test_every_method_is_cited_by_its_parts():
     x, layers = torch.randn(2, 4), ["2", "4"]
     assert keys(sg.recipes.baseline(build())) == []
-    assert keys(sg.recipes.cgl(build(), layers=layers)) == ["feng2021collaborative"]
+    assert keys(sg.recipes.cgl(build(), layers=layers)) == ["laine2017temporal", "feng2021collaborative"]
     assert keys(sg.recipes.dml(build())) == ["zhang2018deep"]
     assert keys(sg.recipes.multi_instance(build())) == ["song2018collaborative"]
     assert keys(sg.recipes.cl_ilr(build(), layers=layers)) == ["song2018collaborative"]
-    assert keys(sg.recipes.one(build(), layers=layers, example=x)) == ["lan2018knowledge"]
-    assert keys(sg.recipes.okddip(build(), layers=layers, example=x)) == ["chen2020online"]
+    assert keys(sg.recipes.one(build(), layers=layers, example=x)) == [
+        "laine2017temporal",
+        "lan2018knowledge",
+    ]
+    assert keys(sg.recipes.okddip(build(), layers=layers, example=x)) == [
+        "laine2017temporal",
+        "chen2020online",
+    ]
+
+
+def test_what_happens_inside_one_network_is_cited():
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Dropout(0.5), nn.Linear(6, 3))
+    options = {"example": torch.randn(2, 4), "inner": ["0"], "kernels": ["0"]}
+    for part in ("mid", "pull_push", "kernel"):
+        assert keys(sg.recipes.intra(net, **options, **{part: 1.0})) == ["fang2021intra"]
+    assert keys(sg.recipes.intra(net, **options)) == []
+    assert keys(sg.recipes.intra(net, **options, out=1.0)) == ["song2018collaborative", "fang2021intra"]
+    views = sg.StudyGroup(net, sg.routes.hierarchical_dropout(["2"]))
+    assert keys(sg.CollaborativeLearning(views)) == ["fang2021intra"]
+
+
+def test_a_weight_that_ramps_up_is_cited_wherever_it_stands():
+    group = sg.StudyGroup(build(), sg.routes.independent(students=2))
+    part = sg.auxiliary.InnerClassifiers({"2": 6}, classes=3, weight=sg.schedules.ramp_up(0.0, 0.2))
+    assert keys(sg.CollaborativeLearning(group, auxiliary=[part])) == [
+        "szegedy2015going",
+        "laine2017temporal",
+    ]
+    assert keys(sg.CollaborativeLearning(group, supervised_weight=sg.schedules.ramp_up(0.0, 0.2))) == [
+        "laine2017temporal"
+    ]
 
 
 def test_parts_put_together_are_cited_together():

@@ -225,6 +225,104 @@ def test_pairwise_asks_for_probabilities():
         task(listen=sg.listen.Pairwise())
 
 
+@pytest.mark.parametrize("rule", ["mean", "attention", "gate"])
+@pytest.mark.parametrize("peers", ["train", "eval"])
+def test_with_a_gradient_for_peers_an_owner_at_a_time_adds_up_to_all_at_once(rule, peers):
+    """Without dropout and norm, the students' losses on all rows are those of one owner after another."""
+    x, y = batch(6)
+    x = x.double()
+
+    def make(peers_gradient: bool, ensemble_weight: float) -> sg.CollaborativeLearning:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, CLASSES))
+        group = sg.StudyGroup(net, sg.routes.branches(["2", "4"], students=3, leader=2))
+        listen = {
+            "mean": sg.listen.MeanOfOthers,
+            "attention": lambda: sg.listen.PeerAttention(8, leader=2, reduction=2),
+            "gate": lambda: sg.listen.Gate(8, students=3),
+        }[rule]()
+        return sg.CollaborativeLearning(
+            group, listen=listen, detach=False, temperature=2.0, peers=peers,
+            ensemble_weight=ensemble_weight if rule == "gate" else 0.0, peers_gradient=peers_gradient,
+        ).double()  # fmt: skip
+
+    whole, parts = make(False, 0.6), make(True, 0.2)  # every pass has the ensemble's loss
+    losses = whole(x, y)
+    losses.total.backward()
+    total = sum(parts(x, y, owner=[student] * 6).total for student in range(3))
+    total.backward()
+    torch.testing.assert_close(total, losses.total)
+    for own, expected in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, expected.grad)
+    assert all(p.grad.any() for p in parts.parameters())
+
+
+@pytest.mark.parametrize("peers", ["train", "eval"])
+def test_peers_with_a_gradient_leave_no_trace(peers):
+    """State and random numbers are those of a step in which peers answer without a gradient."""
+    x, y = batch()
+    results = []
+    for options in ({}, {"detach": False, "peers_gradient": True}):
+        t = task(listen=sg.listen.MeanOfOthers(), peers=peers, **options).train()
+        torch.manual_seed(3)
+        losses = t(x, y, owner=owners())
+        state = copy.deepcopy(t.group.state_dict())
+        losses.total.backward()
+        results.append((losses, torch.rand(1), state, t.group.model[0].bank[0].weight.grad))
+    (first, one, state, plain), (second, other, other_state, flowing) = results
+    assert torch.equal(first.supervised, second.supervised)
+    assert one == other
+    assert all(torch.equal(state[key], other_state[key]) for key in state)
+    if peers == "train":  # in evaluation they answer after the supervised pass, whose statistics they take
+        assert torch.equal(first.total, second.total)
+    assert not torch.allclose(plain, flowing)
+
+
+def test_the_gradient_of_peers_in_evaluation_is_that_of_the_statistics_they_used():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, CLASSES))
+    group = sg.StudyGroup(net, sg.routes.branches(["3"], students=2))
+    t = sg.CollaborativeLearning(
+        group, listen=sg.listen.MeanOfOthers(), detach=False, peers="eval", peers_gradient=True
+    ).double()
+    x, y = batch()
+    x = x.double()
+    own, peer = (group.export(student) for student in range(2))
+    z, answer = own.train()(x), nn.Sequential(*own[:3], peer[3]).eval()(x)
+    target = answer.softmax(-1)
+    kl = (target * (target.log() - z.log_softmax(-1))).sum(-1).mean()
+    (F.cross_entropy(z, y) + kl).backward()
+    losses = t(x, y, owner=[0] * 16)
+    losses.total.backward()
+    torch.testing.assert_close(losses.imitation[0], kl)
+    for layer in (0, 1):
+        torch.testing.assert_close(group.model[layer].weight.grad, own[layer].weight.grad)
+    torch.testing.assert_close(group.model[3].bank[1].weight.grad, peer[3].weight.grad)
+
+
+def test_a_gradient_for_peers_must_lead_somewhere():
+    with pytest.raises(ValueError, match="peers_gradient=True asks for a gradient"):
+        task(listen=sg.listen.MeanOfOthers(), peers_gradient=True)
+    task(listen=Learnt(), ensemble_weight=1.0, peers_gradient=True)(*batch(), owner=owners())
+
+
+def test_turns_go_through_steps():
+    x, y = batch()
+    t = task(listen=sg.listen.MeanOfOthers(), in_turn=True).train()
+    with pytest.raises(ValueError, match=r"go through task\.steps"):
+        t(x, y)
+    with pytest.raises(ValueError, match="leave owner out"):
+        next(t.steps(x, y, owner=owners()))
+    assert t.eval()(x, y).total.isfinite()
+    with pytest.raises(ValueError, match="Learns learns, and in_turn=True"):
+        task(listen=Learns(), detach=False, in_turn=True)
+    with pytest.raises(ValueError, match="rows are sub-sets"):
+        task(in_turn=True, rows=sg.Subsets())
+    joint = task(listen=sg.listen.RandomSubgroup(0.5)).eval()
+    (losses,) = joint.steps(x, y, owner=owners())
+    assert torch.equal(losses.total, joint(x, y, owner=owners()).total)
+
+
 def test_the_gate_learns_under_autocast():
     x, y = batch()
     torch.manual_seed(0)

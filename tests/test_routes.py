@@ -65,6 +65,25 @@ def test_sharing():
     assert r.independent(students=1).sharing() == 1
 
 
+def test_tables_compose():
+    """A student for every pair; the first table's vary slowest."""
+    both = r.compose(r.branches(["layer4", "fc.0"], students=3), r.hierarchical_dropout(["fc.2", "fc.5"]))
+    assert both.layers == ("layer4", "fc.0", "fc.2", "fc.5")
+    assert both.students == 12
+    for student, path in enumerate(zip(*both.table, strict=True)):
+        assert path == (student // 4, student // 4, student % 4 // 2, student % 2)
+    idle = r.Routes(("a",), ((0, 1),), modules=(5,))
+    assert r.compose(idle, r.branches(["b"], students=2)).modules == (5, 2)
+    assert r.compose(idle) == idle
+    three = [r.branches([name], students=2) for name in "abc"]
+    assert (
+        r.compose(*three)
+        == r.compose(three[0], r.compose(*three[1:]))
+        == r.compose(r.compose(*three[:2]), three[2])
+    )
+    assert len(set(zip(*r.compose(*three).table, strict=True))) == 8
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -76,6 +95,10 @@ def test_sharing():
         (lambda: r.branches(["layer1", "layer1.0"], students=2), "lies inside layer 'layer1'"),
         (lambda: r.branches(["", "fc"], students=2), "lies inside layer ''"),
         (lambda: r.branches(["fc"], students=2, leader=2), "leader 2"),
+        (lambda: r.compose(r.branches(["a"], students=2), r.branches(["a"], students=2)), "named 2 times"),
+        (lambda: r.compose(r.branches(["fc"], students=2), r.branches(["fc.2"], students=2)), "lies inside"),
+        (lambda: r.compose(r.branches(["a"], students=2, leader=1)), "student 1 leads one of the tables"),
+        (lambda: r.compose(), "nobody to route"),
         (lambda: r.random([], students=2, modules=2), "at least one of each"),
         (lambda: sg.Routes.from_json('{"leader": null, "lay'), "not a route table"),
         (lambda: sg.Routes.from_json("[]"), "not a route table"),

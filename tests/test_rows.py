@@ -53,6 +53,19 @@ def test_equal_row_counts_are_the_same_rows():
     assert plan.split(plan.entry, (1, 1, 1, 1), 2).idle == (0,)
 
 
+def test_what_rows_stand_for():
+    """A row that stands for two students has the mean of their answers; a student's rows have weights of sum 1."""
+    sees = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)
+    plan = Plan(sees)
+    rows = plan.split(plan.entry, (0, 0, 1), 2).rows
+    found = plan.standing(rows, torch.device("cpu"), torch.float64)
+    assert found.sample.tolist() == [0, 1, 2, 2, 3]
+    assert found.mean.tolist() == [[0.5, 0.5, 0]] * 3 + [[0, 0, 1]] * 2
+    assert found.share.tolist() == [1 / 3] * 3 + [1 / 2] * 2
+    assert plan.standing(rows, torch.device("cpu"), torch.float64) is found
+    assert plan.standing(plan.entry, torch.device("cpu")).share.dtype == torch.float32
+
+
 def test_blocks_of_rows_need_no_index_on_the_device():
     """Sorted owners, as the loader gives them: every step of the way is a slice or a concatenation."""
     owner = torch.arange(8).repeat_interleave(64)

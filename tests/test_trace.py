@@ -76,3 +76,30 @@ def test_the_model_is_put_back_after_an_error():
         net(torch.randn(8, 5))
     assert net[1].track_running_stats
     assert net.training
+
+
+class Scaled(nn.Module):
+    """Multiplies by a buffer, which the graph then holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.full((4,), 3.0))
+
+    def forward(self, x):
+        return x * self.scale
+
+
+def test_answers_may_have_a_gradient_and_still_leave_no_trace():
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), Counter(), Scaled())
+    before = copy.deepcopy(net.state_dict())
+    x = torch.randn(8, 4)
+    with traceless(net, training=True, gradient=True):
+        out = net(x)
+    assert all(torch.equal(net.state_dict()[key], value) for key, value in before.items())
+    out.square().sum().backward()
+    found = net[0].weight.grad.clone()
+    net.zero_grad()
+    net(x).square().sum().backward()
+    torch.testing.assert_close(found, net[0].weight.grad)
+    with torch.no_grad(), traceless(net, training=True, gradient=True):
+        assert not net(x).requires_grad

@@ -42,12 +42,34 @@ def check_rule(listen: Listener | None, *, detach: bool, ensemble: bool, aggrega
         )
 
 
-def check_owners(listen: Listener | None, *, ensemble: bool) -> None:
-    """Where rows have owners, peers answer without gradient: nothing can be learnt through them."""
-    if listen is not None and (listen.learns or ensemble):
+def check_peers(*, gradient: bool, detach: bool, ensemble: bool) -> None:
+    """A gradient of the peers' answers must lead somewhere."""
+    if gradient and detach and not ensemble:
+        raise ValueError(
+            "peers_gradient=True asks for a gradient of the peers' answers, and detach=True makes constants of "
+            "them; pass detach=False, or leave peers_gradient out"
+        )
+
+
+def check_owners(listen: Listener | None, *, ensemble: bool, gradient: bool) -> None:
+    """Where rows have owners, peers answer without gradient unless asked for: nothing is learnt through them."""
+    if listen is not None and (listen.learns or ensemble) and not gradient:
         raise ValueError(
             f"{type(listen).__name__} learns through its peers' answers, and with owners peers answer "
-            "without gradient; leave owner out, so that every student sees every row"
+            "without gradient; leave owner out, so that every student sees every row, or pass peers_gradient=True"
+        )
+
+
+def check_turns(listen: Listener | None, *, ensemble: bool, shared: bool) -> None:
+    """Students who are updated in turn share their rows, and nothing learns beside them."""
+    if not shared:
+        raise ValueError(
+            "in_turn=True updates one student after another on the same rows, and rows are sub-sets; use SharedRows"
+        )
+    if listen is not None and (listen.learns or ensemble):
+        raise ValueError(
+            f"{type(listen).__name__} learns, and in_turn=True updates one student after another, each against "
+            "constant peers; leave in_turn out, so that all learn in one step"
         )
 
 

@@ -1,6 +1,6 @@
 """The one place where losses are added, and where it is checked what fits together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from studygroup.auxiliary import Auxiliary, MeanTeachers, Step
-from studygroup.checks import check_names, check_owners, check_rule, owners
+from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step, add_up
+from studygroup.checks import check_names, check_owners, check_peers, check_rule, check_turns, owners
 from studygroup.functional import (
     Aggregate,
     Divergence,
@@ -29,6 +29,7 @@ from studygroup.schedules import Schedule, constant
 from studygroup.seeding import derive
 from studygroup.selection import to_device
 from studygroup.trace import traceless
+from studygroup.turns import alone
 
 __all__ = ["CollaborativeLearning", "Losses", "SharedRows", "Subsets"]
 
@@ -59,6 +60,10 @@ class CollaborativeLearning(nn.Module):
         rows: what the method asks of the data, for whoever builds the loader.
         peers: how consulted peers answer where rows have owners: `"train"` by batch statistics, `"eval"` by
             running statistics.
+        peers_gradient: whether those answers have a gradient, so that what `detach` leaves open, and a rule that
+            learns, works with owners too. They leave no trace either way.
+        in_turn: update one student after another on every batch, each on what the others then say; go through
+            `steps`. Otherwise all are updated together.
         seed: seed of all draws of the rule and of the peers' dropout.
 
     Attributes:
@@ -66,7 +71,8 @@ class CollaborativeLearning(nn.Module):
 
     Raises:
         ValueError: an unknown `reduction` or `peers`, a rule that does not fit the group, a rule that learns
-            through nothing, an ensemble that the rule does not make, two auxiliary objectives of one name.
+            through nothing, an ensemble that the rule does not make, two auxiliary objectives of one name, peers
+            whose gradient leads nowhere, turns with sub-sets or with a rule that learns.
 
     Example:
         >>> task = sg.CollaborativeLearning(group, listen=sg.listen.RandomSubgroup(0.25), temperature=3.0)
@@ -91,6 +97,8 @@ class CollaborativeLearning(nn.Module):
         auxiliary: Sequence[Auxiliary] = (),
         rows: SharedRows | Subsets | None = None,
         peers: Literal["train", "eval"] = "train",
+        peers_gradient: bool = False,
+        in_turn: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -115,12 +123,62 @@ class CollaborativeLearning(nn.Module):
         self.auxiliary = nn.ModuleList(auxiliary)
         self.rows = rows or SharedRows()
         self.peers = peers
+        self.peers_gradient = peers_gradient
+        self.in_turn = in_turn
         self.seed = seed
         self.step = 0
         check_names([part.name for part in auxiliary], ensemble=self._ensemble)
         if listen is not None:
             listen.join(students=group.students, seed=seed)
         check_rule(listen, detach=detach, ensemble=self._ensemble, aggregate=aggregate)
+        check_peers(gradient=peers_gradient, detach=detach, ensemble=self._ensemble)
+        if in_turn:
+            check_turns(listen, ensemble=self._ensemble, shared=isinstance(self.rows, SharedRows))
+
+    @property
+    def turns(self) -> int:
+        """Updates on a batch: one for each student, or one for all."""
+        return self.group.students if self.in_turn else 1
+
+    def steps(
+        self,
+        x: Inputs,
+        y: Int[Tensor, " rows"],
+        *,
+        owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
+        progress: float = 1.0,
+    ) -> Iterator[Losses]:
+        """The losses of each update on a batch, one after another; update before you ask for the next.
+
+        With `in_turn` a student's loss knows his own parameters alone: the others have no gradient from it, so that
+        momentum and weight decay leave them where they are. Otherwise there is one update, that of `forward`.
+
+        Args:
+            x: as for `forward`, and so are the others.
+            y: class indices.
+            owner: not with `in_turn`.
+            progress: how far training has come.
+
+        Raises:
+            ValueError: as `forward`, or owners of rows that all students take in turn.
+
+        Example:
+            >>> for losses in task.steps(images, labels):
+            ...     optimizer.zero_grad()
+            ...     losses.total.backward()
+            ...     optimizer.step()
+        """
+        if not self.in_turn:
+            yield self(x, y, owner=owner, progress=progress)
+            return
+        if owner is not None:
+            raise ValueError(
+                "rows have owners, and in_turn=True gives every row to every student; leave owner out"
+            )
+        for student in range(self.group.students):
+            with alone(self.group, student):
+                losses: Losses = self(x, y, owner=[student] * count_rows(x), progress=progress)
+            yield losses
 
     def forward(
         self,
@@ -136,33 +194,42 @@ class CollaborativeLearning(nn.Module):
             x: the batch, as the model takes it.
             y: class indices, on the device of the logits.
             owner: the student for whom each row is supervised: a sequence or a CPU tensor. The peers whom the
-                owner consults answer on that row in a second pass, without gradient and without trace.
-                Omitted, every student sees every row and one pass serves.
+                owner consults answer on that row in a second pass, without trace and, but for `peers_gradient`,
+                without gradient. Omitted, every student sees every row and one pass serves.
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
             ValueError: owners who are not students, labels of another length, an owner together with a rule
-                that learns.
+                that learns and no `peers_gradient`, one loss for students who are trained in turn.
         """
         count = count_rows(x)
         if len(y) != count:
             raise ValueError(f"{len(y)} labels for {count} rows; hand in one class index a row")
+        if self.in_turn and self.training and owner is None:
+            raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
         consults = self.listen.consults(self.step) if self.listen is not None else None
         own = [name for part in self._parts() for name in part.want]
+        layers = [layer for part in self._parts() if isinstance(part, Local) for layer in part.layers]
+        layers = list(dict.fromkeys(layers))
         if owner is None:
-            outputs = self.group(x, want=(*own, *(self.listen.want if self.listen is not None else ())))
+            want = (*own, *(self.listen.want if self.listen is not None else ()))
+            outputs = self.group(x, want=want, layers=layers)
             answers = outputs
         else:
-            check_owners(self.listen, ensemble=self._ensemble)
+            check_owners(self.listen, ensemble=self._ensemble, gradient=self.peers_gradient)
             owns = owners(owner, rows=count, students=self.group.students)
-            answers = self._ask(x, owns, consults)
-            outputs = self.group(x, sees=owns, want=own)
+            answers = None if self.peers_gradient else self._ask(x, owns, consults)
+            outputs = self.group(x, sees=owns, want=own, layers=layers)
+            if self.peers_gradient:
+                # only now: their graph would hold statistics that the supervised pass moves
+                answers = self._ask(x, owns, consults)
             answers = answers or outputs
         step = Step(self.group, outputs, x, y, progress)
-        auxiliary = {part.name: part(step) for part in self._parts()}
+        extra, auxiliary = add_up(self._parts(), step)
         with torch.autocast(outputs.logits.device.type, enabled=False):
             step = replace(step, outputs=precise(outputs))
             losses = self._add(step, precise(answers), consults, auxiliary)
+            losses = replace(losses, total=losses.total + extra)
         self.step += self.training
         return losses
 
@@ -175,7 +242,8 @@ class CollaborativeLearning(nn.Module):
             return None
         want = self.listen.want if self.listen is not None else ()
         seed = derive(self.seed, "peers", self.step)
-        with traceless(self.group.model, training=self.peers == "train" and self.training, seed=seed):
+        training = self.peers == "train" and self.training
+        with traceless(self.group.model, training=training, seed=seed, gradient=self.peers_gradient):
             outputs: Outputs = self.group(x, sees=sees, want=want)
         return outputs
 
@@ -196,8 +264,8 @@ class CollaborativeLearning(nn.Module):
                 auxiliary["ensemble"] = F.cross_entropy(mixed_answers(heard, weights[..., :1, :])[0], y)
         each = self.supervised_weight(progress) * supervised + self.imitation_weight(progress) * imitation
         total = each.sum() if self.reduction == "sum" else each.mean()
-        for name, weight in self._auxiliary_weights().items():
-            total = total + weight(progress) * auxiliary[name]
+        if "ensemble" in auxiliary:
+            total = total + self.ensemble_weight(progress) * auxiliary["ensemble"]
         return Losses(total, supervised, imitation, auxiliary, logits)
 
     def _imitation(self, logits: Tensor, heard: Tensor, weights: Tensor) -> Tensor:
@@ -223,10 +291,6 @@ class CollaborativeLearning(nn.Module):
 
     def _parts(self) -> list[Auxiliary]:
         return [part for part in self.auxiliary if isinstance(part, Auxiliary)]
-
-    def _auxiliary_weights(self) -> dict[str, Schedule]:
-        weights = {part.name: part.weight for part in self._parts()}
-        return weights | ({"ensemble": self.ensemble_weight} if self._ensemble else {})
 
     def get_extra_state(self) -> dict[str, Any]:
         """The step counter, for the state dict."""

@@ -45,7 +45,7 @@ class Outputs:
     features: Float[Tensor, "students rows *features"] | None = None
     trunk: Shaped[Tensor, "rows *trunk"] | None = None
     taps: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
-    layers: Mapping[str, Pieces] = field(default_factory=dict)
+    layers: Mapping[Layer, Pieces] = field(default_factory=dict)
     plan: Plan | None = None
 
 

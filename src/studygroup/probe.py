@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from studygroup.group import Outputs, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.peers import Peers
-from studygroup.taps import Layer
+from studygroup.taps import Layer, Pieces
 from studygroup.trace import traceless
 
 
@@ -32,9 +32,33 @@ def probe(
 def shapes(
     group: StudyGroup | Peers, example: Inputs, *, layers: Sequence[Layer]
 ) -> dict[Layer, tuple[int, ...]]:
-    """The shape of one row of each layer's output, for the objectives that train single layers."""
+    """The shape of one row of each layer's output, for the objectives that train single layers.
+
+    Args:
+        group: the students.
+        example: as for `probe`.
+        layers: from the input to the output.
+
+    Raises:
+        ValueError: a layer that the group does not have, that is not called, or whose output has no rows.
+    """
     found = probe(group, example, layers=layers).layers
-    return {layer: tuple(found[layer.name][0][1].shape[1:]) for layer in layers}
+    return {layer: _row_shape(layer, found[layer]) for layer in layers}
+
+
+def _row_shape(layer: Layer, pieces: Pieces) -> tuple[int, ...]:
+    if not pieces:
+        raise ValueError(
+            f"layer {layer.name!r} is never called, or returns no tensor, so that it has nothing to learn from; leave "
+            "it out"
+        )
+    rows, tensor = pieces[0]
+    if tensor.ndim < 2 or len(tensor) != len(rows):
+        raise ValueError(
+            f"layer {layer.name!r} returned a tensor of shape {tuple(tensor.shape)} for {len(rows)} rows; name a "
+            "layer whose output has rows along axis 0 and numbers for each"
+        )
+    return tuple(tensor.shape[1:])
 
 
 def trunk(group: StudyGroup | Peers, example: Inputs) -> Tensor:

@@ -4,7 +4,7 @@ import json
 import random as python_random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 Layer = str | tuple[str, ...]
 """A layer's name, or several names that travel together: one choice of module for all of them."""
@@ -166,6 +166,34 @@ def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
             for i, name in enumerate(layers)
         }
     )
+
+
+def compose(*tables: Routes) -> Routes:
+    """One table of several over different layers: a student for every choice of one student of each.
+
+    `compose(branches(["layer4", "fc.0"], students=3), hierarchical_dropout(["fc.2"]))` are views of every branch.
+
+    Args:
+        tables: none of whose layers is, or lies inside, another's; the students of the first vary slowest, so that
+            student j of two tables stands for students j // K and j % K, K those of the second.
+
+    Raises:
+        ValueError: no tables, layers that overlap, or a table with a leader, of whom there would be several.
+    """
+    led = [table for table in tables if table.leader is not None]
+    if led:
+        raise ValueError(
+            f"student {led[0].leader} leads one of the tables and would be several in the composed one; give "
+            "tables without a leader"
+        )
+    chosen = list(product(*(range(table.students) for table in tables)))
+    rows = [
+        (name, tuple(row[students[i]] for students in chosen), modules)
+        for i, table in enumerate(tables)
+        for name, row, modules in zip(table.layers, table.table, table.modules, strict=True)
+    ]
+    names, table, modules = zip(*rows, strict=True) if rows else ((), (), ())
+    return Routes(names, table, modules)
 
 
 def _names(layer: Layer) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ class Plan:
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
         self._leaves: dict[tuple[Rows, ...], _Leave] = {}
-        self._standings: dict[tuple[Rows, torch.device], Standing] = {}
+        self._standings: dict[tuple[Rows, torch.device, torch.dtype], Standing] = {}
 
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
         """Splits rows at a layer where student k takes module `choice[k]` of `modules`."""
@@ -121,13 +121,13 @@ class Plan:
             self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
         return self._splits[key]
 
-    def standing(self, rows: Rows, device: torch.device) -> "Standing":
+    def standing(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> Standing:
         """What rows in flight stand for, on the device of the tensors; kept."""
-        key = (rows, device)
+        key = (rows, device, dtype)
         if key not in self._standings:
-            students = rows.students.float()
+            students = rows.students.to(dtype)
             seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
-            tables = (rows.sample, 1 / seen, students / students.sum(1, keepdim=True))
+            tables = (rows.sample, 1 / seen.to(dtype), students / students.sum(1, keepdim=True))
             self._standings[key] = Standing(*(to_device(table, device) for table in tables))
         return self._standings[key]
 

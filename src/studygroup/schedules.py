@@ -2,7 +2,11 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
+
+from studygroup import bibliography
 
 Schedule = Callable[[float], float]
 
@@ -26,7 +30,7 @@ def ramp_up(start: float, end: float) -> Schedule:
     if not 0 <= start <= end <= 1:
         raise ValueError(f"ramp from {start} to {end}; use 0 <= start <= end <= 1, as shares of training")
 
-    return partial(_ramp, start, end)
+    return _RampUp(start, end)
 
 
 def constant(value: float) -> Schedule:
@@ -34,10 +38,16 @@ def constant(value: float) -> Schedule:
     return partial(_same, value)
 
 
-def _ramp(start: float, end: float, progress: float) -> float:
-    if start == end or not start <= progress <= end:
-        return 1.0
-    return math.exp(-5 * (1 - (progress - start) / (end - start)) ** 2)
+@dataclass(frozen=True)
+class _RampUp:
+    start: float
+    end: float
+    sources: ClassVar[tuple[str, ...]] = (bibliography.TEMPORAL_ENSEMBLING,)
+
+    def __call__(self, progress: float) -> float:
+        if self.start == self.end or not self.start <= progress <= self.end:
+            return 1.0
+        return math.exp(-5 * (1 - (progress - self.start) / (self.end - self.start)) ** 2)
 
 
 def _same(value: float, progress: float) -> float:

@@ -21,8 +21,9 @@ class Layer:
 
     Attributes:
         modules: names of what belongs to it, in call order: `("conv1", "bn1")`, or one block.
-        activated: its output is that of the activation module which the model calls next, before any other layer
-            (after the sum, in a residual block); `False`, or without such a call, that of its last module.
+        activated: its output is that of the activation module which the model calls next on as large an output,
+            before any other of the layers (after the sum, in a residual block); `False`, or without such a call (an
+            activation that is a function), that of its last module.
         tokens: its output is (rows, tokens, width); otherwise channels come before space.
     """
 
@@ -85,23 +86,24 @@ def tapping(
 
 
 @contextmanager
-def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Iterator[Mapping[str, Pieces]]:
-    """Notes what comes out of layers during a flight, as it stands in flight.
+def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Iterator[Mapping[Layer, Pieces]]:
+    """Notes what comes out of layers during a flight, at their last call, as it stands in flight.
 
     Args:
         model: a network with routed layers in it.
-        layers: what to note; activations are told by their classes, those of `torch.nn`.
+        layers: what to note; activations are told by their classes, those of `torch.nn` and of libraries that
+            keep theirs in a module so called.
         flight: the pass that tells which rows a module works on.
 
     Yields:
-        For every layer's name, when the flight has ended, rows and tensor of each module.
+        For every layer, when the flight has ended, rows and tensor of each module; none for one never called.
 
     Raises:
         ValueError: a name that the model does not have.
     """
     modules = _by_name(model, [name for layer in layers for name in layer.modules])
     watch = _Watch(layers, flight)
-    found: dict[str, Pieces] = {}
+    found: dict[Layer, Pieces] = {}
     with ExitStack() as hooks:
         for layer in layers:
             for module in modules[layer.name]:
@@ -113,38 +115,48 @@ def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Itera
             if _is_activation(module):
                 hooks.callback(module.register_forward_hook(watch.activate).remove)
         yield found
-    found.update({layer.name: watch.last(layer) for layer in layers})
+    found.update({layer: watch.last(layer) for layer in layers})
 
 
 class _Watch:
     """What came out of each module of the layers, and of their activations."""
 
     def __init__(self, layers: Sequence[Layer], flight: Flight) -> None:
-        self._stages: dict[Layer, list[Pieces]] = {
-            layer: [[] for _ in range(len(layer.modules) + 1)] for layer in layers
+        self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
+            layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
         self._flight = flight
-        self._open: Layer | None = None  # whose activation has not come yet
+        self._open: set[Layer] = set()  # whose activation has not come yet
+        self._begun: nn.Module | None = None
 
     def begin(self, layer: Layer, module: nn.Module, args: Any) -> None:
         """A layer's first module is about to be called."""
-        self._open = layer if layer.activated else None
+        if module is not self._begun:
+            self._open.clear()
+        self._begun = module
+        if layer.activated:
+            self._open.add(layer)
 
     def write(self, layer: Layer, stage: int, module: nn.Module, args: Any, output: Any) -> None:
-        """A module of a layer was called."""
+        """A module of a layer was called; every row passes all stages, so those before need not be kept."""
         tensor = first_tensor(output)
         if tensor is not None:
-            self._stages[layer][stage].append((self._flight.rows, tensor))
+            for before in self._stages[layer][:stage]:
+                before.clear()
+            self._stages[layer][stage][self._flight.rows] = tensor
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
-        """An activation was called."""
-        if self._open is not None:
-            self.write(self._open, -1, module, args, output)
-        self._open = None
+        """An activation was called; one of another size belongs to a gate or a classifier."""
+        tensor = first_tensor(output)
+        for layer in tuple(self._open):
+            latest = self.last(layer)
+            if latest and tensor is not None and tensor.shape[1:] == latest[-1][1].shape[1:]:
+                self.write(layer, -1, module, args, tensor)
+                self._open.remove(layer)
 
     def last(self, layer: Layer) -> Pieces:
-        """The latest stage that was reached; every row passes all of them."""
-        return next((pieces for pieces in reversed(self._stages[layer]) if pieces), [])
+        """The latest stage that was reached."""
+        return next((list(stage.items()) for stage in reversed(self._stages[layer]) if stage), [])
 
 
 def modules_called(model: nn.Module, name: str) -> list[nn.Module]:
@@ -168,7 +180,7 @@ def _by_name(model: nn.Module, names: Sequence[str]) -> dict[str, list[nn.Module
 
 
 def _is_activation(module: nn.Module) -> bool:
-    return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.MultiheadAttention)
+    return "activation" in type(module).__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
 def _hook(module: nn.Module, name: str, note: Any, *, inputs: bool) -> Any:

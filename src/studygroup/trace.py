@@ -1,16 +1,16 @@
-"""A forward pass that leaves no trace: no gradient, no running statistics, no draw from the random state."""
+"""A forward pass that leaves no trace: no running statistics, no random draw and, as a rule, no gradient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
-def traceless(model: nn.Module, *, training: bool, seed: int = 0) -> Iterator[None]:
-    """Runs what is inside without a gradient and leaves the model and the random state as they were.
+def traceless(model: nn.Module, *, training: bool, seed: int = 0, gradient: bool = False) -> Iterator[None]:
+    """Runs what is inside and leaves the model and the random state as they were; without a gradient, as a rule.
 
     Batch normalisation still normalises by the batch where `training` is true, but neither its running
     statistics nor its count of batches move (momentum 0 would still count). Any other buffer that the pass
@@ -20,26 +20,37 @@ def traceless(model: nn.Module, *, training: bool, seed: int = 0) -> Iterator[No
         model: the network that answers.
         training: its mode inside: `True` for batch statistics and dropout, `False` for evaluation.
         seed: seed of the random state inside (dropout masks); the state outside is untouched.
+        gradient: whether the answers have one, where gradients are on outside.
     """
     modes = {module: module.training for module in model.modules()}
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     own = {id(buffer) for norm in norms for buffer in norm.buffers()}
-    kept = [(b, b.clone()) for b in model.buffers() if training and id(b) not in own]
+    kept = [(b, b.clone(), _writes(b)) for b in model.buffers() if training and id(b) not in own]
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     model.train(training)
     for norm in norms if training else ():
         norm.track_running_stats = False
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with (
+            torch.set_grad_enabled(gradient and torch.is_grad_enabled()),
+            torch.random.fork_rng(devices=devices),
+        ):
             _seed(seed, devices)
             yield
-            for buffer, before in kept:
-                buffer.copy_(before)
+        for buffer, before, writes in kept:
+            # a copy where none is needed would count as a write to what the graph has saved
+            if writes is None or _writes(buffer) != writes:
+                buffer.detach().copy_(before)
     finally:
         for norm in norms:
             norm.track_running_stats = True
         for module, mode in modes.items():
             module.training = mode
+
+
+def _writes(buffer: Tensor) -> int | None:
+    """How often a buffer was written to; tensors of inference mode do not count."""
+    return None if buffer.is_inference() else buffer._version
 
 
 def _seed(seed: int, devices: list[int]) -> None:

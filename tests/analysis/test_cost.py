@@ -28,7 +28,7 @@ def test_cost_of_twice_the_same_network():
         Step(
             task,
             torch.optim.SGD(task.parameters(), lr=0.1),
-            lambda use=use: sum(m(x).pow(2).sum() for m in use),
+            lambda use=use: [sum(m(x).pow(2).sum() for m in use)],
         )
         for task, use in ((double, list(double)), (net, [net]))
     ]

@@ -1,5 +1,6 @@
 """DML's loss and gradient against loops in float64, written from Zhang et al. 2018."""
 
+import pytest
 import torch
 from loops import (
     CLASSES,
@@ -46,6 +47,51 @@ def test_the_loss_and_its_gradient_are_the_papers():
     torch.testing.assert_close(losses.total, sum(expected))
     assert_equal_gradients(task, nets, ("",))
     assert_all_learn(task)
+
+
+@pytest.mark.parametrize("peers", [False, True])
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
+def test_in_turn_is_the_papers_algorithm(optimiser, peers):
+    """Update one network, let it answer anew, update the next; nobody else moves, momentum and decay included."""
+    torch.manual_seed(0)
+    options = {"lr": 0.1, "weight_decay": 0.1} | ({"momentum": 0.9} if optimiser is torch.optim.SGD else {})
+    model = sg.Peers([build() for _ in range(STUDENTS)]) if peers else build()
+    task = sg.recipes.dml(model, in_turn=True).double()
+    x, y = batch()
+    nets = networks(task)
+    own = [optimiser(net.parameters(), **options) for net in nets]
+    together = optimiser(task.parameters(), **options)
+    for _ in range(3):
+        expected = []
+        for k in range(STUDENTS):
+            loss = loop(answers(nets, x))[k]
+            own[k].zero_grad()
+            loss.backward()
+            own[k].step()
+            expected.append(loss)
+        found = []
+        for losses in task.steps(x, y):
+            together.zero_grad()
+            losses.total.backward()
+            moving = [p for p in task.parameters() if p.grad is not None]
+            assert len(moving) == len(list(nets[0].parameters()))
+            together.step()
+            found.append(losses.total)
+        torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    for net, student in zip(nets, networks(task), strict=True):
+        for a, b in zip(net.parameters(), student.parameters(), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_in_turn_counts_each_batch_once_for_each_norm():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, CLASSES))
+    task = sg.recipes.dml(net, students=3, in_turn=True)
+    x, y = batch()
+    for _ in task.steps(x.float(), y):
+        pass
+    assert [module[1].num_batches_tracked.item() for module in task.group.model.bank] == [1, 1, 1]
+    assert all(p.requires_grad for p in task.parameters())
 
 
 def test_students_of_different_architectures():

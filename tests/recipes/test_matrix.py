@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import studygroup as sg
 from networks import CASES, CLASSES, Case
@@ -23,6 +24,24 @@ def inner(case: Case) -> list[str]:
     return [block for block in case.blocks if isinstance(block, str)][:2]
 
 
+def intra(case: Case) -> sg.CollaborativeLearning:
+    """All parts that the network has the layers for."""
+    net = case.build()
+    drops = any(isinstance(module, nn.Dropout) and module.p for module in net.modules())
+    weights = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return sg.recipes.intra(
+        net,
+        example=case.inputs(2),
+        out=float(drops),
+        mid=1.0,
+        pull_push=0.01,
+        kernel=0.01,
+        inner=inner(case),
+        source="bert.embeddings" if hasattr(net, "bert") else "",
+        kernels=weights[-3:],
+    )
+
+
 RECIPES = {
     "auxiliary_training": lambda case: sg.recipes.auxiliary_training(
         case.build(), inner=inner(case), example=case.inputs(2)
@@ -32,7 +51,14 @@ RECIPES = {
     "cgl": lambda case: sg.recipes.cgl(case.build(), layers=case.blocks, students=4, init=case.build),
     "cl_ilr": lambda case: sg.recipes.cl_ilr(case.build(), layers=case.branch, init=case.build),
     "dml": lambda case: sg.recipes.dml(case.build(), init=case.build),
+    "intra": intra,
     "kdcl": lambda case: sg.recipes.kdcl(case.build(), init=case.build),
+    "kdcl_general": lambda case: sg.recipes.kdcl(
+        case.build(), teacher=sg.listen.GeneralTeacher, init=case.build
+    ),
+    "kdcl_linear": lambda case: sg.recipes.kdcl(
+        case.build(), teacher=sg.listen.LinearTeacher, init=case.build
+    ),
     "multi_instance": lambda case: sg.recipes.multi_instance(case.build(), init=case.build),
     "okddip": lambda case: sg.recipes.okddip(
         case.build(), layers=case.branch, example=case.inputs(2), init=case.build

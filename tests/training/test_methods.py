@@ -2,11 +2,13 @@ import inspect
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import studygroup as sg
 from studygroup import models
-from studygroup.training import methods
+from studygroup.cli import main
+from studygroup.training import Settings, methods
 from studygroup.training.methods import method
 
 X = torch.zeros(2, 3, 8, 8)
@@ -42,3 +44,16 @@ def test_the_signature_keeps_the_recipes_own_arguments():
     assert parameters["layers"].default == ()
     with pytest.raises(TypeError):
         method(recipe)(nn.Linear(1, 1), 0, X, layers=("",), widht=3)
+
+
+def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
+    arguments = ["--recipe.teacher", "studygroup.listen.GeneralTeacher", "--recipe.teacher.decay", "0.5"]
+    with pytest.raises(SystemExit):
+        main(["train", "--recipe", "kdcl", *arguments, "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["recipe"]["init_args"]["teacher"]["init_args"]["decay"] == 0.5
+    settings = Settings.from_config({"recipe": config["recipe"]})
+    assert settings.config()["recipe"] == config["recipe"]
+    task = settings.recipe(models.build("cifar_resnet18", classes=3, width=4), 0, X)
+    assert isinstance(task.listen, sg.listen.GeneralTeacher)
+    assert (task.listen.decay, task.listen.ridge, task.group.students) == (0.5, 1e-3, 3)

@@ -53,6 +53,10 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     assert accuracy(net, feed.scored(data.test, cpu)) == summary["shipped"]["test"]
     assert accuracy(net, feed.scored(data.holdout, cpu)) == summary["shipped"]["holdout"]
     assert summary["shipped"]["test"] == summary["test"]["students"][summary["shipped"]["student"]]
+    shipped = summary["shipped"]["student"]
+    assert summary["shipped"]["test_top5"] == summary["test"]["students_top5"][shipped]
+    assert summary["test"]["mean_top5"] == pytest.approx(sum(summary["test"]["students_top5"]) / 3)
+    assert summary["baseline"]["test_top5"] == finished.folder.baseline.read_summary()["shipped"]["test_top5"]
     assert summary["test"]["rows"] == 60
     plain = models.build("cifar_resnet18", classes=10, channels=1, width=4)
     assert list(net.state_dict()) == list(plain.state_dict())

@@ -8,7 +8,7 @@ peers is then at 5/3, on a machine where small modules run as fast per image as 
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -53,18 +53,19 @@ class Step:
     Attributes:
         task: whose parameters are trained; they change.
         optimizer: over them.
-        loss: runs the forward pass.
+        losses: runs the forward pass, or one for each of several updates; an update stands between two.
     """
 
     task: nn.Module
     optimizer: Optimizer
-    loss: Callable[[], Tensor]
+    losses: Callable[[], Iterable[Tensor]]
 
     def take(self) -> None:
         """Forward, backward, update."""
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.loss())
-        self.optimizer.step()
+        for loss in self.losses():
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            self.optimizer.step()
 
 
 def training_cost(method: Step, baseline: Step, *, images: int, repeats: int = 9) -> Cost:
@@ -99,10 +100,10 @@ def parameters(module: nn.Module) -> int:
 
 
 def peak_bytes(step: Step) -> int:
-    """Memory of one step: on CUDA the peak allocated, elsewhere what the forward pass keeps, see `saved_bytes`."""
+    """Memory of one step: on CUDA the peak allocated, elsewhere what the first forward keeps, see `saved_bytes`."""
     device = next(step.task.parameters()).device
     if device.type != "cuda":
-        kept = saved_bytes(step.loss, ignore=step.task)
+        kept = saved_bytes(lambda: next(iter(step.losses())), ignore=step.task)
         step.take()
         return kept
     torch.cuda.synchronize(device)

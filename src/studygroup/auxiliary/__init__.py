@@ -4,21 +4,26 @@ from studygroup.auxiliary.base import Auxiliary, Step
 from studygroup.auxiliary.classifiers import LocalClassifiers
 from studygroup.auxiliary.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
 from studygroup.auxiliary.kernels import KernelDecorrelation
-from studygroup.auxiliary.local import Local, add_up
+from studygroup.auxiliary.local import Local, Shapes, add_up
 from studygroup.auxiliary.similarity import PullPush
 from studygroup.auxiliary.teachers import MeanTeachers
+from studygroup.probe import shapes
+from studygroup.taps import Layer
 
 __all__ = [
     "Auxiliary",
     "Bottleneck",
     "InnerClassifiers",
     "KernelDecorrelation",
+    "Layer",
     "LinearFeatures",
     "Local",
     "LocalClassifiers",
     "MeanTeachers",
     "PullPush",
     "SelfDistillation",
+    "Shapes",
     "Step",
     "add_up",
+    "shapes",
 ]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -51,8 +50,8 @@ class LocalClassifiers(Local):
     def __init__(
         self,
         shapes: Shapes,
-        *,
         classes: int,
+        *,
         weight: float | Schedule = 1.0,
         alpha: float = 0.05,
         beta: float = 0.05,
@@ -83,13 +82,14 @@ class LocalClassifiers(Local):
         for rows, hidden in pieces:
             logits = single(head(hidden))
             answers.append((rows, logits.detach()))
-            standing = plan.standing(rows, hidden.device)
-            heard = torch.einsum("nk,knc->nc", standing.mean.to(above), above[:, standing.sample])
+            standing = plan.standing(rows, logits.device, logits.dtype)
+            # not a matrix product, which autocast would round
+            heard = (standing.mean.T[..., None] * above[:, standing.sample]).sum(0)
             target = F.softmax(heard / self._count / self.temperature, dim=-1)
             soft = imitation_loss(logits[None], target[None], self.temperature, "cross_entropy")[0]
             hard = F.cross_entropy(logits / self.temperature, step.y[standing.sample], reduction="none")
             each = self.alpha * hard + self.beta * soft
-            loss = loss + (each * standing.share.to(each)).sum()
+            loss = loss + (each * standing.share).sum()
         self._above, self._count = above + plan.leave(answers), self._count + 1
         return loss
 

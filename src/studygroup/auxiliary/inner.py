@@ -52,8 +52,8 @@ class InnerClassifiers(Auxiliary):
 class Bottleneck(nn.Module):
     """From a layer's maps to features that can be compared with those of the network's own classifier (BYOT).
 
-    A 1×1 convolution, one whose kernel and stride bring the maps to the deepest ones' size, and a 1×1 convolution, each
-    with batch norm and ReLU; then the mean over space.
+    A 1×1 convolution, one whose kernel and stride bring the maps to the deepest ones' size, and a 1×1 convolution,
+    each with batch norm and ReLU; then the mean over space.
 
     # reading: the paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
 

@@ -73,7 +73,9 @@ def train_locally(parts: Sequence[Local], step: Step) -> tuple[Tensor | float, d
 
 def _one_layer(parts: Sequence[Local], layer: Layer, step: Step, values: dict[str, Tensor]) -> Tensor:
     """One layer's part of the weighted sum; values are added to. Its heads' activations end with it."""
-    pieces = step.outputs.layers[layer.name]
+    pieces = step.outputs.layers[layer]
+    if not pieces:  # a step may leave a layer out, as random depth does
+        return step.outputs.logits.new_zeros((), dtype=torch.float32)
     loss: Tensor | None = None
     for part in parts:
         value = part.at(layer, pieces, step)

@@ -17,7 +17,9 @@ from studygroup.functional import (
     pull_push,
     similarity_matrix,
 )
+from studygroup.rows import Rows
 from studygroup.schedules import Schedule
+from studygroup.selection import to_device
 from studygroup.taps import Layer, Pieces
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -51,8 +53,8 @@ class PullPush(Local):
     def __init__(
         self,
         shapes: Shapes,
-        *,
         classes: int,
+        *,
         weight: float | Schedule = 1.0,
         pull: tuple[float, float] = (0.0, 1.0),
         push: tuple[float, float] = (1.0, 0.0),
@@ -70,33 +72,37 @@ class PullPush(Local):
         self.projections = nn.ModuleList(
             _projection(layer, shape, channels) for layer, shape in shapes.items()
         )
-        self._labels: Tensor | None = None
-        self._source: Tensor | None = None
+        self._ends: dict[Rows, tuple[Tensor, Tensor]] = {}
 
     def begin(self, step: Step) -> None:
-        """S(y) and S(x), the same for all layers."""
-        self._labels = label_similarity(step.y, classes=self.classes, centre=self.centre)
-        x = self._input(step).detach()
-        self._source = similarity_matrix(x, centre=self.centre, statistic=self.source_statistic)
+        """Another batch has other ends."""
+        self._ends = {}
 
     def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
         """The sum over the layer's modules."""
-        plan, labels, source = step.outputs.plan, self._labels, self._source
-        assert plan is not None
-        assert labels is not None
-        assert source is not None
         pull, push = self.weights[layer]
         losses = []
         for rows, hidden in pieces:
-            at = plan.standing(rows, hidden.device).sample
-            grid = at[:, None], at[None]
             own = similarity_matrix(self._projected(layer, hidden), centre=self.centre)
-            losses.append(pull_push(own, labels[grid], source[grid], pull=pull, push=push))
+            target, source = self._between(rows, step, own)
+            losses.append(pull_push(own, target, source, pull=pull, push=push))
         return torch.stack(losses).sum()
 
     def own(self, layer: Layer) -> nn.Module:
         """The layer's projection."""
         return self.projections[self.layers.index(layer)]
+
+    def _between(self, rows: Rows, step: Step, own: Tensor) -> tuple[Tensor, Tensor]:
+        """S(y) and S(x) of some rows, the same for all layers that work on them; computed once a step."""
+        if rows not in self._ends:
+            assert step.outputs.plan is not None
+            at = step.outputs.plan.standing(rows, own.device).sample
+            x = self._input(step).detach()[at]
+            self._ends[rows] = (
+                label_similarity(step.y[at], classes=self.classes, centre=self.centre, dtype=own.dtype),
+                similarity_matrix(x, centre=self.centre, statistic=self.source_statistic),
+            )
+        return self._ends[rows]
 
     def _projected(self, layer: Layer, hidden: Tensor) -> Tensor:
         projected: Tensor = self.own(layer)(hidden.transpose(1, 2) if layer.tokens else hidden)
@@ -106,13 +112,14 @@ class PullPush(Local):
         """What stands for x, one row a sample."""
         if self.source:
             tap, sees = step.outputs.taps[self.source], step.outputs.sees
-            first = sees.to(torch.uint8).argmax(0).to(tap.device, non_blocking=True)
+            first = to_device(sees.to(torch.uint8).argmax(0), tap.device)
             taken = tap[first, torch.arange(len(first), device=tap.device)]
             return taken.transpose(1, 2) if taken.ndim == 3 else taken
         if not isinstance(step.x, Tensor) or not step.x.is_floating_point():
+            kind = step.x.dtype if isinstance(step.x, Tensor) else type(step.x).__name__
             raise ValueError(
-                f"the input is {type(step.x).__name__} and nothing to compare rows by; name the layer that embeds it "
-                "with source=..."
+                f"the input is {kind}, which gives nothing to compare rows by; name the layer that embeds it with "
+                "source=..."
             )
         return step.x
 

@@ -2,12 +2,14 @@
 
 from studygroup.listen.base import Listener, share_equally
 from studygroup.listen.fixed import MeanOfOthers, Pairwise, RandomSubgroup
-from studygroup.listen.labelled import BestStudent, MinLogit
+from studygroup.listen.labelled import BestStudent, GeneralTeacher, LinearTeacher, MinLogit
 from studygroup.listen.learnt import Gate, PeerAttention, PeerEnsemble, pooled
 
 __all__ = [
     "BestStudent",
     "Gate",
+    "GeneralTeacher",
+    "LinearTeacher",
     "Listener",
     "MeanOfOthers",
     "MinLogit",

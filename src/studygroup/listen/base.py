@@ -61,6 +61,10 @@ class Listener(nn.Module):
         """The logits that are weighed: the students' own, unless a rule makes a teacher of them."""
         return outputs.logits
 
+    def figures(self) -> dict[str, Float[Tensor, ""]]:
+        """What the rule has to say of the last batch, by name, for whoever logs; scalars on the device."""
+        return {}
+
 
 def share_equally(
     consults: Bool[Tensor, "students students"], outputs: Outputs

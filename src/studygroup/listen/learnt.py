@@ -149,6 +149,10 @@ class PeerAttention(Listener):
         leads = torch.arange(students, device=energy.device) == self.leader
         return torch.where(leads[:, None], share_equally(consults, outputs), attention)
 
+    def figures(self) -> dict[str, Float[Tensor, ""]]:
+        """The entropy of the attention."""
+        return {} if self.entropy is None else {"entropy": self.entropy}
+
 
 class PeerEnsemble(Listener):
     """All students listen to one classifier over all their features together (PCL, Wu & Gong 2021).

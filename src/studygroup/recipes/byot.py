@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
-from studygroup.auxiliary import SelfDistillation
+from studygroup.auxiliary import Bottleneck, LinearFeatures, SelfDistillation
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
-from studygroup.probe import features, probe
+from studygroup.probe import probe, smallest_map
 from studygroup.routes import independent
 
 
@@ -22,6 +22,7 @@ def byot(
     alpha: float = 0.3,
     feature_weight: float = 0.03,
     temperature: float = 3.0,
+    convolutions: bool = True,
     pool: Pool = pooled,
 ) -> CollaborativeLearning:
     """One network whose inner classifiers learn from its deepest one (Zhang et al. 2019).
@@ -37,16 +38,29 @@ def byot(
         feature_weight: λ; 0.03 there. # reading: ‖·‖² is the squared norm, as printed, of each row's
             difference, mean over rows; that code has the norm of the whole batch's.
         temperature: T = 3 there. # reading: no T² is printed.
-        pool: from a layer's output to (rows, width), see `listen.pooled`. # departs: features are compared
-            after pooling, through one linear map, which serves any network; the paper's bottlenecks are
-            convolutions.
+        convolutions: whether layers whose outputs are maps (rows, channels, height, width) get the paper's
+            bottlenecks of convolutions, see `auxiliary.Bottleneck`; `False` for maps in another order of axes.
+            # departs: other layers, and all with `False`, get pooling and one linear map, which serves any network.
+        pool: from a layer's output to (rows, width), see `listen.pooled`. # reading: features are compared after
+            pooling, as in public code.
     """
     names = tuple(inner)
     group = StudyGroup(model, independent(students=1))
-    seen = probe(group, example, want=names)
+    seen = probe(group, example, want=(*names, "features"))
+    assert seen.features is not None
+    features, deepest = pool(seen.features[0]).shape[1], smallest_map(group, example)
+
+    def fit(output: Tensor) -> nn.Module:
+        if not (convolutions and output.ndim == 4):
+            return LinearFeatures(pool(output).shape[1], features, pool=pool)
+        size = (max(output.shape[2] // deepest[0], 1), max(output.shape[3] // deepest[1], 1))
+        # departs: fewer channels in between than the public code's 128 for thin networks
+        hidden = max(min(128, features // 4), 1)
+        return Bottleneck(output.shape[1], features, size=size, hidden=hidden)
+
     classifiers = SelfDistillation(
-        {name: pool(seen.taps[name][0]).shape[1] for name in names},
-        features=pool(features(group, example)).shape[1],
+        {name: fit(seen.taps[name][0]) for name in names},
+        features=features,
         classes=seen.logits.shape[-1],
         alpha=alpha,
         feature_weight=feature_weight,

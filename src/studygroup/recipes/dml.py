@@ -15,15 +15,12 @@ def dml(
     temperature: float = 1.0,
     detach: bool = True,
     scale_by_t2: bool = False,
+    in_turn: bool = False,
     init: Init = "fresh",
 ) -> CollaborativeLearning:
     """Independent networks, each of which imitates every other one (Zhang, Xiang, Hospedales and Lu 2018).
 
     L_k = CE_k + 1/(K−1) Σ_{j≠k} KL(p_j ‖ p_k), L = Σ_k L_k. Any student ships; all are equal.
-
-    # departs: all students step together, on answers from before the step. The paper's algorithm 1 updates
-    one network after another, each on answers that the others give anew, which costs K forward passes of K
-    networks a batch and leaves the result to depend on the order.
 
     Args:
         model: the network to train and ship, or `Peers`: students of different architectures.
@@ -32,6 +29,10 @@ def dml(
         temperature: T = 1 in the paper, which has no temperature.
         detach: targets are constants. # reading: not printed; each network is updated by its own loss alone.
         scale_by_t2: multiply imitation by T².
+        in_turn: # departs: all students step together, on answers from before the step, as public code does.
+            `True` is the paper's algorithm 1: on every batch one network after another is updated, each on answers
+            that the others give anew. That costs K forward passes of K networks, lets the result depend on the
+            order, and wants a loop over `task.steps`.
         init: how the second and further networks start, see `StudyGroup`.
     """
     return CollaborativeLearning(
@@ -41,4 +42,5 @@ def dml(
         temperature=temperature,
         detach=detach,
         scale_by_t2=scale_by_t2,
+        in_turn=in_turn,
     )

@@ -1,19 +1,23 @@
 """Intra-model collaborative learning: four ways of learning inside one network (Fang & Lin 2021)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from studygroup.auxiliary import Auxiliary, KernelDecorrelation, LocalClassifiers, PullPush
 from studygroup.auxiliary.local import Shapes
 from studygroup.collaborate import CollaborativeLearning
+from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import convolution_groups, convolution_layers, dropout_layers
 from studygroup.listen import MeanOfOthers
 from studygroup.probe import probe, shapes
-from studygroup.routes import hierarchical_dropout, independent
+from studygroup.routes import Routes, hierarchical_dropout, independent
 from studygroup.taps import Layer
+from studygroup.trace import traceless
 
 
 def intra(
@@ -21,20 +25,22 @@ def intra(
     *,
     example: Inputs,
     out: float = 0.0,
-    mid: float | LocalClassifiers = 0.0,
-    pull_push: float | PullPush = 0.0,
-    kernel: float | KernelDecorrelation = 0.0,
+    mid: float | Callable[[Shapes, int], LocalClassifiers] = 0.0,
+    pull_push: float | Callable[[Shapes, int], PullPush] = 0.0,
+    kernel: float | Callable[[Sequence[str]], KernelDecorrelation] = 0.0,
     views: int = 2,
     dropouts: Sequence[str] = (),
     alpha: float = 0.5,
     temperature: float = 2.0,
     inner: Sequence[str] = (),
     source: str = "",
+    source_statistic: Statistic = "deviation",
     kernels: Sequence[str] = (),
 ) -> CollaborativeLearning:
     """One network whose parts learn from each other: L = (L_out or CE) + Σ L_mid + w₁ Σ L_pull-push + w₂ Σ L_kernel.
 
-    Each part is a weight, 0 for off, or a configured module. L_out (equation 4) is the loss of Song and Chai over
+    Each part is a weight, 0 for off; the last three may also say how their module is made:
+    `mid=functools.partial(LocalClassifiers, alpha=0.1)`. L_out (equation 4) is the loss of Song and Chai over
     views of one network, made by sampling its last dropout layers several times; it takes the place of the labels'
     loss. The others are `auxiliary.LocalClassifiers`, `PullPush` and `KernelDecorrelation`; L_mid and L_pull-push
     train single layers, and nothing of any part ships.
@@ -48,34 +54,36 @@ def intra(
         kernel: w₂.
         views: how often each dropout layer is sampled, K = 2: K^n views of n layers.
         dropouts: names of these layers. Omitted, the last two that a training pass calls, which in the paper's
-            networks are all.
+            networks are all, but none inside a residual connection, where rows cannot part.
         alpha: share of the supervised loss in L_out; 0.5 in the paper.
         temperature: of L_out; T = 2 in the paper.
         inner: names of the layers that L_mid and L_pull-push train, from the input to the output. Omitted, each
             convolution on the longest way with its norm and the activation that follows: 17 in ResNet-18, 13 in
             VGG-16. Outputs of three axes are taken for tokens, (rows, tokens, width), as of a transformer's blocks.
-        source: the layer whose output stands for the input in L_pull-push; needed where the input is token ids.
+        source: the layer whose output stands for the input in L_pull-push; needed where the input is token ids. This
+            and the next are asked where `pull_push` is a weight.
+        source_statistic: of the input in L_pull-push. `"flatten"` compares whole pictures and is needed where they
+            are grey: a single deviation says nothing, see `functional.pull_push_loss`.
         kernels: names of the layers of L_kernel. Omitted, the convolutions of the last two groups, a group being
             convolutions in a row whose outputs are equally large.
 
     Raises:
-        ValueError: `out` for a network without dropout, `mid` or `pull_push` or `kernel` for one without
-            convolutions and without names.
+        ValueError: `out` for a network without dropout, or whose last dropouts are inside residual connections, or
+            `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one without convolutions and without
+            names.
     """
-    if out:
-        names = tuple(dropouts) or dropout_layers(model, example)[-2:]
-        group = StudyGroup(model, hierarchical_dropout(names, views=views))
-    else:
-        group = StudyGroup(model, independent(students=1))
+    group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
     parts: list[Auxiliary] = []
-    if isinstance(mid, LocalClassifiers) or mid or isinstance(pull_push, PullPush) or pull_push:
-        parts += _inner(model, group, example, mid=mid, pull_push=pull_push, inner=inner, source=source)
-    if isinstance(kernel, KernelDecorrelation):
-        parts.append(kernel)
-    elif kernel:
-        last = convolution_groups(convolution_layers(model, example))[-2:] if not kernels else ()
-        names = tuple(kernels) or tuple(layer.convolution for one in last for layer in one)
-        parts.append(KernelDecorrelation(names, weight=kernel))
+    if mid or pull_push:
+        found = _layers(model, group, example, inner)
+        classes = probe(group, example).logits.shape[-1]
+        if mid:
+            parts.append(_maker(mid, LocalClassifiers)(found, classes))
+        if pull_push:
+            usual = partial(PullPush, source=source, source_statistic=source_statistic)
+            parts.append(_maker(pull_push, usual)(found, classes))
+    if kernel:
+        parts.append(_maker(kernel, KernelDecorrelation)(kernels or _last_groups(model, example)))
     return CollaborativeLearning(
         group,
         listen=MeanOfOthers() if out else None,
@@ -88,29 +96,48 @@ def intra(
     )
 
 
-def _inner(
-    model: nn.Module,
-    group: StudyGroup,
-    example: Inputs,
-    *,
-    mid: float | LocalClassifiers,
-    pull_push: float | PullPush,
-    inner: Sequence[str],
-    source: str,
-) -> list[Auxiliary]:
-    """The objectives that train single layers."""
-    found = _layers(model, group, example, inner)
-    classes = probe(group, example).logits.shape[-1]
-    parts: list[Auxiliary] = []
-    if isinstance(mid, LocalClassifiers):
-        parts.append(mid)
-    elif mid:
-        parts.append(LocalClassifiers(found, classes=classes, weight=mid))
-    if isinstance(pull_push, PullPush):
-        parts.append(pull_push)
-    elif pull_push:
-        parts.append(PullPush(found, classes=classes, weight=pull_push, source=source))
-    return parts
+def _maker(
+    part: float | Callable[..., Auxiliary], usual: Callable[..., Auxiliary]
+) -> Callable[..., Auxiliary]:
+    """How a part is made: as it says itself, or as usual with a weight."""
+    return part if callable(part) else partial(usual, weight=part)
+
+
+def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: int) -> Routes:
+    """Views of the dropout layers that are named, else of the last two that rows can part at."""
+    dropping = dropout_layers(model, example)
+    wrong = [name for name in dropouts if name not in dropping]
+    if wrong:
+        raise ValueError(
+            f"layer {wrong[0]!r} is not one that drops something in training; those are {', '.join(dropping)}"
+        )
+    names = tuple(dropouts) or tuple(name for name in dropping[-2:] if _can_part(model, name, example))
+    if not names:
+        raise ValueError(
+            f"the last dropout layers, {' and '.join(dropping[-2:])}, are inside residual connections, where rows "
+            "cannot part; name others with dropouts=[...], or give the classifier one"
+        )
+    return hierarchical_dropout(names, views=views)
+
+
+def _can_part(model: nn.Module, dropout: str, example: Inputs) -> bool:
+    """Whether what follows a dropout layer works with two rows for each before it."""
+    group = StudyGroup(model, hierarchical_dropout([dropout]))
+    with traceless(group.model, training=True):
+        for module in group.model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()  # a single row has no batch statistics
+        try:
+            group(example)
+        except ValueError:
+            return False
+    return True
+
+
+def _last_groups(model: nn.Module, example: Inputs) -> tuple[str, ...]:
+    """The convolutions of the last two groups."""
+    groups = convolution_groups(convolution_layers(model, example))[-2:]
+    return tuple(layer.convolution for group in groups for layer in group)
 
 
 def _layers(model: nn.Module, group: StudyGroup, example: Inputs, inner: Sequence[str]) -> Shapes:

@@ -1,9 +1,11 @@
 """Online Knowledge Distillation via Collaborative Learning (KDCL, CVPR 2020)."""
 
+from collections.abc import Callable
+
 from torch import nn
 
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.listen import BestStudent, MinLogit
+from studygroup.listen import Listener, MinLogit
 from studygroup.peers import separate
 from studygroup.surgery import Init
 
@@ -12,7 +14,7 @@ def kdcl(
     model: nn.Module,
     *,
     students: int = 3,
-    teacher: type[BestStudent] | type[MinLogit] = MinLogit,
+    teacher: Callable[[], Listener] = MinLogit,
     temperature: float = 2.0,
     weight: float = 1.0,
     detach: bool = True,
@@ -21,16 +23,16 @@ def kdcl(
 ) -> CollaborativeLearning:
     """Independent networks that imitate one teacher, made of their answers and the label (Guo et al. 2020).
 
-    L = Σ_k [CE_k + λ T² KL(ψ(z_t; T) ‖ ψ(z_k; T))], z_t of `listen.MinLogit` or, as KDCL-Naive, of
-    `listen.BestStudent`. Any student ships.
+    L = Σ_k [CE_k + λ T² KL(ψ(z_t; T) ‖ ψ(z_k; T))], z_t of `listen.MinLogit`, of `listen.BestStudent` (KDCL-Naive),
+    of `listen.LinearTeacher` or of `listen.GeneralTeacher`. Any student ships.
 
     # departs: all students see the same augmented rows; the paper augments anew for every student.
-    # departs: KDCL-Linear and KDCL-General are not here.
+    # departs: KDCL-General's weights are measured on training batches, see `listen.GeneralTeacher`.
 
     Args:
         model: the network to train and ship, or `Peers`: students of different capacity, the paper's case.
-        students: K. Not asked of `Peers`.
-        teacher: how the teacher is made.
+        students: K; 3 for images and 5 for texts where CGL compares. Not asked of `Peers`.
+        teacher: how the teacher is made: one of those classes, or `functools.partial` of it with arguments.
         temperature: T. # reading: our choice of a usual value; set it for the data set at hand.
         weight: λ. # reading: as for `temperature`.
         detach: the teacher is a constant.

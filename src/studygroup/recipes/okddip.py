@@ -44,7 +44,7 @@ def okddip(
             network-based variant.
         example: one batch; run without gradient and without trace, it tells the width of the features.
         students: peers and the leader; 4, three peers and a leader, in the paper. # reading: "3 students"
-            where CGL compares leave open whether the leader is one of them.
+            where CGL compares (5 for texts) leave open whether the leader is one of them.
         temperature: T = 3 in the paper.
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
             authors' public code, as in Laine and Aila (2017).

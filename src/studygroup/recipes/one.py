@@ -41,7 +41,8 @@ def one(
         model: the network to train and ship.
         layers: names of the layers of a branch, classifier included: the last group of blocks in the paper.
         example: one batch; run without gradient and without trace, it tells the width of the trunk.
-        students: branches; 3 in the paper (the network and two more).
+        students: branches; 3 in the paper (the network and two more), and for images where CGL compares; 5 for
+            texts there.
         temperature: T = 3 in the paper.
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
             authors' public code, as in Laine and Aila (2017). The paper prints no ramp-up.

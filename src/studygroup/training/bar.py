@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
 from studygroup.training.history import History
+from studygroup.training.module import StudyModule
 
 
 class RunBar(Callback):
@@ -23,8 +24,9 @@ class RunBar(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Opens the bar where training starts or continues."""
+        assert isinstance(pl_module, StudyModule)
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
-        self._bar = tqdm(total=total, initial=trainer.global_step, desc=self.label, unit="update", leave=True)
+        self._bar = tqdm(total=total, initial=pl_module.done, desc=self.label, unit="update", leave=True)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

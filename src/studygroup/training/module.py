@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -36,6 +37,8 @@ class StudyModule(LightningModule):
         optimizer: makes the optimiser from the parameters.
         rate: learning-rate schedule.
         progress: whether the weights that ramp up see whole epochs (`epoch / epochs`) or updates.
+        gradient_clip_val: largest gradient norm of an update of students who are trained in turn; the trainer
+            clips otherwise.
         history: receives one row of figures an epoch.
         seed: of the run.
 
@@ -54,6 +57,7 @@ class StudyModule(LightningModule):
         optimizer: OptimizerFactory,
         rate: Rate,
         progress: Literal["epoch", "step"],
+        gradient_clip_val: float | None,
         history: History,
         seed: int,
     ) -> None:
@@ -61,16 +65,25 @@ class StudyModule(LightningModule):
         self.task = task
         self.feed, self._epochs, self._seed, self._history = feed, epochs, seed, history
         self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
+        self._clip = gradient_clip_val
+        self.automatic_optimization = not task.in_turn  # the trainer knows of one update a batch
         self._updates = len(feed.training_batches(task, epoch=0))
 
     @property
     def updates(self) -> int:
-        """Updates in one epoch."""
+        """Updates of a student in one epoch."""
         return self._updates
+
+    @property
+    def done(self) -> int:
+        """Updates of a student so far."""
+        return self.global_step // self.task.turns
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser over all trainable parameters, its rate set after every update."""
         optimizer = self._make_optimizer([p for p in self.task.parameters() if p.requires_grad])
+        if not self.automatic_optimization:
+            optimizer.register_step_pre_hook(self._clip_gradients)  # behind whatever unscales them
         scheduler = self._rate.scheduler(optimizer, epochs=self._epochs, updates=self._updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -91,21 +104,39 @@ class StudyModule(LightningModule):
         """Empties the sums."""
         students = self.task.group.students
         self._sums = torch.zeros(2, students, device=self.device)
+        self._further: dict[str, Tensor] = {}
         self._total = torch.zeros((), device=self.device)
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self._images, self._started = 0, time.perf_counter()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One update's loss."""
-        step = self.global_step
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One update's loss; nothing where students were updated in turn."""
+        step = self.done
         torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
         inputs = self.feed.training_inputs(batch.images, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        losses = self.task(inputs, batch.labels, owner=batch.owner, progress=self.progress_at(step))
-        self._add(losses, step)
         self._images += len(batch.labels)
-        total: Tensor = losses.total
-        return total
+        for losses in self.task.steps(
+            inputs, batch.labels, owner=batch.owner, progress=self.progress_at(step)
+        ):
+            self._add(losses, step)
+            if self.automatic_optimization:
+                return losses.total
+            self._update(losses.total)
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        return None
+
+    def _clip_gradients(self, *_: Any) -> None:
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self.task.parameters(), self._clip)
+
+    def _update(self, loss: Tensor) -> None:
+        """Moves what a loss has a gradient for; what has none stays where it is."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
 
     def progress_at(self, step: int) -> float:
         """How far training is at an update, in [0, 1]."""
@@ -116,6 +147,12 @@ class StudyModule(LightningModule):
     def _add(self, losses: Losses, step: int) -> None:
         self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float()
         self._total += losses.total.detach().float()
+        further = {f"auxiliary_{name}": value for name, value in losses.auxiliary.items()}
+        if self.task.listen is not None:
+            figures = self.task.listen.figures()
+            further |= {f"listen_{name}": value / self.task.turns for name, value in figures.items()}
+        for name, value in further.items():
+            self._further[name] = self._further.get(name, self._total.new_zeros(())) + value.detach().float()
         bad = ~torch.isfinite(losses.total.detach()) & (self._first_bad < 0)
         self._first_bad = torch.where(bad, step, self._first_bad)
 
@@ -125,7 +162,8 @@ class StudyModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Takes the time of the training part, then starts the tally of the hold-out rows."""
-        self._losses = torch.cat([self._total[None], self._sums.flatten()]).div(self._updates).tolist()
+        sums = torch.stack([self._total, *self._sums.flatten(), *self._further.values()])
+        self._losses = sums.div(self._updates).tolist()
         self._seconds = time.perf_counter() - self._started
         self._tally = Tally(self.task.group.students, self.device)
 
@@ -148,10 +186,10 @@ class StudyModule(LightningModule):
         """Figures of the epoch that ends, `epoch` counted from 1."""
         scores, students = self.holdout, self.task.group.students
         total, *each = self._losses
-        progress = self.progress_at(self.global_step - 1)
+        progress = self.progress_at(self.done - 1)
         row = {
             "epoch": self.current_epoch + 1,
-            "updates": self.global_step,
+            "updates": self.done,
             "seconds": self._seconds,
             "images_per_second": self._images / self._seconds,
             "lr": self._lr,
@@ -165,8 +203,8 @@ class StudyModule(LightningModule):
         }
         for name, values in (
             ("supervised", each[:students]),
-            ("imitation", each[students:]),
+            ("imitation", each[students : 2 * students]),
             ("holdout", scores.students),
         ):
             row |= {f"{name}_{student}": value for student, value in enumerate(values)}
-        return row
+        return row | dict(zip(self._further, each[2 * students :], strict=True))

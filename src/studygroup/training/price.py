@@ -41,4 +41,6 @@ def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device)
     x, y = feed.inputs(batch.images.to(device)), batch.labels.to(device)
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
-    return Step(task, optimizer, lambda: task(x, y, owner=owner, progress=1.0).total)
+    return Step(
+        task, optimizer, lambda: (losses.total for losses in task.steps(x, y, owner=owner, progress=1.0))
+    )

@@ -1,0 +1,62 @@
+"""Figures of an epoch beside the students' own: parts of the loss by name, and what the rule says of itself."""
+
+import functools
+
+import pytest
+from small_run import small
+
+from studygroup.training import methods, train
+from studygroup.training.history import read_history
+
+
+class Watched:
+    """The figures of every step of a run, read at once, to be compared with what the run keeps."""
+
+    def __init__(self, monkeypatch):
+        from studygroup.collaborate import CollaborativeLearning
+
+        self.steps, forward = [], CollaborativeLearning.forward
+
+        def watch(task, *args, **options):
+            losses = forward(task, *args, **options)
+            if task.training:
+                figures = task.listen.figures() if task.listen is not None else {}
+                named = {f"auxiliary_{name}": value.item() for name, value in losses.auxiliary.items()}
+                self.steps.append(named | {f"listen_{name}": value.item() for name, value in figures.items()})
+            return losses
+
+        monkeypatch.setattr(CollaborativeLearning, "forward", watch)
+
+    def means(self, epoch: int, updates: int = 8) -> dict[str, float]:
+        steps = self.steps[epoch * updates : (epoch + 1) * updates]
+        return {name: sum(step[name] for step in steps) / updates for name in steps[0]}
+
+
+RUNS = {
+    "one": (functools.partial(methods.one, students=2), {"auxiliary_ensemble"}, "Further losses"),
+    "okddip": (functools.partial(methods.okddip, students=3), {"listen_entropy"}, "own figures"),
+    "byot": (
+        functools.partial(methods.byot, inner=("layer1", "layer2")),
+        {"auxiliary_inner"},
+        "Further losses",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_parts_and_figures_are_kept_as_means_over_the_epoch(name, tmp_path, monkeypatch):
+    recipe, columns, title = RUNS[name]
+    watched = Watched(monkeypatch)
+    result = train(small(recipe=recipe, epochs=2), run_dir=tmp_path / "run", progress_bar=False)
+    assert len(watched.steps) == 16
+    for epoch, row in enumerate(read_history(result.folder.metrics)):
+        found = {k: v for k, v in row.items() if k.startswith(("auxiliary_", "listen_"))}
+        assert set(found) == columns
+        assert found == pytest.approx(watched.means(epoch), rel=1e-5)
+        assert all(value != 0 for value in found.values())
+    assert f"{title}</figcaption>" in result.folder.report.read_text()
+
+
+def test_the_rule_and_the_parts_of_a_plain_method_say_nothing_more(finished):
+    assert not any(k.startswith(("auxiliary_", "listen_")) for k in read_history(finished.folder.metrics)[0])
+    assert "Further losses" not in finished.folder.report.read_text()
