@@ -11,7 +11,7 @@ backward pass.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -37,7 +37,11 @@ METHODS: dict[str, Make] = {
     "tree, 4 leaves": lambda net, x: sg.recipes.tree(net, table=TREE),
     "multi_instance, 4 networks": lambda net, x: sg.recipes.multi_instance(net, students=4),
     "dml, 3 networks": lambda net, x: sg.recipes.dml(net, students=3),
+    "dml, 3 networks in turn": lambda net, x: sg.recipes.dml(net, students=3, in_turn=True),
     "kdcl, 3 networks": lambda net, x: sg.recipes.kdcl(net, students=3),
+    "kdcl, general weights": lambda net, x: sg.recipes.kdcl(
+        net, students=3, teacher=sg.listen.GeneralTeacher
+    ),
     "byot, 2 inner classifiers": lambda net, x: sg.recipes.byot(net, inner=INNER, example=x),
     "auxiliary_training, 2 classifiers": lambda net, x: sg.recipes.auxiliary_training(
         net, inner=INNER, example=x
@@ -54,20 +58,22 @@ class Step:
         self.optimiser = torch.optim.SGD(trainable, lr=0.01, momentum=0.9)
         self.x, self.y = x, y
 
-    def loss(self) -> Tensor:
-        """Forward."""
-        return self.task(self.x, self.y, progress=1.0).total
+    def losses(self) -> Iterator[Tensor]:
+        """Forward, once for each update on the batch."""
+        return (losses.total for losses in self.task.steps(self.x, self.y, progress=1.0))
 
     def __call__(self) -> None:
         """Forward, backward, update."""
-        self.optimiser.zero_grad()
-        self.loss().backward()
-        self.optimiser.step()
+        for loss in self.losses():
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
 
     def flops(self) -> int:
         """Operations of forward and backward."""
         with FlopCounterMode(display=False) as counter:
-            self.loss().backward()
+            for loss in self.losses():
+                loss.backward()
         return counter.get_total_flops()
 
 
@@ -78,7 +84,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     nets = [build(args.model, classes=10) for _ in range(2)]
     plain = Step(sg.recipes.baseline(nets[0]), x, y)
     own = Step(METHODS[name](nets[1], x[:2]), x, y)
-    kept = [saved_bytes(step.loss, ignore=step.task) for step in (own, plain)]
+    kept = [saved_bytes(lambda s=step: next(s.losses()), ignore=step.task) for step in (own, plain)]
     flops = [step.flops() for step in (own, plain)]
     pairs = in_turn([plain, own], turns=args.pairs)
     return {
