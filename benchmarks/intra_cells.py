@@ -17,8 +17,8 @@ PARTS = {
     "L_mid": {"mid": 1.0},
     "L_pull-push": {"pull_push": 0.01},
     "L_kernel": {"kernel": 0.01},
-    "L_out + L_mid": {"out": 1.0, "mid": 1.0},
-    "all four": {"out": 1.0, "mid": 1.0, "pull_push": 0.01, "kernel": 0.01},
+    "L_out + L_mid + L_pull-push": {"out": 1.0, "mid": 1.0, "pull_push": 0.01},
+    "L_mid + L_pull-push + L_kernel": {"mid": 1.0, "pull_push": 0.01, "kernel": 0.01},
 }
 NETWORKS = {"ResNet-18": "cifar_resnet18", "VGG-16": "cifar_vgg16"}
 NOISES = {
