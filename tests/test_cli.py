@@ -75,3 +75,22 @@ def test_data_that_are_not_there_are_named(tmp_path, capsys):
     assert main(["train", "--data", str(tmp_path / "nothing"), "--run_dir", str(tmp_path / "run")]) == 1
     assert "nothing" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_tune_and_train_the_best(tmp_path, capsys):
+    run = str(tmp_path / "tune")
+    search = '{"recipe.temperature": [1.0, 4.0], "optimizer.lr": {"low": 1e-3, "high": 3e-3, "step": 2e-3}}'
+    tune = ["tune", *SMALL, "--search", search, "--run_dir", run]
+    assert main([*tune, "--sampler=grid", "--trials=2"]) == 0
+    said = capsys.readouterr().out
+    assert "2 trials: 2 finished" in said
+    assert "No test row has been scored" in said
+    command = next(line for line in said.splitlines() if line.startswith("  studygroup train"))
+    assert command.split()[3:] == [f"{run}/best.yaml", "--seed", "1", "--run_dir", f"{run}/best-1"]
+    assert main([*command.split()[1:], "--progress_bar=false", "--baseline=false"]) == 0
+    assert "scored after the choice" in capsys.readouterr().out
+
+    assert main([*tune, "--sampler=grid", "--epochs=2"]) == 1
+    assert "epochs: 1 there, 2 now" in capsys.readouterr().err
+    assert main(["tune", *SMALL, "--search.recipe.temperatures", "[1.0]", "--run_dir", run]) == 1
+    assert "near: recipe.temperature" in capsys.readouterr().err

@@ -49,8 +49,8 @@ def shapes(
 def _row_shape(layer: Layer, pieces: Pieces) -> tuple[int, ...]:
     if not pieces:
         raise ValueError(
-            f"layer {layer.name!r} is never called, or returns no tensor, so that it has nothing to learn from; leave "
-            "it out"
+            f"layer {layer.name!r} is never called, or returns no tensor, so that it has nothing to learn from; "
+            "leave it out"
         )
     rows, tensor = pieces[0]
     if tensor.ndim < 2 or len(tensor) != len(rows):

@@ -225,6 +225,17 @@ def test_autocast():
     assert net.layer[0].weight.grad.dtype == torch.float32
 
 
+def test_under_autocast_the_gradient_is_formed_as_outside_of_it():
+    """What a loss computes in single precision has its gradient in single precision too."""
+    x = nn.Parameter(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", enabled=False):
+            loss = (x @ x.T).square().sum()
+        value = localized(loss, [x])
+    value.backward()
+    assert torch.equal(x.grad, torch.autograd.grad((x @ x.T).square().sum(), x)[0])
+
+
 def test_one_heads_activations_are_alive_at_a_time():
     """The heads of five layers, run from the last to the first and localised at once."""
     torch.manual_seed(0)

@@ -57,3 +57,18 @@ def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
     task = settings.recipe(models.build("cifar_resnet18", classes=3, width=4), 0, X)
     assert isinstance(task.listen, sg.listen.GeneralTeacher)
     assert (task.listen.decay, task.listen.ridge, task.group.students) == (0.5, 1e-3, 3)
+
+
+def test_a_weight_may_also_be_a_class_with_arguments():
+    """Parts of intra: as a configuration names them, as the run makes them, and back."""
+    mid = {"class_path": "LocalClassifiers", "init_args": {"alpha": 0.1}}
+    recipe = {"class_path": "intra", "init_args": {"mid": mid, "kernel": 1}}
+    settings = Settings.from_config({"recipe": recipe})
+    assert Settings.from_config(settings.config()).config() == settings.config()
+    task = settings.recipe(models.build("cifar_resnet18", classes=3, width=4), 0, torch.randn(2, 3, 16, 16))
+    assert [type(part).__name__ for part in task.auxiliary] == ["LocalClassifiers", "KernelDecorrelation"]
+    assert (task.auxiliary[0].alpha, task.auxiliary[0].weight(0.0), task.auxiliary[1].weight(0.0)) == (
+        0.1,
+        1,
+        1,
+    )

@@ -51,7 +51,8 @@ def _gradients(loss: Tensor, parameters: tuple[Tensor, ...], scale: float | Tens
     start = torch.ones_like(loss) * scale
     found: tuple[Tensor | None, ...] = (None,)
     if loss.requires_grad:
-        found = torch.autograd.grad(loss, parameters, start, retain_graph=True, allow_unused=True)
+        with torch.autocast(loss.device.type, enabled=False):  # as an ordinary backward pass, outside of it
+            found = torch.autograd.grad(loss, parameters, start, retain_graph=True, allow_unused=True)
     if all(gradient is None for gradient in found):
         raise ValueError(
             f"the loss depends on none of the {len(parameters)} parameters; pass those of the layers that it was "

@@ -6,6 +6,7 @@ with the same origin count as one.
 """
 
 import platform
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 _BEAT, _SILENCE = 60, 600  # seconds between two signs of life, and without one until a process counts as dead
 _TRIES = 5
@@ -35,16 +38,9 @@ def open_study(url: str, *, name: str, sampler: BaseSampler, pruner: BasePruner)
     Raises:
         ValueError: the storage cannot be opened.
     """
-    # SQLite lets one process write at a time; the others wait so many seconds before they give up
-    options = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
-            storage = optuna.storages.RDBStorage(
-                url, engine_kwargs=options, heartbeat_interval=_BEAT, grace_period=_SILENCE
-            )
         return optuna.create_study(
-            storage=storage,
+            storage=_connect(url),
             study_name=name,
             sampler=sampler,
             pruner=pruner,
@@ -57,6 +53,21 @@ def open_study(url: str, *, name: str, sampler: BaseSampler, pruner: BasePruner)
             f"the storage cannot be opened ({shown}); give --storage the URL of a database that is there, such as "
             "sqlite:///folder/study.db or postgresql://user:password@host/name, and install its driver"
         ) from error
+
+
+def _connect(url: str, *, tries: int = 6) -> RDBStorage:
+    """Connects to the storage and makes its tables; whom another process forestalls tries again."""
+    # SQLite lets one process write at a time; the others wait so many seconds before they give up
+    options = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
+        try:
+            return RDBStorage(url, engine_kwargs=options, heartbeat_interval=_BEAT, grace_period=_SILENCE)
+        except (DBAPIError, optuna.exceptions.StorageInternalError):
+            if tries == 1:
+                raise
+    time.sleep(0.3)
+    return _connect(url, tries=tries - 1)
 
 
 def origin(trial: BaseTrial) -> int:

@@ -104,6 +104,7 @@ def _how_many(trials: int | None, seeds: Sequence[int], *, whole: int | None) ->
 
 def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
     """Refuses a study that something else began, or a folder with trials of a study that is gone."""
+    trials = study.get_trials(deepcopy=False)  # before what follows: another process may begin the study now
     there: Mapping[str, Any] | None = study.user_attrs.get("begun")
     if there is not None:
         where = f"the study {study.study_name!r} that the storage holds"
@@ -111,7 +112,7 @@ def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
         check_same(dict(there), begun, ignore=RESULT_STAYS, where=where, else_give=other)
         return
     stray = next(folder.glob("trial-*"), None)
-    if stray or study.get_trials(deepcopy=False):
+    if stray or trials:
         raise ValueError(
             f"the study {study.study_name!r} is new, but {stray or 'its storage'} holds trials of something else; "
             "give another --run_dir or --study, or remove them"
