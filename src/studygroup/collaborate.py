@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step, add_up
+from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step, add_up, of_weights
 from studygroup.checks import check_names, check_owners, check_peers, check_rule, check_turns, owners
 from studygroup.functional import (
     Aggregate,
@@ -211,6 +211,7 @@ class CollaborativeLearning(nn.Module):
         own = [name for part in self._parts() for name in part.want]
         layers = [layer for part in self._parts() if isinstance(part, Local) for layer in part.layers]
         layers = list(dict.fromkeys(layers))
+        early = of_weights(self._parts(), self.group)
         if owner is None:
             want = (*own, *(self.listen.want if self.listen is not None else ()))
             outputs = self.group(x, want=want, layers=layers)
@@ -225,7 +226,7 @@ class CollaborativeLearning(nn.Module):
                 answers = self._ask(x, owns, consults)
             answers = answers or outputs
         step = Step(self.group, outputs, x, y, progress)
-        extra, auxiliary = add_up(self._parts(), step)
+        extra, auxiliary = add_up(self._parts(), step, early)
         with torch.autocast(outputs.logits.device.type, enabled=False):
             step = replace(step, outputs=precise(outputs))
             losses = self._add(step, precise(answers), consults, auxiliary)

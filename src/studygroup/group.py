@@ -100,6 +100,7 @@ class StudyGroup(nn.Module):
         self.share_head = share_head
         self.model, self._routed = install(copy.deepcopy(model), routes, init=init)
         self._plans: OrderedDict[tuple[torch.Size, bytes], Plan] = OrderedDict()
+        self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
 
     @property
@@ -158,7 +159,9 @@ class StudyGroup(nn.Module):
         Raises:
             ValueError: the model has no layer of that name.
         """
-        return modules_called(self.model, name)
+        if name not in self._copies:
+            self._copies[name] = modules_called(self.model, name)
+        return self._copies[name]
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
         """The parameters that a student's answers depend on, those he shares included."""

@@ -65,3 +65,22 @@ def test_unknown_names():
     task = plain(KernelDecorrelation(["conv_3"]))
     with pytest.raises(ValueError, match=r"no layer 'conv_3' to look at; near matches: \['conv3'"):
         task(*batch())
+
+
+def test_its_gradient_comes_last():
+    """When activations are gone: computed before the forward pass, so that the backward pass comes to it last."""
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    net = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3))
+    task = sg.recipes.intra(net, example=torch.randn(2, 3, 4, 4), kernel=1.0, kernels=["0"])
+    order = []
+    losses = task(torch.randn(5, 3, 4, 4), torch.arange(5) % 3)
+    nodes, seen = [losses.total.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            if "Decorrelation" in node.name() or "Convolution" in node.name():
+                node.register_prehook(lambda _, name=node.name(): order.append(name))
+            nodes += [parent for parent, _ in node.next_functions]
+    losses.total.backward()
+    assert [name.startswith("ConvolutionBackward") for name in order] == [True, False]

@@ -1,4 +1,4 @@
-"""Tunes in a process that may kill itself (SIGKILL): `killed_tuning.py FOLDER UPDATES`, 0 for never."""
+"""Tunes in a process that may kill itself (SIGKILL): `killed_tuning.py FOLDER STORAGE UPDATE`, 0 for never."""
 
 import os
 import signal
@@ -31,6 +31,6 @@ def kill_at(update):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, update = sys.argv[1:]
+    folder, storage, update = sys.argv[1:]
     kill_at(int(update))
-    tune(small(epochs=2), search=SEARCH, trials=4, run_dir=folder, progress_bar=False)
+    tune(small(epochs=2), search=SEARCH, trials=4, run_dir=folder, storage=storage, progress_bar=False)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from small_run import small
+from sqlalchemy.exc import DBAPIError
 
 from studygroup.training import (
     ConfigurationChangedError,
@@ -456,6 +457,19 @@ def test_a_storage_that_cannot_be_opened_is_said(tmp_path, pretend, storage):
     with pytest.raises(ValueError, match="storage cannot be opened") as error_info:
         run(tmp_path, storage=storage)
     assert "secret" not in str(error_info.value)
+
+
+def test_whom_another_process_forestalls_tries_again(tmp_path, pretend, monkeypatch):
+    connect, failures = study.RDBStorage, [DBAPIError("CREATE TABLE", {}, Exception("it exists"))] * 2
+
+    def storage(*args, **options):
+        if failures:
+            raise failures.pop()
+        return connect(*args, **options)
+
+    monkeypatch.setattr(study, "RDBStorage", storage)
+    assert len(run(tmp_path, trials=1).trials) == 1
+    assert failures == []
 
 
 def test_numbers_that_make_no_study_are_refused(tmp_path):

@@ -13,7 +13,6 @@ from small_run import small
 from studygroup.training import tune
 
 HERE = Path(__file__).parent
-COMMAND = [sys.executable, HERE / "killed_tuning.py"]
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +22,31 @@ def whole(tmp_path_factory):
     return tune(small(epochs=2), search=SEARCH, trials=4, run_dir=folder, progress_bar=False).trials
 
 
+def command(folder, database, update=0):
+    return [sys.executable, HERE / "killed_tuning.py", folder, f"sqlite:///{database}", str(update)]
+
+
 @pytest.mark.slow
 def test_kill_and_go_on(whole, tmp_path):
+    folder, database = tmp_path / "tune", tmp_path / "study.db"
     # six updates a trial: in the second epoch of trial 2; three later, which end it, in the first of trial 3
     for update in (2 * 6 + 5, 3 + 2):
-        assert (
-            subprocess.run([*COMMAND, tmp_path, str(update)], cwd=HERE, check=False).returncode
-            == -signal.SIGKILL
-        )
-    assert [path.name for path in (tmp_path / "trial-0002").glob("*/checkpoints")] == []
-    assert len(list((tmp_path / "trial-0003").glob("seed-0/config.yaml"))) == 1
-    assert subprocess.run([*COMMAND, tmp_path, "0"], cwd=HERE, check=False).returncode == 0
-    assert json.loads((tmp_path / "trials.json").read_text()) == whole
+        killed = subprocess.run(command(folder, database, update), cwd=HERE, check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert list((folder / "trial-0002").glob("*/checkpoints")) == []
+    assert (folder / "trial-0003" / "seed-0" / "config.yaml").exists()
+    assert subprocess.run(command(folder, database), cwd=HERE, check=False).returncode == 0
+    assert json.loads((folder / "trials.json").read_text()) == whole
 
 
 @pytest.mark.slow
-def test_two_processes_do_the_trials_of_one(whole, tmp_path):
-    both = [subprocess.Popen([*COMMAND, tmp_path, "0"], cwd=HERE) for _ in range(2)]
+@pytest.mark.parametrize("folders", [("one", "one"), ("one", "two")], ids=["one folder", "as two machines"])
+def test_two_processes_do_the_trials_of_one(whole, tmp_path, folders):
+    both = [subprocess.Popen(command(tmp_path / name, tmp_path / "study.db"), cwd=HERE) for name in folders]
     assert [process.wait() for process in both] == [0, 0]
-    rows = json.loads((tmp_path / "trials.json").read_text())
-    assert [row["state"] for row in rows] == ["finished"] * 4
+    tables = [json.loads((tmp_path / name / "trials.json").read_text()) for name in set(folders)]
+    last = max(tables, key=lambda rows: sum(row["state"] == "finished" for row in rows))
     # the first ten trials are drawn at random, by their numbers alone
-    assert [(row["values"], row["holdout"]) for row in rows] == [
+    assert [(row["values"], row["holdout"]) for row in last] == [
         (row["values"], row["holdout"]) for row in whole
     ]

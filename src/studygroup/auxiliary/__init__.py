@@ -1,10 +1,10 @@
 """Objectives inside one network: modules over named layers of the user's model, which never ship."""
 
-from studygroup.auxiliary.base import Auxiliary, Step
+from studygroup.auxiliary.base import Auxiliary, OfWeights, Step
 from studygroup.auxiliary.classifiers import LocalClassifiers
 from studygroup.auxiliary.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
 from studygroup.auxiliary.kernels import KernelDecorrelation
-from studygroup.auxiliary.local import Local, Shapes, add_up
+from studygroup.auxiliary.local import Local, Shapes, add_up, of_weights
 from studygroup.auxiliary.similarity import PullPush
 from studygroup.auxiliary.teachers import MeanTeachers
 from studygroup.probe import shapes
@@ -20,10 +20,12 @@ __all__ = [
     "Local",
     "LocalClassifiers",
     "MeanTeachers",
+    "OfWeights",
     "PullPush",
     "SelfDistillation",
     "Shapes",
     "Step",
     "add_up",
+    "of_weights",
     "shapes",
 ]

@@ -53,3 +53,19 @@ class Auxiliary(nn.Module):
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The objective's value, unweighted. Under autocast it is called with autocast on."""
         raise NotImplementedError
+
+
+class OfWeights(Auxiliary):
+    """The base of objectives that look at weights alone.
+
+    They are computed before the forward pass: the backward pass then comes to them last, and their gradients take the
+    place of activations that are gone.
+    """
+
+    def of(self, group: StudyGroup | Peers) -> Float[Tensor, ""]:
+        """The objective's value, unweighted."""
+        raise NotImplementedError
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The same for a step at hand."""
+        return self.of(step.group)

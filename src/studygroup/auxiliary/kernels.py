@@ -7,14 +7,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import Auxiliary, Step
+from studygroup.auxiliary.base import OfWeights
 from studygroup.functional import kernel_decorrelation
+from studygroup.group import StudyGroup
+from studygroup.peers import Peers
 from studygroup.schedules import Schedule
 
 _KNOWN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-class KernelDecorrelation(Auxiliary):
+class KernelDecorrelation(OfWeights):
     """Σ ‖C − diag(C)‖_F over layers and their copies, C the correlations of a layer's filters.
 
     Intra-model paper, section III-D.
@@ -32,7 +34,7 @@ class KernelDecorrelation(Auxiliary):
         super().__init__(name="kernel", weight=weight)
         self.names = tuple(names)
 
-    def forward(self, step: Step) -> Float[Tensor, ""]:
+    def of(self, group: StudyGroup | Peers) -> Float[Tensor, ""]:
         """The sum.
 
         Raises:
@@ -41,7 +43,7 @@ class KernelDecorrelation(Auxiliary):
         """
         losses = []
         for name in self.names:
-            for module in step.group.copies(name):
+            for module in group.copies(name):
                 if not isinstance(module, _KNOWN):
                     raise ValueError(
                         f"layer {name!r} is a {type(module).__name__}, whose filters are not known; name layers of "

@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from studygroup.auxiliary.base import Auxiliary, Step
+from studygroup.auxiliary.base import Auxiliary, OfWeights, Step
 from studygroup.functional import localized
+from studygroup.group import StudyGroup
+from studygroup.peers import Peers
 from studygroup.schedules import Schedule
 from studygroup.taps import Layer, Pieces
 
@@ -97,12 +99,25 @@ def _scale(device: torch.device) -> float:
     return _HALF_SCALE if half else 1.0
 
 
-def add_up(parts: Sequence[Auxiliary], step: Step) -> tuple[Tensor | float, dict[str, Tensor]]:
-    """The weighted sum of all objectives of a step, and the value of each by name, unweighted."""
+def of_weights(parts: Sequence[Auxiliary], group: StudyGroup | Peers) -> dict[str, Tensor]:
+    """The values of objectives that look at weights alone; call it before the forward pass."""
+    return {part.name: part.of(group) for part in parts if isinstance(part, OfWeights)}
+
+
+def add_up(
+    parts: Sequence[Auxiliary], step: Step, known: Mapping[str, Tensor]
+) -> tuple[Tensor | float, dict[str, Tensor]]:
+    """The weighted sum of all objectives of a step, and the value of each by name, unweighted.
+
+    Args:
+        parts: the objectives.
+        step: what they see.
+        known: values that are there already, see `of_weights`.
+    """
     local = [part for part in parts if isinstance(part, Local)]
     total, values = train_locally(local, step) if local else (0.0, {})
     for part in parts:
         if not isinstance(part, Local):
-            values[part.name] = part(step)
+            values[part.name] = known[part.name] if part.name in known else part(step)
             total = total + part.weight(step.progress) * values[part.name]
     return total, values
