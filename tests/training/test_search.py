@@ -1,8 +1,10 @@
 import functools
 import math
+from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 from small_run import small
 
 from studygroup.training import Settings, methods
@@ -149,3 +151,19 @@ def test_a_setting_that_is_none_now_can_be_searched():
 def test_a_recipe_without_arguments_in_its_configuration_can_be_given_some():
     space = read_space(small(recipe=functools.partial(methods.dml)), {"recipe.students": [2, 4]})
     assert space.settings({"recipe.students": 4}).recipe.keywords["students"] == 4
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_examples_search_settings_of_their_networks():
+    network = Settings.from_config(yaml.safe_load((EXAMPLES / "intra.yaml").read_text()))
+    weights, grid = (
+        yaml.safe_load((EXAMPLES / f"tuning/intra_{name}.yaml").read_text()) for name in ("weights", "grid")
+    )
+    assert list(read_space(network, weights["search"]).axes) == [
+        "recipe.mid",
+        "recipe.pull_push",
+        "recipe.kernel",
+    ]
+    assert (grid["sampler"], read_space(network, grid["search"]).grid().size()) == ("grid", 9)
