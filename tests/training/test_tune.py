@@ -8,6 +8,7 @@ import optuna
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from small_run import small
 from sqlalchemy.exc import DBAPIError
 
@@ -79,6 +80,11 @@ def killer(pretend, *moments):
 
     pretend(training)
     return begun
+
+
+def opened(folder):
+    storage = f"sqlite:///{folder}/study.db"
+    return optuna.load_study(study_name="studygroup", storage=storage, sampler=sampling.tpe(seed=0))
 
 
 def database(folder, *commands):
@@ -283,7 +289,7 @@ def test_what_is_behind_the_median_is_pruned_after_five_trials_and_a_fifth_of_th
 
 def test_reports_are_means_over_the_seeds_so_far(tmp_path):
     run(tmp_path, settings=small(epochs=2), search=LR, trials=1, seeds=(0, 5))
-    found = optuna.load_study(study_name="studygroup", storage=f"sqlite:///{tmp_path}/study.db").trials[0]
+    found = opened(tmp_path).trials[0]
     first, second = (read_history(tmp_path / f"trial-0000/seed-{seed}/metrics.csv") for seed in (0, 5))
     done = first[1]["holdout_best"]
     assert found.intermediate_values == {
@@ -366,22 +372,35 @@ def test_processes_share_one_study_and_stop_together(tmp_path, pretend):
     outer = run(tmp_path, trials=5)
     assert [row["state"] for row in inner[0].trials] == ["running"] + ["finished"] * 4
     assert inner[0].unfinished == 1
-    assert "1 of them run in other processes" in tuning_words(inner[0])
+    assert "In the hands of other processes: 1." in tuning_words(inner[0])
     assert [row["state"] for row in outer.trials] == ["finished"] * 5
     assert outer.unfinished == 0
 
 
 def test_one_more_than_asked_for_gives_way_and_waits_for_more_to_be_asked(tmp_path, pretend):
-    run(tmp_path, trials=3)
+    whole = run(tmp_path / "whole", trials=5)
+    run(tmp_path / "part", trials=3)
     begun = killer(pretend)
-    opened = optuna.load_study(
-        study_name="studygroup", storage=f"sqlite:///{tmp_path}/study.db", sampler=sampling.tpe(seed=0)
-    )
-    number = opened.ask().number  # as a process elsewhere does that asks at the same time
-    opened.tell(number, state=optuna.trial.TrialState.FAIL)
-    assert len(run(tmp_path, trials=3).trials) == 3
+    space = space_of(json.dumps(small().config()), json.dumps(SEARCH))
+    lock = FileLock(tmp_path / "lock")
+    objective = trial.Objective(space, [0], tmp_path / "part", 3, lock, False)
+    # as a process elsewhere does that asks at the same time
+    opened(tmp_path / "part").optimize(objective, n_trials=1, catch=trial.GaveWayError)
+    assert len(run(tmp_path / "part", trials=3).trials) == 3
     assert begun == []
-    assert [row["state"] for row in run(tmp_path, trials=5).trials] == ["finished"] * 5
+    assert shown(run(tmp_path / "part", trials=5)) == shown(whole)
+
+
+def test_a_trial_whose_process_is_silent_and_alive_is_left_to_it(tmp_path, pretend):
+    begun = killer(pretend, 1)
+    with pytest.raises(SystemExit):
+        run(tmp_path, trials=1)
+    study.requeue(opened(tmp_path), trials=1, folder=tmp_path)
+    with study.held(tmp_path / "trial-0000"):
+        for _ in range(2):  # queued before, then interrupted
+            assert [row["state"] for row in run(tmp_path, trials=1).trials] == ["interrupted"]
+    assert len(begun) == 1
+    assert [row["state"] for row in run(tmp_path, trials=1).trials] == ["finished"]
 
 
 def test_a_trial_of_another_machine_is_taken_over_when_its_heart_has_stopped(tmp_path, pretend, monkeypatch):

@@ -113,8 +113,8 @@ def requeue(study: optuna.Study, *, trials: int, folder: Path) -> None:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_left(trial, trial_folder(folder, place(study, trial))):
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-    for trial in latest(study)[:trials]:
-        if trial.state == TrialState.FAIL and not settled(trial):
+    for number, trial in enumerate(latest(study)[:trials]):
+        if trial.state == TrialState.FAIL and not settled(trial) and _free(trial_folder(folder, number)):
             _queue(study, trial)
 
 
@@ -125,6 +125,11 @@ def _is_left(trial: FrozenTrial, folder: Path) -> bool:
         return begun is None or datetime.now() - begun > timedelta(seconds=_SILENCE)
     if any(trial.user_attrs[name] != value for name, value in sign(folder).items()):
         return False  # of another machine or folder: its heartbeat tells
+    return _free(folder)
+
+
+def _free(folder: Path) -> bool:
+    """Whether no process on this machine works in a folder, silent as it may be."""
     with held(folder) as free:
         return free
 

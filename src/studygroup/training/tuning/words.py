@@ -28,8 +28,8 @@ def tuning_words(tuned: Tuned) -> str:
     )
     if tuned.unfinished:
         parts.append(
-            f"\n{tuned.unfinished} of them run in other processes. Should one have died, the same command finishes "
-            "its trial: at once\nwhere it ran in this folder on this machine, else ten minutes after its last sign of"
+            f"\nIn the hands of other processes: {tuned.unfinished}. Should one have died, the same command finishes "
+            "its trial: at once where\nit ran in this folder on this machine, else ten minutes after its last sign of"
             " life."
         )
     return "\n".join([*parts, *_best(tuned, finished=counts["finished"])])
