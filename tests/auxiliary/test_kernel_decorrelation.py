@@ -1,5 +1,7 @@
 """L_kernel against loops in float64, written from the intra-model paper's equation 10."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -73,6 +75,10 @@ def test_its_gradient_comes_last():
     net = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3))
     task = sg.recipes.intra(net, example=torch.randn(2, 3, 4, 4), kernel=1.0, kernels=["0"])
     order = []
+
+    def note(name, _):
+        order.append(name)
+
     losses = task(torch.randn(5, 3, 4, 4), torch.arange(5) % 3)
     nodes, seen = [losses.total.grad_fn], set()
     while nodes:
@@ -80,7 +86,7 @@ def test_its_gradient_comes_last():
         if node is not None and node not in seen:
             seen.add(node)
             if "Decorrelation" in node.name() or "Convolution" in node.name():
-                node.register_prehook(lambda _, name=node.name(): order.append(name))
+                node.register_prehook(partial(note, node.name()))
             nodes += [parent for parent, _ in node.next_functions]
     losses.total.backward()
     assert [name.startswith("ConvolutionBackward") for name in order] == [True, False]
