@@ -74,7 +74,7 @@ def test_a_grid_lists_steps():
         ValueError, match=r"optimizer\.lr is a range without steps.*such as \[0\.01, 0\.1, 1\]"
     ):
         read_space(CGL, {"optimizer.lr": {"low": 0.01, "high": 1.0, "log": True}}).grid()
-    with pytest.raises(ValueError, match=r"\[1, 2, 3\], or the range a step"):
+    with pytest.raises(ValueError, match=r"\[1, 2, 3\], give the range a step, or search"):
         read_space(CGL, {"epochs": {"low": 1, "high": 3}}).grid()
 
 

@@ -116,10 +116,10 @@ class Range:
         if not self.step:
             middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
             some = ", ".join(f"{x:.3g}" for x in (self.low, middle, self.high))
-            also = "" if self.log else ", or the range a step"
+            also = "" if self.log else " give the range a step,"
             raise ValueError(
                 f"a grid needs values, and {name} is a range without steps ({self}); list some, such as "
-                f"[{some}]{also}, or search with --sampler tpe"
+                f"[{some}],{also} or search with --sampler tpe"
             )
         return Values(tuple(int(number) if self.whole else number for number in self._multiples()))
 
