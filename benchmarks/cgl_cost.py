@@ -11,31 +11,23 @@ time and for process time.
 """
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 import studygroup as sg
 from environment import environment, save
+from steps import training_step
+from studygroup.analysis.cost import Step, parameters
 from studygroup.models import blocks, cifar_resnet18
 from timing import cell, in_turn, ratios
 
 
-def stepper(task: sg.CollaborativeLearning, rows: int, students: int) -> Callable[[], None]:
+def step_of(task: sg.CollaborativeLearning, rows: int, students: int) -> Step:
     """One training step: losses, gradients, Adam."""
-    task.to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.Adam(task.parameters(), lr=1e-3)
-    x = torch.randn(rows, 3, 32, 32).to(memory_format=torch.channels_last)
-    y = torch.randint(10, (rows,))
     owner = torch.arange(students).repeat_interleave(rows // students) if students > 1 else None
-
-    def step() -> None:
-        optimiser.zero_grad()
-        task(x, y, owner=owner).total.backward()
-        optimiser.step()
-
-    return step
+    x, y = torch.randn(rows, 3, 32, 32), torch.randint(10, (rows,))
+    return training_step(task, x, y, optimiser=torch.optim.Adam, owner=owner, lr=1e-3)
 
 
 def compare(students: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -43,11 +35,11 @@ def compare(students: int, args: argparse.Namespace) -> dict[str, Any]:
     plain = sg.recipes.baseline(cifar_resnet18(10, width=args.width))
     model = cifar_resnet18(10, width=args.width)
     group = sg.recipes.cgl(model, layers=blocks(model), students=students, probability=2 / students)
-    steps = [stepper(plain, args.rows, 1), stepper(group, args.rows, students)]
-    pairs = in_turn(steps, turns=args.pairs)
+    steps = [step_of(plain, args.rows, 1), step_of(group, args.rows, students)]
+    pairs = in_turn([step.take for step in steps], turns=args.pairs)
     return {
         "students": students,
-        "parameters": sum(p.numel() for p in group.parameters()) / sum(p.numel() for p in plain.parameters()),
+        "parameters": parameters(group) / parameters(plain),
         "pairs": pairs,
         **ratios(pairs, of=1, to=0),
     }

@@ -13,16 +13,18 @@ Both networks end in three fully connected layers with dropout 0.5 after the fir
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import studygroup as sg
 from environment import available_gib, environment, load, save
+from steps import first_loss, flops, training_step
+from studygroup.analysis.cost import Step
 from studygroup.analysis.memory import allocated
 from studygroup.models import build, classifier
 from timing import cell, in_turn, ratios
@@ -60,49 +62,28 @@ def make(part: str, net: nn.Module, example: Tensor) -> sg.CollaborativeLearning
     return sg.recipes.intra(net, example=example, **PARTS[part]) if PARTS[part] else sg.recipes.baseline(net)
 
 
-class Step:
-    """A training step of one task on one batch."""
+def step_of(part: str, net: nn.Module, x: Tensor) -> Step:
+    return training_step(make(part, net, x[:2]), x, torch.arange(len(x)) % CLASSES, lr=1e-3, momentum=0.9)
 
-    def __init__(self, part: str, net: nn.Module, x: Tensor) -> None:
-        self.task = make(part, net, x[:2]).to(memory_format=torch.channels_last).train()
-        self.optimiser = torch.optim.SGD(self.task.parameters(), lr=1e-3, momentum=0.9)
-        self.x = x.to(memory_format=torch.channels_last)
-        self.y = torch.arange(len(x)) % CLASSES
 
-    def loss(self) -> Tensor:
-        """Forward."""
-        return self.task(self.x, self.y, progress=1.0).total
-
-    def __call__(self) -> None:
-        """Forward, backward, update."""
-        self.optimiser.zero_grad()
-        self.loss().backward()
-        self.optimiser.step()
-
-    def prime(self) -> None:
-        """Makes the optimiser's momentum, which is there in every step but the first."""
-        for parameter in self.task.parameters():
-            parameter.grad = torch.zeros_like(parameter)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-
-    def flops(self) -> int:
-        """Operations of forward and backward."""
-        with FlopCounterMode(display=False) as counter:
-            self.loss().backward()
-        return counter.get_total_flops()
+def prime(step: Step) -> None:
+    """Makes the optimiser's momentum, which is there in every step but the first."""
+    for parameter in step.task.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    step.optimizer.step()
+    step.optimizer.zero_grad()
 
 
 def one_memory(part: str, rows: int, threads: int) -> dict[str, int]:
     """Peak and kept bytes of one part's step."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    step = Step(part, resnet101(), torch.randn(rows, 3, 64, 64))
-    step.prime()
+    step = step_of(part, resnet101(), torch.randn(rows, 3, 64, 64))
+    prime(step)
     cpu = torch.device("cpu")
-    forward = allocated(step.loss, cpu)
+    forward = allocated(partial(first_loss, step), cpu)
     return {
-        "peak": allocated(step, cpu).peak,
+        "peak": allocated(step.take, cpu).peak,
         "forward_peak": forward.peak,
         "kept": forward.left,
         "parameters": sum(p.numel() for p in step.task.parameters()),
@@ -134,10 +115,10 @@ def times(args: argparse.Namespace) -> None:
     results: list[dict[str, Any]] = []
     for part in [p for p in PARTS if p != "plain"]:
         torch.manual_seed(0)
-        plain, own = (Step(name, resnet18(args.width), x) for name in ("plain", part))
-        flops = own.flops() / plain.flops()
-        pairs = in_turn([plain, own], turns=args.pairs)
-        results.append({"part": part, "flops": flops, **ratios(pairs, of=1, to=0), "pairs": pairs})
+        plain, own = (step_of(name, resnet18(args.width), x) for name in ("plain", part))
+        operations = flops(own) / flops(plain)
+        pairs = in_turn([plain.take, own.take], turns=args.pairs)
+        results.append({"part": part, "flops": operations, **ratios(pairs, of=1, to=0), "pairs": pairs})
         save("intra_time", {"environment": environment(), **vars(args), "run": "time", "results": results})
     print("| part | operations / plain | wall time / plain | process time / plain |")
     print("|---|---|---|---|")

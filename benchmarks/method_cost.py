@@ -12,22 +12,24 @@ backward pass.
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import studygroup as sg
 from environment import environment, save
-from studygroup.analysis.cost import parameters, saved_bytes
+from steps import first_loss, flops, training_step
+from studygroup.analysis.cost import Step, parameters, saved_bytes
 from studygroup.models import build
 from timing import cell, in_turn, ratios
 
 BRANCH = ["layer3", "fc"]  # the last group of blocks, and what follows it
 INNER = ["layer1", "layer2"]
 TREE = {"layer2": [0, 0, 1, 1], "layer3": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
+SGD = {"lr": 0.01, "momentum": 0.9}
 Make = Callable[[nn.Module, Tensor], sg.CollaborativeLearning]
 METHODS: dict[str, Make] = {
     "cl_ilr, 4 branches": lambda net, x: sg.recipes.cl_ilr(net, layers=BRANCH, students=4),
@@ -49,52 +51,29 @@ METHODS: dict[str, Make] = {
 }
 
 
-class Step:
-    """A training step of one task on one batch."""
-
-    def __init__(self, task: sg.CollaborativeLearning, x: Tensor, y: Tensor) -> None:
-        self.task = task.to(memory_format=torch.channels_last).train()
-        trainable = [p for p in task.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.SGD(trainable, lr=0.01, momentum=0.9)
-        self.x, self.y = x, y
-
-    def losses(self) -> Iterator[Tensor]:
-        """Forward, once for each update on the batch."""
-        return (losses.total for losses in self.task.steps(self.x, self.y, progress=1.0))
-
-    def __call__(self) -> None:
-        """Forward, backward, update."""
-        for loss in self.losses():
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
-
-    def flops(self) -> int:
-        """Operations of forward and backward."""
-        with FlopCounterMode(display=False) as counter:
-            for loss in self.losses():
-                loss.backward()
-        return counter.get_total_flops()
-
-
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(0)
     x = torch.randn(args.rows, 3, 32, 32).to(memory_format=torch.channels_last)
     y = torch.randint(10, (args.rows,))
     nets = [build(args.model, classes=10) for _ in range(2)]
-    plain = Step(sg.recipes.baseline(nets[0]), x, y)
-    own = Step(METHODS[name](nets[1], x[:2]), x, y)
-    kept = [saved_bytes(lambda s=step: next(s.losses()), ignore=step.task) for step in (own, plain)]
-    flops = [step.flops() for step in (own, plain)]
-    pairs = in_turn([plain, own], turns=args.pairs)
+    plain = training_step(sg.recipes.baseline(nets[0]), x, y, **SGD)
+    own = training_step(METHODS[name](nets[1], x[:2]), x, y, **SGD)
+    kept = [saved_bytes(partial(first_loss, step), ignore=step.task) for step in (own, plain)]
+    operations = [flops(step) for step in (own, plain)]
+    pairs = in_turn([plain.take, own.take], turns=args.pairs)
     return {
         "method": name,
-        "arithmetic": flops[0] / flops[1],
+        "arithmetic": operations[0] / operations[1],
         "memory": kept[0] / kept[1],
         "parameters": parameters(own.task) / parameters(plain.task),
         **ratios(pairs, of=1, to=0),
         "pairs": pairs,
     }
+
+
+def once(loss: Callable[[], Tensor]) -> Iterator[Tensor]:
+    """The losses of a step of one update."""
+    yield loss()
 
 
 def shares(args: argparse.Namespace) -> dict[str, Any]:
@@ -118,17 +97,10 @@ def shares(args: argparse.Namespace) -> dict[str, Any]:
     def upper() -> Tensor:
         return F.cross_entropy(branch(hidden.detach().requires_grad_()), y)
 
-    def stepper(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-        optimiser = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
-
-        def step() -> None:
-            optimiser.zero_grad()
-            loss().backward()
-            optimiser.step()
-
-        return step
-
-    steps = [stepper(net, whole), stepper(trunk, lower), stepper(branch, upper)]
+    steps = [
+        Step(module, torch.optim.SGD(module.parameters(), **SGD), partial(once, loss)).take
+        for module, loss in ((net, whole), (trunk, lower), (branch, upper))
+    ]
     pairs = in_turn(steps, turns=args.pairs)
     return {"trunk": ratios(pairs, of=1, to=0), "branch": ratios(pairs, of=2, to=0), "pairs": pairs}
 

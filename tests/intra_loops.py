@@ -163,6 +163,12 @@ def linear(i: int, start: float, end: float) -> float:
     return start + (end - start) * i / 2
 
 
+def assert_losses(losses: sg.Losses, name: str, total: Tensor) -> None:
+    """One objective's value is the loop's, and nothing else is in the total."""
+    torch.testing.assert_close(losses.auxiliary[name], total.detach(), atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(losses.total, total, atol=1e-12, rtol=1e-12)
+
+
 def assert_local(task: sg.CollaborativeLearning, learning, expected) -> None:
     """Those who learn have the expected gradients, up to rounding; all others have none at all."""
     known = {id(p): g for p, g in zip(learning, expected, strict=True)}

@@ -69,6 +69,14 @@ def from_timm(name: str) -> Callable[[], nn.Module]:
     return lambda: timm.create_model(name, num_classes=CLASSES)
 
 
+def assert_real_and_learning(net: nn.Module, x: torch.Tensor) -> None:
+    """Every parameter is allocated, none is left on meta, and gets a gradient."""
+    net(x).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.device.type == "cpu", name
+        assert parameter.grad.abs().sum() > 0, name
+
+
 STAGES = ("layer1.0", "layer1.1", "layer2.0", "layer3.0", "layer4.0")
 
 CASES = {

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step, add_up, of_weights
+from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step
+from studygroup.auxiliary.local import add_up, of_weights
 from studygroup.checks import check_names, check_owners, check_peers, check_rule, check_turns, owners
 from studygroup.functional import (
     Aggregate,
@@ -208,23 +209,12 @@ class CollaborativeLearning(nn.Module):
         if self.in_turn and self.training and owner is None:
             raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
         consults = self.listen.consults(self.step) if self.listen is not None else None
-        own = [name for part in self._parts() for name in part.want]
-        layers = [layer for part in self._parts() if isinstance(part, Local) for layer in part.layers]
-        layers = list(dict.fromkeys(layers))
-        early = of_weights(self._parts(), self.group)
-        if owner is None:
-            want = (*own, *(self.listen.want if self.listen is not None else ()))
-            outputs = self.group(x, want=want, layers=layers)
-            answers = outputs
-        else:
+        owns = None
+        if owner is not None:
             check_owners(self.listen, ensemble=self._ensemble, gradient=self.peers_gradient)
             owns = owners(owner, rows=count, students=self.group.students)
-            answers = None if self.peers_gradient else self._ask(x, owns, consults)
-            outputs = self.group(x, sees=owns, want=own, layers=layers)
-            if self.peers_gradient:
-                # only now: their graph would hold statistics that the supervised pass moves
-                answers = self._ask(x, owns, consults)
-            answers = answers or outputs
+        early = of_weights(self._parts(), self.group)
+        outputs, answers = self._pass(x, owns, consults)
         step = Step(self.group, outputs, x, y, progress)
         extra, auxiliary = add_up(self._parts(), step, early)
         with torch.autocast(outputs.logits.device.type, enabled=False):
@@ -233,6 +223,21 @@ class CollaborativeLearning(nn.Module):
             losses = replace(losses, total=losses.total + extra)
         self.step += self.training
         return losses
+
+    def _pass(self, x: Inputs, owns: Tensor | None, consults: Tensor | None) -> tuple[Outputs, Outputs]:
+        """What students answer under supervision, and what those say who are consulted."""
+        parts = self._parts()
+        want = [name for part in parts for name in part.want]
+        layers = list(dict.fromkeys(k for part in parts if isinstance(part, Local) for k in part.layers))
+        if owns is None:
+            heard = self.listen.want if self.listen is not None else ()
+            outputs = self.group(x, want=(*want, *heard), layers=layers)
+            return outputs, outputs
+        answers = None if self.peers_gradient else self._ask(x, owns, consults)
+        outputs = self.group(x, sees=owns, want=want, layers=layers)
+        if self.peers_gradient:  # only now: their graph would hold statistics that the supervised pass moves
+            answers = self._ask(x, owns, consults)
+        return outputs, answers or outputs
 
     def _ask(self, x: Inputs, owns: Tensor, consults: Tensor | None) -> Outputs | None:
         """The consulted peers' answers on each owner's rows; `None` where nobody is asked."""

@@ -7,6 +7,7 @@ import torch
 import torchvision.models
 from torch import nn
 
+from networks import assert_real_and_learning
 from studygroup.models import build, cifar_resnet18, cifar_vgg16, classifier
 
 
@@ -84,11 +85,7 @@ def test_a_wider_resnet_keeps_its_hidden_layers():
 
 
 def test_every_parameter_is_real_and_learns():
-    net = cifar_vgg16(10, width=8)
-    net(torch.randn(4, 3, 32, 32)).square().sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.device.type == "cpu", name
-        assert parameter.grad.abs().sum() > 0, name
+    assert_real_and_learning(cifar_vgg16(10, width=8), torch.randn(4, 3, 32, 32))
 
 
 def test_initialisation():

@@ -25,6 +25,16 @@ import studygroup as sg
 from studygroup.listen import BestStudent, GeneralTeacher, LinearTeacher, MinLogit
 
 
+def assert_equal_step(task, nets, total) -> None:
+    """The loop's total and its gradients in the separate networks are the group's."""
+    total.backward()
+    losses = task(*batch())
+    losses.total.backward()
+    torch.testing.assert_close(losses.total, total)
+    assert_equal_gradients(task, nets, ("",))
+    assert_all_learn(task)
+
+
 def naive(z, n):
     return z[min(range(STUDENTS), key=lambda k: -log_psi(z[k][n])[LABELS[n]].item())][n]
 
@@ -39,7 +49,7 @@ def least(z, n):
 def test_the_loss_and_its_gradient_are_the_papers(teacher, by_loop):
     torch.manual_seed(0)
     task = sg.recipes.kdcl(build(), teacher=teacher, temperature=2.0, weight=0.7).double()
-    x, y = batch()
+    x, _ = batch()
     nets = networks(task)
     z = answers(nets, x)
     total = sum(hard(z[k]) for k in range(STUDENTS))
@@ -47,12 +57,7 @@ def test_the_loss_and_its_gradient_are_the_papers(teacher, by_loop):
         target = constant(log_psi(by_loop(z, n), 2.0))
         for k in range(STUDENTS):
             total = total + 0.7 * 4 * kl(target, log_psi(z[k][n], 2.0)) / ROWS
-    total.backward()
-    losses = task(x, y)
-    losses.total.backward()
-    torch.testing.assert_close(losses.total, total)
-    assert_equal_gradients(task, nets, ("",))
-    assert_all_learn(task)
+    assert_equal_step(task, nets, total)
 
 
 def test_the_least_logits_beat_every_student():
@@ -127,12 +132,7 @@ def test_linear(per_row):
     for n, rows in enumerate(groups):
         assert cost(found[n].tolist(), rows) == pytest.approx(cost(weights[n], rows), abs=1e-7)
     total = expected_loss(z, found.tolist())
-    total.backward()
-    losses = task(x, y)
-    losses.total.backward()
-    torch.testing.assert_close(losses.total, total)
-    assert_equal_gradients(task, nets, ("",))
-    assert_all_learn(task)
+    assert_equal_step(task, nets, total)
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
@@ -185,7 +185,7 @@ def test_general():
     torch.manual_seed(0)
     task = sg.recipes.kdcl(build(), teacher=lambda: GeneralTeacher(decay=0.75, ridge=0.01)).double()
     optimiser = torch.optim.SGD(task.parameters(), lr=0.3)
-    x, y = batch()
+    x, _ = batch()
     average = [[0.0] * 3 for _ in range(3)]
     seen = []
     for number in range(3):
@@ -194,13 +194,8 @@ def test_general():
         weights = general_by_loop(average, 0.01) if number else [1 / 3] * 3
         seen.append(weights)
         total = expected_loss(z, [weights] * ROWS)
-        total.backward()
         optimiser.zero_grad()
-        losses = task(x, y)
-        losses.total.backward()
-        torch.testing.assert_close(losses.total, total)
-        assert_equal_gradients(task, nets, ("",))
-        assert_all_learn(task)
+        assert_equal_step(task, nets, total)
         new = error_products_by_loop(z)
         average = [[0.75 * average[i][j] + 0.25 * new[i][j] for j in range(3)] for i in range(3)]
         torch.testing.assert_close(task.listen.products, torch.tensor(average, dtype=torch.float64))

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 
+from studygroup.analysis.memory import allocated
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -106,10 +108,7 @@ def peak_bytes(step: Step) -> int:
         kept = saved_bytes(lambda: next(iter(step.losses())), ignore=step.task)
         step.take()
         return kept
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    step.take()
-    return torch.cuda.max_memory_allocated(device)
+    return torch.cuda.memory_allocated(device) + allocated(step.take, device).peak
 
 
 def saved_bytes(forward: Callable[[], Tensor], *, ignore: nn.Module | None = None) -> int:

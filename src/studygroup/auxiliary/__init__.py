@@ -4,7 +4,7 @@ from studygroup.auxiliary.base import Auxiliary, OfWeights, Step
 from studygroup.auxiliary.classifiers import LocalClassifiers
 from studygroup.auxiliary.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
 from studygroup.auxiliary.kernels import KernelDecorrelation
-from studygroup.auxiliary.local import Local, Shapes, add_up, of_weights
+from studygroup.auxiliary.local import Local, Shapes
 from studygroup.auxiliary.similarity import PullPush
 from studygroup.auxiliary.teachers import MeanTeachers
 from studygroup.probe import shapes
@@ -25,7 +25,5 @@ __all__ = [
     "SelfDistillation",
     "Shapes",
     "Step",
-    "add_up",
-    "of_weights",
     "shapes",
 ]

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup.auxiliary.base import Step
-from studygroup.auxiliary.local import Local, Shapes
+from studygroup.auxiliary.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.functional import imitation_loss
 from studygroup.precision import single
 from studygroup.schedules import Schedule
 from studygroup.taps import Layer, Pieces
 
-_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
@@ -102,7 +101,7 @@ def _classifier(
     layer: Layer, shape: Sequence[int], *, classes: int, size: int, channels: int
 ) -> nn.Sequential:
     """Pooling, convolution and linear layer for one row of a given shape."""
-    width, *space = (shape[-1], *shape[:-1]) if layer.tokens else shape
+    width, space = width_and_space(layer, shape)
     filters = min(width, channels)
     if not space:
         return nn.Sequential(nn.Linear(width, filters), nn.Linear(filters, classes))
@@ -114,7 +113,7 @@ def _classifier(
         strides = tuple(math.ceil(side / size) for side in space)
         pool = _MAX_POOL[len(space)](strides, strides, ceil_mode=True)
         pixels = math.prod(math.ceil(side / stride) for side, stride in zip(space, strides, strict=True))
-    convolution = _CONVOLUTION[len(space)](width, filters, 3, padding=1)
+    convolution = CONVOLUTIONS[len(space)](width, filters, 3, padding=1)
     return nn.Sequential(*front, pool, convolution, nn.Flatten(), nn.Linear(filters * pixels, classes))
 
 

@@ -16,6 +16,9 @@ from studygroup.taps import Layer, Pieces
 Shapes = Mapping[Layer, Sequence[int]]
 """The shape of one row of each layer's output, see `probe.shapes`: layers from the input to the output."""
 
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+"""By the dimensions of a map."""
+
 _HALF_SCALE = 2.0**10  # keeps local gradients from underflowing in fp16; a power of two changes nothing else
 
 
@@ -51,6 +54,11 @@ class Local(Auxiliary):
     def own(self, layer: Layer) -> nn.Module:
         """What the objective builds on a layer; it learns from the layer's loss alone."""
         raise NotImplementedError
+
+
+def width_and_space(layer: Layer, shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """Channels of a layer's output and the sides of its map, from the shape of one row; tokens are a map of one."""
+    return (shape[-1], tuple(shape[:-1])) if layer.tokens else (shape[0], tuple(shape[1:]))
 
 
 def train_locally(parts: Sequence[Local], step: Step) -> tuple[Tensor | float, dict[str, Tensor]]:

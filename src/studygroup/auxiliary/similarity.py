@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup.auxiliary.base import Step
-from studygroup.auxiliary.local import Local, Shapes
+from studygroup.auxiliary.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.functional import (
     Centre,
     Statistic,
@@ -21,8 +21,6 @@ from studygroup.rows import Rows
 from studygroup.schedules import Schedule
 from studygroup.selection import to_device
 from studygroup.taps import Layer, Pieces
-
-_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class PullPush(Local):
@@ -126,8 +124,8 @@ class PullPush(Local):
 
 def _projection(layer: Layer, shape: Sequence[int], channels: int) -> nn.Module:
     """g_i for one row of a given shape."""
-    width, *space = (shape[-1], *shape[:-1]) if layer.tokens else shape
+    width, space = width_and_space(layer, shape)
     filters = min(width, channels)
     if not space:
         return nn.Linear(width, filters, bias=False)
-    return _CONVOLUTION[len(space)](width, filters, 3, padding=1, bias=False)
+    return CONVOLUTIONS[len(space)](width, filters, 3, padding=1, bias=False)

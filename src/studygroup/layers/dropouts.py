@@ -8,13 +8,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
 from studygroup.inputs import Inputs
 from studygroup.layers.run import run
-from studygroup.trace import traceless
+from studygroup.trace import dry_training
 
 # position and name of the rate in functions that drop
 _RATES: dict[Any, tuple[int, str]] = {
@@ -48,10 +47,8 @@ def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
             `Identity`, functions.
     """
     watch = _Watch()
-    with ExitStack() as hooks, traceless(model, training=True):
+    with ExitStack() as hooks, dry_training(model):
         for name, module in model.named_modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()  # a single row has no batch statistics
             hooks.callback(module.register_forward_pre_hook(partial(watch.enter, name)).remove)
             hooks.callback(module.register_forward_hook(watch.leave).remove)
         with watch:

@@ -1,10 +1,9 @@
 """Intra-model collaborative learning: four ways of learning inside one network (Fang & Lin 2021)."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from studygroup.auxiliary import Auxiliary, KernelDecorrelation, LocalClassifiers, PullPush
 from studygroup.auxiliary.local import Shapes
@@ -12,12 +11,12 @@ from studygroup.collaborate import CollaborativeLearning
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.layers import convolution_groups, convolution_layers, dropout_layers
+from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers
 from studygroup.listen import MeanOfOthers
 from studygroup.probe import probe, shapes
 from studygroup.routes import Routes, hierarchical_dropout, independent
 from studygroup.taps import Layer
-from studygroup.trace import traceless
+from studygroup.trace import dry_training
 
 
 def intra(
@@ -73,9 +72,10 @@ def intra(
             names.
     """
     group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
+    convolutions = cache(partial(convolution_layers, model, example))  # one dry run for all who ask
     parts: list[Auxiliary] = []
     if mid or pull_push:
-        found = _layers(model, group, example, inner)
+        found = _layers(convolutions, group, example, inner)
         classes = probe(group, example).logits.shape[-1]
         if mid:
             parts.append(_maker(mid, LocalClassifiers)(found, classes))
@@ -83,7 +83,7 @@ def intra(
             usual = partial(PullPush, source=source, source_statistic=source_statistic)
             parts.append(_maker(pull_push, usual)(found, classes))
     if kernel:
-        parts.append(_maker(kernel, KernelDecorrelation)(kernels or _last_groups(model, example)))
+        parts.append(_maker(kernel, KernelDecorrelation)(kernels or _last_groups(convolutions())))
     return CollaborativeLearning(
         group,
         listen=MeanOfOthers() if out else None,
@@ -123,10 +123,7 @@ def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: in
 def _can_part(model: nn.Module, dropout: str, example: Inputs) -> bool:
     """Whether what follows a dropout layer works with two rows for each before it."""
     group = StudyGroup(model, hierarchical_dropout([dropout]))
-    with traceless(group.model, training=True):
-        for module in group.model.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()  # a single row has no batch statistics
+    with dry_training(group.model):
         try:
             group(example)
         except ValueError:
@@ -134,18 +131,23 @@ def _can_part(model: nn.Module, dropout: str, example: Inputs) -> bool:
     return True
 
 
-def _last_groups(model: nn.Module, example: Inputs) -> tuple[str, ...]:
+def _last_groups(convolutions: Sequence[ConvLayer]) -> tuple[str, ...]:
     """The convolutions of the last two groups."""
-    groups = convolution_groups(convolution_layers(model, example))[-2:]
+    groups = convolution_groups(convolutions)[-2:]
     return tuple(layer.convolution for group in groups for layer in group)
 
 
-def _layers(model: nn.Module, group: StudyGroup, example: Inputs, inner: Sequence[str]) -> Shapes:
+def _layers(
+    convolutions: Callable[[], Sequence[ConvLayer]],
+    group: StudyGroup,
+    example: Inputs,
+    inner: Sequence[str],
+) -> Shapes:
     """The layers to train by themselves, and the shape of one row of their outputs."""
     if not inner:
         layers = [
             Layer((layer.convolution, *([layer.norm] if layer.norm else [])), activated=True)
-            for layer in convolution_layers(model, example)
+            for layer in convolutions()
         ]
         return shapes(group, example, layers=layers)
     named = shapes(group, example, layers=[Layer((name,)) for name in inner])
