@@ -48,10 +48,10 @@ VARIANTS = {
 def batches(
     data: sgd.Data, steps: sgd.EpochBatches, seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    augment, normalise = sgd.PadCropFlip(), sgd.Normalise(data.mean, data.std)
+    augment, normalise = sgd.PadCropFlip(), data.form.ready(channels_last=False)
     for step, batch in enumerate(sgd.loader(data.train, steps)):
         draw = generator(seed, "augment", steps.epoch, step)
-        yield normalise(augment(batch.images, generator=draw)), batch.labels, batch.owner
+        yield normalise(augment(batch.inputs, generator=draw)), batch.labels, batch.owner
 
 
 def train(task: sg.CollaborativeLearning, data: sgd.Data, *, epochs: int, seed: int) -> None:
@@ -72,12 +72,12 @@ def train(task: sg.CollaborativeLearning, data: sgd.Data, *, epochs: int, seed: 
 
 
 def accuracy(network: nn.Module, data: sgd.Data) -> float:
-    normalise = sgd.Normalise(data.mean, data.std)
+    normalise = data.form.ready(channels_last=False)
     network.eval()
     right = 0
     with torch.no_grad():
         for batch in sgd.loader(data.test, sgd.SharedBatches(len(data.test), batch_size=500, shuffle=False)):
-            right += int((network(normalise(batch.images)).argmax(1) == batch.labels).sum())
+            right += int((network(normalise(batch.inputs)).argmax(1) == batch.labels).sum())
     return 100 * right / len(data.test)
 
 

@@ -21,12 +21,14 @@ Cells = Mapping[str, Mapping[str, Any]]
 FIGURES = ("holdout", "test", "students_mean", "ensemble", "seconds")
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser(
+    description: str | None, *, data: str = "a folder with CIFAR-10, or its name on the hub"
+) -> argparse.ArgumentParser:
     """Options that all lists of cells have."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--data", required=True, help="a folder with CIFAR-10, or its name on the hub")
+    made.add_argument("--data", required=True, help=data)
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--run_dir", type=Path, default=Path("runs"))
     made.add_argument("--only", default="", help="run cells whose names contain this")
@@ -40,7 +42,7 @@ def run(name: str, cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
             if args.only not in cell or seed in known(name).get(cell, {}):
                 continue
             folder = args.run_dir / name / f"{cell}-{seed}".replace(" ", "_")
-            settings = Settings.from_config({**config, "data": args.data, "seed": seed, "baseline": False})
+            settings = Settings.from_config({"data": args.data, **config, "seed": seed, "baseline": False})
             with locked(folder.with_suffix(".lock"), wait=False) as free:
                 if free:
                     result = train(settings, run_dir=folder, resume=True, progress_bar=False)
@@ -57,6 +59,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
         "ensemble": summary["test"]["ensemble"],
         "updates": summary["run"]["updates"],
         "seconds": summary["run"]["training_seconds"],
+        "texts": summary["run"]["texts"],
     }
 
 

@@ -23,7 +23,6 @@ from environment import environment, save
 from studygroup.data import (
     Batch,
     Data,
-    Normalise,
     PadCropFlip,
     SharedBatches,
     Split,
@@ -79,11 +78,11 @@ def delivering(
     rows = len(split)
     sampler = StudentBatches(subsets(rows, students)) if students > 1 else SharedBatches(rows)
     batches = endless(split, sampler, workers)
-    augment, normalise = PadCropFlip(), Normalise(data.mean, data.std).to(device)
+    augment, normalise = PadCropFlip(), data.form.ready(channels_last=False).to(device)
     generator = torch.Generator().manual_seed(0)
 
     def step() -> int:
-        images = next(batches).images.to(device, non_blocking=True)
+        images = next(batches).inputs.to(device, non_blocking=True)
         return len(normalise(augment(images, generator=generator)))
 
     return step

@@ -8,6 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
+from studygroup.models import text_transformer, vdcnn9
+
 CLASSES = 7
 
 
@@ -20,12 +22,14 @@ class Case:
         inputs: returns a batch of so many rows.
         blocks: layers for random routing; a tuple travels together.
         branch: layers of a branch, head included.
+        source: the layer that turns an input of ids into numbers.
     """
 
     build: Callable[[], nn.Module]
     inputs: Callable[[int], torch.Tensor | dict[str, torch.Tensor]]
     blocks: tuple[str | tuple[str, ...], ...]
     branch: tuple[str, ...]
+    source: str = ""
 
 
 def images(size: int) -> Callable[[int], torch.Tensor]:
@@ -55,6 +59,18 @@ def bert() -> nn.Module:
         max_position_embeddings=16, num_labels=CLASSES, initializer_range=0.3, attn_implementation="sdpa",
     )  # fmt: skip
     return BertForSequenceClassification(config)
+
+
+def vdcnn() -> nn.Module:
+    return vdcnn9(
+        CLASSES, vocabulary=50, embedding=4, width=4, pooled=2, hidden=8, dropout=0.5, shortcut=True
+    )
+
+
+def transformer() -> nn.Module:
+    return text_transformer(
+        CLASSES, vocabulary=50, embedding=12, hidden=16, heads=2, feed_forward=32, length=12
+    )
 
 
 def resnet() -> nn.Module:
@@ -104,6 +120,25 @@ CASES = {
         texts,
         tuple(f"bert.encoder.layer.{i}" for i in range(3)),
         ("bert.encoder.layer.2", "classifier"),
+        "bert.embeddings",
     ),
     "mlp": Case(mlp, images(4), ("1", "4"), ("4", "7")),
+}
+
+# networks of classes of our own, whose exports need studygroup.models
+OURS = {
+    "vdcnn": Case(
+        vdcnn,
+        texts,
+        (("embedding", "stem"), *(f"levels.{i}" for i in range(4))),
+        ("levels.3", "fc"),
+        "embedding",
+    ),
+    "transformer": Case(
+        transformer,
+        texts,
+        (("embedding",), *(f"blocks.{i}" for i in range(3))),
+        ("blocks.2", "fc"),
+        "embedding",
+    ),
 }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, Case
+from networks import CASES, CLASSES, OURS, Case
 
 
 def grouped(case: Case, routes: sg.Routes, **options) -> sg.StudyGroup:
@@ -44,9 +44,9 @@ def answer(network: nn.Module, inputs) -> torch.Tensor:
     return getattr(out, "logits", out)
 
 
-@pytest.fixture(params=CASES, ids=list(CASES))
+@pytest.fixture(params=CASES | OURS)
 def case(request) -> Case:
-    return CASES[request.param]
+    return (CASES | OURS)[request.param]
 
 
 def random_group(case: Case, **options) -> sg.StudyGroup:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from studygroup.training import Settings, compare, evaluate, export, train, tune
+from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
 from studygroup.training.scores import TOP5_FROM
@@ -50,7 +50,9 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             add_options(own, Settings)
         if function is train:
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
-        add_options(own, function, skip=("settings", "resume"), positional=function not in (compare, tune))
+        if function is predict:
+            own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
+        add_options(own, function, skip=("settings", "resume", "inputs"), positional=function not in (compare, tune))
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     return parser, {name: run for name, (_, run) in _COMMANDS.items()}
 
@@ -76,6 +78,11 @@ def _export(options: dict[str, Any]) -> str:
     return f"wrote {path} and its card {path.with_suffix('.md')}"
 
 
+def _predict(options: dict[str, Any]) -> str:
+    answers = zip(options["inputs"], predict(**options), strict=True)
+    return "\n".join(f"{found.label} {found.probability:.1%}  {given}" for given, found in answers)
+
+
 def _compare(options: dict[str, Any]) -> str:
     return "\n" + table(compare(**options)) + f"\nWritten to {options['run_dir']}/comparison.json and .md"
 
@@ -96,6 +103,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]]
     "train": (train, _train),
     "evaluate": (evaluate, _evaluate),
     "export": (export, _export),
+    "predict": (predict, _predict),
     "compare": (compare, _compare),
     "tune": (tune, _tune),
 }

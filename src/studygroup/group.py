@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup.branching import Flight, flying
-from studygroup.inputs import Inputs, count_rows, on_host, select
+from studygroup.inputs import Inputs, answer, count_rows, logits_of, on_host, select
 from studygroup.routes import Routes
 from studygroup.rows import Plan
 from studygroup.surgery import Init, extract, install
@@ -211,7 +211,7 @@ class StudyGroup(nn.Module):
     def _call(self, inputs: Inputs, flight: Flight) -> Tensor:
         try:
             with flying(flight):
-                output = self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
+                output = answer(self.model, inputs)
         except RuntimeError as error:
             counts = [count for count in set(flight.counts) if re.search(rf"\b{count}\b", str(error))]
             if len(counts) < 2:
@@ -220,9 +220,9 @@ class StudyGroup(nn.Module):
                 f"rows do not fit after {next(reversed(flight.reached))!r}: {error}. Students part inside a "
                 "residual connection, or after a tensor that is used again; name the enclosing block instead"
             ) from error
-        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(flight.rows):
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
+        logits = logits_of(output)
+        if logits is None or logits.ndim != 2 or len(logits) != len(flight.rows):
+            found = type(output).__name__ if logits is None else tuple(logits.shape)
             raise ValueError(
                 f"the model returned {found} for {len(flight.rows)} rows; it must return logits of shape "
                 "(rows, classes), or an output that has such .logits"

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from studygroup.branching import first_tensor
 
@@ -26,6 +26,32 @@ def on_host(table: Tensor, name: str) -> Tensor:
             stacklevel=3,
         )
     return table.cpu()
+
+
+def answer(model: nn.Module, inputs: Inputs) -> Any:
+    """What a model returns: called with the tensor, or with the mapping as keyword arguments."""
+    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+
+
+def logits_of(output: Any) -> Tensor | None:
+    """The logits among what a model returns: the tensor itself, or its `.logits`; None where there are none."""
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    return logits if isinstance(logits, Tensor) else None
+
+
+def logits(model: nn.Module, inputs: Inputs) -> Tensor:
+    """A plain network's answer (rows, classes).
+
+    Raises:
+        ValueError: the model returns no logits.
+    """
+    output = answer(model, inputs)
+    found = logits_of(output)
+    if found is None:
+        raise ValueError(
+            f"the model returned {type(output).__name__}; it must return logits, or an output that has .logits"
+        )
+    return found
 
 
 def count_rows(inputs: Inputs) -> int:

@@ -133,3 +133,68 @@ def test_no_rows_are_no_steps():
 def test_batches_refuse(parts, batch_size, message):
     with pytest.raises(ValueError, match=message):
         StudentBatches(parts, batch_size=batch_size)
+
+
+def padded(steps, lengths):
+    """Share of a run's places that is padding, each step filled up to its longest row."""
+    rows = [lengths[draw.rows] for draw in steps]
+    return 1 - sum(int(some.sum()) for some in rows) / sum(len(some) * int(some.max()) for some in rows)
+
+
+def skewed(rows, seed=0):
+    """Lengths as those of film reviews: most short, some up to ten times as long."""
+    draws = torch.randn(rows, generator=torch.Generator().manual_seed(seed))
+    return (100 * (0.8 * draws).exp()).clamp(10, 1000).int()
+
+
+def shared(rows, **options):
+    return SharedBatches(rows, batch_size=16, seed=1, **options)
+
+
+def with_subsets(rows, **options):
+    return StudentBatches(subsets(rows, 4, seed=0), batch_size=4, seed=1, **options)
+
+
+@pytest.mark.parametrize("make", [shared, with_subsets])
+def test_rows_of_like_length_share_a_step(make):
+    lengths = skewed(4_003)
+    plain, alike = list(make(4_003)), list(make(4_003, lengths=lengths))
+    assert len(plain) == len(alike)
+    assert [len(draw.rows) for draw in plain] == [len(draw.rows) for draw in alike]
+    assert torch.cat([draw.rows for draw in alike]).sort().values.tolist() == list(range(4_003))
+    assert padded(plain, lengths) > 0.5
+    assert padded(alike, lengths) < 0.12
+    for before, after in zip(plain, alike, strict=True):
+        assert (before.owner is None and after.owner is None) or torch.equal(before.owner, after.owner)
+
+
+@pytest.mark.parametrize("make", [shared, with_subsets])
+def test_steps_of_like_rows_are_shuffled(make):
+    lengths = skewed(4_003)
+    longest = [int(lengths[draw.rows].max()) for draw in make(4_003, lengths=lengths)]
+    rises = sum(a < b for a, b in itertools.pairwise(longest)) / len(longest)
+    assert 0.35 < rises < 0.65
+    sampler = make(4_003, lengths=lengths)
+    first, again, other = orders(sampler, 0), orders(sampler, 0), orders(sampler, 1)
+    assert first == again
+    assert first != other
+
+
+def test_each_students_rows_stay_his_own_where_lengths_differ():
+    parts, lengths = subsets(1_001, 3, seed=0), skewed(1_001)
+    steps = list(StudentBatches(parts, batch_size=8, seed=1, lengths=lengths))
+    for student, part in enumerate(parts):
+        seen = torch.cat([rows[owner == student] for rows, owner, _ in steps])
+        assert seen.sort().values.tolist() == part.tolist()
+
+
+def test_without_shuffling_the_shortest_rows_come_first():
+    lengths = torch.tensor([5, 2, 9, 2, 1], dtype=torch.int32)
+    steps = SharedBatches(5, batch_size=2, shuffle=False, lengths=lengths)
+    assert [draw.rows.tolist() for draw in steps] == [[4, 1], [3, 0], [2]]
+
+
+def test_few_rows_of_different_length_are_one_short_step():
+    lengths = torch.tensor([5, 2, 9], dtype=torch.int32)
+    (draw,) = SharedBatches(3, batch_size=4, lengths=lengths)
+    assert sorted(draw.rows.tolist()) == [0, 1, 2]

@@ -25,7 +25,7 @@ def test_a_batch_is_the_samplers_draw():
     split, sampler = numbered(20), StudentBatches(subsets(20, 3), batch_size=2)
     for batch, (indices, owner, _) in zip(loader(split, sampler), sampler, strict=True):
         assert isinstance(batch, Batch)
-        assert torch.equal(batch.images[:, 0, 0, 0].long(), indices)
+        assert torch.equal(batch.inputs[:, 0, 0, 0].long(), indices)
         assert torch.equal(batch.labels, indices % 3)
         assert torch.equal(batch.owner, owner)
 
@@ -33,7 +33,7 @@ def test_a_batch_is_the_samplers_draw():
 def test_shared_batches_have_no_owner():
     batches = list(loader(numbered(10), SharedBatches(10, batch_size=4)))
     assert [batch.owner for batch in batches] == [None] * 3
-    assert [len(batch.images) for batch in batches] == [4, 4, 2]
+    assert [len(batch.inputs) for batch in batches] == [4, 4, 2]
 
 
 def test_batches_are_the_same_for_any_number_of_workers_and_any_storage(splits):
@@ -67,7 +67,7 @@ class Recorder(lightning.LightningModule):
         self.seen = {}
 
     def training_step(self, batch, index):
-        self.seen.setdefault(self.current_epoch, []).append(batch.images[:, 0, 0, 0].tolist())
+        self.seen.setdefault(self.current_epoch, []).append(batch.inputs[:, 0, 0, 0].tolist())
         return self.weight * 0
 
     def configure_optimizers(self):

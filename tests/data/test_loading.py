@@ -22,7 +22,7 @@ def everything(split):
 
 def test_digits_are_the_embedded_default():
     data = load("digits")
-    assert data.shape == (1, 8, 8)
+    assert data.form.shape == (1, 8, 8)
     assert data.classes == tuple("0123456789")
     assert [len(data.train), len(data.holdout), len(data.test)] == [1347, 150, 300]  # of 1797
     images = torch.cat([everything(s)[0] for s in (data.train, data.holdout, data.test)])
@@ -45,14 +45,14 @@ def test_test_rows_never_depend_on_the_seed():
 def test_the_same_call_gives_the_same_data():
     first, second = load("digits", seed=3), load("digits", seed=3)
     assert torch.equal(everything(first.train)[0], everything(second.train)[0])
-    assert (first.mean, first.std) == (second.mean, second.std)
+    assert first.form == second.form
 
 
 def test_statistics_are_those_of_the_training_rows():
     data = load("digits")
     images = everything(data.train)[0].double() / 255
-    assert data.mean == pytest.approx([images.mean().item()], abs=1e-12)
-    assert data.std == pytest.approx([images.std(correction=0).item()], abs=1e-12)
+    assert data.form.mean == pytest.approx([images.mean().item()], abs=1e-12)
+    assert data.form.std == pytest.approx([images.std(correction=0).item()], abs=1e-12)
 
 
 @pytest.mark.parametrize(("holdout", "rows"), [(0.1, 150), (100, 100), (0.0, 0), (0, 0), (0.5, 748)])
@@ -98,7 +98,7 @@ def test_memory_and_memory_map_give_the_same(folder):
         some = torch.tensor([3, 0, 3, 5])
         assert all(map(torch.equal, first[some], second[some]))
         assert torch.equal(first.labels, second.labels)
-    assert (kept.mean, kept.std, kept.shape) == (mapped.mean, mapped.std, mapped.shape)
+    assert kept.form == mapped.form
 
 
 def test_the_limit_counts_all_decoded_images(folder):
@@ -133,15 +133,15 @@ def test_hub_names_go_to_datasets(monkeypatch):
 
 def test_real_cifar10_in_part(cifar10_folder):
     data = load(cifar10_folder, train_rows=200, test_rows=50)
-    assert data.shape == (3, 32, 32)
+    assert data.form.shape == (3, 32, 32)
     assert data.classes[:3] == ("airplane", "automobile", "bird")
     assert torch.bincount(data.test.labels).tolist() == [5] * 10
-    assert data.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=0.03)
+    assert data.form.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=0.03)
 
 
 @pytest.mark.slow
 def test_real_cifar10_whole(cifar10_folder):
     data = load(cifar10_folder, holdout=0)
     assert [len(data.train), len(data.test)] == [50_000, 10_000]
-    assert data.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
-    assert data.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
+    assert data.form.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
+    assert data.form.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)

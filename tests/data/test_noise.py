@@ -184,7 +184,7 @@ def test_batches_have_the_epochs_labels_with_any_workers_and_storage(noisy):
             for batch, draw in zip(batches, sampler, strict=True):
                 assert draw.epoch == epoch
                 assert torch.equal(batch.labels, expected[draw.rows])
-                assert torch.equal(batch.images, kept.train[draw.rows][0])
+                assert torch.equal(batch.inputs, kept.train[draw.rows][0])
     assert changed(kept.training_labels(0), kept.training_labels(1))
 
 

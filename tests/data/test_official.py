@@ -56,7 +56,7 @@ def test_stl10_as_torchvision_reads_it(stl10_folder, monkeypatch):
 
 def test_stl10_through_the_door(stl10_folder):
     data = load(stl10_folder, holdout=1, train_rows=None, image_size=(8, 6), seed=1)
-    assert data.shape == (3, 8, 6)
+    assert data.form.shape == (3, 8, 6)
     rows = data.train_truth.rows.tolist()
     assert torch.equal(everything(data.train)[0], resize(pixels(*rows, size=96), (8, 6)))
     assert torch.equal(everything(data.test)[0], resize(pixels(4, 5, size=96), (8, 6)))

@@ -9,7 +9,7 @@ from torch import nn
 
 from networks import CASES
 from studygroup.layers import ConvLayer, convolution_groups, convolution_layers
-from studygroup.models import cifar_resnet18, cifar_vgg16
+from studygroup.models import cifar_resnet18, cifar_vgg16, vdcnn9
 
 
 def found(make, pixels=64):
@@ -63,6 +63,16 @@ def test_each_layer_has_its_norm_and_its_activation():
     plain = found(torchvision.models.vgg11)
     assert {layer.norm for layer in plain} == {None}
     assert plain[0].activation == "features.1"
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_convolutions_over_characters(shortcut):
+    net = vdcnn9(3, width=2, hidden=4, shortcut=shortcut)
+    layers = convolution_layers(net, {"input_ids": torch.randint(69, (2, 64))})
+    assert tuple(len(group) for group in convolution_groups(layers)) == (3, 2, 2, 2)
+    assert layers[0] == ConvLayer("stem", None, None, (64,))
+    assert layers[3] == ConvLayer("levels.1.conv1", "levels.1.bn1", "levels.1.relu", (32,))
+    assert layers[8].activation == (None if shortcut else "levels.3.relu")
 
 
 class Residual(nn.Module):

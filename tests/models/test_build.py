@@ -3,7 +3,9 @@ import timm.models
 import torch
 import torchvision.models
 
-from studygroup.models import build
+from studygroup.models import build, reads_text
+from studygroup.models.transformer import TextTransformer
+from studygroup.models.vdcnn import VDCNN
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,8 @@ from studygroup.models import build
         ("resnet10t", timm.models.ResNet),
         ("resnet18", torchvision.models.ResNet),  # timm has one too
         ("timm/resnet18", timm.models.ResNet),
+        ("vdcnn9", VDCNN),
+        ("text_transformer", TextTransformer),
     ],
 )
 def test_names_are_looked_up_in_order(name, kind):
@@ -33,14 +37,22 @@ def test_classes_channels_and_options():
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("cifar_resnet81", "cifar_resnet18"), ("timm/resnet19", "timm/resnet18"), ("resnt50", "resnet50")],
+    [
+        ("cifar_resnet81", "cifar_resnet18"),
+        ("timm/resnet19", "timm/resnet18"),
+        ("resnt50", "resnet50"),
+        ("vdcnn29", "vdcnn9"),
+        ("nothing like it", "cifar_resnet18, .*, text_transformer, timm/vit_tiny_patch16_224"),
+    ],
 )
 def test_unknown_names_are_told_with_near_ones(name, near):
     with pytest.raises(ValueError, match=f"there is no network '{name}'; did you mean .*{near}"):
         build(name, classes=2)
 
 
-@pytest.mark.parametrize("name", ["timm/cifar_resnet18", "torchvision/resnet10t", "other/resnet18"])
+@pytest.mark.parametrize(
+    "name", ["timm/cifar_resnet18", "torchvision/resnet10t", "other/resnet18", "timm/vdcnn9"]
+)
 def test_a_library_is_taken_at_its_word(name):
     with pytest.raises(ValueError, match="there is no network"):
         build(name, classes=2)
@@ -49,3 +61,47 @@ def test_a_library_is_taken_at_its_word(name):
 def test_torchvision_takes_three_channels():
     with pytest.raises(ValueError, match="takes images of 3 channels, not 1; try 'timm/resnet18'"):
         build("torchvision/resnet18", classes=2, channels=1)
+
+
+def test_networks_for_texts():
+    net = build("vdcnn9", classes=5, vocabulary=30, padding=2, width=4, hidden=8)
+    assert (net.embedding.num_embeddings, net.padding, net.fc[-1].out_features) == (30, 2, 5)
+    net = build("text_transformer", classes=5, vocabulary=30, padding=2, length=9)
+    assert net.embedding.tokens.weight.shape == (30, 512)
+    assert (net.embedding.tokens.padding_idx, net.length, net.fc.out_features) == (2, 9, 5)
+    assert build("vdcnn9", classes=2, width=2).embedding.num_embeddings == 69
+
+
+def test_what_a_network_reads():
+    texts = ("vdcnn9", "text_transformer", "huggingface/bert-base-uncased")
+    pictures = ("cifar_vgg16", "resnet18", "torchvision/vgg11", "timm/vit_tiny_patch16_224", "nothing")
+    assert [reads_text(name) for name in (*texts, *pictures)] == [True] * 3 + [False] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "cifar_vgg16",
+            {"vocabulary": 9},
+            "reads pictures and takes no vocabulary; networks for texts are vdcnn9, ",
+        ),
+        (
+            "resnet18",
+            {"vocabulary": 9, "padding": 0},
+            "takes no vocabulary and no padding; .*huggingface/NAME",
+        ),
+        ("timm/resnet10t", {"padding": 0}, "reads pictures and takes no padding"),
+        (
+            "vdcnn9",
+            {"channels": 3},
+            "reads texts and takes no channels; networks for pictures are cifar_resnet18, ",
+        ),
+        ("text_transformer", {"channels": 3, "vocabulary": 9}, "takes no channels; .*torchvision/NAME"),
+        ("huggingface/some/net", {"channels": 1}, "huggingface/some/net reads texts"),
+        ("resnet19", {"vocabulary": 9}, "there is no network 'resnet19'"),
+    ],
+)
+def test_options_of_the_other_kind(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, classes=2, **options)

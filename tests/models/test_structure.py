@@ -4,7 +4,16 @@ import torchvision.models
 import transformers
 from torch import nn
 
-from studygroup.models import blocks, build, cifar_resnet18, cifar_resnet34, cifar_vgg16, last_group
+from studygroup.models import (
+    blocks,
+    build,
+    cifar_resnet18,
+    cifar_resnet34,
+    cifar_vgg16,
+    last_group,
+    text_transformer,
+    vdcnn9,
+)
 
 
 def in_stages(prefix, depths, inner=""):
@@ -121,6 +130,16 @@ CASES = {
         bert,
         (("bert.embeddings",), *(f"bert.encoder.layer.{i}" for i in range(3))),
         ("bert.encoder.layer.2", "bert.pooler", "classifier"),
+    ),
+    "vdcnn9": (
+        lambda: vdcnn9(2, shortcut=True),
+        (("embedding", "stem"), *(f"levels.{i}" for i in range(4))),
+        ("levels.3", "fc"),
+    ),
+    "text_transformer": (
+        lambda: text_transformer(2),
+        (("embedding",), *(f"blocks.{i}" for i in range(3))),
+        ("blocks.2", "fc"),
     ),
     "mlp": (mlp, (("1", "2"), "4"), ("4", "5")),
     "wrapped": (Wrapped, (("net.1", "net.2"), "net.4"), ("net.4", "net.5")),

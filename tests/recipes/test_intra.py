@@ -26,7 +26,7 @@ from intra_loops import (
     out_by_loop,
     similarity,
 )
-from networks import CASES, bert
+from networks import CASES, OURS, bert
 from studygroup import models
 from studygroup.auxiliary import KernelDecorrelation, LocalClassifiers, PullPush
 
@@ -162,6 +162,20 @@ TRANSFORMERS = {
         ["bert.encoder.layer.2.output.dense", "classifier"],
         ("dropout",),
     ),
+    "transformer": (
+        OURS["transformer"].build,
+        OURS["transformer"].inputs,
+        {"inner": ["blocks.0", "blocks.1"], "source": "embedding"},
+        ["blocks.2.layer.linear2", "fc"],
+        ("dropout",),
+    ),
+    "vdcnn": (
+        OURS["vdcnn"].build,
+        OURS["vdcnn"].inputs,
+        {"inner": ["levels.0", "levels.2"], "source": "embedding"},
+        ["levels.3.conv2", "fc.6"],
+        ("fc.2", "fc.5"),
+    ),
     "vit": (
         vit,
         CASES["timm_vit"].inputs,
@@ -200,6 +214,27 @@ def test_all_four_on_networks_without_a_stack_of_convolutions(name):
     # softmax over keys does not see their bias
     assert [n for n in still if "key.bias" not in n] == []
     assert list(task.group.export(3 % task.group.students).state_dict()) == list(net.state_dict())
+
+
+def test_the_convolutions_of_a_network_for_texts():
+    """As in networks for pictures, nothing need be named but what stands for the input."""
+    torch.manual_seed(0)
+    net, x = OURS["vdcnn"].build(), OURS["vdcnn"].inputs
+    task = sg.recipes.intra(
+        net, example=x(2), out=1.0, mid=1.0, pull_push=0.1, kernel=0.1, source="embedding"
+    ).double()
+    mid, _, kernel = task.auxiliary
+    inside = [(f"levels.{i}.conv{j}", f"levels.{i}.bn{j}") for i in range(4) for j in (1, 2)]
+    assert [layer.modules for layer in mid.layers] == [("stem",), *inside]
+    assert not any(layer.tokens for layer in mid.layers)
+    assert kernel.names == ("levels.2.conv1", "levels.2.conv2", "levels.3.conv1", "levels.3.conv2")
+    losses = task(x(5), torch.tensor(LABELS))
+    losses.total.backward()
+    assert losses.logits.shape == (4, 5, CLASSES)
+    assert all(value.isfinite() and value != 0 for value in losses.auxiliary.values())
+    assert [n for n, p in task.named_parameters() if p.grad is None or not p.grad.any()] == []
+    longer = {key: value.repeat(1, 3) for key, value in x(5).items()}
+    assert task(longer, torch.tensor(LABELS)).total.isfinite()
 
 
 def test_a_transformer_blocks_loss_trains_that_block_alone():

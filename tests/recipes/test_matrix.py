@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, Case
+from networks import CASES, CLASSES, OURS, Case
 
 
 def binary(case: Case) -> dict[str, list[int]]:
@@ -37,7 +37,7 @@ def intra(case: Case) -> sg.CollaborativeLearning:
         pull_push=0.01,
         kernel=0.01,
         inner=inner(case),
-        source="bert.embeddings" if hasattr(net, "bert") else "",
+        source=case.source,
         kernels=weights[-3:],
     )
 
@@ -71,7 +71,7 @@ RECIPES = {
     ),
     "tree": lambda case: sg.recipes.tree(case.build(), table=binary(case), init=case.build),
 }
-NETWORKS = ("resnet", "timm_vit", "bert", "mlp")
+NETWORKS = {name: CASES[name] for name in ("resnet", "timm_vit", "bert", "mlp")} | OURS
 
 
 @pytest.fixture(params=RECIPES)
@@ -81,7 +81,7 @@ def recipe(request):
 
 @pytest.fixture(params=NETWORKS)
 def case(request) -> Case:
-    return CASES[request.param]
+    return NETWORKS[request.param]
 
 
 def losses(task: sg.CollaborativeLearning, case: Case, number: int = 0) -> sg.Losses:

@@ -2,36 +2,61 @@
 
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
+from studygroup.data.form import Form, Pictures, Texts, load_form
 from studygroup.data.human import HumanNoise
 from studygroup.data.loader import Batch, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
 from studygroup.data.relabelled import Relabelled
-from studygroup.data.splits import ArrowSplit, MemorySplit, Split
+from studygroup.data.splits import ArrowSplit, MemorySplit, PictureSplit, Rows, Split
+from studygroup.data.text import (
+    Characters,
+    Encoder,
+    Pretrained,
+    SentencePiece,
+    TextSplit,
+    Tokenizer,
+    TokenSplit,
+    load_encoder,
+)
 
 __all__ = [
     "ArrowSplit",
     "Augment",
     "Batch",
+    "Characters",
     "Data",
     "Draw",
+    "Encoder",
     "EpochBatches",
     "EpochLabels",
+    "Form",
     "HumanNoise",
     "LabelNoise",
     "MemorySplit",
     "NoTestSplitWarning",
     "Normalise",
     "PadCropFlip",
+    "PictureSplit",
+    "Pictures",
+    "Pretrained",
     "Relabelled",
+    "Rows",
+    "SentencePiece",
     "SharedBatches",
     "Split",
     "StudentBatches",
     "SymmetricNoise",
+    "TextSplit",
+    "Texts",
+    "TokenSplit",
+    "Tokenizer",
     "TrueLabels",
     "clean",
     "identity",
     "load",
+    "load_encoder",
+    "load_form",
     "loader",
     "subsets",
 ]

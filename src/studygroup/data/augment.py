@@ -1,38 +1,35 @@
 """Augmentation per sample, on the batch as a whole and on its own device.
 
-An augmentation is a function `augment(images, *, generator)` from uint8 images to uint8 images. It draws on
-the host from a CPU generator, so a step can be replayed and gives the same images on any device, and it never
-waits for the device.
+An augmentation is a function `augment(rows, *, generator)` from uint8 images to uint8 images, or from a mapping of
+tokens and mask to such a mapping. It draws on the host from a CPU generator, so a step can be replayed and gives the
+same rows on any device, and it never waits for the device.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 
+from studygroup.data.splits import Rows
 from studygroup.selection import to_device
 
 
 @runtime_checkable
 class Augment(Protocol):
-    """A random change of a batch of images."""
+    """A random change of a batch of images, or of the mapping that a batch of texts is."""
 
-    def __call__(
-        self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
-    ) -> UInt8[Tensor, "batch channels height width"]:
-        """Changes the images; the generator, a CPU one, is the only source of randomness."""
+    def __call__(self, rows: Any, *, generator: torch.Generator) -> Any:
+        """Changes the rows, and gives as many; the generator, a CPU one, is the only source of randomness."""
         ...
 
 
-def identity(
-    images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
-) -> UInt8[Tensor, "batch channels height width"]:
-    """No augmentation: returns the images as they are and draws nothing."""
-    return images
+def identity(rows: Rows, *, generator: torch.Generator) -> Rows:
+    """No augmentation: returns the rows as they are and draws nothing."""
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,12 @@ class PadCropFlip:
 
         Returns:
             New images of the same shape on the same device, contiguous.
+
+        Raises:
+            ValueError: the rows are texts.
         """
+        if not isinstance(images, Tensor):
+            raise ValueError("PadCropFlip changes pictures and these rows are texts; leave `augment` out")
         channels, height, width = images.shape[1:]
         draws = to_device(self._draw(len(images), generator), images.device)
         rows = draws[:, :1] + torch.arange(height, device=images.device)

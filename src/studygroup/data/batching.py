@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from studygroup.data.stratify import without
 from studygroup.seeding import generator
+
+_WINDOW = 64  # batches among which rows of like length are gathered; more gather closer and shuffle less
 
 
 class Draw(NamedTuple):
@@ -68,12 +70,18 @@ class EpochBatches(Sampler[Draw]):
     The epoch is told by `set_epoch`, which Lightning calls by itself before every epoch. Base of the samplers
     below.
 
+    Where rows are of different lengths, rows of like length share a step, so that little of it is padding: the
+    shuffled rows of 64 steps are sorted by length, cut into steps, and these are shuffled. Every student's rows go
+    through the same, so that all students' rows of a step are alike.
+
     Args:
         parts: row numbers of each part; every step takes `batch_size` rows of each.
         batch_size: rows of each part in a step.
         seed: of the order.
         shuffle: whether each part is put in a new order every epoch.
         drop_last: leave out a last step in which some part has fewer than `batch_size` rows.
+        lengths: of all rows, by row number; omitted, rows are of one size. Without `shuffle`, the shortest come
+            first.
 
     Raises:
         ValueError: a batch size below 1.
@@ -87,10 +95,11 @@ class EpochBatches(Sampler[Draw]):
         seed: int,
         shuffle: bool,
         drop_last: bool,
+        lengths: Int32[Tensor, "rows"] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        self.parts = tuple(parts)
+        self.parts, self.lengths = tuple(parts), lengths
         self.batch_size, self.seed = batch_size, seed
         self.shuffle, self.drop_last = shuffle, drop_last
         self.epoch = 0
@@ -127,9 +136,23 @@ class EpochBatches(Sampler[Draw]):
     def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
         """One part in this epoch's order."""
         if not self.shuffle:
-            return part
+            return part if self.lengths is None else part[self.lengths[part].argsort(stable=True)]
         rng = generator(self.seed, "batches", self.epoch, number)
-        return part[torch.randperm(len(part), generator=rng)]
+        order = part[torch.randperm(len(part), generator=rng)]
+        if self.lengths is None:
+            return order
+        steps = min(map(len, self.parts)) // self.batch_size  # which all parts have
+        whole, rest = order[: steps * self.batch_size], order[steps * self.batch_size :]
+        windows = torch.split(whole, _WINDOW * self.batch_size)
+        return torch.cat([*(self._alike(*window, self.lengths) for window in enumerate(windows)), rest])
+
+    def _alike(
+        self, window: int, rows: Int64[Tensor, "some"], lengths: Int32[Tensor, "rows"]
+    ) -> Int64[Tensor, "some"]:
+        """The rows of some steps, those of like length together, and the steps shuffled as in every other part."""
+        steps = rows[lengths[rows].argsort(stable=True)].view(len(rows) // self.batch_size, self.batch_size)
+        rng = generator(self.seed, "windows", self.epoch, window)
+        return steps[torch.randperm(len(steps), generator=rng)].flatten()
 
     def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
         """Rows and owners of one step from the rows chosen of each part."""
@@ -148,6 +171,7 @@ class StudentBatches(EpochBatches):
         batch_size: rows of *each* student in a step.
         seed: of the order inside the sub-sets, drawn anew every epoch.
         drop_last: leave out a last step in which some student has fewer than `batch_size` rows.
+        lengths: of all rows, see `EpochBatches`.
 
     Raises:
         ValueError: no sub-sets, an empty one, or a batch size below 1.
@@ -160,11 +184,14 @@ class StudentBatches(EpochBatches):
         batch_size: int = 64,
         seed: int = 0,
         drop_last: bool = False,
+        lengths: Int32[Tensor, "rows"] | None = None,
     ) -> None:
         sizes = [len(rows) for rows in subsets]
         if min(sizes, default=0) == 0:
             raise ValueError(f"the students have {sizes} rows; give each at least one")
-        super().__init__(subsets, batch_size=batch_size, seed=seed, shuffle=True, drop_last=drop_last)
+        super().__init__(
+            subsets, batch_size=batch_size, seed=seed, shuffle=True, drop_last=drop_last, lengths=lengths
+        )
 
     def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
         owner = torch.repeat_interleave(torch.tensor([len(rows) for rows in chosen]))
@@ -178,15 +205,24 @@ class SharedBatches(EpochBatches):
         rows: how many rows there are.
         batch_size: rows in a step.
         seed: of the order, drawn anew every epoch.
-        shuffle: False keeps the rows in their order, for evaluation.
+        shuffle: False keeps the rows in their order, or in that of their lengths, for evaluation.
         drop_last: leave out a last short step.
+        lengths: of all rows, see `EpochBatches`.
     """
 
     def __init__(
-        self, rows: int, *, batch_size: int = 64, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+        self,
+        rows: int,
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        lengths: Int32[Tensor, "rows"] | None = None,
     ) -> None:
+        parts = [torch.arange(rows)]
         super().__init__(
-            [torch.arange(rows)], batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last
+            parts, batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, lengths=lengths
         )
 
     def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:

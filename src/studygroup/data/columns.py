@@ -11,6 +11,7 @@ from torch import Tensor
 
 _LABEL_NAMES = ("label", "fine_label")  # in the order of preference
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_STRINGS = ("string", "large_string")
 
 
 def image_column(features: Mapping[str, Any]) -> str:
@@ -19,10 +20,10 @@ def image_column(features: Mapping[str, Any]) -> str:
     Raises:
         ValueError: there is none or more than one; lists the columns.
     """
-    found = [name for name, feature in features.items() if _is_image(feature)]
+    found = [name for name, feature in features.items() if is_image(feature)]
     if len(found) != 1:
         raise ValueError(
-            f"{len(found)} columns hold images, one is needed: {_listed(features)}; cast the right one to "
+            f"{len(found)} columns hold images, one is needed: {listed(features)}; cast the right one to "
             "datasets.Image and remove the others"
         )
     return found[0]
@@ -41,7 +42,7 @@ def label_column(features: Mapping[str, Any]) -> str:
             return name
     if len(classes) != 1:
         raise ValueError(
-            f"{len(classes)} columns hold class labels, one is needed: {_listed(features)}; call the right "
+            f"{len(classes)} columns hold class labels, one is needed: {listed(features)}; call the right "
             "one 'label' and store it as whole numbers or datasets.ClassLabel"
         )
     return classes[0]
@@ -55,7 +56,12 @@ def class_names(feature: Any, labels: Int64[Tensor, "rows"]) -> tuple[str, ...]:
 
 
 def read_labels(table: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]:
-    """Reads a label column without touching the images.
+    """Reads a label column of whole numbers, see `label_values`."""
+    return torch.from_numpy(label_values(table, column, where=where).to_numpy().astype(np.int64))
+
+
+def label_values(table: Any, column: str, *, where: str) -> Any:
+    """A label column as a `pyarrow.ChunkedArray`, without touching images or texts.
 
     Args:
         table: a `datasets.Dataset`.
@@ -71,7 +77,7 @@ def read_labels(table: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]
         raise ValueError(
             f"{where}, row {row}: there is no label in column {column!r}; add it or remove the row"
         )
-    return torch.from_numpy(values.to_numpy().astype(np.int64))
+    return values
 
 
 def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, where: str) -> None:
@@ -95,13 +101,18 @@ def is_whole(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in _INTEGERS
 
 
-def _is_image(feature: Any) -> bool:
+def is_text(feature: Any) -> bool:
+    """Whether a column holds strings."""
+    return getattr(feature, "dtype", None) in _STRINGS
+
+
+def is_image(feature: Any) -> bool:
     """An Image feature, or the bytes and path that one is stored as (files not written by `datasets`)."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
     return isinstance(feature, datasets.Image)
 
 
-def _listed(features: Mapping[str, Any]) -> str:
+def listed(features: Mapping[str, Any]) -> str:
     """The columns with their types, for a message."""
     return ", ".join(f"{name}: {feature}" for name, feature in features.items())

@@ -3,27 +3,36 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from studygroup.data.batching import Draw, EpochBatches
 from studygroup.data.noise import EpochLabels, SameLabels
-from studygroup.data.splits import Split
+from studygroup.data.splits import Rows, Split
 
 
 class Batch(NamedTuple):
     """What one step trains on.
 
     Attributes:
-        images: pixels, 0 to 255.
+        inputs: images (batch, channels, height, width) of pixels, 0 to 255, or a mapping of tensors.
         labels: class of each row.
         owner: the student that each row belongs to; None where all students see every row.
     """
 
-    images: UInt8[Tensor, "batch channels height width"]
+    inputs: Rows
     labels: Int64[Tensor, "batch"]
     owner: Int64[Tensor, "batch"] | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Inputs and labels on a device; `owner` stays on the host, where the rows' ways are decided."""
+        inputs = self.inputs
+        if isinstance(inputs, Tensor):
+            moved: Rows = inputs.to(device, non_blocking=True)
+        else:
+            moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner)
 
 
 def loader(

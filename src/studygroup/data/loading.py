@@ -1,6 +1,7 @@
 """The one door: a name or a folder in, train, hold-out and test out."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.images import Shape
+from studygroup.data.form import Form, Pictures, Texts
 from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
 from studygroup.data.relabelled import relabelled
 from studygroup.data.source import TEST_SEED, TEST_SHARE, Size, Source, test_rows_of
-from studygroup.data.splits import Split
+from studygroup.data.splits import Labelled, PictureSplit, Split
 from studygroup.data.stratify import stratified, without
+from studygroup.data.text import SentencePiece, TextSplit, Tokenizer, encoded
 from studygroup.data.whole import all_in_memory, pixel_statistics
 from studygroup.seeding import derive
+
+_TOKENIZER = SentencePiece()
 
 
 class NoTestSplitWarning(UserWarning):
@@ -33,8 +37,7 @@ class Data:
         test: to report on; equal for every seed, its labels always the true ones.
         classes: names of the classes, in the order of the labels.
         name: what to call the data set.
-        mean: mean of each channel over `train`, pixels counted as 0 to 1.
-        std: population standard deviation of each channel over `train`, likewise.
+        form: what the rows are, `Pictures` of one size or `Texts` in tokens, and how a network gets them.
         training_labels: gives the labels to learn from in an epoch, one for each row of `train`.
         train_truth: true labels of `train`, and which rows of the published training set these are.
         holdout_truth: the same of `holdout`.
@@ -45,16 +48,10 @@ class Data:
     test: Split
     classes: tuple[str, ...]
     name: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    form: Form
     training_labels: EpochLabels
     train_truth: TrueLabels
     holdout_truth: TrueLabels
-
-    @property
-    def shape(self) -> Shape:
-        """Channels, height and width of every image."""
-        return self.train.shape
 
 
 def load(
@@ -67,9 +64,10 @@ def load(
     image_size: int | tuple[int, int] | None = None,
     noise: LabelNoise = clean,
     holdout_noise: bool = True,
+    tokenizer: Tokenizer = _TOKENIZER,
     in_memory_bytes: int = 4 * 2**30,
 ) -> Data:
-    """Loads a data set of labelled images.
+    """Loads a data set of labelled images or texts.
 
     The test rows are the official test split, else the official validation split. Where there is neither, a
     sixth of the training rows is set aside, always the same, with a `NoTestSplitWarning`. An official
@@ -82,7 +80,8 @@ def load(
             (`cifar-10-batches-py` or `cifar-100-python`), STL-10 (`train_X.bin` and so on) or ImageNet32
             (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one sub-folder per
             class, optionally under `train` and `test`; else a name on the Hugging Face hub, such as
-            `"uoft-cs/cifar10"`. A folder goes before a hub name.
+            `"uoft-cs/cifar10"`. A folder goes before a hub name. Texts come from Parquet, CSV (the official files of
+            Zhang et al. too) and the hub, see docs/data.md.
         holdout: rows held out from training: a share in [0, 1), or, as an int, a number of rows.
         seed: of the draws of `train_rows` and `holdout`; the test rows never depend on it.
         train_rows: use only so many training rows, hold-out included; None uses all. Other rows are never
@@ -93,12 +92,13 @@ def load(
         noise: how the labels to learn from differ from the true ones, see `studygroup.data.noise`.
         holdout_noise: whether the hold-out labels get the same noise, drawn once, as where no clean labels can be
             had; else they are the true ones. Test labels are never touched.
+        tokenizer: of texts; it learns from the training rows alone, hold-out excluded.
         in_memory_bytes: up to this total size, images are decoded at once and kept in memory; larger sets are
             decoded from a memory map whenever a row is used (`digits` and official files never are).
 
     Returns:
-        The splits. Mean and deviation are taken over the training rows, hold-out excluded, of which a set of
-        more than 50,000 gives as many, evenly spaced.
+        The splits. Mean and deviation of images are taken over the training rows, hold-out excluded, of which a set
+        of more than 50,000 gives as many, evenly spaced.
 
     Raises:
         ValueError: the data set is missing, damaged or ambiguous, its images or labels do not fit together, a
@@ -119,24 +119,36 @@ def load(
     holdout_labels = (noise if holdout_noise else clean)(holdout_truth, seed=derive(seed, "hold-out noise"))(
         0
     )
-    splits = {"train": source.train.take(train_truth.rows), "holdout": source.train.take(holdout_truth.rows)}
-    splits = all_in_memory(splits | {"test": test}, most=in_memory_bytes)
-    mean, std = pixel_statistics(splits["train"])
+    chosen = {"train": source.train.take(train_truth.rows), "holdout": source.train.take(holdout_truth.rows)}
+    splits, form = _ready(chosen | {"test": test}, tokenizer=tokenizer, in_memory_bytes=in_memory_bytes)
     return Data(
         train=splits["train"],
         holdout=relabelled(splits["holdout"], holdout_labels),
         test=splits["test"],
         classes=source.classes,
         name=source.name,
-        mean=mean,
-        std=std,
+        form=form,
         training_labels=training_labels,
         train_truth=train_truth,
         holdout_truth=holdout_truth,
     )
 
 
-def _train_and_test(source: Source) -> tuple[Int64[Tensor, "rows"], Split]:
+def _ready(
+    chosen: Mapping[str, Labelled], *, tokenizer: Tokenizer, in_memory_bytes: int
+) -> tuple[Mapping[str, Split], Form]:
+    """The chosen rows as batches are taken from them, and what they are."""
+    texts = {name: rows for name, rows in chosen.items() if isinstance(rows, TextSplit)}
+    if texts:
+        encoder = tokenizer(texts["train"].texts())
+        return {name: encoded(rows, encoder) for name, rows in texts.items()}, Texts(encoder)
+    pictures = {name: rows for name, rows in chosen.items() if isinstance(rows, PictureSplit)}
+    ready = all_in_memory(pictures, most=in_memory_bytes)
+    train = ready["train"]
+    return ready, Pictures(train.shape, *pixel_statistics(train))
+
+
+def _train_and_test(source: Source) -> tuple[Int64[Tensor, "rows"], Labelled]:
     """Numbers of the rows to train on, and the test rows, cut from the others where there are none."""
     if source.test is not None:
         return torch.arange(len(source.train)), source.test

@@ -1,7 +1,7 @@
 """The places that data come from; each function opens one kind."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torchvision.datasets
 from datasets.exceptions import DatasetsError
 from sklearn.datasets import load_digits
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from studygroup.data.columns import is_whole
 from studygroup.data.official import (
@@ -25,6 +26,7 @@ from studygroup.data.official import (
     official_stl10,
 )
 from studygroup.data.source import TEST_NAMES, Size, Source, cut_test, from_pixels, from_tables
+from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
@@ -57,6 +59,9 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
     files = sorted(folder.rglob("*.parquet"))
     if files:
         return parquet_folder(folder, files, image_size=image_size)
+    files = sorted(folder.rglob("*.csv"))
+    if files and not any(path.suffix.lower() in IMG_EXTENSIONS for path in folder.rglob("*")):
+        return csv_folder(folder, files, image_size=image_size)
     return image_folder(folder, image_size=image_size)
 
 
@@ -113,15 +118,44 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
         ValueError: a file is damaged, or none belongs to a training split.
     """
     found = _by_split(folder, files)
-    return from_tables(folder.name, _tables("parquet", data_files=found), image_size=image_size)
+    # one by one: together, all splits must have the same columns, and human labels are of training rows alone
+    tables = {
+        split: _tables("parquet", data_files={split: some}, split=split) for split, some in found.items()
+    }
+    return _opened(folder.name, tables, image_size=image_size)
+
+
+def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
+    """CSV files of texts, called after their split as for `parquet_folder`; see `from_csv`.
+
+    Raises:
+        ValueError: a file is damaged, none belongs to a training split, or a size for images is given.
+    """
+    _check_no_size(folder.name, image_size)
+    return from_csv(folder, _by_split(folder, files))
+
+
+def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
+    """Tables of images, or of texts where there are no images in them."""
+    if not holds_texts(tables):
+        return from_tables(name, tables, image_size=image_size)
+    _check_no_size(name, image_size)
+    return from_text_tables(name, tables)
+
+
+def _check_no_size(name: str, image_size: Size) -> None:
+    """Texts are not scaled."""
+    if image_size:
+        raise ValueError(f"image_size is {image_size} and {name} holds texts; leave it out")
 
 
 def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
-    """Parquet files by the split that they belong to; see `parquet_folder`."""
+    """Files by the split that they belong to; see `parquet_folder`."""
     found: dict[str, list[str]] = {}
     for file in files:
         try:
-            pyarrow.parquet.ParquetFile(file).close()
+            if file.suffix == ".parquet":
+                pyarrow.parquet.ParquetFile(file).close()
         except (pyarrow.ArrowException, OSError) as error:
             raise ValueError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
         matches = (_SPLIT_FILE.fullmatch(name) for name in (file.stem, file.parent.name))
@@ -129,7 +163,9 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
         found.setdefault(split, []).append(str(file))
     if "train" not in found:
         listed = ", ".join(str(file.relative_to(folder)) for file in files)
-        raise ValueError(f"{folder} has no training split among {listed}; call its file train.parquet")
+        raise ValueError(
+            f"{folder} has no training split among {listed}; call its file train{files[0].suffix}"
+        )
     found.pop("", None)
     return found
 
@@ -140,7 +176,7 @@ def hub(name: str, *, image_size: Size) -> Source:
     Raises:
         ValueError: it is unknown, or cannot be reached or read.
     """
-    return from_tables(name, _tables(name), image_size=image_size)
+    return _opened(name, _tables(name), image_size=image_size)
 
 
 def whole_number_columns(spec: str) -> Any:

@@ -42,6 +42,8 @@ class RawSplit:
         rows: number of each row of the split, counted through all files.
     """
 
+    lengths = None
+
     def __init__(self, files: Sequence[PixelFile], *, shape: Shape, rows: Int64[Tensor, "rows"]) -> None:
         self.files, self.shape, self.rows = tuple(files), shape, rows
         self.labels = torch.cat([file.labels for file in self.files])[rows]

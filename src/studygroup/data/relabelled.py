@@ -1,11 +1,10 @@
 """A split under other labels."""
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.images import Shape
-from studygroup.data.splits import Split
+from studygroup.data.splits import Rows, Split
 
 
 def relabelled(split: Split, labels: Int64[Tensor, "rows"]) -> Split:
@@ -14,10 +13,10 @@ def relabelled(split: Split, labels: Int64[Tensor, "rows"]) -> Split:
 
 
 class Relabelled:
-    """A view of a split with other labels; no image is copied or decoded for it.
+    """A view of a split with other labels; no row is copied or decoded for it.
 
     Args:
-        split: where the images come from.
+        split: where the rows come from.
         labels: class of each row.
 
     Raises:
@@ -29,16 +28,14 @@ class Relabelled:
             raise ValueError(f"{len(labels)} labels for {len(split)} rows; give one for each")
         self.split = split
         self.labels = labels
-        self.shape: Shape = split.shape
+        self.lengths = split.lengths
 
     def __len__(self) -> int:
         """How many rows there are."""
         return len(self.split)
 
-    def __getitem__(
-        self, indices: Int64[Tensor, "batch"]
-    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """The images and the other labels of these rows, in their order."""
+    def __getitem__(self, indices: Int64[Tensor, "batch"]) -> tuple[Rows, Int64[Tensor, "batch"]]:
+        """These rows and their other labels, in their order."""
         return self.split[indices][0], self.labels[indices]
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "Relabelled":

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studygroup.data.columns import check_labels, class_names, image_column, label_column, read_labels
 from studygroup.data.images import Shape, resize, shape_of
-from studygroup.data.splits import ArrowSplit, MemorySplit, Split
+from studygroup.data.splits import ArrowSplit, Labelled, MemorySplit
 from studygroup.data.stratify import stratified, without
 
 Size = tuple[int, int] | None  # height and width to scale to; None leaves images as they are
@@ -41,16 +41,16 @@ class Source:
 
     name: str
     classes: tuple[str, ...]
-    train: Split
-    test: Split | None
+    train: Labelled
+    test: Labelled | None
 
 
-def test_rows_of(train: Split) -> Int64[Tensor, "rows"]:
+def test_rows_of(train: Labelled) -> Int64[Tensor, "rows"]:
     """The rows set aside where there is no test split, always the same: a sixth, every class in proportion."""
     return stratified(train.labels, round(TEST_SHARE * len(train)), seed=TEST_SEED, draw="test")
 
 
-def cut_test(train: Split) -> tuple[Split, Split]:
+def cut_test(train: Labelled) -> tuple[Labelled, Labelled]:
     """Parts a split into train and test at `test_rows_of`."""
     held = test_rows_of(train)
     return train.take(without(len(train), held)), train.take(held)
@@ -88,7 +88,7 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
         for split in ("train", *TEST_NAMES)
         if split in tables
     }
-    chosen = ["train", *_test_split(labels)]
+    chosen = ["train", *test_split(labels)]
     classes = class_names(features[label], labels["train"])
     encoded = {split: tables[split].cast_column(images, datasets.Image(decode=False)) for split in chosen}
     shape = _probe(encoded["train"], images, image_size=image_size, where=f"{name} train")
@@ -109,7 +109,7 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
 
 
-def _test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
+def test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
     """What serves as test split: the first whose labels are not withheld (all negative, as in ImageNet's)."""
     there = [split for split in TEST_NAMES if split in labels]
     return [*(split for split in there if not (labels[split] < 0).all()), *there][:1]

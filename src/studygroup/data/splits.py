@@ -1,38 +1,69 @@
-"""A split holds labels and gives images: decoded in memory, or encoded in a memory map."""
+"""A split holds labels and gives rows; here, images: decoded in memory, or encoded in a memory map."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 from torch import Tensor
 
 from studygroup.data.images import Shape, decode, resize
 
+Rows = Tensor | Mapping[str, Tensor]
+"""Rows as a split gives them: one tensor (images), or several of one length by name (tokens and their mask)."""
+
 
 @runtime_checkable
-class Split(Protocol):
-    """Rows of images with their labels.
+class Labelled(Protocol):
+    """Rows to choose among by their labels.
 
     Attributes:
         labels: class of each row.
-        shape: channels, height and width of every image.
     """
 
     labels: Int64[Tensor, "rows"]
-    shape: Shape
 
     def __len__(self) -> int:
         """How many rows there are."""
         ...
 
-    def __getitem__(
-        self, indices: Int64[Tensor, "batch"]
-    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """The images and labels of these rows, in their order."""
+    def take(self, indices: Int64[Tensor, "batch"]) -> "Labelled":
+        """These rows alone; nothing is decoded."""
+        ...
+
+
+@runtime_checkable
+class Split(Labelled, Protocol):
+    """Rows with their labels, ready for batches."""
+
+    @property
+    def lengths(self) -> Int32[Tensor, "rows"] | None:
+        """Tokens in each row, where rows are of different size; None where all are alike."""
+        ...
+
+    def __getitem__(self, indices: Int64[Tensor, "batch"]) -> tuple[Rows, Int64[Tensor, "batch"]]:
+        """These rows and their labels, in their order."""
         ...
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "Split":
         """A split of these rows alone; nothing is decoded."""
+        ...
+
+
+@runtime_checkable
+class PictureSplit(Split, Protocol):
+    """A split of images, all of one size.
+
+    Attributes:
+        shape: channels, height and width of every image.
+    """
+
+    shape: Shape
+
+    def __getitem__(
+        self, indices: Int64[Tensor, "batch"]
+    ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
+        """The images and labels of these rows, in their order."""
         ...
 
 
@@ -43,6 +74,8 @@ class MemorySplit:
         images: every row's pixels, 0 to 255.
         labels: every row's class.
     """
+
+    lengths = None
 
     def __init__(
         self, images: UInt8[Tensor, "rows channels height width"], labels: Int64[Tensor, "rows"]
@@ -79,6 +112,8 @@ class ArrowSplit:
         resized: whether images are scaled to the shape; otherwise another size is an error.
         name: what to call the split in an error message.
     """
+
+    lengths = None
 
     def __init__(
         self,

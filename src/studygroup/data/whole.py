@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import torch
 
 from studygroup.data.raw import RawSplit, read_together
-from studygroup.data.splits import MemorySplit, Split
+from studygroup.data.splits import MemorySplit, PictureSplit
 
 _CHUNK = 1024  # rows decoded at once: bounds the memory that encoded images take
 
 
-def in_memory(split: Split) -> MemorySplit:
+def in_memory(split: PictureSplit) -> MemorySplit:
     """Decodes a whole split."""
     if isinstance(split, MemorySplit):
         return split
@@ -21,25 +21,27 @@ def in_memory(split: Split) -> MemorySplit:
     return MemorySplit(images, split.labels)
 
 
-def all_in_memory(splits: Mapping[str, Split], *, most: int) -> dict[str, Split]:
+def all_in_memory(splits: Mapping[str, PictureSplit], *, most: int) -> dict[str, PictureSplit]:
     """Decodes splits that together take at most `most` bytes; others stay encoded.
 
     Raw files are read in any case, each once: they have no way to one row that is not a way through all.
     """
     raw = {name: split for name, split in splits.items() if isinstance(split, RawSplit)}
-    result: dict[str, Split] = dict(splits)
+    result: dict[str, PictureSplit] = dict(splits)
     for name, images in zip(raw, read_together(list(raw.values())), strict=True):
         result[name] = MemorySplit(images, raw[name].labels)
     small = sum(decoded_bytes(split) for split in splits.values()) <= most
     return {name: in_memory(split) if small else split for name, split in result.items()}
 
 
-def decoded_bytes(split: Split) -> int:
+def decoded_bytes(split: PictureSplit) -> int:
     """How much memory the decoded images of a split take."""
     return len(split) * math.prod(split.shape)
 
 
-def pixel_statistics(split: Split, *, most: int = 50_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(
+    split: PictureSplit, *, most: int = 50_000
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and population standard deviation of each channel.
 
     Counts how often each of the 256 values occurs, so the result does not depend on the order of rows or on

@@ -1,6 +1,6 @@
 """Networks by name, and where their blocks are."""
 
-from studygroup.models.build import build
+from studygroup.models.build import build, reads_text
 from studygroup.models.cifar import (
     cifar_resnet18,
     cifar_resnet20,
@@ -9,7 +9,10 @@ from studygroup.models.cifar import (
     cifar_resnet110,
 )
 from studygroup.models.head import classifier
+from studygroup.models.huggingface import huggingface
 from studygroup.models.structure import blocks, last_group
+from studygroup.models.transformer import text_transformer
+from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 
 __all__ = [
@@ -22,5 +25,9 @@ __all__ = [
     "cifar_resnet110",
     "cifar_vgg16",
     "classifier",
+    "huggingface",
     "last_group",
+    "reads_text",
+    "text_transformer",
+    "vdcnn9",
 ]

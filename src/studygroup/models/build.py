@@ -16,9 +16,12 @@ from studygroup.models.cifar import (
     cifar_resnet34,
     cifar_resnet110,
 )
+from studygroup.models.huggingface import huggingface
+from studygroup.models.transformer import text_transformer
+from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 
-_OURS: dict[str, Callable[..., nn.Module]] = {
+_PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
     "cifar_resnet20": cifar_resnet20,
     "cifar_resnet32": cifar_resnet32,
@@ -26,42 +29,88 @@ _OURS: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet110": cifar_resnet110,
     "cifar_vgg16": cifar_vgg16,
 }
+_TEXTS: dict[str, Callable[..., nn.Module]] = {"vdcnn9": vdcnn9, "text_transformer": text_transformer}
+_HUGGINGFACE = "huggingface/"
 
 
-def build(name: str, *, classes: int, channels: int = 3, **options: Any) -> nn.Module:
-    """Builds a network with fresh weights; nothing is downloaded.
+def build(name: str, *, classes: int, **options: Any) -> nn.Module:
+    """Builds a network with fresh weights; nothing is downloaded but the configuration of `huggingface/NAME`.
 
     Args:
-        name: `cifar_resnet18`, `cifar_resnet34`, the narrow `cifar_resnet20`, `cifar_resnet32` and
-            `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or `timm/NAME`. A bare name is looked up in that
-            order.
+        name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, the narrow `cifar_resnet20`,
+            `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or `timm/NAME`; a bare name is
+            looked up in that order. Or of one for texts: `vdcnn9`, `text_transformer`, or `huggingface/NAME` with a
+            name on the hub or a folder.
         classes: how many classes the head tells apart.
-        channels: of the images; torchvision's networks take 3 only.
-        **options: handed to the library, such as `width`, `img_size` or `drop_rate`; `pretrained=True` lets
-            timm download its weights.
+        **options: handed to the network. Networks for pictures take `channels`, of the images, 3 where it is
+            omitted (torchvision's take 3 only), those for texts `vocabulary`, how many ids there are, and `padding`,
+            the id that fills rows up. Others are the network's own, such as `width`, `img_size` or `drop_rate`;
+            `pretrained=True` lets timm and Hugging Face download weights.
 
     Returns:
-        The library's own network.
+        The network; of a library, the library's own.
 
     Raises:
-        ValueError: an unknown name, told with near matches, or a number of channels that the network cannot
-            take.
+        ValueError: an unknown name, told with near matches, options of the other kind of network, or a number
+            of channels that the network cannot take.
     """
+    if reads_text(name):
+        others = f"{', '.join(_PICTURES)}, torchvision/NAME and timm/NAME"
+        _check(name, "texts", options, ("channels",), others)
+        if name.startswith(_HUGGINGFACE):
+            return huggingface(name.removeprefix(_HUGGINGFACE), classes, **options)
+        return _TEXTS[name](classes, **options)
+    make = _picture_network(name)
+    others = f"{', '.join(_TEXTS)} and huggingface/NAME"
+    _check(name, "pictures", options, ("vocabulary", "padding"), others)
+    return make(classes, **{"channels": 3, **options})
+
+
+def reads_text(name: str) -> bool:
+    """Whether the network that `build` gives for a name takes ids of tokens, and not pictures.
+
+    Args:
+        name: as for `build`; an unknown one is none that takes tokens.
+    """
+    return name in _TEXTS or name.startswith(_HUGGINGFACE)
+
+
+def _check(name: str, reads: str, options: dict[str, Any], foreign: tuple[str, ...], others: str) -> None:
+    """Refuses options that only the other kind of network has."""
+    wrong = [option for option in foreign if option in options]
+    if wrong:
+        other = "texts" if reads == "pictures" else "pictures"
+        raise ValueError(
+            f"{name} reads {reads} and takes no {' and no '.join(wrong)}; networks for {other} are {others}"
+        )
+
+
+def _picture_network(name: str) -> Callable[..., nn.Module]:
+    """What builds the network, from classes and channels."""
     library, _, bare = name.rpartition("/")
-    if not library and bare in _OURS:
-        return _OURS[bare](classes, channels=channels, **options)
+    if not library and bare in _PICTURES:
+        return _PICTURES[bare]
     if library in ("", "torchvision") and bare in _torchvision_names():
-        if channels != 3:
-            raise ValueError(
-                f"torchvision's {bare} takes images of 3 channels, not {channels}; try 'timm/{bare}'"
-            )
-        network: nn.Module = torchvision.models.get_model(bare, weights=None, num_classes=classes, **options)
-        return network
+        return functools.partial(_from_torchvision, bare)
     if library in ("", "timm") and timm.is_model(bare):
-        created: nn.Module = timm.create_model(bare, num_classes=classes, in_chans=channels, **options)
-        return created
-    near = difflib.get_close_matches(name, _all_names(), n=5) or [*_OURS, "timm/vit_tiny_patch16_224"]
+        return functools.partial(_from_timm, bare)
+    near = difflib.get_close_matches(name, _all_names(), n=5)
+    near = near or [*_PICTURES, *_TEXTS, "timm/vit_tiny_patch16_224"]
     raise ValueError(f"there is no network {name!r}; did you mean {', '.join(near)}?")
+
+
+def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
+    if channels != 3:
+        raise ValueError(
+            f"torchvision's {name} takes images of 3 channels, not {channels}; try 'timm/{name}'"
+        )
+    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    return network
+
+
+def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
+    network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+    return network
 
 
 @functools.cache
@@ -74,4 +123,4 @@ def _all_names() -> list[str]:
     """Every name that `build` knows, bare and with its library."""
     torchvisions, timms = sorted(_torchvision_names()), timm.list_models()
     prefixed = [f"torchvision/{name}" for name in torchvisions] + [f"timm/{name}" for name in timms]
-    return [*_OURS, *torchvisions, *timms, *prefixed]
+    return [*_PICTURES, *_TEXTS, *torchvisions, *timms, *prefixed]

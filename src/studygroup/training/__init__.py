@@ -6,6 +6,7 @@ from studygroup.training.config import ConfigurationChangedError
 from studygroup.training.export import evaluate, export
 from studygroup.training.folder import RunFolder
 from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.predict import Prediction, Shipped, load_shipped, predict
 from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
 from studygroup.training.run import FolderTakenError, Result, train
 from studygroup.training.settings import Settings
@@ -20,16 +21,20 @@ __all__ = [
     "MultiStep",
     "NonFiniteLossError",
     "OneCycle",
+    "Prediction",
     "Rate",
     "Result",
     "RunFolder",
     "Settings",
+    "Shipped",
     "Tuned",
     "UnreadableCheckpointWarning",
     "compare",
     "evaluate",
     "export",
     "load_net",
+    "load_shipped",
+    "predict",
     "train",
     "tune",
 ]

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Trains every configuration with every seed and writes a table of mean and spread.
 
-    A cell lies in `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, a killed one goes on where it
-    was. In each cell the student is chosen on the hold-out rows and scored on the test rows afterwards; the table
-    keeps the two apart, and picks no configuration.
+    All configurations run with the first seed, then all with the second, and so on, and the table is written anew
+    after each seed. A cell lies in `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, a killed one
+    goes on where it was. In each cell the student is chosen on the hold-out rows and scored on the test rows
+    afterwards; the table keeps the two apart, and picks no configuration.
 
     Args:
         configs: configuration files, as `studygroup train --config` takes them; their own seed is not used.
@@ -39,7 +40,8 @@ def compare(
     Returns:
         One row a configuration: `name`, `n`, and mean and sample standard deviation (`None` for one seed) of
         `holdout`, `test`, its `top5`, `students_mean` and `ensemble`; `classes`; `updates`, and `step_cost`, the
-        ratio of step times to the plain network's on the same images.
+        ratio of step times to the plain network's on the same rows; of texts also `tokens_per_second` of training and
+        `padding`, the share of places that hold no token, medians over epochs and seeds.
 
     Raises:
         ValueError: no configuration or seed, two files of one name, or a cell that belongs to another configuration.
@@ -50,34 +52,40 @@ def compare(
             f"configs={names}, seeds={list(seeds)}; give at least one of each, files of different names, and "
             "each seed once"
         )
-    rows = [
-        _row(name, Path(config), seeds, Path(run_dir), progress_bar)
-        for name, config in zip(names, configs, strict=True)
-    ]
-    write_text(Path(run_dir) / "comparison.json", json.dumps(rows, indent=2) + "\n")
-    write_text(Path(run_dir) / "comparison.md", table(rows))
+    chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
+    cells: dict[str, dict[int, Result]] = {name: {} for name in names}
+    for seed in seeds:
+        for name, settings in chosen.items():
+            cells[name][seed] = train(
+                dataclasses.replace(settings, seed=seed, baseline=False),
+                run_dir=Path(run_dir) / f"{name}-{seed}",
+                resume=True,
+                progress_bar=progress_bar,
+            )
+        rows = [_row(name, settings, cells[name]) for name, settings in chosen.items()]
+        write_text(Path(run_dir) / "comparison.json", json.dumps(rows, indent=2) + "\n")
+        write_text(Path(run_dir) / "comparison.md", table(rows))
     return rows
 
 
-def _row(name: str, config: Path, seeds: Sequence[int], run_dir: Path, progress_bar: bool) -> dict[str, Any]:
-    """All cells of one configuration."""
+def _read(config: Path) -> Settings:
+    """The settings of a configuration file."""
     try:
-        settings = Settings.from_config(yaml.safe_load(config.read_text()) or {})
+        return Settings.from_config(yaml.safe_load(config.read_text()) or {})
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
-    cells = [
-        train(
-            dataclasses.replace(settings, seed=seed, baseline=False),
-            run_dir=run_dir / f"{name}-{seed}",
-            resume=True,
-            progress_bar=progress_bar,
-        )
-        for seed in seeds
-    ]
+
+
+def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[str, Any]:
+    """The finished cells of one configuration."""
+    cells = list(by_seed.values())
+    speeds = {
+        figure: statistics.median(_texts(cell)[figure] for cell in cells) for figure in _texts(cells[0])
+    }
     return {
         "name": name,
         "n": len(cells),
-        "seeds": list(seeds),
+        "seeds": list(by_seed),
         **_spread("holdout", [cell.summary["shipped"]["holdout"] for cell in cells]),
         **_spread("test", [cell.summary["shipped"]["test"] for cell in cells]),
         **_spread("top5", [cell.summary["shipped"]["test_top5"] for cell in cells]),
@@ -86,7 +94,14 @@ def _row(name: str, config: Path, seeds: Sequence[int], run_dir: Path, progress_
         "classes": len(cells[0].summary["run"]["classes"]),
         "updates": cells[0].summary["run"]["updates"],
         "step_cost": _step_cost(settings, cells[0]),
+        **speeds,
     }
+
+
+def _texts(cell: Result) -> dict[str, float]:
+    """A cell's figures of texts; none in one of pictures, or of an earlier version."""
+    figures: dict[str, float] = cell.summary["run"].get("texts", {})
+    return figures
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
@@ -120,12 +135,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "students_mean": "test, mean of students",
         "ensemble": "test, ensemble",
     }
-    head = f"| configuration | n | {' | '.join(columns.values())} | updates | step cost |"
-    lines = [head, "|---" * (len(columns) + 4) + "|"]
+    texts = any("padding" in row for row in rows)
+    costs = ["updates", "step cost", *(["tokens/s", "padding"] if texts else [])]
+    head = f"| configuration | n | {' | '.join([*columns.values(), *costs])} |"
+    lines = [head, "|---" * (len(columns) + len(costs) + 2) + "|"]
     for row in rows:
         scores = " | ".join(_percent(row, name) for name in columns)
+        speed = f" {row['tokens_per_second']:,.0f} | {row['padding']:.1%} |" if texts else ""
         lines.append(
-            f"| {row['name']} | {row['n']} | {scores} | {row['updates']} | {row['step_cost']:.2f} x |"
+            f"| {row['name']} | {row['n']} | {scores} | {row['updates']} | {row['step_cost']:.2f} x |{speed}"
         )
     lines.append(
         "\nMean ± sample standard deviation over seeds. The shipped student is chosen on the hold-out rows and "

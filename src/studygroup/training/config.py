@@ -54,8 +54,12 @@ def add_options(
     add = parser.add_class_arguments if inspect.isclass(function) else parser.add_function_arguments
     add(function, skip=set(skip), as_positional=positional, fail_untyped=True)
     for name, parameter in inspect.signature(function).parameters.items():
-        if isinstance(parameter.default, functools.partial):  # a parser takes no live one for a default
-            parser.set_defaults({name: plain(parameter.default)})
+        default = parameter.default
+        live = isinstance(default, functools.partial) or (
+            dataclasses.is_dataclass(default) and callable(default)
+        )
+        if live and not inspect.isclass(default):  # a parser takes no live one for a default
+            parser.set_defaults({name: plain(default)})
 
 
 def parser_for(function: Callable[..., Any]) -> ArgumentParser:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
+from studygroup.inputs import Inputs
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.folder import RunFolder, write_atomically, write_text
 from studygroup.training.scores import accuracy, score_net
@@ -64,7 +65,8 @@ def export(
         run: the run folder.
         student: number, from 0, as trained after the last epoch; omitted, the shipped one.
         format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
-            number of rows stays free), or `pickle` (the module itself, for `torch.load(..., weights_only=False)`).
+            number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
+            (the module itself, for `torch.load(..., weights_only=False)`).
         reestimate_bn: whether batch-norm statistics are taken anew over the training rows before.
         output: the file; omitted, `RUN/export/student-<k>.<suffix>`.
 
@@ -90,7 +92,8 @@ def export(
         Path(output) if output is not None else folder.path / "export" / f"student-{number}.{_SUFFIX[format]}"
     )
     build = settings.builder(data)
-    _WRITERS[format](net, path, build, next(feed.scored(data.test, cpu))[0][:2])
+    rows, _ = data.test[torch.arange(min(2, len(data.test)))]
+    _WRITERS[format](net, path, build, data, feed.inputs(rows))
     test = score_net(net, feed.scored(data.test, cpu))
     shipped = summary["shipped"] | {
         "student": number,
@@ -122,18 +125,27 @@ def _trained_task(settings: Settings, data: Data, folder: RunFolder) -> Collabor
     return task
 
 
-def _write_safetensors(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
-    save_net(net, path, builder=build)
+def _write_safetensors(
+    net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs
+) -> None:
+    save_net(net, path, builder=build, data=data)
 
 
-def _write_pickle(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
+def _write_pickle(net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs) -> None:
+    data.form.save(path.parent)
     write_atomically(path, lambda temporary: torch.save(net, temporary))
 
 
-def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], example: torch.Tensor) -> None:
-    rows = {0: torch.export.Dim("rows")}
+def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs) -> None:
+    data.form.save(path.parent)
+    sizes = torch.export.Dim
+    if isinstance(example, Tensor):
+        given: dict[str, Any] = {"args": (example,), "dynamic_shapes": ({0: sizes("rows")},)}
+    else:
+        shapes = {name: {0: sizes.DYNAMIC, 1: sizes.AUTO} for name in example}  # some networks fix the length
+        given = {"args": (), "kwargs": dict(example), "dynamic_shapes": shapes}
     try:
-        program = torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=(rows,), verbose=False)
+        program = torch.onnx.export(net, **given, dynamo=True, verbose=False)
     except ImportError as error:
         raise ValueError(f"ONNX needs a package more ({error}); pip install 'studygroup[onnx]'") from error
     assert program is not None
@@ -141,10 +153,11 @@ def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], example: torc
 
 
 def _onnx_lines(path: Path, build: dict[str, Any]) -> str:
+    given = "inputs" if "vocabulary" in build else "{session.get_inputs()[0].name: images}"
     return (
         "import onnxruntime\n"
         f"session = onnxruntime.InferenceSession({str(path)!r})\n"
-        "logits = session.run(None, {session.get_inputs()[0].name: images})[0]"
+        f"logits = session.run(None, {given})[0]"
     )
 
 
@@ -152,7 +165,7 @@ def _pickle_lines(path: Path, build: dict[str, Any]) -> str:
     return f"import torch, torchvision\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
 
 
-_WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], torch.Tensor], None]] = {
+_WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], Data, Inputs], None]] = {
     "safetensors": _write_safetensors,
     "pickle": _write_pickle,
     "onnx": _write_onnx,

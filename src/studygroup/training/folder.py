@@ -1,14 +1,19 @@
 """The run folder: what lies where, and files that are either whole or not there."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from studygroup.atomic import write_atomically, write_text
+
+__all__ = ["WEIGHTS", "RunFolder", "write_atomically", "write_text"]
+
+
+WEIGHTS = "student.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         """The shipped student's weights."""
-        return self.path / "student.safetensors"
+        return self.path / WEIGHTS
 
     @property
     def card(self) -> Path:
@@ -93,34 +98,6 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Keeps the summary, which marks the run as finished."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file that is either whole or not there, whenever the process is killed.
-
-    Args:
-        path: where it goes; missing folders are made.
-        write: is given the name of an empty temporary file, to be filled.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # beside its destination: renaming is atomic within one file system only
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.name)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes text atomically, see `write_atomically`."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

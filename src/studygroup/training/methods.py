@@ -11,16 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from jsonargparse.typing import class_from_function
-from torch import Tensor, nn
+from torch import nn
 
 from studygroup import recipes
 from studygroup.collaborate import CollaborativeLearning
+from studygroup.inputs import Inputs
 from studygroup.models import blocks, last_group
 
-Method = Callable[[nn.Module, int, Tensor], CollaborativeLearning]
+Method = Callable[[nn.Module, int, Inputs], CollaborativeLearning]
 """A recipe ready for a run: called with the network, the run's seed and a few rows of network input."""
 
-_GIVEN = {"model": nn.Module, "seed": int, "example": Tensor}
+_GIVEN = {"model": nn.Module, "seed": int, "example": Inputs}
 
 
 def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
@@ -37,7 +38,7 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
     parameters = inspect.signature(recipe).parameters
     usual = blocks if "modules" in parameters else last_group
 
-    def make(model: nn.Module, seed: int, example: Tensor, **options: Any) -> CollaborativeLearning:
+    def make(model: nn.Module, seed: int, example: Inputs, **options: Any) -> CollaborativeLearning:
         if "layers" in parameters:
             options["layers"] = tuple(options.get("layers", ())) or usual(model)
         given = {"seed": seed, "example": example}

@@ -1,7 +1,7 @@
 """Training as Lightning sees it: one step, one epoch's figures. What is learnt lies in the task."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -96,9 +96,8 @@ class StudyModule(LightningModule):
         return self.feed.plain(self.feed.data.holdout)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves images and labels; `owner` stays on the host, where the rows' ways are decided."""
-        images = batch.images.to(device, non_blocking=True)
-        return Batch(images, batch.labels.to(device, non_blocking=True), batch.owner)
+        """Moves inputs and labels; `owner` stays on the host, where the rows' ways are decided."""
+        return batch.to(device)
 
     def on_train_epoch_start(self) -> None:
         """Empties the sums."""
@@ -107,15 +106,17 @@ class StudyModule(LightningModule):
         self._further: dict[str, Tensor] = {}
         self._total = torch.zeros((), device=self.device)
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
-        self._images, self._started = 0, time.perf_counter()
+        self._rows, self._places = 0, 0
+        self._tokens = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One update's loss; nothing where students were updated in turn."""
         step = self.done
         torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
-        inputs = self.feed.training_inputs(batch.images, step=step)
+        inputs = self.feed.training_inputs(batch.inputs, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self._images += len(batch.labels)
+        self._count(batch)
         for losses in self.task.steps(
             inputs, batch.labels, owner=batch.owner, progress=self.progress_at(step)
         ):
@@ -125,6 +126,14 @@ class StudyModule(LightningModule):
             self._update(losses.total)
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return None
+
+    def _count(self, batch: Batch) -> None:
+        """Counts rows, and the tokens among the places that texts and what fills them up take."""
+        self._rows += len(batch.labels)
+        if isinstance(batch.inputs, Mapping):
+            mask = batch.inputs["attention_mask"]
+            self._tokens += mask.sum()
+            self._places += mask.numel()
 
     def _clip_gradients(self, *_: Any) -> None:
         if self._clip is not None:
@@ -169,7 +178,7 @@ class StudyModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts right answers on a hold-out batch."""
-        self._tally.add(self.task.shipped(self.feed.inputs(batch.images)).logits, batch.labels)
+        self._tally.add(self.task.shipped(self.feed.inputs(batch.inputs)).logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         """Reads the tally: here the host waits for the device, once an epoch."""
@@ -191,7 +200,7 @@ class StudyModule(LightningModule):
             "epoch": self.current_epoch + 1,
             "updates": self.done,
             "seconds": self._seconds,
-            "images_per_second": self._images / self._seconds,
+            "rows_per_second": self._rows / self._seconds,
             "lr": self._lr,
             "imitation_weight": self.task.imitation_weight(progress),
             "loss": total,
@@ -207,4 +216,7 @@ class StudyModule(LightningModule):
             ("holdout", scores.students),
         ):
             row |= {f"{name}_{student}": value for student, value in enumerate(values)}
+        if self._places:
+            tokens = int(self._tokens)
+            row |= {"tokens_per_second": tokens / self._seconds, "padding": 1 - tokens / self._places}
         return row | dict(zip(self._further, each[2 * students :], strict=True))

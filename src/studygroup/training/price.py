@@ -37,8 +37,8 @@ def price(settings: Settings, data: Data, *, device: torch.device, repeats: int 
 def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device) -> Step:
     """A training step on one batch."""
     task = settings.build_task(data).to(device).train()
-    feed = settings.build_feed(data).to(device)
-    x, y = feed.inputs(batch.images.to(device)), batch.labels.to(device)
+    feed, batch = settings.build_feed(data).to(device), batch.to(device)
+    x, y = feed.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
     return Step(

@@ -135,7 +135,7 @@ def _finish(
         cost=price(settings, data, device=device) if beside is not None else None,
     )
     build = settings.builder(data)
-    save_net(net, folder.weights, builder=build)
+    save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, card(summary, lines=loading_lines(folder.weights, builder=build)))
     write_text(folder.report, report(summary, folder))

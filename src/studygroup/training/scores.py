@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.functional import disagreement, diversity
+from studygroup.inputs import Inputs, logits
 
 TOP5_FROM = 20  # classes; with fewer, tables leave top-5 accuracy out: five guesses among ten say little
 
@@ -111,7 +112,7 @@ def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score(group: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, students: int) -> Scores:
+def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, students: int) -> Scores:
     """Scores a study group, in `eval`, on batches that lie where its parameters lie.
 
     Args:
@@ -129,7 +130,7 @@ def score(group: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, student
 
 
 @torch.no_grad()
-def score_net(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Scores:
+def score_net(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> Scores:
     """Scores one plain network, in `eval`, as a group of one student.
 
     Args:
@@ -139,11 +140,11 @@ def score_net(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Score
     tally, training = Tally(1, next(net.parameters()).device), net.training
     net.eval()
     for inputs, labels in batches:
-        tally.add(net(inputs)[None], labels)
+        tally.add(logits(net, inputs)[None], labels)
     net.train(training)
     return tally.read()
 
 
-def accuracy(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+def accuracy(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> float:
     """Share of right answers of one plain network, in `eval`, in [0, 1]; arguments as for `score_net`."""
     return score_net(net, batches).students[0]

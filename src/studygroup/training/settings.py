@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.collaborate import CollaborativeLearning
-from studygroup.data import ArrowSplit, Data, clean, identity, load
+from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.feed import Feed
@@ -21,6 +21,7 @@ from studygroup.training.rates import Cosine, Rate
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
+_TOKENIZER = SentencePiece()
 _EXAMPLE = 8  # rows that a method may look at to learn sizes
 RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
 """Settings that may change when a run is continued."""
@@ -44,6 +45,9 @@ class Settings:
         noise: how the training labels differ from the true ones, a `studygroup.data.LabelNoise`: not at all,
             `studygroup.data.SymmetricNoise` with `--noise.rate 0.5`, or `studygroup.data.HumanNoise` with
             `--noise.path FOLDER --noise.column NAME`. Test labels are never touched.
+        tokenizer: of texts, a `studygroup.data.Tokenizer`: `studygroup.data.SentencePiece` with
+            `--tokenizer.vocabulary 16000 --tokenizer.length 512`, `studygroup.data.Characters`, or
+            `studygroup.data.Pretrained` with `--tokenizer.name NAME`. Pictures need none.
         holdout_noise: whether the hold-out labels get the same noise, drawn once, or stay the true ones.
         model: name of a network, see `studygroup.models.build`.
         model_options: further arguments of the network, such as `--model_options.width 64`. Omitted, `width` is
@@ -81,6 +85,7 @@ class Settings:
     image_size: tuple[int, int] | None = None
     augment: Callable[..., Any] = identity  # a parser cannot check array types
     noise: Callable[..., Any] = clean
+    tokenizer: Callable[..., Any] = _TOKENIZER
     holdout_noise: bool = True
     model: str = "cifar_resnet18"
     model_options: dict[str, Any] | None = None
@@ -151,6 +156,7 @@ class Settings:
             image_size=self.image_size,
             noise=self.noise,
             holdout_noise=self.holdout_noise,
+            tokenizer=self.tokenizer,
             in_memory_bytes=self.in_memory_bytes,
         )
         if not len(data.holdout):
@@ -162,7 +168,7 @@ class Settings:
     def builder(self, data: Data) -> dict[str, Any]:
         """Arguments of `studygroup.models.build` that give the network for this data set."""
         options = self.model_options or {}
-        return {"name": self.model, "classes": len(data.classes), "channels": data.shape[0], **options}
+        return {"name": self.model, "classes": len(data.classes), **data.form.sizes, **options}
 
     def build_net(self, data: Data) -> nn.Module:
         """The network with its first weights, which the seed decides (torch's global generator is set)."""

@@ -7,30 +7,62 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from studygroup import models, seeding
 from studygroup.collaborate import CollaborativeLearning
+from studygroup.data import Data
+from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.training.feed import Feed
 from studygroup.training.folder import write_atomically
 from studygroup.training.noise import noise_words
 from studygroup.training.scores import TOP5_FROM
 
+_KEY = "studygroup"
 
-def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any]) -> None:
-    """Writes a plain network's weights with the arguments that rebuild it.
+
+def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data) -> None:
+    """Writes a plain network's weights with the arguments that rebuild it, and what makes its inputs.
 
     Args:
         net: the network; tied weights are kept once.
-        path: of the safetensors file, written atomically.
-        builder: `name`, `classes`, `channels` and options for `studygroup.models.build`.
+        path: of the safetensors file, written atomically. What makes its inputs and does not fit into that file (a
+            tokenizer) goes beside it.
+        builder: `name`, `classes`, sizes and options for `studygroup.models.build`.
+        data: what it was trained on.
     """
+    facts = {"build": builder, "classes": list(data.classes), "form": data.form.facts}
+    metadata = {_KEY: json.dumps(facts)}  # one entry: of several, the library shuffles the order
 
     def write(temporary: Path) -> None:
         # mixed memory formats (channels_last) become contiguous in the file; values are equal
-        safetensors.torch.save_model(net, str(temporary), metadata={"build": json.dumps(builder)})
+        safetensors.torch.save_model(net, str(temporary), metadata=metadata)
 
+    data.form.save(path.parent)
     write_atomically(path, write)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a shipped file says of itself: `build`, `classes` and `form`, as `save_net` wrote them.
+
+    Args:
+        path: of a file that `save_net` wrote.
+
+    Raises:
+        ValueError: the file is missing, damaged, or not of this kind.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            return facts
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} cannot be loaded ({error!r}); `studygroup export RUN` writes it anew from the run's checkpoint"
+    )
 
 
 def load_net(path: Path) -> nn.Module:
@@ -43,14 +75,10 @@ def load_net(path: Path) -> nn.Module:
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            builder = json.loads((file.metadata() or {})["build"])
-        net = models.build(**builder)
+        net = models.build(**read_facts(path)["build"])
         safetensors.torch.load_model(net, path)
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise ValueError(
-            f"{path} cannot be loaded ({error!r}); `studygroup export RUN` writes it anew from the run's checkpoint"
-        ) from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _damaged(path, error) from error
     return net.eval()
 
 
@@ -84,9 +112,21 @@ def reestimate_bn(net: nn.Module, feed: Feed, task: CollaborativeLearning, *, de
     torch.manual_seed(seeding.derive(feed.seed, "reestimate"))  # dropout
     feed.to(device)
     batches = enumerate(feed.training_batches(task, epoch=0))
-    images = (feed.training_inputs(batch.images.to(device), step=step) for step, batch in batches)
-    torch.optim.swa_utils.update_bn((rows for rows in images if len(rows) > 1), net.to(device))
+    inputs = (feed.training_inputs(batch.to(device).inputs, step=step) for step, batch in batches)
+    answers = _Answers(net.to(device))
+    torch.optim.swa_utils.update_bn((rows for rows in inputs if count_rows(rows) > 1), answers)
     net.eval()
+
+
+class _Answers(nn.Module):
+    """A network called with one argument, as torch's own loop calls it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return logits(self.net, inputs)
 
 
 def card(summary: dict[str, Any], *, lines: str) -> str:
@@ -101,8 +141,8 @@ def card(summary: dict[str, Any], *, lines: str) -> str:
     beside = f"| plain baseline | {baseline['test']:.2%} |\n" if baseline else ""
     many = len(run["classes"]) >= TOP5_FROM
     top5 = f"| this network, top-5 | {shipped['test_top5']:.2%} |\n" if many else ""
+    asked = f"studygroup predict {'TEXT' if 'vocabulary' in run['model'] else 'IMAGE_FILE'}"
     noise = f"\n{noise_words(summary)}\n" if noise_words(summary) else ""
-    normalised = ", ".join(f"{name} {[round(v, 4) for v in run[name]]}" for name in ("mean", "std"))
     estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
     return f"""# {run["model"]["name"]} on {run["data"]}
 
@@ -113,8 +153,8 @@ nothing of the method at inference.
 {lines}
 ```
 
-Input: images (N, {run["model"]["channels"]}, {run["image_size"][0]}, {run["image_size"][1]}), pixels / 255, then
-normalised per channel with {normalised}.
+Input: {run["input"]}
+`{asked}` answers from this folder alone.
 Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
 
 ## How it was trained

@@ -3,9 +3,10 @@
 import dataclasses
 import platform
 import shlex
+import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,16 @@ def _facts(settings: Settings, data: Data, trained: Trained) -> dict[str, Any]:
         "train_rows": len(data.train),
         "training_seconds": sum(row["seconds"] for row in rows),
         "classes": list(data.classes),
-        "image_size": list(data.shape[1:]),
-        "mean": list(data.mean),
-        "std": list(data.std),
+        "texts": _speeds(rows),
+        "input": data.form.words,
+        "form": data.form.facts,
     }
+
+
+def _speeds(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Tokens per second of training and share of padding, medians over epochs; empty for pictures."""
+    names = ("tokens_per_second", "padding")
+    return {name: statistics.median(row[name] for row in rows) for name in names if name in rows[-1]}
 
 
 def _last_holdout(trained: Trained) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """What the terminal says at the end of a run."""
 
+from collections.abc import Mapping
+
 from studygroup.training.noise import noise_words
 from studygroup.training.report.tables import costs, score_head, scores, text, verdict
 from studygroup.training.run import Result
@@ -23,7 +25,7 @@ def closing_words(result: Result) -> str:
         f"{summary['holdout']['rows']} held-out rows ({shipped['holdout']:.2%}) "
         + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
     )
-    parts += [said for said in (verdict(summary), noise_words(summary)) if said]
+    parts += [said for said in (verdict(summary), noise_words(summary), _speed(run.get("texts", {}))) if said]
     cost = costs(summary)
     if cost:
         parts.append("\nCost of training:")
@@ -33,3 +35,10 @@ def closing_words(result: Result) -> str:
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
     parts.append(f"\nReport with curves: {folder.report}")
     return "\n".join(parts)
+
+
+def _speed(texts: Mapping[str, float]) -> str:
+    """How fast texts were learnt from; nothing for pictures."""
+    if not texts:
+        return ""
+    return f"{texts['tokens_per_second']:,.0f} tokens a second, beside {texts['padding']:.1%} padding."

@@ -1,0 +1,40 @@
+"""Files that are either whole or not there."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes a file that is either whole or not there, whenever the process is killed.
+
+    Args:
+        path: where it goes; missing folders are made.
+        write: is given the name of an empty temporary file, to be filled.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # beside its destination: renaming is atomic within one file system only
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.name)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically, see `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes atomically, see `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -1,0 +1,160 @@
+"""What the rows of a data set are, pictures or texts, and the way from a batch to what a network takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from studygroup.data.augment import Normalise
+from studygroup.data.images import Shape, decode, resize
+from studygroup.data.splits import Rows
+from studygroup.data.text import Encoder, filled, load_encoder
+
+TOKENIZER = "tokenizer"
+
+
+@runtime_checkable
+class Form(Protocol):
+    """What training has to know about rows; all else about them stays in the splits."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a network must know to read such rows: arguments of `studygroup.models.build`."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """What the network takes, in a sentence."""
+        ...
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps, as plain values: enough, with what `save` writes, for `load_form`."""
+        ...
+
+    def ready(self, *, channels_last: bool) -> nn.Module:
+        """From the inputs of a batch to the network's, on the module's device."""
+        ...
+
+    def read(self, inputs: Sequence[str]) -> Rows:
+        """Rows, as a split gives them, from what a user hands in: paths of image files, or texts."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes what no plain value holds into a folder, beside the shipped network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of one size.
+
+    Attributes:
+        shape: channels, height and width.
+        mean: of each channel over the training rows, pixels counted as 0 to 1.
+        std: population standard deviation of each channel, likewise.
+    """
+
+    shape: Shape
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of channels."""
+        return {"channels": self.shape[0]}
+
+    @property
+    def words(self) -> str:
+        """What the network takes, in a sentence."""
+        normalised = ", ".join(f"{n} {[round(v, 4) for v in getattr(self, n)]}" for n in ("mean", "std"))
+        size = ", ".join(map(str, self.shape))
+        return f"images (N, {size}), pixels / 255, then\nnormalised per channel with {normalised}."
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Shape, mean and deviation."""
+        return {"shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
+
+    def ready(self, *, channels_last: bool) -> nn.Module:
+        """From uint8 to normalised images."""
+        return Normalise(self.mean, self.std, channels_last=channels_last)
+
+    def read(self, inputs: Sequence[str]) -> Rows:
+        """Decodes image files and scales them to the shape.
+
+        Raises:
+            ValueError: a file that is missing or no such image.
+        """
+        return torch.stack([self._decode(path) for path in inputs])
+
+    def _decode(self, path: str) -> Tensor:
+        try:
+            return resize(decode({"bytes": None, "path": path}, channels=self.shape[0]), self.shape[1:])
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the first two for damaged files
+            raise ValueError(f"{path} cannot be read as an image ({error}); give the path of one") from error
+
+    def save(self, folder: Path) -> None:
+        """Nothing: the facts are all there is."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Token ids with a mask.
+
+    Attributes:
+        encoder: from a text to the ids of its tokens.
+    """
+
+    encoder: Encoder
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many tokens there are, and which one fills rows up."""
+        return {"vocabulary": self.encoder.vocabulary, "padding": self.encoder.padding}
+
+    @property
+    def words(self) -> str:
+        """What the network takes, in a sentence."""
+        filled = "always" if self.encoder.full else "at most"
+        return (
+            f"`input_ids` and `attention_mask` (N, L), L {filled} {self.encoder.length}, from the tokenizer in\n"
+            f"`{TOKENIZER}`: {self.encoder.vocabulary} tokens, number {self.encoder.padding} fills rows up."
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Sizes and identity of the tokenizer."""
+        names = ("vocabulary", "length", "full", "fingerprint")
+        return {"tokenizer": {name: getattr(self.encoder, name) for name in names}}
+
+    def ready(self, *, channels_last: bool) -> nn.Module:
+        """Ids go to the network as they are."""
+        return nn.Identity()
+
+    def read(self, inputs: Sequence[str]) -> Rows:
+        """Ids and mask of texts."""
+        return filled(self.encoder(inputs), self.encoder)
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer."""
+        self.encoder.save(folder / TOKENIZER)
+
+
+def load_form(facts: dict[str, Any], folder: Path) -> Form:
+    """A form from what it left.
+
+    Args:
+        facts: its `facts`.
+        folder: what its `save` was given.
+
+    Raises:
+        ValueError: the tokenizer is missing or damaged.
+    """
+    if "tokenizer" in facts:
+        return Texts(load_encoder(folder / TOKENIZER))
+    channels, height, width = facts["shape"]
+    return Pictures((channels, height, width), tuple(facts["mean"]), tuple(facts["std"]))

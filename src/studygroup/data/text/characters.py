@@ -1,0 +1,128 @@
+"""Texts as sequences of characters, as VDCNN reads them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from studygroup.data.text.kept import Kept
+
+# reading: the print sets the apostrophe, "^", "~" and "`" as typographic signs; keyboard characters are meant, as in
+# Zhang et al. 2015. So there are 66, which with padding, space and unknown make the 69 tokens that the paper counts.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/|_#$%^&*~`+=<>()[]{}"
+
+_PADDING, _UNKNOWN, _SPACE, _FIRST = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Characters:
+    """Lower-cased texts, one id a character (Conneau et al. 2017, section 4.2); nothing is fitted.
+
+    Id 0 is padding, 1 any character outside the alphabet (tabs, line ends and capitals that have no lower case among
+    them), 2 the space, and from 3 on come the characters of the alphabet in order.
+
+    Attributes:
+        alphabet: each character once, in lower case; the space is not among them.
+        length: characters that a text has at most; the end of a longer one is cut. 1014 in the paper's text, after
+            Zhang et al. 2015; 1024 in its figure 1.
+        full: whether short texts are filled up to `length`, as in the paper, whatever else is in the batch.
+    """
+
+    alphabet: str = ALPHABET
+    length: int = 1014
+    full: bool = True
+
+    def __call__(self, texts: Iterable[str]) -> "CharacterEncoder":
+        """The encoder; the texts are not looked at.
+
+        Raises:
+            ValueError: an alphabet with repeated characters, a space or capitals, or a length below 1.
+        """
+        wrong = sorted({c for c in self.alphabet if c == " " or c.lower() != c or self.alphabet.count(c) > 1})
+        if wrong:
+            raise ValueError(
+                f"the alphabet has {wrong}; give each character once and in lower case, without the space, "
+                "which has an id of its own"
+            )
+        check_length(self.length)
+        return CharacterEncoder(alphabet=self.alphabet, length=self.length, full=self.full)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacterEncoder:
+    """From texts to the ids of their characters, see `Characters`.
+
+    Attributes:
+        alphabet: the characters from id 3 on.
+        length: ids that a row has at most; the end of a longer text is cut.
+        full: whether rows are to be filled up to `length`.
+    """
+
+    alphabet: str
+    length: int
+    full: bool
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are: the alphabet, padding, space and unknown."""
+        return _FIRST + len(self.alphabet)
+
+    @property
+    def padding(self) -> int:
+        """The id that fills rows up, 0."""
+        return _PADDING
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 sum of alphabet and settings."""
+        return self._kept.fingerprint
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, not filled up; an empty text is one unknown character."""
+        last = len(self._ids) - 1  # stands for all code points beyond the alphabet
+        rows = []
+        for text in texts:
+            # a lone surrogate, as of an undecodable file name, is one unknown character more
+            encoded = text.lower()[: self.length].encode("utf-32-le", "surrogatepass")
+            codes = np.frombuffer(encoded, dtype="<u4")
+            rows.append(self._ids[np.minimum(codes, last)].tolist() or [_UNKNOWN])
+        return rows
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """What is left of a text: the replacement character U+FFFD for unknown characters, nothing for padding."""
+        known = ["", "\N{REPLACEMENT CHARACTER}", " ", *self.alphabet]
+        return "".join(known[number] for number in ids)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `encoder.json`, see `studygroup.data.text.load_encoder`."""
+        self._kept.write(folder)
+
+    @classmethod
+    def restored(cls, kept: Kept) -> "CharacterEncoder":
+        """An encoder from what it left."""
+        return cls(**kept.settings)
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(type(self).__name__, asdict(self), {})
+
+    @cached_property
+    def _ids(self) -> Int64[np.ndarray, "codes"]:
+        """The id of each Unicode code point up to the alphabet's highest, and unknown behind it."""
+        table = np.full(max(map(ord, " " + self.alphabet)) + 2, _UNKNOWN)
+        table[ord(" ")] = _SPACE
+        table[[ord(character) for character in self.alphabet]] = range(_FIRST, self.vocabulary)
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_length(length: int) -> None:
+    """A row has at least one id."""
+    if length < 1:
+        raise ValueError(f"length is {length}; give how many ids a text has at most, 1 or more")

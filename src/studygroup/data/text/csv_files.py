@@ -1,0 +1,152 @@
+"""CSV files of texts, read row by row into a memory map, once."""
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from studygroup.data.text.cache import kept_table
+
+_VERSION = 1  # of the files: to be raised when what stands in them changes
+_BLOCK = 1024  # rows written at once: bounds the memory that they take
+_NUMBERED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.int64()})
+_NAMED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.string()})
+_NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
+
+Row = tuple[int, list[str]]  # the line that it begins on, and its fields
+
+
+def is_numbered(file: str) -> bool:
+    """Whether a file has no header and a class number first, as the official files of Zhang et al. (2015) have.
+
+    Raises:
+        ValueError: the file is empty or no CSV.
+    """
+    return _NUMBER.fullmatch(next(_rows(file))[1][0]) is not None
+
+
+def numbered_table(files: Sequence[str]) -> Any:
+    """Reads files without a header: a class number from 1 on, then one or more columns of text.
+
+    Fields stand in double quotes, inner quotes are doubled, and a newline is written as a backslash and an n. The
+    columns of text are joined by one space, see `TextSplit`.
+
+    Args:
+        files: paths of the files, read one after another.
+
+    Returns:
+        A `datasets.Dataset` with `text` and `label`, whole numbers from 0.
+
+    Raises:
+        ValueError: a file is empty or no CSV in UTF-8, a quote is not closed, a row has more or fewer columns than
+            the first, or no class number; names the line.
+    """
+    return _table(files, _NUMBERED, _numbered)
+
+
+def named_table(files: Sequence[str]) -> Any:
+    """Reads files with a header that holds `text` and `label`; other columns are left out.
+
+    Args:
+        files: paths of the files, read one after another.
+
+    Returns:
+        A `datasets.Dataset` with `text` and `label`, both strings.
+
+    Raises:
+        ValueError: a file is empty or no CSV in UTF-8, has no such header, a quote is not closed, a row has more or
+            fewer columns than the first, or no label; names the line.
+    """
+    return _table(files, _NAMED, _named)
+
+
+def _table(files: Sequence[str], schema: pyarrow.Schema, parse: Any) -> Any:
+    """Texts and labels of all files, from the cache where the files are as they were."""
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in map(Path, files)]
+    key = hashlib.sha256(f"{_VERSION} {schema} {stats}".encode()).hexdigest()
+    return kept_table(
+        f"tables/{key}.arrow",
+        schema,
+        lambda: _batches((row for file in files for row in parse(file)), schema),
+        what=f"reading {', '.join(files)}",
+    )
+
+
+def _batches(rows: Iterable[tuple[str, Any]], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
+    """Texts and labels in blocks of rows."""
+    rows = iter(rows)
+    while block := list(islice(rows, _BLOCK)):
+        yield pyarrow.record_batch(list(zip(*block, strict=True)), schema=schema)
+
+
+def _numbered(file: str) -> Iterator[tuple[str, int]]:
+    """Text and class of each row; see `numbered_table`."""
+    for line, (label, *texts) in _rows(file):
+        if not _NUMBER.fullmatch(label) or not int(label):
+            raise ValueError(
+                f"{file}, line {line}: the class is {label!r}; without a header, the first column must hold class "
+                "numbers from 1 on"
+            )
+        if not texts:
+            raise ValueError(
+                f"{file}, line {line}: there is a class number and no text; add a column of text"
+            )
+        yield " ".join(texts).replace("\\n", "\n"), int(label) - 1
+
+
+def _named(file: str) -> Iterator[tuple[str, str]]:
+    """Text and label of each row; see `named_table`."""
+    rows = _rows(file)
+    _, header = next(rows)
+    names = [name.strip() for name in header]
+    if not {"text", "label"} <= set(names):
+        raise ValueError(
+            f"{file} begins with {str(names)[:200]}: neither a class number nor a header with 'text' and 'label'; "
+            "call the columns so, or put the class number, from 1 on, first"
+        )
+    text, label = names.index("text"), names.index("label")
+    for line, row in rows:
+        if not row[label].strip():
+            raise ValueError(f"{file}, line {line}: there is no label; add it or remove the row")
+        yield row[text], row[label].strip()
+
+
+def _rows(file: str) -> Iterator[Row]:
+    """All rows that are not blank, each as wide as the first."""
+    width = 0
+    for line, row in _fields(file):
+        width = width or len(row)
+        if len(row) != width:
+            raise ValueError(
+                f"{file}, line {line}: there are {len(row)} columns and {width} in the first row; put texts with "
+                "commas in double quotes, and double the quotes in them"
+            )
+        yield line, row
+    if not width:
+        raise ValueError(f"{file} is empty; give a file with rows")
+
+
+def _fields(file: str) -> Iterator[Row]:
+    """All rows that are not blank; read strictly, for a stray quote would make one text of many rows."""
+    line = 1
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            for row in reader:
+                if row:
+                    yield line, row
+                line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{file}, line {line}: this row is no CSV ({error}); close every double quote, double those inside a "
+            "text, and store texts of more than 131,072 characters as Parquet"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{file} cannot be read as text in UTF-8 ({error}); convert it, or copy it again"
+        ) from error

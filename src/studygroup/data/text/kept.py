@@ -1,0 +1,88 @@
+"""What an encoder leaves in a folder: one file that says what it is, and the files of the library behind it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studygroup.atomic import write_bytes, write_text
+
+ENCODER_FILE = (
+    "encoder.json"  # not tokenizer.json: Hugging Face's libraries look for their own under that name
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All that an encoder is, as plain values.
+
+    Attributes:
+        kind: name of its class.
+        settings: its arguments, plain values, but for those that are files.
+        files: content of each file by name, without folders.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 sum of kind, settings and files, as 64 hexadecimal digits."""
+        total = hashlib.sha256()
+        parts = [json.dumps([self.kind, self.settings], sort_keys=True).encode()]
+        for name in sorted(self.files):
+            parts += [name.encode(), self.files[name]]
+        for part in parts:
+            total.update(len(part).to_bytes(8, "big") + part)
+        return total.hexdigest()
+
+    def write(self, folder: str | Path) -> None:
+        """Writes everything into a folder, which is made if need be; files of other names stay there.
+
+        What says that they belong together comes last: a folder whose writing was cut short cannot be read.
+        """
+        folder = Path(folder)
+        for name, content in self.files.items():
+            write_bytes(folder / name, content)
+        about = {
+            "kind": self.kind,
+            "settings": self.settings,
+            "files": sorted(self.files),
+            "fingerprint": self.fingerprint,
+        }
+        write_text(folder / ENCODER_FILE, json.dumps(about, indent=2) + "\n")
+
+
+def read_kept(folder: str | Path) -> Kept:
+    """What `Kept.write` left in a folder.
+
+    Raises:
+        ValueError: a file is missing, damaged or not from there.
+    """
+    folder = Path(folder)
+    path = folder / ENCODER_FILE
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if any(name != Path(name).name for name in about["files"]):
+            raise ValueError(f"names of files are {about['files']}")
+        files = {name: (folder / name).read_bytes() for name in about["files"]}
+        kept, expected = Kept(about["kind"], about["settings"], files), about["fingerprint"]
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} holds no whole tokenizer: {Path(error.filename).name} is missing; give the folder that one "
+            "was saved in, with all its files"
+        ) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a tokenizer's ({error!r}); {_AGAIN}") from error
+    if kept.fingerprint != expected:
+        raise ValueError(
+            f"the tokenizer in {folder} is damaged: the sha256 sum of its files and settings is {kept.fingerprint} "
+            f"and was {expected}; {_AGAIN}"
+        )
+    return kept
+
+
+_AGAIN = "copy the whole folder again, or save the tokenizer anew"

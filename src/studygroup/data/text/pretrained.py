@@ -1,0 +1,155 @@
+"""Texts as a published network reads them: the tokenizer that it was trained with."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from studygroup.data.text.characters import check_length
+from studygroup.data.text.kept import ENCODER_FILE, Kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A tokenizer of the Hugging Face library, as it is: for networks that were trained with it.
+
+    What it does to a text, lower-casing for instance, is its own matter.
+
+    Attributes:
+        name: on the Hugging Face hub, or a folder that one was saved in.
+        length: ids that a text has at most, those of its begin and end among them; the end of a longer text is cut.
+    """
+
+    name: str
+    length: int = 512
+
+    def __call__(self, texts: Iterable[str]) -> "PretrainedEncoder":
+        """Loads it; the texts are not looked at.
+
+        Raises:
+            ValueError: there is no such tokenizer, it has no padding token, it or its network takes fewer ids than
+                `length`, or the library is not installed.
+        """
+        check_length(self.length)
+        tokenizer = _load(self.name)
+        if tokenizer.pad_token_id is None:
+            raise ValueError(
+                f"the tokenizer {self.name} has no padding token, which fills rows of a batch up to one length; set "
+                "its `pad_token`, save it with `save_pretrained`, and give that folder"
+            )
+        if self.length > tokenizer.model_max_length:
+            raise ValueError(
+                f"the tokenizer {self.name} is for at most {tokenizer.model_max_length} ids, and length is "
+                f"{self.length}; give a length of {tokenizer.model_max_length} or less"
+            )
+        if self.length <= tokenizer.num_special_tokens_to_add():
+            raise ValueError(
+                f"length is {self.length}, and the tokenizer {self.name} adds "
+                f"{tokenizer.num_special_tokens_to_add()} ids of its own to each text; give a greater length"
+            )
+        return PretrainedEncoder(files=_files(tokenizer), length=self.length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedEncoder:
+    """From texts to ids, see `Pretrained`.
+
+    Attributes:
+        files: content of each file of the tokenizer, by name.
+        length: ids that a row has at most; the end of a longer text is cut.
+    """
+
+    files: Mapping[str, bytes]
+    length: int
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are, added tokens among them."""
+        return len(self._tokenizer)
+
+    @property
+    def padding(self) -> int:
+        """The tokenizer's own padding id."""
+        return int(self._tokenizer.pad_token_id)
+
+    @property
+    def full(self) -> bool:
+        """Rows are filled up to the longest of a batch."""
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 sum of files and length."""
+        return self._kept.fingerprint
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, not filled up, with those of its begin and end.
+
+        A text that gives no id at all is one unknown token, or padding where the tokenizer has no such token.
+        """
+        if not texts:
+            return []
+        rows = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.length,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        unknown = self._tokenizer.unk_token_id
+        return [row or [self.padding if unknown is None else unknown] for row in rows]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens left out, as the tokenizer puts it together."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `encoder.json` and the library's own files, which `AutoTokenizer.from_pretrained` reads too."""
+        self._kept.write(folder)
+
+    @classmethod
+    def restored(cls, kept: Kept) -> "PretrainedEncoder":
+        """An encoder from what it left."""
+        return cls(files=kept.files, **kept.settings)
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(type(self).__name__, {"length": self.length}, self.files)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in self.files.items():
+                (Path(folder) / name).write_bytes(content)
+            tokenizer = _load(folder)
+        tokenizer.truncation_side = "right"
+        return tokenizer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": self.files, "length": self.length}
+
+
+def _load(name: str) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ValueError(
+            f"Pretrained needs a package more ({error}); pip install 'studygroup[text]'"
+        ) from error
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"no tokenizer can be loaded from {name} ({error}); give a name on the Hugging Face hub, or a folder "
+            "that one was saved in with `save_pretrained`"
+        ) from error
+
+
+def _files(tokenizer: Any) -> dict[str, bytes]:
+    """What the library writes of a tokenizer. Taken before the first use, which leaves traces in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+        return {path.name: path.read_bytes() for path in files if path.name != ENCODER_FILE}

@@ -1,0 +1,144 @@
+"""An opened data set of texts: splits and class names, nothing tokenised yet."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from studygroup.data.columns import check_labels, is_image, is_text, listed
+from studygroup.data.source import TEST_NAMES, Source, test_split
+from studygroup.data.text.csv_files import is_numbered, named_table, numbered_table
+from studygroup.data.text.labels import check_alike, read_classes
+from studygroup.data.text.split import TextSplit, check_texts
+
+CLASSES_FILE = "classes.txt"  # beside official CSV files: names of the classes by number, one a line
+_COLUMNS = (("text",), ("question_title", "question_content", "best_answer"), ("title", "content"))
+# copies on the hub of Zhang's CSV files, which keep their way to write a newline
+_ESCAPED = (
+    "Yelp/yelp_review_full",
+    "yelp_review_full",
+    "community-datasets/yahoo_answers_topics",
+    "yahoo_answers_topics",
+)
+
+
+def holds_texts(tables: Mapping[str, Any]) -> bool:
+    """Whether tables are read as texts: there are strings in them and no images.
+
+    Args:
+        tables: a `datasets.Dataset` by split name.
+    """
+    features = [feature for table in tables.values() for feature in table.features.values()]
+    return any(map(is_text, features)) and not any(map(is_image, features))
+
+
+def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that make up a text.
+
+    These are `text`; else `question_title`, `question_content` and `best_answer` (Yahoo! Answers); else `title` and
+    `content` (Amazon); else the only column of strings.
+
+    Raises:
+        ValueError: no such columns; lists what there is.
+    """
+    strings = [name for name, feature in features.items() if is_text(feature)]
+    for names in _COLUMNS:
+        if set(names) <= set(strings):
+            return names
+    others = [name for name in strings if name != "label"]
+    if len(others) != 1:
+        raise ValueError(
+            f"{len(others)} columns hold strings and none is called 'text': {listed(features)}; call the right one so"
+        )
+    return (others[0],)
+
+
+def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
+    """Splits over Hugging Face tables.
+
+    Labels are read as those of images are, see `label_column`. A column `label` of strings is one of whole numbers,
+    if all are such, or one of class names, which are numbered in sorted order.
+
+    Args:
+        name: what to call the data set, as on the hub where it is from there.
+        tables: a `datasets.Dataset` by split name.
+
+    Raises:
+        ValueError: no training split, no clear text or label column, a missing text or label, or a label
+            out of range.
+    """
+    if "train" not in tables or not len(tables["train"]):
+        raise ValueError(
+            f"{name} has no rows in a split 'train', only {sorted(tables)}; give a data set with some"
+        )
+    tables = {split: tables[split] for split in ("train", *TEST_NAMES) if split in tables}
+    columns = text_columns(tables["train"].features)
+    for column in columns:
+        check_alike(tables, column, is_text, name=name)
+    labels, classes = read_classes(name, tables)
+    return _source(name, tables, labels, classes, columns=columns, escaped=name in _ESCAPED)
+
+
+def from_csv(folder: Path, files: Mapping[str, Sequence[str]]) -> Source:
+    """CSV files: with a header that holds `text` and `label`, or the official ones of Zhang et al. (2015).
+
+    The latter have no header, a class number from 1 on, and one to three columns of text. `classes.txt` beside them
+    names the classes; without it, they are called by their numbers.
+
+    Args:
+        folder: what holds the files; its name is the data set's.
+        files: paths by split name, of which `train` is one.
+
+    Raises:
+        ValueError: a file is damaged (names the line), files of both kinds, or what `from_text_tables` refuses.
+    """
+    files = {split: files[split] for split in ("train", *TEST_NAMES) if split in files}
+    numbered = {file: is_numbered(file) for split in files.values() for file in split}
+    if not any(numbered.values()):
+        return from_text_tables(folder.name, {split: named_table(some) for split, some in files.items()})
+    headed = [Path(file).name for file, number in numbered.items() if not number]
+    if headed:
+        raise ValueError(
+            f"{folder}: {', '.join(headed)} begin with a header and the others with a class number; bring all to one "
+            "form"
+        )
+    tables = {split: numbered_table(some) for split, some in files.items()}
+    labels, classes = read_classes(folder.name, tables)
+    names = tuple(str(number) for number in range(1, len(classes) + 1))
+    listed_in = Path(files["train"][0]).with_name(CLASSES_FILE)
+    if listed_in.is_file():
+        names = tuple(listed_in.read_text(encoding="utf-8-sig").strip().splitlines())
+    return _source(folder.name, tables, labels, names, columns=("text",))
+
+
+def _source(
+    name: str,
+    tables: Mapping[str, Any],
+    labels: Mapping[str, Int64[Tensor, "_rows"]],
+    classes: tuple[str, ...],
+    *,
+    columns: tuple[str, ...],
+    escaped: bool = False,
+) -> Source:
+    """Splits over tables whose labels are read."""
+    splits = []
+    for split in ("train", *test_split(labels)):
+        where, rows = f"{name} {split}", torch.arange(len(labels[split]))
+        check_labels(labels[split], classes, where=where)
+        for column in columns:
+            texts = tables[split].select_columns([column]).with_format("arrow")[:][column]
+            check_texts(texts, rows, column=column, where=where)
+        splits.append(
+            TextSplit(
+                tables[split],
+                columns=columns,
+                labels=labels[split],
+                rows=rows,
+                name=where,
+                escaped=escaped,
+            )
+        )
+    return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)

@@ -1,0 +1,109 @@
+"""Sequence classifiers of the Hugging Face library, by a name on the hub or from a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def huggingface(
+    name: str,
+    classes: int,
+    *,
+    vocabulary: int | None = None,
+    padding: int | None = None,
+    pretrained: bool = False,
+    **options: Any,
+) -> nn.Module:
+    """Any network that `transformers.AutoModelForSequenceClassification` knows.
+
+    Students may part at any block where a network classifies by one token, as BERT does. Networks that look for a
+    row's last token or average over its mask behind the last block (GPT-2, ModernBERT) need rows as they came in:
+    there, route the whole network.
+
+    Args:
+        name: of a network on the hub, whose configuration is fetched or taken from the local cache, or a folder
+            with a `config.json`.
+        classes: how many classes.
+        vocabulary: how many ids there are. Omitted, as many as the configuration says.
+        padding: the id that fills rows up. Omitted, the configuration's.
+        pretrained: whether weights are loaded, too. Their table of ids stays as large as it is, and the classifier is
+            drawn anew where its size is another.
+        **options: what the configuration shall say instead, such as `num_hidden_layers=2`.
+
+    Returns:
+        The library's own network, in single precision: from `input_ids` and `attention_mask` (N, L) to an output
+        with `logits` (N, classes). Without `pretrained` its weights are fresh.
+
+    Raises:
+        ValueError: the library is missing, the name is unknown or cannot be reached, it is no sequence classifier, an
+            option that its configuration does not have, or weights that do not fit.
+    """
+    try:
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+    except ImportError as error:
+        raise ValueError(
+            f"{name!r} needs a package more ({error}); pip install 'studygroup[text]'"
+        ) from error
+    folder = Path(name).expanduser()
+    place = str(folder) if folder.is_dir() else name
+    sizes = {"vocab_size": None if pretrained else vocabulary, "pad_token_id": padding}
+    given = {key: value for key, value in sizes.items() if value is not None} | options
+    with _told(name):
+        config, unknown = AutoConfig.from_pretrained(
+            place, return_unused_kwargs=True, num_labels=classes, **given
+        )
+    if unknown:
+        raise ValueError(
+            f"the configuration of {name!r} has no {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(sorted(config.to_dict()))}"
+        )
+    config.use_cache = False  # keys and values kept for generating, which parallel blocks would mix up
+    library: Any = AutoModelForSequenceClassification
+    if pretrained:
+        _check_vocabulary(name, config, vocabulary or 0)
+        return _loaded(name, place, config, library)
+    with _told(name):
+        network: nn.Module = library.from_config(config, dtype=torch.float32)
+    return network
+
+
+def _check_vocabulary(name: str, config: Any, vocabulary: int) -> None:
+    """A table of ids may be larger than the tokeniser, never smaller."""
+    if vocabulary > config.vocab_size:
+        raise ValueError(
+            f"the weights of {name!r} know {config.vocab_size} ids, and the texts have {vocabulary}; encode them "
+            "with the tokeniser that belongs to the weights, or leave pretrained=True out"
+        )
+
+
+def _loaded(name: str, place: str, config: Any, library: Any) -> nn.Module:
+    """The network with its weights; only the classifier may have another size than they have."""
+    with _told(name):
+        network, found = library.from_pretrained(
+            place, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    wrong = [key for key, _, shape in sorted(found["mismatched_keys"]) if shape[0] != config.num_labels]
+    if wrong:
+        raise ValueError(
+            f"the weights of {name!r} do not fit the options: {wrong[0]!r} has another size; leave pretrained=True "
+            "out, or the options"
+        )
+    trained: nn.Module = network.train()
+    return trained
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """The library's errors told in one way."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"cannot build {name!r} ({type(error).__name__}: {reason}); if it is a folder, check its path and its "
+            "config.json; if it is a name on the Hugging Face hub, check the spelling and the connection"
+        ) from error

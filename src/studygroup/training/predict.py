@@ -1,0 +1,102 @@
+"""What a shipped network says, from its folder alone: the weights' file, and the tokenizer where it reads texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from studygroup.data.form import Form, load_form
+from studygroup.inputs import logits
+from studygroup.training.folder import WEIGHTS
+from studygroup.training.ship import load_net, read_facts
+
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one input.
+
+    Attributes:
+        label: name of the likeliest class.
+        probability: of that class, in [0, 1].
+        probabilities: of all classes by name, adding up to 1.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A shipped network with all that it takes to ask it.
+
+    Attributes:
+        net: the plain network, in `eval`, on the CPU.
+        form: from texts or files of images to its inputs.
+        classes: names, in the order of its logits.
+    """
+
+    net: nn.Module
+    form: Form
+    classes: tuple[str, ...]
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Sequence[str]) -> list[Prediction]:
+        """Answers.
+
+        Args:
+            inputs: texts, or paths of image files, as the network was trained on.
+
+        Raises:
+            ValueError: an image that cannot be read.
+        """
+        ready = self.form.ready(channels_last=False)
+        found: list[Prediction] = []
+        for start in range(0, len(inputs), _AT_ONCE):
+            rows = self.form.read(inputs[start : start + _AT_ONCE])
+            shares = logits(self.net, ready(rows)).float().softmax(-1).tolist()
+            found += [self._prediction(share) for share in shares]
+        return found
+
+    def _prediction(self, shares: Sequence[float]) -> Prediction:
+        likeliest = max(range(len(shares)), key=shares.__getitem__)
+        named = dict(zip(self.classes, shares, strict=True))
+        return Prediction(self.classes[likeliest], shares[likeliest], named)
+
+
+def load_shipped(folder: str | Path) -> Shipped:
+    """Loads a shipped network with its way from texts or images to classes.
+
+    Args:
+        folder: that holds `student.safetensors` (a run folder, or a copy of that file with the folder `tokenizer`
+            beside it), or another such file that `studygroup export` wrote.
+
+    Raises:
+        ValueError: a file is missing or damaged.
+    """
+    path = Path(folder)
+    path = path / WEIGHTS if path.is_dir() or path.suffix != ".safetensors" else path
+    facts = read_facts(path)
+    return Shipped(load_net(path), load_form(facts["form"], path.parent), tuple(facts["classes"]))
+
+
+def predict(inputs: Sequence[str], *, folder: str | Path = ".") -> list[Prediction]:
+    """Asks a shipped network.
+
+    Example:
+        >>> predict(["a film to remember"], folder="runs/cgl-imdb-0")[0].label
+
+    Args:
+        inputs: texts, or paths of image files, as the network was trained on.
+        folder: of the run, or any that holds the shipped files.
+
+    Raises:
+        ValueError: a file is missing or damaged, or nothing is asked.
+    """
+    if not inputs:
+        raise ValueError("there is nothing to predict for; give a text, or the path of an image file")
+    return load_shipped(folder)(list(inputs))
