@@ -12,6 +12,14 @@ install_import_hook("studygroup", "checked.typechecker")
 torch.set_num_threads(1)  # the tests' networks are tiny: more threads only wait for each other
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is left in, or taken from, the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDYGROUP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Types unchecked, as users run the library: what it says itself of a wrong value."""

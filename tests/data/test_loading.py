@@ -81,7 +81,7 @@ def test_classes_without_training_rows_are_refused():
 
 @pytest.mark.parametrize(("image_size", "shape"), [(16, (1, 16, 16)), ((4, 6), (1, 4, 6))])
 def test_image_size(image_size, shape):
-    assert load("digits", image_size=image_size, train_rows=100).shape == shape
+    assert load("digits", image_size=image_size, train_rows=100).form.shape == shape
 
 
 def test_image_size_out_of_range():
