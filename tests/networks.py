@@ -118,7 +118,7 @@ CASES = {
     "bert": Case(
         bert,
         texts,
-        tuple(f"bert.encoder.layer.{i}" for i in range(3)),
+        (("bert.embeddings",), *(f"bert.encoder.layer.{i}" for i in range(3))),
         ("bert.encoder.layer.2", "classifier"),
         "bert.embeddings",
     ),

@@ -52,7 +52,9 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
         if function is predict:
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
-        add_options(own, function, skip=("settings", "resume", "inputs"), positional=function not in (compare, tune))
+        add_options(
+            own, function, skip=("settings", "resume", "inputs"), positional=function not in (compare, tune)
+        )
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     return parser, {name: run for name, (_, run) in _COMMANDS.items()}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from studygroup.branching import Flight, flying
 from studygroup.inputs import Inputs, answer, count_rows, logits_of, on_host, select
+from studygroup.parting import parting
 from studygroup.routes import Routes
 from studygroup.rows import Plan
 from studygroup.surgery import Init, extract, install
@@ -102,6 +103,7 @@ class StudyGroup(nn.Module):
         self._plans: OrderedDict[tuple[torch.Size, bytes], Plan] = OrderedDict()
         self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
+        self._apart: tuple[int, ...] = ()
 
     @property
     def students(self) -> int:
@@ -202,7 +204,8 @@ class StudyGroup(nn.Module):
         if not table.any():
             raise ValueError(f"nobody sees any of the {rows} rows; let at least one student see one row")
         key = (table.shape, table.numpy().tobytes())
-        plan = self._plans.pop(key, None) or Plan(table.clone())  # the caller may change his own
+        # a copy, as the caller may change his own
+        plan = self._plans.pop(key, None) or Plan(table.clone(), apart=self._apart)
         self._plans[key] = plan
         if len(self._plans) > _MOST_PLANS:
             self._plans.popitem(last=False)
@@ -236,13 +239,15 @@ class StudyGroup(nn.Module):
 
     def _explore(self, inputs: Inputs, rows: int) -> None:
         """A dry run that finds the head and checks that every routed layer is reached."""
+        few = select(inputs, rows, lambda tensor: tensor[:2])
+        self._apart = parting(self.model, self._routed.values(), few)
         flight = Flight(self._plan(None, min(rows, 2)), rescale_gradients=False)
         linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
         with (
             traceless(self.model, training=False),
             tapping(self.model, linears, flight, inputs=True) as called,
         ):
-            self._call(select(inputs, rows, lambda tensor: tensor[:2]), flight)
+            self._call(select(few, min(rows, 2), lambda tensor: flight.plan.enter([tensor])[0]), flight)
         never = [name for name in self.routes.layers if name not in flight.reached]
         if never:
             raise ValueError(

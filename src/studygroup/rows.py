@@ -98,17 +98,21 @@ class Plan:
 
     Args:
         sees: which student sees which row of the batch, on the CPU.
+        apart: groups of students who part before they enter: the number of each one's group. Omitted, all enter
+            together.
 
     Attributes:
         entry: the rows as they enter the network: those that somebody sees.
     """
 
-    def __init__(self, sees: Bool[Tensor, "students samples"]) -> None:
+    def __init__(self, sees: Bool[Tensor, "students samples"], *, apart: tuple[int, ...] = ()) -> None:
         self.sees = sees
         sample = sees.any(0).nonzero().flatten()
         rows = Rows(sees.T[sample], sample, sample)
-        order = rows.canonical()
-        self.entry = Rows(rows.students[order], rows.sample[order], torch.arange(len(order)))
+        rows = rows[rows.canonical()]
+        if apart:
+            rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
+        self.entry = Rows(rows.students, rows.sample, torch.arange(len(rows)))
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
         self._leaves: dict[tuple[Rows, ...], _Leave] = {}

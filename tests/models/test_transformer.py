@@ -35,7 +35,11 @@ def test_sizes_of_the_paper():
     assert sum(p.numel() for p in net.parameters()) == expected == 8_852_738
     assert net.blocks[0].layer.self_attn.num_heads == 4
     assert net.length == 512
-    assert {m.p for m in net.modules() if isinstance(m, nn.Dropout)} == {0.1}
+    dropping = [name for name, m in net.named_modules() if isinstance(m, nn.Dropout) and m.p == 0.1]
+    assert dropping[0] == "embedding.dropout"
+    assert dropping[1:-1] == [f"blocks.{i}.layer.dropout{j}" for i in range(3) for j in (1, 2)]
+    assert dropping[-1] == "dropout"
+    assert all(block.layer.self_attn.dropout == 0 for block in net.blocks)
     assert not any("positions" in key for key in net.state_dict())
 
 

@@ -20,9 +20,9 @@ def huggingface(
 ) -> nn.Module:
     """Any network that `transformers.AutoModelForSequenceClassification` knows.
 
-    Students may part at any block where a network classifies by one token, as BERT does. Networks that look for a
-    row's last token or average over its mask behind the last block (GPT-2, ModernBERT) need rows as they came in:
-    there, route the whole network.
+    Students may part at the embeddings and at any block of a network that classifies by one token, as BERT does.
+    Networks that look for a row's last token, or average over the mask behind the last block (Llama, GPT-2), are
+    routed as a whole.
 
     Args:
         name: of a network on the hub, whose configuration is fetched or taken from the local cache, or a folder

@@ -21,7 +21,9 @@ def cache_folder() -> Path:
     What lies there may be removed whenever nothing runs.
     """
     own, common = os.environ.get("STUDYGROUP_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own).expanduser() if own else Path(common or Path.home() / ".cache").expanduser() / "studygroup"
+    return (
+        Path(own).expanduser() if own else Path(common or Path.home() / ".cache").expanduser() / "studygroup"
+    )
 
 
 def kept_table(
