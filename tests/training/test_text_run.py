@@ -10,6 +10,7 @@ import sys
 import datasets
 import pytest
 import torch
+import transformers
 
 from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
@@ -189,6 +190,19 @@ def test_every_format_gives_the_same_answers(make, folder, tmp_path):
 
 def run_student(run):
     return json.loads((run / "summary.json").read_text())["shipped"]["student"]
+
+
+def test_a_hugging_face_network_ships_with_all_that_it_needs(folder, tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    known = tmp_path / "published"
+    transformers.BertConfig(vocab_size=90, **sizes).save_pretrained(known)
+    settings = transformer(folder, model=f"huggingface/{known}", model_options={}, epochs=1)
+    run = train(settings, run_dir=tmp_path / "run", progress_bar=False)
+    wanted = predict(["a great film", "dull"], folder=run.folder.path)
+    shutil.rmtree(known)
+    moved = shutil.move(run.folder.path, tmp_path / "moved")
+    assert predict(["a great film", "dull"], folder=moved) == wanted
+    assert type(load_shipped(moved).net) is transformers.BertForSequenceClassification
 
 
 def test_a_run_that_goes_on_ends_as_one_never_stopped(folder, tmp_path):

@@ -19,6 +19,8 @@ from studygroup.training.noise import noise_words
 from studygroup.training.scores import TOP5_FROM
 
 _KEY = "studygroup"
+CONFIGURATION = "configuration"
+"""Folder beside the file where a Hugging Face network's configuration lies."""
 
 
 def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data) -> None:
@@ -26,8 +28,8 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
 
     Args:
         net: the network; tied weights are kept once.
-        path: of the safetensors file, written atomically. What makes its inputs and does not fit into that file (a
-            tokenizer) goes beside it.
+        path: of the safetensors file, written atomically. What does not fit into that file, a tokenizer or the
+            configuration of a Hugging Face network, goes beside it.
         builder: `name`, `classes`, sizes and options for `studygroup.models.build`.
         data: what it was trained on.
     """
@@ -39,7 +41,18 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
         safetensors.torch.save_model(net, str(temporary), metadata=metadata)
 
     data.form.save(path.parent)
+    configuration = getattr(net, "config", None)
+    if hasattr(configuration, "save_pretrained"):
+        configuration.save_pretrained(path.parent / CONFIGURATION)
     write_atomically(path, write)
+
+
+def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The arguments that build the network of a shipped file; nothing is asked of the hub."""
+    folder = path.parent / CONFIGURATION
+    if not folder.is_dir():
+        return builder
+    return {"name": f"huggingface/{folder}", "classes": builder["classes"]}
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def load_net(path: Path) -> nn.Module:
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
     try:
-        net = models.build(**read_facts(path)["build"])
+        net = models.build(**_rebuilding(read_facts(path)["build"], path))
         safetensors.torch.load_model(net, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
@@ -89,6 +102,7 @@ def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
         path: of the safetensors file.
         builder: as in `save_net`.
     """
+    builder = _rebuilding(builder, path)
     arguments = ", ".join(f"{key}={value!r}" for key, value in builder.items() if key != "name")
     return (
         "import safetensors.torch, studygroup.models\n"
