@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jsonargparse.typing import class_from_function
+from jsonargparse.typing import ClassFromFunctionBase  # type: ignore[attr-defined]
 from torch import nn
 
 from studygroup import recipes
@@ -65,11 +65,21 @@ def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signatur
 def _all() -> dict[str, type[CollaborativeLearning]]:
     """The public recipes as classes, which is what a configuration can name with its arguments."""
     functions = {name: getattr(recipes, name) for name in recipes.__all__}
-    return {
-        name: class_from_function(method(function), func_return=CollaborativeLearning, name=name)
-        for name, function in functions.items()
-        if inspect.isfunction(function)
-    }
+    return {name: _class(name, method(f)) for name, f in functions.items() if inspect.isfunction(f)}
+
+
+def _class(name: str, function: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
+    """A class whose making is the function's call.
+
+    As `jsonargparse.typing.class_from_function` makes it, which asks for the source lines of all its callers every
+    time: with all recipes that were some eight seconds at the start of every command.
+    """
+
+    def new(cls: type, *args: Any, **options: Any) -> CollaborativeLearning:
+        return function(*args, **options)
+
+    body = {"__new__": new, "__doc__": function.__doc__, "__module__": __name__, "wrapped_function": function}
+    return type(name, (CollaborativeLearning, ClassFromFunctionBase), body)
 
 
 globals().update(_all())

@@ -41,9 +41,9 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
         safetensors.torch.save_model(net, str(temporary), metadata=metadata)
 
     data.form.save(path.parent)
-    configuration = getattr(net, "config", None)
-    if hasattr(configuration, "save_pretrained"):
-        configuration.save_pretrained(path.parent / CONFIGURATION)
+    save = getattr(getattr(net, "config", None), "save_pretrained", None)
+    if save is not None:
+        save(path.parent / CONFIGURATION)
     write_atomically(path, write)
 
 
