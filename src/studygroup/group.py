@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup.branching import Flight, flying
+from studygroup.functional.products import Product, sharing
 from studygroup.inputs import Inputs, answer, count_rows, logits_of, on_host, select
 from studygroup.parting import parting
 from studygroup.routes import Routes
@@ -38,6 +39,7 @@ class Outputs:
         trunk: the input of the first routed layer, which all students share; zero where nobody saw the row.
         taps: outputs of named layers (of their last call), zero where a student did not see the row.
         layers: outputs of layers as they stand in flight: rows and tensor of each module.
+        products: the convolutions of these layers by weight, see `functional.products`.
         plan: what those rows stand for.
     """
 
@@ -47,6 +49,7 @@ class Outputs:
     trunk: Shaped[Tensor, "rows *trunk"] | None = None
     taps: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
     layers: Mapping[Layer, Pieces] = field(default_factory=dict)
+    products: Mapping[Tensor, Sequence[Product]] = field(default_factory=dict)
     plan: Plan | None = None
 
 
@@ -139,10 +142,12 @@ class StudyGroup(nn.Module):
         flight = Flight(plan, rescale_gradients=self.rescale_gradients)
         names = [name for name in want if name not in ("features", "trunk")]
         heads = [self._named_head()] if "features" in want else []
+        watched_modules = [copy for layer in layers for name in layer.modules for copy in self.copies(name)]
         with (
             tapping(self.model, names, flight) as taps,
             tapping(self.model, heads, flight, inputs=True) as features,
             watching(self.model, layers, flight) as watched,
+            sharing(watched_modules) as products,
         ):
             logits = self._call(select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
         return Outputs(
@@ -152,6 +157,7 @@ class StudyGroup(nn.Module):
             trunk=plan.leave_shared(flight.trunk) if "trunk" in want and flight.trunk else None,
             taps={name: plan.leave(pieces) for name, pieces in taps.items()},
             layers=watched,
+            products=products,
             plan=plan,
         )
 

@@ -1,7 +1,6 @@
 """Objectives that train single layers: together, inside any group, and what they keep alive."""
 
 import copy
-import weakref
 
 import pytest
 import torch
@@ -231,19 +230,24 @@ def test_a_layer_that_a_step_leaves_out_learns_nothing():
         ]
 
 
-def test_small_local_gradients_do_not_underflow_in_half_precision():
-    """Scaled while they are formed, and back: a weight of 1e-4 gives 1e-4 of the gradient."""
+def test_a_loss_scale_keeps_small_local_gradients_from_underflowing():
+    """The scaler's own, whatever it is: a weight of 1e-4 gives 1e-4 of the gradient."""
     found = []
     for weight in (1.0, 1e-4):
         torch.manual_seed(0)
         part = LocalClassifiers(sizes(), classes=CLASSES, weight=weight)
         task = plain(part, supervised_weight=0.0).float()
         task.eval()
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        optimizer = torch.optim.SGD(task.parameters(), lr=0.1)
         with torch.autocast("cpu", dtype=torch.float16):
             losses = task(*batch(torch.float32))
-        losses.total.backward()
-        found.append(part.heads[0][-1].weight.grad / weight)
-    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=0.02)
+        scaler.scale(losses.total).backward()
+        scaler.unscale_(optimizer)
+        own = part.heads[0][-1].weight.grad
+        found.append((own / weight, task.group.copies("conv1")[0].weight.grad / weight))
+    for small, usual in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(small, usual, atol=1e-5, rtol=0.02)
 
 
 def test_peers_of_different_architectures_have_no_common_layers():
@@ -258,65 +262,3 @@ def test_unknown_names():
     layer = Layer(("conv_1",))
     with pytest.raises(ValueError, match=r"no layer 'conv_1' to look at; near matches: \['conv1'"):
         plain(LocalClassifiers({layer: (3, 6, 6)}, classes=CLASSES))(*batch())
-
-
-class Ledger:
-    """Bytes of saved activations that are alive."""
-
-    def __init__(self):
-        self.alive = weakref.WeakSet()
-
-    def keep(self, tensor):
-        kept = Kept(tensor)
-        self.alive.add(kept)
-        return kept
-
-    def bytes(self) -> int:
-        return sum(kept.tensor.nbytes for kept in self.alive)
-
-    def __enter__(self):
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.keep, lambda kept: kept.tensor)
-        self.hooks.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.hooks.__exit__(*error)
-
-
-class Kept:
-    def __init__(self, tensor):
-        self.tensor = tensor.detach()  # with its graph, a saved output would hold itself
-
-
-def test_one_heads_activations_are_alive_at_a_time(monkeypatch):
-    """What stays for the backward pass is that of the plain network and one gradient for each local parameter."""
-    x, y = batch(torch.float32)
-    net = residual(BasicBlock)
-    plain_task = sg.recipes.baseline(net)
-    task = sg.recipes.intra(net, example=x, mid=1.0, pull_push=0.1)
-    mid = task.auxiliary[0]
-    assert len(mid.layers) == 5
-    before, learnt = [], [0]
-    at = LocalClassifiers.at
-
-    def watched(part, layer, pieces, step):
-        before.append(ledger.bytes() - learnt[-1])
-        own = [*part.own(layer).parameters(), *task.auxiliary[1].own(layer).parameters()]
-        own += [
-            p for name in layer.modules for module in task.group.copies(name) for p in module.parameters()
-        ]
-        learnt.append(learnt[-1] + sum(p.nbytes for p in own))
-        return at(part, layer, pieces, step)
-
-    with Ledger() as ledger:
-        losses = plain_task(x, y)
-        without = ledger.bytes()
-    losses.total.backward()
-    monkeypatch.setattr(LocalClassifiers, "at", watched)
-    with Ledger() as ledger:
-        losses = task(x, y)
-        after = ledger.bytes()
-    assert len(before) == 5
-    assert len(set(before)) == 1  # at every layer, nothing of the heads above but their gradients
-    assert after == without + learnt[-1]
-    losses.total.backward()

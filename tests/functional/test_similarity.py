@@ -21,6 +21,15 @@ def test_similarity_matrix(shape, centre, statistic):
     assert gradcheck(lambda h: sgf.similarity_matrix(h, centre=centre, statistic=statistic), h)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_deviations_are_all_that_similarities_are_made_of(shape):
+    h = drawn(*shape).requires_grad_()
+    z = sgf.deviations(h)
+    assert flat(z.tolist()) == pytest.approx(flat(vectors_by_loop(h.tolist())), abs=1e-12)
+    assert torch.equal(sgf.similarity_matrix(z), sgf.similarity_matrix(h))
+    assert gradcheck(sgf.deviations, h)
+
+
 def test_defaults_are_centred_over_channels_and_deviations():
     h = drawn(N, D, 3, 2)
     named = sgf.similarity_matrix(h, centre="channels", statistic="deviation")

@@ -71,16 +71,17 @@ class LocalClassifiers(Local):
         """The network's own answer is above all layers."""
         self._above, self._count = single(step.outputs.logits.detach()), 1
 
-    def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
+    def answer(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
+        """The classifier's logits."""
+        return single(self.own(layer)(hidden))
+
+    def at(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
         """The layer's hard and soft loss; its answer then is one of those above the next."""
-        head, plan, above = self.own(layer), step.outputs.plan, self._above
+        plan, above = step.outputs.plan, self._above
         assert plan is not None
         assert above is not None
         loss = above.new_zeros(())
-        answers = []
-        for rows, hidden in pieces:
-            logits = single(head(hidden))
-            answers.append((rows, logits.detach()))
+        for rows, logits in answers:
             standing = plan.standing(rows, logits.device, logits.dtype)
             # not a matrix product, which autocast would round
             heard = (standing.mean.T[..., None] * above[:, standing.sample]).sum(0)
@@ -89,7 +90,8 @@ class LocalClassifiers(Local):
             hard = F.cross_entropy(logits / self.temperature, step.y[standing.sample], reduction="none")
             each = self.alpha * hard + self.beta * soft
             loss = loss + (each * standing.share).sum()
-        self._above, self._count = above + plan.leave(answers), self._count + 1
+        self._above = above + plan.leave([(rows, logits.detach()) for rows, logits in answers])
+        self._count += 1
         return loss
 
     def own(self, layer: Layer) -> nn.Module:

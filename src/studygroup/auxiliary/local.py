@@ -1,13 +1,14 @@
 """Objectives that train one layer each: the rule that keeps their gradients there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup.auxiliary.base import Auxiliary, OfWeights, Step
-from studygroup.functional import localized
+from studygroup.auxiliary.one_layer import OneLayer
 from studygroup.group import StudyGroup
 from studygroup.peers import Peers
 from studygroup.schedules import Schedule
@@ -19,14 +20,12 @@ Shapes = Mapping[Layer, Sequence[int]]
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 """By the dimensions of a map."""
 
-_HALF_SCALE = 2.0**10  # keeps local gradients from underflowing in fp16; a power of two changes nothing else
-
 
 class Local(Auxiliary):
     """The base of objectives whose gradient reaches one layer, with all its copies, and what they build on it.
 
-    `CollaborativeLearning` calls `begin` once a step and then `at` for each layer from the output to the input; where
-    several objectives look at one layer, their gradients are formed together.
+    `CollaborativeLearning` calls `begin` once a step and then `answer` and `at` for each layer from the output to the
+    input; where several objectives look at one layer, their gradients are formed together.
 
     Args:
         shapes: the layers, and the shape of one row of their outputs.
@@ -41,12 +40,20 @@ class Local(Auxiliary):
     def begin(self, step: Step) -> None:
         """A step begins."""
 
-    def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
+    def answer(self, layer: Layer, hidden: Tensor) -> Tensor:
+        """What the objective makes of one module's output with what it has built on the layer: small, one row each.
+
+        It is asked twice, in the forward pass without gradient and again in the backward pass, which must change
+        nothing: no dropout and no running statistics.
+        """
+        raise NotImplementedError
+
+    def at(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
         """The layer's loss, unweighted.
 
         Args:
             layer: one of `layers`.
-            pieces: its output, rows and tensor of each module.
+            answers: rows and answer of each module.
             step: all else.
         """
         raise NotImplementedError
@@ -77,34 +84,46 @@ def train_locally(parts: Sequence[Local], step: Step) -> tuple[Tensor | float, d
     for part in parts:
         part.begin(step)
     for layer in reversed(list(dict.fromkeys(layer for part in parts for layer in part.layers))):
-        total = total + _one_layer([part for part in parts if layer in part.layers], layer, step, values)
+        if step.outputs.layers[layer]:  # a step may leave a layer out, as random depth does
+            looking = [part for part in parts if layer in part.layers]
+            total = total + _one_layer(looking, layer, step, values)
     return total, values
 
 
 def _one_layer(parts: Sequence[Local], layer: Layer, step: Step, values: dict[str, Tensor]) -> Tensor:
-    """One layer's part of the weighted sum; values are added to. Its heads' activations end with it."""
-    pieces = step.outputs.layers[layer]
-    if not pieces:  # a step may leave a layer out, as random depth does
-        return step.outputs.logits.new_zeros((), dtype=torch.float32)
-    loss: Tensor | None = None
+    """One layer's part of the weighted sum; values are added to."""
+    total = step.outputs.logits.new_zeros((), dtype=torch.float32)
+    columns = []
     for part in parts:
-        value = part.at(layer, pieces, step)
-        values[part.name] = values[part.name] + value.detach()
+        value, gradients = _at_answers(part, layer, step)
+        values[part.name] = values[part.name] + value
+        total = total + part.weight(step.progress) * value
+        columns.append(gradients)
+    if torch.is_grad_enabled():
+        one = OneLayer(
+            [partial(part.answer, layer) for part in parts],
+            [module for name in layer.modules for module in step.group.copies(name)],
+            [part.own(layer) for part in parts],
+            products=step.outputs.products,
+            device=total.device,
+        )
+        for (_, hidden), *gradients in zip(step.outputs.layers[layer], *columns, strict=True):
+            total = total + one.learns(hidden, gradients)
+    return total
+
+
+def _at_answers(part: Local, layer: Layer, step: Step) -> tuple[Tensor, Sequence[Tensor]]:
+    """An objective's loss at a layer, and the gradient of its weighted value at the answer of each module."""
+    pieces = step.outputs.layers[layer]
+    with torch.no_grad():
+        leaves = [part.answer(layer, hidden).detach() for _, hidden in pieces]
+    answers = [(rows, leaf.requires_grad_()) for (rows, _), leaf in zip(pieces, leaves, strict=True)]
+    value = part.at(layer, answers, step)
+    if not value.requires_grad:  # without gradient mode
+        return value, leaves
+    with torch.autocast(value.device.type, enabled=False):  # as an ordinary backward pass, outside of it
         weighted = part.weight(step.progress) * value
-        loss = weighted if loss is None else loss + weighted
-    assert loss is not None
-    learning = [*_parameters(layer, step), *(p for part in parts for p in part.own(layer).parameters())]
-    return localized(loss, learning, scale=_scale(loss.device))
-
-
-def _parameters(layer: Layer, step: Step) -> Iterator[nn.Parameter]:
-    """The parameters of a layer and of all its copies."""
-    return (p for name in layer.modules for module in step.group.copies(name) for p in module.parameters())
-
-
-def _scale(device: torch.device) -> float:
-    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
-    return _HALF_SCALE if half else 1.0
+        return value.detach(), torch.autograd.grad(weighted, leaves, materialize_grads=True)
 
 
 def of_weights(parts: Sequence[Auxiliary], group: StudyGroup | Peers) -> dict[str, Tensor]:

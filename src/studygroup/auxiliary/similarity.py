@@ -12,6 +12,7 @@ from studygroup.auxiliary.local import CONVOLUTIONS, Local, Shapes, width_and_sp
 from studygroup.functional import (
     Centre,
     Statistic,
+    deviations,
     label_similarity,
     linear_over_depth,
     pull_push,
@@ -76,12 +77,16 @@ class PullPush(Local):
         """Another batch has other ends."""
         self._ends = {}
 
-    def at(self, layer: Layer, pieces: Pieces, step: Step) -> Float[Tensor, ""]:
+    def answer(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:
+        """The deviations of the projected maps."""
+        return deviations(self.own(layer)(hidden.transpose(1, 2) if layer.tokens else hidden))
+
+    def at(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
         """The sum over the layer's modules."""
         pull, push = self.weights[layer]
         losses = []
-        for rows, hidden in pieces:
-            own = similarity_matrix(self._projected(layer, hidden), centre=self.centre)
+        for rows, answer in answers:
+            own = similarity_matrix(answer, centre=self.centre)
             target, source = self._between(rows, step, own)
             losses.append(pull_push(own, target, source, pull=pull, push=push))
         return torch.stack(losses).sum()
@@ -101,10 +106,6 @@ class PullPush(Local):
                 similarity_matrix(x, centre=self.centre, statistic=self.source_statistic),
             )
         return self._ends[rows]
-
-    def _projected(self, layer: Layer, hidden: Tensor) -> Tensor:
-        projected: Tensor = self.own(layer)(hidden.transpose(1, 2) if layer.tokens else hidden)
-        return projected
 
     def _input(self, step: Step) -> Tensor:
         """What stands for x, one row a sample."""

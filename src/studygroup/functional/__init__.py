@@ -1,5 +1,6 @@
 """The mathematics: pure functions, each with its equation. Axis order (students, rows, classes)."""
 
+from studygroup.functional.deferred import deferred
 from studygroup.functional.imitation import (
     Aggregate,
     Divergence,
@@ -15,7 +16,13 @@ from studygroup.functional.inner import linear_over_depth, local_targets, pull_p
 from studygroup.functional.kernels import kernel_decorrelation
 from studygroup.functional.localized import localized
 from studygroup.functional.mixing import best_mixture, error_products, least_error_weights
-from studygroup.functional.similarity import Centre, Statistic, label_similarity, similarity_matrix
+from studygroup.functional.similarity import (
+    Centre,
+    Statistic,
+    deviations,
+    label_similarity,
+    similarity_matrix,
+)
 
 __all__ = [
     "Aggregate",
@@ -23,6 +30,8 @@ __all__ = [
     "Divergence",
     "Statistic",
     "best_mixture",
+    "deferred",
+    "deviations",
     "disagreement",
     "diversity",
     "error_products",

@@ -50,8 +50,7 @@ def similarity_matrix(
     if statistic not in ("deviation", "flatten"):
         raise ValueError(f"statistic={statistic!r}; use 'deviation' or 'flatten'")
     with torch.autocast(h.device.type, enabled=False):
-        values = statistic == "flatten" or h.shape[2:].numel() == 1
-        z = single(h.flatten(1)) if values else _Deviation.apply(h)
+        z = deviations(h) if statistic == "deviation" else single(h.flatten(1))
         if centre == "channels" and z.shape[1] < 2:
             raise ValueError(
                 f"each row has {z.shape[1]} value to compare, which centring over channels makes 0; use "
@@ -59,6 +58,19 @@ def similarity_matrix(
             )
         units = _units(z - z.mean(1 if centre == "channels" else 0, keepdim=True), z)
         return units @ units.T
+
+
+def deviations(h: Float[Tensor, "rows channels *space"]) -> Float[Tensor, "rows channels"]:
+    """Each channel's standard deviation over space: z of equation 8, all that `similarity_matrix` looks at.
+
+    Maps of one pixel, and (rows, channels), give their values, so that the similarities of z are those of h.
+
+    Args:
+        h: a representation, channels along axis 1.
+    """
+    with torch.autocast(h.device.type, enabled=False):
+        z: Tensor = single(h.flatten(1)) if h.shape[2:].numel() == 1 else _Deviation.apply(h)
+    return z
 
 
 def label_similarity(
