@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from studygroup.papers.command import add_commands, papers
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
@@ -56,7 +57,14 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             own, function, skip=("settings", "resume", "inputs"), positional=function not in (compare, tune)
         )
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
-    return parser, {name: run for name, (_, run) in _COMMANDS.items()}
+    tables = ArgumentParser(
+        description="Every table and figure of the two papers: published, planned, run, shown."
+    )
+    commands.add_subcommand(
+        "papers", tables, help="Tables and figures of the two papers, published and run here."
+    )
+    add_commands(tables)  # after their parser has its place, as jsonargparse asks
+    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"papers": papers}
 
 
 def _train(options: dict[str, Any]) -> str:

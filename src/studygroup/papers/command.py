@@ -1,0 +1,164 @@
+"""`studygroup papers`: the papers' tables on the command line."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
+
+from studygroup.papers import show as showing
+from studygroup.papers.lab import Lab, places
+from studygroup.papers.plan import prices
+from studygroup.papers.reading import table_called, tables
+from studygroup.papers.runner import Run, missing, side_by_side, wanted, work
+from studygroup.papers.scale import SCALES
+from studygroup.training.report.tables import text
+
+
+def add_commands(parser: ArgumentParser) -> None:
+    """Adds `list`, `show`, `plan`, `run` and `table` to the parser of `studygroup papers`.
+
+    Args:
+        parser: that is a sub-command itself already.
+    """
+    commands = parser.add_subcommands()
+    for name, run in _COMMANDS.items():
+        own = ArgumentParser(description=run.__doc__)
+        if name != "list":
+            own.add_argument("id", type=str, help="of a table or figure, see `studygroup papers list`")
+        _add_options(own, name)
+        commands.add_subcommand(name, own, help=(run.__doc__ or "").split("\n")[0])
+
+
+def papers(options: Mapping[str, Any]) -> str:
+    """Runs one of the commands and gives what it prints.
+
+    Args:
+        options: as the parser gives them, those of the command behind its name and a point.
+
+    Raises:
+        ValueError: an unknown table, cells, data or settings that do not fit.
+    """
+    name = options["subcommand"]
+    own = {key.removeprefix(f"{name}."): value for key, value in options.items() if key != "subcommand"}
+    return _COMMANDS[name](own)
+
+
+def _add_options(parser: ArgumentParser, name: str) -> None:
+    add = parser.add_argument
+    add("--run_dir", type=str, default="runs/papers", help="where runs, prices and results lie")
+    add("--results", type=str | None, default=None, help="folder of the results; omitted, RUN_DIR/results")
+    add("--scale", type=Literal["small", "full"], default="small", help="one for a CPU, or the papers' own")
+    add("--rows", type=PositiveInt | None, default=None, help="training rows, in place of the scale's")
+    add("--epochs", type=PositiveInt | None, default=None, help="epochs, in place of the scale's")
+    add(
+        "--change",
+        type=dict[str, Any],
+        default={},
+        help='settings laid over all, as {"precision": "bf16-mixed"}',
+    )
+    if name in ("list", "plan", "run"):
+        add("--seeds", type=PositiveInt, default=3, help="seeds of each cell, from 0")
+    if name in ("plan", "run"):
+        add(
+            "--only",
+            action="append",
+            type=str,
+            default=[],
+            metavar="WORDS",
+            help="cells that have all these words in their labels, as 'CIFAR-100, CGL'; may be given several times",
+        )
+        add(
+            "--data",
+            action="append",
+            type=str,
+            default=[],
+            metavar="NAME=FOLDER",
+            help="place of a data set, such as cifar100=FOLDER; may be given several times, and is remembered",
+        )
+    if name == "run":
+        add(
+            "--jobs",
+            type=PositiveInt,
+            default=1,
+            help="processes side by side, of one thread each if there are several",
+        )
+
+
+def _lab(options: Mapping[str, Any]) -> Lab:
+    results, size = options["results"], {name: options[name] for name in ("rows", "epochs")}
+    # the parser's positive numbers are of a class of their own, which no file holds
+    size = {name: None if value is None else int(value) for name, value in size.items()}
+    return Lab(
+        run_dir=Path(options["run_dir"]),
+        scale=SCALES[options["scale"]].changed(**size),
+        change=dict(options["change"]),
+        data=places(options.get("data", ())),
+        results=None if results is None else Path(results),
+    )
+
+
+def _list(options: Mapping[str, Any]) -> str:
+    """Lists every table and figure of the papers, and how much of it is run."""
+    return showing.listed(tuple(tables().values()), _lab(options), seeds=options["seeds"])
+
+
+def _show(options: Mapping[str, Any]) -> str:
+    """Shows a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
+    return showing.shown(table_called(options["id"]), _lab(options))
+
+
+def _table(options: Mapping[str, Any]) -> str:
+    """Prints a table as Markdown."""
+    return showing.markdown(table_called(options["id"]), _lab(options)).rstrip()
+
+
+def _plan(options: Mapping[str, Any]) -> str:
+    """Says which runs are missing and how long they will take, from one measured step of each configuration."""
+    table, lab = table_called(options["id"]), _lab(options).recalling()
+    runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
+    left = missing(runs, lab)
+    found = prices(left, lab)
+    rows = [("", "seeds", "updates", "a step", "a run")]
+    for key, price in found.items():
+        own = [run for run in left if run.key == key]
+        seeds = ", ".join(str(run.seed) for run in own)
+        rows.append(
+            (
+                own[0].cell.label,
+                seeds,
+                f"{price.updates:,}",
+                f"{1e3 * price.step:.0f} ms",
+                f"{price.hours:.2f} h",
+            )
+        )
+    hours = sum(found[run.key].hours for run in left)
+    return f"{text(rows)}\n{_count(left, runs)}, about {hours:.1f} hours one after the other."
+
+
+def _run(options: Mapping[str, Any]) -> str:
+    """Trains what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
+    table, lab = table_called(options["id"]), _lab(options).remembering()
+    runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
+    left = missing(runs, lab)
+    if options["jobs"] > 1 and left:
+        side_by_side(table, lab, left, jobs=options["jobs"])
+    else:
+        work(table, lab, left)
+    left = missing(runs, lab)
+    more = "; they went wrong, see above, or are in hand elsewhere: call this again to go on" if left else ""
+    return f"{showing.shown(table, lab)}\n\n{_count(left, runs)}{more}."
+
+
+def _count(left: tuple[Run, ...], runs: tuple[Run, ...]) -> str:
+    return f"{len(left)} of {len(runs)} runs are missing"
+
+
+_COMMANDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "list": _list,
+    "show": _show,
+    "plan": _plan,
+    "run": _run,
+    "table": _table,
+}

@@ -1,0 +1,47 @@
+"""A paper's conclusions in words: what the published numbers say of each, and what ours do."""
+
+from studygroup.papers.verdicts import CONFIDENCE, FEWEST, Compared, Judged, Verdict
+
+
+def lines_of(judged: Judged) -> str:
+    """A claim for the terminal: the verdict and the sentence, and a line with both sides' numbers."""
+    said = f"published numbers: {_in_print(judged)}; here: {_here(judged)}"
+    return f"  [{judged.verdict.value}] {_words(judged)}\n      {said}"
+
+
+def cells_of(judged: Judged) -> tuple[str, str, str]:
+    """A claim as a row of a table: the sentence, what the published numbers say, the verdict with ours."""
+    return _words(judged), _in_print(judged), f"{judged.verdict.value}: {_here(judged)}"
+
+
+def _words(judged: Judged) -> str:
+    """A claim, and how it is read."""
+    return f"{judged.claim.says} {judged.claim.note}".strip()
+
+
+def _in_print(judged: Judged) -> str:
+    """What the published numbers say."""
+    agree, known = judged.in_print
+    if not known:
+        return "no numbers"
+    if known > 1:
+        return f"{agree} of {known} comparisons agree"
+    difference = next(value for value in judged.published if value is not None)
+    return f"{'agree' if agree else 'disagree'}, {difference:+.3g}"
+
+
+def _here(judged: Judged) -> str:
+    """What the results say in detail."""
+    tested = [compared for compared in judged.compared if compared.difference is not None]
+    if not judged.compared:
+        return "no cell tests it"
+    if not tested:
+        return f"fewer than {FEWEST} seeds"
+    if len(judged.compared) == 1:
+        return _interval(tested[0])
+    counts = ((judged.count(verdict), verdict.value) for verdict in Verdict)
+    return ", ".join(f"{count} {words}" for count, words in counts if count)
+
+
+def _interval(compared: Compared) -> str:
+    return f"{compared.difference:+.3g} [{compared.low:+.3g}, {compared.high:+.3g}] at {CONFIDENCE:.0%}"

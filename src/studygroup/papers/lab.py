@@ -1,0 +1,190 @@
+"""Where the papers' runs lie, at which scale and on which data they are made, and keys made of their content."""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from studygroup.papers.reading import merged, tables
+from studygroup.papers.results import Found, known
+from studygroup.papers.scale import SMALL, Scale
+from studygroup.papers.tables import Cell, DataSet, Place, Table
+from studygroup.training.config import Config
+from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.settings import RESULT_STAYS, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A folder of runs, made in one way.
+
+    Attributes:
+        run_dir: holds a folder for each run, and `data.json`, where the data are.
+        scale: of the runs.
+        change: settings laid over all others, such as a precision.
+        data: what takes the place of the papers' data sets, by their short names: folders, hub names, `digits`.
+        results: folder of the results; None is `run_dir/results`.
+    """
+
+    run_dir: Path
+    scale: Scale = SMALL
+    change: Config = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    results: Path | None = None
+
+    @property
+    def kept(self) -> Path:
+        """The folder of the results."""
+        return self.run_dir / "results" if self.results is None else self.results
+
+    def known(self) -> dict[str, Found]:
+        """The finished runs, by key."""
+        return known(self.kept)
+
+    def config(self, cell: Cell) -> Config:
+        """The settings of a cell's runs as far as they are no defaults, without seed and with the data by their name.
+
+        Args:
+            cell: one that is run.
+        """
+        assert cell.settings is not None
+        assert cell.data is not None
+        return merged(self.scale.applied(cell.settings, cell.data), self.change) | {"data": cell.data.name}
+
+    def key(self, cell: Cell) -> str:
+        """What tells the cell's configuration from all others, wherever the data lie: 16 hexadecimal digits.
+
+        Args:
+            cell: one that is run.
+        """
+        return key(self.config(cell))
+
+    def settings(self, cell: Cell, *, seed: int) -> Settings:
+        """A run, with the place of its data.
+
+        Args:
+            cell: one that is run.
+            seed: of the run.
+
+        Raises:
+            ValueError: there is no place for the data, or a setting is unknown.
+        """
+        assert cell.data is not None
+        own = {"data": self.place(cell.data), "seed": seed, "baseline": False}
+        return Settings.from_config(self.config(cell) | own)
+
+    def place(self, data: DataSet) -> str:
+        """Where a data set is taken from.
+
+        Raises:
+            ValueError: it has no place of its own, and none was named.
+        """
+        place = self.data.get(data.short, data.place)
+        if place is None:
+            raise ValueError(
+                f"{data.name} is not on the hub under a name known here; give --data {data.short}=FOLDER"
+            )
+        return place
+
+    def folder(self, key: str, seed: int) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
+
+    def found(self, table: Table) -> dict[Place, Found]:
+        """The finished runs of a table's cells, of those that have any."""
+        known = self.known()
+        # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
+        likely = {_settings_only(found.settings) for found in known.values()}
+        cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
+        keys = {cell.place: self.key(cell) for cell in cells}
+        return {place: known[key] for place, key in keys.items() if key in known}
+
+    def remembering(self) -> "Lab":
+        """The same with the places of data that earlier runs in this folder had; those of this one are written down.
+
+        Raises:
+            ValueError: earlier runs had the same data set from another place.
+        """
+        path = self.run_dir / "data.json"
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.run_dir / ".data.lock"):
+            lab = self.recalling()
+            write_text(path, json.dumps(dict(lab.data), indent=1) + "\n")
+        return lab
+
+    def recalling(self) -> "Lab":
+        """The same with the places of data that earlier runs in this folder had.
+
+        Raises:
+            ValueError: earlier runs had the same data set from another place.
+        """
+        path = self.run_dir / "data.json"
+        before: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for name, place in self.data.items():
+            if before.get(name, place) != place:
+                raise ValueError(
+                    f"the runs in {self.run_dir} have {name} from {before[name]}, not from {place}; give another "
+                    f"--run_dir, or, where the same data have moved, correct {path}"
+                )
+        return dataclasses.replace(self, data={**before, **self.data})
+
+
+def key(config: Config) -> str:
+    """What tells a configuration from all others: of all settings, defaults included, but seed and `RESULT_STAYS`.
+
+    Args:
+        config: settings as plain values, model and its options among them.
+
+    Raises:
+        ValueError: a name or value that the settings do not know.
+    """
+    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+    stays = (*RESULT_STAYS, "seed")
+    telling = {name: value for name, value in whole.items() if name not in stays and value is not None}
+    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _settings_only(config: Config) -> str:
+    """Settings to be compared, whatever their data."""
+    return json.dumps({name: value for name, value in config.items() if name != "data"}, sort_keys=True)
+
+
+# one by one: tables have many cells of few different settings, and a parser takes its time
+@functools.cache
+def _whole(name: str, value: str) -> Any:
+    """One setting, from JSON, as a whole configuration has it."""
+    return Settings.from_config({name: json.loads(value)}).config().get(name)
+
+
+@functools.cache
+def _defaults() -> Config:
+    """All settings, as where the data are not digits, which have a default of their own."""
+    return Settings.from_config({"data": "-"}).config()
+
+
+def places(given: Sequence[str]) -> dict[str, str]:
+    """Places of data by short names.
+
+    Args:
+        given: as `cifar100=FOLDER`; folders that are there are made absolute.
+
+    Raises:
+        ValueError: not of that form, or an unknown name.
+    """
+    shorts = {cell.data.short for table in tables().values() for cell in table.cells.values() if cell.data}
+    found = {}
+    for one in given:
+        name, equals, place = one.partition("=")
+        if not equals or not place or name not in shorts:
+            near = difflib.get_close_matches(name, shorts) or sorted(shorts)
+            raise ValueError(f"--data {one}: write NAME=FOLDER with one of the names {', '.join(near)}")
+        folder = Path(place).expanduser()
+        found[name] = str(folder.resolve()) if folder.exists() else place
+    return found

@@ -1,0 +1,175 @@
+"""A table in the paper's layout, published numbers beside ours, and its claims: for the terminal and as Markdown."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+
+from studygroup.papers.conclusions import cells_of, lines_of
+from studygroup.papers.lab import Lab
+from studygroup.papers.results import Found
+from studygroup.papers.scale import Scale
+from studygroup.papers.tables import Cell, Number, Place, Table
+from studygroup.papers.verdicts import judged
+from studygroup.training.report.tables import text
+
+CONVERGED = 0.005
+"""Rise of a baseline's hold-out accuracy over the last fifth of the epochs from which it has not converged."""
+
+
+def shown(table: Table, lab: Lab) -> str:
+    """The table for a terminal: each row as published, and below it ours.
+
+    Args:
+        table: any.
+        lab: whose results are shown.
+    """
+    found = lab.found(table)
+    lines = [("", "", *table.columns)]
+    for row in table.rows:
+        cells = [table.cells[row, column] for column in table.columns]
+        lines.append((row, "published", *(published(cell) for cell in cells)))
+        if table.runnable:
+            lines.append(("", "ours", *(ours(cell, found) or "-" for cell in cells)))
+    parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
+    claims = judged(table, values(table, found))
+    parts += ["\nWhat the paper concludes:" if claims else "", *(lines_of(claim) for claim in claims)]
+    return "\n".join(parts).rstrip()
+
+
+def markdown(table: Table, lab: Lab) -> str:
+    """The table in Markdown, published and ours in one cell.
+
+    Args:
+        table: any.
+        lab: whose results are shown.
+    """
+    found = lab.found(table)
+    lines = [f"### {table.title}", "", f"{table.units}; published / ours ± std (n)", ""]
+    if not table.runnable:
+        lines[2] = f"{table.units}; published"
+    lines += [_row("", *table.columns), _row(*["---"] * (len(table.columns) + 1))]
+    for row in table.rows:
+        cells = [table.cells[row, column] for column in table.columns]
+        lines.append(_row(row, *(_both(cell, found) for cell in cells)))
+    lines += ["", *(f"- {remark}" for remark in remarks(table, lab, found))]
+    claims = judged(table, values(table, found))
+    if claims:
+        lines += ["", _row("the paper concludes", "published numbers", "here"), _row("---", "---", "---")]
+        lines += [_row(*cells_of(claim)) for claim in claims]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def values(table: Table, found: Mapping[Place, Found]) -> dict[Place, list[float]]:
+    """The numbers of the finished runs of each cell, in the table's unit, in the order of the seeds.
+
+    Args:
+        table: any.
+        found: its finished runs.
+    """
+    numbers = {}
+    for place, some in found.items():
+        of = table.cells[place].measure.of
+        if of is not None:
+            numbers[place] = [of(some.runs[seed]) for seed in sorted(some.runs)]
+    return numbers
+
+
+def published(cell: Cell) -> str:
+    """The number in print, with its mark; a dash where there is none."""
+    number = cell.published
+    if number is None:
+        return "-"
+    digits = cell.measure.digits
+    std = "" if number.std is None else f" ± {number.std:.{digits}f}"
+    return f"{number.mean:,.{digits}f}{std}{_mark(number)}"
+
+
+def ours(cell: Cell, found: Mapping[Place, Found]) -> str:
+    """Mean ± sample deviation (n) of the finished runs; empty where there are none."""
+    some, of = found.get(cell.place), cell.measure.of
+    if some is None or of is None:
+        return ""
+    numbers, digits = [of(run) for run in some.runs.values()], cell.measure.digits
+    std = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
+    return f"{statistics.fmean(numbers):.{digits}f}{std} ({len(numbers)})"
+
+
+def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
+    """What is to be known of the numbers: marks, scale, data, and baselines that have not converged.
+
+    Args:
+        table: any.
+        lab: whose results are shown.
+        found: the table's finished runs.
+    """
+    said = [table.note] if table.note else []
+    said += [f"({mark}) {meaning}." for mark, meaning in table.marks.items()]
+    if not table.runnable:
+        return [*said, "Published only: nothing is trained for it."]
+    said.append(_scaled(table, lab.scale))
+    names = {
+        cell.data.name: found[cell.place].data for cell in table.runnable if cell.place in found and cell.data
+    }
+    said += [f"{name} is `{other}` here." for name, other in names.items()]
+    return said + _unfinished(table, found)
+
+
+def _unfinished(table: Table, found: Mapping[Place, Found]) -> list[str]:
+    """Baselines whose hold-out accuracy still rose at the end."""
+    said = []
+    for cell in table.runnable:
+        assert cell.settings is not None
+        if cell.settings["recipe"] != "baseline" or cell.place not in found:
+            continue
+        rises = [
+            run["last_fifth"] for run in found[cell.place].runs.values() if run["last_fifth"] is not None
+        ]
+        if rises and statistics.fmean(rises) >= CONVERGED:
+            rise = 100 * statistics.fmean(rises)
+            said.append(
+                f"{cell.label}: not converged, hold-out accuracy rose by {rise:.1f} points in the last fifth."
+            )
+    return said
+
+
+def _scaled(table: Table, scale: Scale) -> str:
+    """The scale as it is for the table's networks."""
+    names = dict.fromkeys(cell.settings["model"] for cell in table.runnable if cell.settings)
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(str(scale.regimes[name]), []).append(name)
+    said = "; ".join(f"{regime} ({', '.join(some)})" for regime, some in alike.items())
+    return f"Scale {scale.name}: {said}."
+
+
+def _both(cell: Cell, found: Mapping[Place, Found]) -> str:
+    own = ours(cell, found)
+    return f"{published(cell)} / {own}" if own else published(cell)
+
+
+def _mark(number: Number) -> str:
+    return f" ({number.mark})" if number.mark else ""
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def listed(tables: Sequence[Table], lab: Lab, *, seeds: int) -> str:
+    """One line a table: what there is, and how many of its runs are finished.
+
+    Args:
+        tables: in order.
+        lab: whose results are counted.
+        seeds: of each cell.
+    """
+    rows = [("", "", "cells", "finished runs")]
+    for table in tables:
+        finished = "published only"
+        if table.runnable:
+            found = lab.found(table)
+            cells = {json.dumps(lab.config(cell), sort_keys=True): cell.place for cell in table.runnable}
+            seen = [set(found[place].runs) & set(range(seeds)) for place in cells.values() if place in found]
+            finished = f"{sum(map(len, seen))} of {seeds * len(cells)}"
+        rows.append((table.id, table.title, str(len(table.cells)), finished))
+    return text(rows)

@@ -1,0 +1,194 @@
+"""What a table or figure of a paper is: cells with published numbers and the settings of a run, and claims."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studygroup.training.config import Config
+
+Place = tuple[str, str]
+"""Labels of a cell's row and column."""
+Figures = Mapping[str, Any]
+"""What is kept of a run, see `studygroup.papers.results.figures`."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What the numbers of a table say.
+
+    Attributes:
+        name: in the tables' files.
+        unit: as printed behind the name.
+        digits: behind the point.
+        sign: 1 where more is better, -1 where less is.
+        of: the number of a run in this unit; None where no run of a cell gives it.
+    """
+
+    name: str
+    unit: str
+    digits: int
+    sign: int
+    of: Callable[[Figures], float] | None = None
+
+
+def _accuracy(run: Figures) -> float:
+    return 100 * float(run["test"])
+
+
+def _error(run: Figures) -> float:
+    return 100 * (1 - float(run["test"]))
+
+
+def _top5_error(run: Figures) -> float:
+    return 100 * (1 - float(run["test_top5"]))
+
+
+def _diversity(run: Figures) -> float:
+    return float(run["diversity"])
+
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("accuracy", "%", 2, 1, _accuracy),
+        Measure("error", "%", 2, -1, _error),
+        Measure("top-5 error", "%", 2, -1, _top5_error),
+        Measure("diversity", "L2 distance", 3, 1, _diversity),
+        Measure("drop", "points", 2, -1),
+        Measure("memory", "GB", 2, -1),
+        Measure("rows", "how many", 0, 1),
+        Measure("rank", "of the structures", 0, -1),
+        Measure("passes", "forward and backward", 0, -1),
+        Measure("seconds", "s", 0, -1),
+        Measure("change", "%", 1, 1),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A published number.
+
+    Attributes:
+        mean: as printed.
+        std: as printed, None where none is.
+        mark: refers to one of the table's marks, such as `?` for a suspect print.
+    """
+
+    mean: float
+    std: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the papers.
+
+    Attributes:
+        name: in the papers.
+        short: in `--data SHORT=FOLDER`.
+        place: where a run takes it from unless told otherwise; None where a folder has to be named.
+        rows: published training rows.
+        holdout: how many of them are held out.
+    """
+
+    name: str
+    short: str
+    place: str | None
+    rows: int
+    holdout: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        place: labels of row and column.
+        measure: what its number says.
+        published: the number in print, if there is one.
+        settings: those of `studygroup.training.Settings` that the paper's scale names, without the data; None where
+            nothing is trained for the cell.
+        data: what it is trained on, with `settings`.
+    """
+
+    place: Place
+    measure: Measure
+    published: Number | None
+    settings: Config | None
+    data: DataSet | None
+
+    @property
+    def label(self) -> str:
+        """Row and column in one."""
+        return " | ".join(self.place)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A comparison that a claim makes: Σ weight × mean, in the better direction, is above 0.
+
+    Attributes:
+        weights: of the cells; they add up to 0.
+        said: the sum as the paper's text has it, if it does.
+    """
+
+    weights: tuple[tuple[Place, float], ...]
+    said: float | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The cells compared."""
+        return tuple(place for place, _ in self.weights)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence in which a paper draws a conclusion.
+
+    Attributes:
+        says: the conclusion.
+        contrasts: comparisons which must all hold; none where no cell can test it.
+        note: how it is read, or what in print disagrees.
+    """
+
+    says: str
+    contrasts: tuple[Contrast, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, figure or set of numbers of a paper.
+
+    Attributes:
+        id: on the command line.
+        paper: its name.
+        title: number and subject.
+        rows: labels of the rows, in print's order.
+        columns: labels of the columns.
+        cells: all, row by row.
+        claims: what the paper concludes.
+        marks: what the marks of published numbers mean.
+        note: what else is to be known.
+    """
+
+    id: str
+    paper: str
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[Place, Cell]
+    claims: tuple[Claim, ...]
+    marks: Mapping[str, str]
+    note: str
+
+    @property
+    def runnable(self) -> tuple[Cell, ...]:
+        """The cells that something is trained for."""
+        return tuple(cell for cell in self.cells.values() if cell.settings is not None)
+
+    @property
+    def units(self) -> str:
+        """What is measured, with units."""
+        return ", ".join(dict.fromkeys(f"{c.measure.name} ({c.measure.unit})" for c in self.cells.values()))

@@ -1,0 +1,141 @@
+"""Whether a claim holds, by results: differences of means over seeds with a Welch interval."""
+
+import enum
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.special import stdtrit
+
+from studygroup.papers.tables import Claim, Contrast, Place, Table
+
+FEWEST = 3
+"""Seeds of each cell below which nothing is claimed."""
+CONFIDENCE = 0.95
+
+
+class Verdict(enum.Enum):
+    """What results say of a claim."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    OPEN = "not decided"
+    UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison by results, in the unit of the table and in the better direction.
+
+    Attributes:
+        verdict: of this comparison.
+        difference: estimate; None where a cell has too few runs.
+        low: lower end of its interval.
+        high: upper end.
+    """
+
+    verdict: Verdict
+    difference: float | None = None
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what was found of it.
+
+    Attributes:
+        claim: the sentence.
+        compared: one for each of its contrasts.
+        published: the differences of the published numbers, None where one is missing.
+    """
+
+    claim: Claim
+    compared: tuple[Compared, ...]
+    published: tuple[float | None, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the claim as a whole: it holds if all comparisons hold, and none is left out."""
+        found = {compared.verdict for compared in self.compared}
+        for verdict in (Verdict.UNTESTED, Verdict.FAILS, Verdict.OPEN):
+            if verdict in found:
+                return verdict
+        return Verdict.HOLDS if found else Verdict.UNTESTED
+
+    @property
+    def in_print(self) -> tuple[int, int]:
+        """How many comparisons have the claimed sign in the published numbers, and how many can be made there."""
+        known = [difference for difference in self.published if difference is not None]
+        return sum(difference > 0 for difference in known), len(known)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many comparisons came out so."""
+        return sum(compared.verdict is verdict for compared in self.compared)
+
+
+def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float]:
+    """Σ weight × mean of independent samples of unequal spread, with a confidence interval.
+
+    Degrees of freedom are those of Welch and Satterthwaite; for weights 1 and -1 this is Welch's interval for a
+    difference of means.
+
+    Args:
+        samples: at least two values each.
+        weights: one a sample.
+
+    Returns:
+        Estimate, lower and upper end; all equal where no sample has any spread.
+    """
+    estimate = sum(weight * statistics.fmean(sample) for weight, sample in zip(weights, samples, strict=True))
+    parts = [
+        weight**2 * statistics.variance(sample) / len(sample)
+        for weight, sample in zip(weights, samples, strict=True)
+    ]
+    total = sum(parts)
+    if total == 0:
+        return estimate, estimate, estimate
+    freedom = total**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
+    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
+    return estimate, estimate - reach, estimate + reach
+
+
+def judged(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
+    """All claims of a table.
+
+    Args:
+        table: with its claims.
+        values: one number a seed of each cell that has runs, in the table's unit.
+    """
+    return tuple(
+        Judged(
+            claim,
+            tuple(_compared(table, contrast, values) for contrast in claim.contrasts),
+            tuple(_published(table, contrast) for contrast in claim.contrasts),
+        )
+        for claim in table.claims
+    )
+
+
+def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[float]]) -> Compared:
+    samples = [values.get(place, ()) for place in contrast.places]
+    if min(map(len, samples)) < FEWEST:
+        return Compared(Verdict.UNTESTED)
+    estimate, low, high = welch(samples, _signed(table, contrast))
+    if low <= 0 <= high:
+        return Compared(Verdict.OPEN, estimate, low, high)
+    return Compared(Verdict.HOLDS if low > 0 else Verdict.FAILS, estimate, low, high)
+
+
+def _published(table: Table, contrast: Contrast) -> float | None:
+    numbers = [table.cells[place].published for place in contrast.places]
+    means = [number.mean for number in numbers if number is not None]
+    if len(means) < len(numbers):
+        return None
+    return sum(w * mean for w, mean in zip(_signed(table, contrast), means, strict=True))
+
+
+def _signed(table: Table, contrast: Contrast) -> list[float]:
+    """The weights, turned around where less is better."""
+    return [weight * table.cells[place].measure.sign for place, weight in contrast.weights]

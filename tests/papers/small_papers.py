@@ -1,0 +1,26 @@
+"""Two cells of a table on digits, in seconds."""
+
+import json
+
+from studygroup.cli import main
+
+SMALL = [
+    "--rows=200", "--epochs=2", "--only=CIFAR-10, baseline", "--only=CIFAR-10, CGL", "--seeds=2",
+    '--change={"model_options": {"width": 4}, "image_size": [8, 8], "channels_last": false, "test_rows": 60}',
+]  # fmt: skip
+
+
+def papers(command, folder, *more, sizes=SMALL):
+    """Runs a command of `studygroup papers` on Table 2, in a folder of runs."""
+    return main(["papers", command, "cgl-table-2", *sizes, "--run_dir", str(folder), *more])
+
+
+def kept(folder):
+    """Results of Table 2 by cell and seed, without what a clock says."""
+    cells = json.loads((folder / "results" / "cgl-table-2.json").read_text())["cells"].values()
+    clocks = ("seconds", "load", "made")
+    return {
+        (cell["cell"], seed): {name: value for name, value in run.items() if name not in clocks}
+        for cell in cells
+        for seed, run in cell["seeds"].items()
+    }

@@ -1,0 +1,167 @@
+"""A table is run on the command line: every run once, in order of value, however often and by whomever it is done."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_papers import SMALL, kept, papers
+
+from studygroup.papers import table_called
+from studygroup.papers.command import _lab
+from studygroup.papers.results import environment, last_fifth
+from studygroup.papers.runner import missing, wanted, work
+from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.tuning.study import held
+
+HERE = Path(__file__).parent
+CELLS = ("ResNet-18, CIFAR-10 | baseline", "ResNet-18, CIFAR-10 | CGL")
+
+
+def lab(folder, *, data=("cifar10=digits",)):
+    change = json.loads(SMALL[-1].partition("=")[2])
+    options = {"results": None, "rows": 200, "epochs": 2, "run_dir": str(folder), "scale": "small"}
+    return _lab({**options, "change": change, "data": list(data)})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A table that was run with seed 0, then with seed 1."""
+    folder = tmp_path_factory.mktemp("whole")
+    first = [option for option in SMALL if not option.startswith("--seeds")]
+    assert papers("run", folder, "--seeds=1", "--data=cifar10=digits", sizes=first) == 0
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/summary.json")}
+    assert len(finished) == 2
+    assert papers("run", folder) == 0  # knows where the data are
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    return folder
+
+
+def test_every_cell_has_its_seeds(whole, capsys):
+    assert sorted(kept(whole)) == sorted((cell, seed) for cell in CELLS for seed in "01")
+    for run in kept(whole).values():
+        assert run["last_fifth"] is None  # of two epochs
+        assert 0 <= run["test"] <= run["test_top5"] <= 1
+    folders = sorted(path.name for path in (whole / "runs").iterdir())
+    keys = json.loads((whole / "results" / "cgl-table-2.json").read_text())["cells"]
+    assert folders == sorted(f"{key}-{seed}" for key in keys for seed in range(2))
+
+
+def test_results_say_how_they_were_made(whole, monkeypatch):
+    content = json.loads((whole / "results" / "cgl-table-2.json").read_text())
+    assert content["made"][0].keys() >= {"command", "cpu", "cores", "threads", "python", "torch"}
+    monkeypatch.setattr("sys.argv", ["/a/b/studygroup", "run", "--data", "imdb=/c/d", "/e/f", "--seeds=3"])
+    assert environment()["command"] == "studygroup run --data imdb=d f --seeds=3"
+    for cell in content["cells"].values():
+        assert cell["data"] == cell["settings"]["data"] == "digits"
+        assert cell["settings"]["holdout"] == 20
+
+
+def test_the_rise_in_the_last_fifth_of_the_epochs(tmp_path):
+    folder = RunFolder(tmp_path)
+    write_text(folder.metrics, "epoch,holdout_mean\n" + "".join(f"{e},{0.05 * e}\n" for e in range(1, 11)))
+    assert last_fifth(folder) == pytest.approx(0.1)  # epochs 9 and 10
+    write_text(folder.metrics, "epoch,holdout_mean\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
+    assert last_fifth(folder) is None
+
+
+def test_what_is_finished_is_not_run_again(whole, capsys):
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/*")}
+    assert papers("run", whole) == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/*")} == before
+    said = capsys.readouterr()
+    assert "0 of 4 runs are missing." in said.out
+    assert "CIFAR-10 is `digits` here." in said.out
+    assert "run 1" not in said.err
+
+
+def test_lost_results_are_found_in_the_runs(whole, capsys):
+    before, file = kept(whole), whole / "results" / "cgl-table-2.json"
+    finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
+    file.unlink()
+    assert papers("run", whole) == 0
+    assert kept(whole) == before
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_another_table_has_the_runs_it_shares(whole):
+    here = lab(whole)
+    table = table_called("cgl-table-2")
+    everything = wanted(table, here, seeds=3, only=["CIFAR-10"])
+    assert [(run.seed, run.cell.place[1]) for run in everything][:6] == [
+        (0, column) for column in table.columns
+    ]
+    left = missing(everything, here)
+    assert len(everything) - len(left) == 4
+    # of figure 4, whose data are CIFAR-100, nothing is there
+    figure = table_called("cgl-figure-4")
+    assert here.found(figure) == {}
+    assert set(here.found(table)) == {tuple(cell.split(" | ")) for cell in CELLS}
+
+
+def test_a_run_in_hand_elsewhere_is_left_alone(whole, tmp_path, capsys):
+    here = lab(tmp_path)
+    table = table_called("cgl-table-2")
+    runs = wanted(table, here, seeds=1, only=["CIFAR-10, baseline"])
+    with held(here.folder(runs[0].key, 0).path) as free:
+        assert free
+        work(table, here, runs)
+    assert missing(runs, here) == runs
+    assert not here.folder(runs[0].key, 0).config.exists()
+
+
+def test_results_on_other_data_are_refused(whole, tmp_path):
+    here = lab(whole, data=[f"cifar10={tmp_path}"])
+    runs = wanted(table_called("cgl-table-2"), here, seeds=1, only=["CIFAR-10, baseline"])
+    with pytest.raises(ValueError, match="results on digits where"):
+        missing(runs, here)
+
+
+def test_a_plan_measures_what_is_missing(whole, capsys):
+    assert papers("plan", whole) == 0
+    assert "0 of 4 runs are missing, about 0.0 hours" in capsys.readouterr().out
+    assert papers("plan", whole, "--seeds=3") == 0
+    said = capsys.readouterr()
+    assert "2 of 6 runs are missing" in said.out
+    baseline = next(line for line in said.out.splitlines() if CELLS[0] in line).split("  ")
+    # 180 rows in batches of 64, twice
+    assert [word.strip() for word in baseline if word.strip()][1:3] == ["2", "6"]
+    assert said.err.count("measuring") == 2
+    assert papers("plan", whole, "--seeds=3") == 0
+    assert "measuring" not in capsys.readouterr().err
+    price = json.loads(next(iter((whole / "prices").iterdir())).read_text())
+    assert price["step"] > 0
+    assert price["batches"] == 3  # hold-out rows twice, test rows once
+
+
+def test_what_cannot_be_run_is_said(tmp_path, capsys):
+    assert papers("run", tmp_path, "--only=CIFAR-10, CLG", sizes=[]) == 1
+    assert "no cell of cgl-table-2 has the words CIFAR-10, CLG" in capsys.readouterr().err
+    assert papers("run", tmp_path, "--data=cifar=digits", sizes=[]) == 1
+    assert "NAME=FOLDER" in capsys.readouterr().err
+
+
+def command(folder, update):
+    return [sys.executable, HERE / "killed_papers.py", folder, str(update)]
+
+
+@pytest.mark.slow
+def test_kill_and_go_on(whole, tmp_path):
+    # a baseline takes 2 x 3 updates, CGL 2 x 1: in the second epoch of the first run, then in the second run
+    for update in (5, 3 + 1):
+        killed = subprocess.run(command(tmp_path, update), cwd=HERE, check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert len(kept(tmp_path)) == 1
+    assert subprocess.run(command(tmp_path, 0), cwd=HERE, check=False).returncode == 0
+    assert kept(tmp_path) == kept(whole)
+
+
+@pytest.mark.slow
+def test_several_processes_do_every_run_once(whole, tmp_path, capfd):
+    assert papers("run", tmp_path, "--jobs=2", "--data=cifar10=digits") == 0
+    assert kept(tmp_path) == kept(whole)
+    said = capfd.readouterr()
+    assert said.err.count("cgl-table-2, run ") == 4
+    assert "0 of 4 runs are missing." in said.out
