@@ -105,7 +105,7 @@ def export(
         "reestimated_bn": reestimate_bn or (student is None and summary["shipped"]["reestimated_bn"]),
     }
     lines = _LINES[format](path, build)
-    write_text(path.with_suffix(".md"), card(summary | {"shipped": shipped}, lines=lines))
+    write_text(path.with_suffix(".md"), card(summary | {"shipped": shipped}, lines=lines, file=path.name))
     return path
 
 

@@ -14,7 +14,7 @@ from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.training.feed import Feed
-from studygroup.training.folder import write_atomically
+from studygroup.training.folder import WEIGHTS, write_atomically
 from studygroup.training.noise import noise_words
 from studygroup.training.scores import TOP5_FROM
 
@@ -143,19 +143,23 @@ class _Answers(nn.Module):
         return logits(self.net, inputs)
 
 
-def card(summary: dict[str, Any], *, lines: str) -> str:
+def card(summary: dict[str, Any], *, lines: str, file: str = WEIGHTS) -> str:
     """The model card of the shipped network, as Markdown.
 
     Args:
         summary: of the run.
         lines: the three lines that load it.
+        file: name of the network's file, which `studygroup predict` has to be told unless it is the usual one.
     """
     run, test, shipped = summary["run"], summary["test"], summary["shipped"]
     baseline = summary.get("baseline")
     beside = f"| plain baseline | {baseline['test']:.2%} |\n" if baseline else ""
     many = len(run["classes"]) >= TOP5_FROM
     top5 = f"| this network, top-5 | {shipped['test_top5']:.2%} |\n" if many else ""
-    asked = f"studygroup predict {'TEXT' if 'vocabulary' in run['model'] else 'IMAGE_FILE'}"
+    asked = "TEXT" if "vocabulary" in run["model"] else "IMAGE_FILE"
+    asked += "" if file == WEIGHTS else f" --folder {file}"
+    answers = f"`studygroup predict {asked}` answers from this folder alone.\n"
+    answers = answers if file.endswith(".safetensors") else ""
     noise = f"\n{noise_words(summary)}\n" if noise_words(summary) else ""
     estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
     return f"""# {run["model"]["name"]} on {run["data"]}
@@ -168,8 +172,7 @@ nothing of the method at inference.
 ```
 
 Input: {run["input"]}
-`{asked}` answers from this folder alone.
-Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
+{answers}Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
 
 ## How it was trained
 
