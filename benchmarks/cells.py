@@ -5,16 +5,17 @@ finished one is never run again, and a killed one goes on where it was. Several 
 """
 
 import argparse
-import fcntl
 import json
 import statistics
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from environment import RESULTS, environment, save
 from studygroup.training import Settings, train
+from studygroup.training.folder import held
 
 Cells = Mapping[str, Mapping[str, Any]]
 """Configuration of each cell by name, in order of value."""
@@ -43,7 +44,7 @@ def run(name: str, cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
                 continue
             folder = args.run_dir / name / f"{cell}-{seed}".replace(" ", "_")
             settings = Settings.from_config({"data": args.data, **config, "seed": seed, "baseline": False})
-            with locked(folder.with_suffix(".lock"), wait=False) as free:
+            with held(folder) as free:
                 if free:
                     result = train(settings, run_dir=folder, resume=True, progress_bar=False)
                     keep(name, cell, seed, figures(result.summary))
@@ -72,23 +73,10 @@ def known(name: str) -> dict[str, dict[int, dict[str, Any]]]:
 
 def keep(name: str, cell: str, seed: int, found: dict[str, Any]) -> None:
     """Adds a cell to the finished ones."""
-    with locked(RESULTS / f".{name}.lock", wait=True):
+    with FileLock(RESULTS / f".{name}.lock"):
         cells = known(name)
         cells.setdefault(cell, {})[seed] = found
         save(name, {"environment": environment(), "cells": cells})
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether a lock was had, which ends with the process at the latest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def spread(cells: Mapping[int, Mapping[str, Any]], figure: str, *, error: bool = False) -> str:

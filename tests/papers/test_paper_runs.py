@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from small_papers import SMALL, kept, papers
 
+from studygroup.atomic import write_text
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
 from studygroup.papers.results import environment, last_fifth
 from studygroup.papers.runner import missing, wanted, work
-from studygroup.training.folder import RunFolder, write_text
-from studygroup.training.tuning.study import held
+from studygroup.training.folder import RunFolder, held
 
 HERE = Path(__file__).parent
 CELLS = ("ResNet-18, CIFAR-10 | baseline", "ResNet-18, CIFAR-10 | CGL")

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from studygroup.atomic import write_atomically, write_text
 from studygroup.training import RunFolder
-from studygroup.training.folder import write_atomically, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -12,12 +12,13 @@ from typing import Any
 
 from filelock import FileLock
 
+from studygroup.atomic import write_text
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
 from studygroup.papers.scale import SMALL, Scale
 from studygroup.papers.tables import Cell, DataSet, Place, Table
 from studygroup.training.config import Config
-from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.folder import RunFolder
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from studygroup.atomic import write_text
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run
-from studygroup.training.folder import write_text
 from studygroup.training.price import price
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from studygroup.atomic import write_text
 from studygroup.papers.reading import tables
 from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.config import Config
-from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.folder import RunFolder
 from studygroup.training.history import read_history
 from studygroup.training.run import Result
 

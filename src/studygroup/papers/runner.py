@@ -12,9 +12,9 @@ import torch
 from studygroup.papers.lab import Lab
 from studygroup.papers.results import figures, keep
 from studygroup.papers.tables import Cell, Table
+from studygroup.training.folder import held
 from studygroup.training.guard import NonFiniteLossError
 from studygroup.training.run import train
-from studygroup.training.tuning.study import held
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from studygroup.training.folder import write_atomically
+from studygroup.atomic import write_atomically
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2

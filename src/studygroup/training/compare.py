@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from studygroup.training.folder import write_text
+from studygroup.atomic import write_text
 from studygroup.training.price import price
 from studygroup.training.run import Result, train
 from studygroup.training.scores import TOP5_FROM

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from studygroup.atomic import write_atomically, write_text
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.inputs import Inputs
 from studygroup.training.checkpoints import newest_readable
-from studygroup.training.folder import RunFolder, write_atomically, write_text
+from studygroup.training.folder import RunFolder
 from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings
 from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net

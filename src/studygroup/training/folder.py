@@ -1,17 +1,16 @@
-"""The run folder: what lies where, and files that are either whole or not there."""
+"""The run folder: what lies where, and who works in it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from studygroup.atomic import write_atomically, write_text
-
-__all__ = ["WEIGHTS", "RunFolder", "write_atomically", "write_text"]
-
+from studygroup.atomic import write_text
 
 WEIGHTS = "student.safetensors"
 
@@ -111,3 +110,19 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         ) from error
     except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Holds a folder for this process, if it is free; the system lets go of it when the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from studygroup.training.folder import write_text
+from studygroup.atomic import write_text
 
 Row = dict[str, float]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from studygroup.atomic import write_text
 from studygroup.data import Data
 from studygroup.training import methods
 from studygroup.training.config import check_same
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import RunFolder, write_text
+from studygroup.training.folder import RunFolder
 from studygroup.training.price import price
 from studygroup.training.report import report
 from studygroup.training.scores import score, score_net

@@ -10,11 +10,12 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from studygroup import models, seeding
+from studygroup.atomic import write_atomically
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.training.feed import Feed
-from studygroup.training.folder import WEIGHTS, write_atomically
+from studygroup.training.folder import WEIGHTS
 from studygroup.training.noise import noise_words
 from studygroup.training.scores import TOP5_FROM
 

@@ -8,18 +8,17 @@ with the same origin count as one.
 import platform
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError
+
+from studygroup.training.folder import held
 
 _BEAT, _SILENCE = 60, 600  # seconds between two signs of life, and without one until a process counts as dead
 _TRIES = 5
@@ -158,19 +157,3 @@ def trial_folder(folder: Path, number: int) -> Path:
 def sign(folder: Path) -> dict[str, str]:
     """What tells a process on this machine that works in a folder."""
     return {"host": platform.node(), "folder": str(folder.resolve())}
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Holds a trial's folder for this process, if it is free; the system lets go of it when the process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()

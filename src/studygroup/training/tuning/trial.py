@@ -14,7 +14,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, held
 from studygroup.training.guard import NonFiniteLossError
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import accuracy
@@ -22,7 +22,7 @@ from studygroup.training.settings import Settings
 from studygroup.training.ship import reestimate_bn
 from studygroup.training.tuning.pruning import Pruning
 from studygroup.training.tuning.space import Space
-from studygroup.training.tuning.study import held, place, sign, trial_folder
+from studygroup.training.tuning.study import place, sign, trial_folder
 
 FAILURES = (NonFiniteLossError, torch.OutOfMemoryError, ValueError)
 """What the values of a trial may be to blame for."""
