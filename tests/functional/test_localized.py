@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
+from one_process import squares_sent
 from studygroup.functional import localized
 
 
@@ -183,29 +183,12 @@ class Task(nn.Module):
 
 
 def test_under_ddp_all_gradients_are_those_of_one_process(tmp_path):
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        task = DistributedDataParallel(Task(Net(torch.float64)))
-        sent = []
-
-        def note(_, bucket):
-            sent.append(sum(g.square().sum() for g in bucket.gradients()))
-            future = torch.futures.Future()
-            future.set_result(bucket.buffer())
-            return future
-
-        task.register_comm_hook(None, note)
-        for _ in range(2):
-            task.zero_grad()
-            sent.clear()
-            task(X).backward()
-        expected = expected_gradients(task.module.net)
-        for name, gradient in expected.items():
-            torch.testing.assert_close(task.module.net.get_parameter(name).grad, gradient)
-        torch.testing.assert_close(sum(sent), sum(g.square().sum() for g in expected.values()))
-    finally:
-        torch.distributed.destroy_process_group()
+    task = Task(Net(torch.float64))
+    sent = squares_sent(task, X, tmp_path)
+    expected = expected_gradients(task.net)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(task.net.get_parameter(name).grad, gradient)
+    torch.testing.assert_close(sent, sum(g.square().sum() for g in expected.values()))
 
 
 def test_autocast():

@@ -1,6 +1,7 @@
 import functools
 
-from studygroup.training import Settings, methods
+from studygroup.training import Settings, methods, train
+from studygroup.training.checkpoints import saved
 
 
 def small(**changes):
@@ -17,3 +18,12 @@ def small(**changes):
         "baseline": False,
     }
     return Settings(**(options | changes))
+
+
+def whole_and_resumed(settings, folder):
+    """A run that was never stopped, and one that lost its last epoch and went on."""
+    whole = train(settings, run_dir=folder / "whole", progress_bar=False)
+    cut = train(settings, run_dir=folder / "cut", progress_bar=False)
+    cut.folder.summary.unlink()
+    saved(cut.folder.checkpoints)[0].unlink()
+    return whole, train(settings, run_dir=cut.folder.path, resume=True, progress_bar=False)

@@ -4,13 +4,12 @@ import dataclasses
 
 import pytest
 import torch
-from small_run import small
+from small_run import small, whole_and_resumed
 
 from studygroup.cli import main
 from studygroup.data import HumanNoise, SharedBatches, SymmetricNoise, clean
 from studygroup.seeding import derive
 from studygroup.training import Settings, evaluate, methods, train
-from studygroup.training.checkpoints import saved
 from studygroup.training.module import StudyModule
 from studygroup.training.noise import noise_words
 from studygroup.training.scores import accuracy
@@ -46,11 +45,7 @@ def test_students_learn_from_the_epochs_labels(tmp_path, monkeypatch):
 
 def test_a_run_that_goes_on_learns_from_the_labels_it_would_have_had(tmp_path):
     settings = small(noise=HALF, recipe=methods.baseline, epochs=2)
-    whole = train(settings, run_dir=tmp_path / "whole", progress_bar=False)
-    cut = train(settings, run_dir=tmp_path / "cut", progress_bar=False)
-    cut.folder.summary.unlink()
-    saved(cut.folder.checkpoints)[0].unlink()
-    again = train(settings, run_dir=cut.folder.path, resume=True, progress_bar=False)
+    whole, again = whole_and_resumed(settings, tmp_path)
     assert again.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
     plain = train(dataclasses.replace(settings, noise=clean), run_dir=tmp_path / "plain", progress_bar=False)
     assert plain.folder.weights.read_bytes() != whole.folder.weights.read_bytes()

@@ -11,6 +11,7 @@ import datasets
 import pytest
 import torch
 import transformers
+from small_run import small, whole_and_resumed
 
 from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
@@ -209,14 +210,8 @@ def test_a_hugging_face_network_ships_with_all_that_it_needs(folder, tmp_path):
 
 
 def test_a_run_that_goes_on_ends_as_one_never_stopped(folder, tmp_path):
-    from studygroup.training.checkpoints import saved
-
     settings = transformer(folder, epochs=2)
-    whole = train(settings, run_dir=tmp_path / "whole", progress_bar=False)
-    cut = train(settings, run_dir=tmp_path / "cut", progress_bar=False)
-    cut.folder.summary.unlink()
-    saved(cut.folder.checkpoints)[0].unlink()
-    again = train(settings, run_dir=cut.folder.path, resume=True, progress_bar=False)
+    whole, again = whole_and_resumed(settings, tmp_path)
     assert again.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
 
 
@@ -250,7 +245,6 @@ def test_pictures_and_texts_are_told_apart(folder, tmp_path, unchecked):
 
 def test_a_picture_is_predicted_for_from_its_file(tmp_path, capsys):
     from PIL import Image
-    from small_run import small
 
     run = train(small(), run_dir=tmp_path / "run", progress_bar=False)
     data = small().load_data()

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from studygroup.data.text.kept import Kept
+from studygroup.data.text.kept import Encodes, Kept
 
 # reading: the print sets the apostrophe, "^", "~" and "`" as typographic signs; keyboard characters are meant, as in
 # Zhang et al. 2015. So there are 66, which with padding, space and unknown make the 69 tokens that the paper counts.
@@ -53,7 +52,7 @@ class Characters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharacterEncoder:
+class CharacterEncoder(Encodes):
     """From texts to the ids of their characters, see `Characters`.
 
     Attributes:
@@ -76,11 +75,6 @@ class CharacterEncoder:
         """The id that fills rows up, 0."""
         return _PADDING
 
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 sum of alphabet and settings."""
-        return self._kept.fingerprint
-
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, not filled up; an empty text is one unknown character."""
         last = len(self._ids) - 1  # stands for all code points beyond the alphabet
@@ -96,10 +90,6 @@ class CharacterEncoder:
         """What is left of a text: the replacement character U+FFFD for unknown characters, nothing for padding."""
         known = ["", "\N{REPLACEMENT CHARACTER}", " ", *self.alphabet]
         return "".join(known[number] for number in ids)
-
-    def save(self, folder: str | Path) -> None:
-        """Writes `encoder.json`, see `studygroup.data.text.load_encoder`."""
-        self._kept.write(folder)
 
     @classmethod
     def restored(cls, kept: Kept) -> "CharacterEncoder":

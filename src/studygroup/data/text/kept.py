@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,24 @@ class Kept:
             "fingerprint": self.fingerprint,
         }
         write_text(folder / ENCODER_FILE, json.dumps(about, indent=2) + "\n")
+
+
+class Encodes(ABC):
+    """What all encoders do alike, from what they keep."""
+
+    @property
+    @abstractmethod
+    def _kept(self) -> Kept:
+        """All that the encoder is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 sum of settings and files."""
+        return self._kept.fingerprint
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `encoder.json` and the files that it names, see `studygroup.data.text.load_encoder`."""
+        self._kept.write(folder)
 
 
 def read_kept(folder: str | Path) -> Kept:

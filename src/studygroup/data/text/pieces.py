@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from studygroup.data.text.kept import Kept
+from studygroup.data.text.kept import Encodes, Kept
 
 MODEL_FILE = "sentencepiece.model"
 PADDING, UNKNOWN = 0, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentencePieceEncoder:
+class SentencePieceEncoder(Encodes):
     """From texts to the ids of their pieces, see `studygroup.data.text.SentencePiece`.
 
     Attributes:
@@ -42,11 +41,6 @@ class SentencePieceEncoder:
         """Rows are filled up to the longest of a batch."""
         return False
 
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 sum of model and length."""
-        return self._kept.fingerprint
-
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, not filled up; an empty text is one unknown piece.
 
@@ -58,10 +52,6 @@ class SentencePieceEncoder:
     def decode(self, ids: Sequence[int]) -> str:
         """The lower-cased text of ids, as far as it was not cut; double question marks for unknown pieces."""
         return str(self._processor.decode([number for number in ids if number != PADDING]))
-
-    def save(self, folder: str | Path) -> None:
-        """Writes `encoder.json` and `sentencepiece.model`, see `studygroup.data.text.load_encoder`."""
-        self._kept.write(folder)
 
     @classmethod
     def restored(cls, kept: Kept) -> "SentencePieceEncoder":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.data.text.characters import check_length
-from studygroup.data.text.kept import ENCODER_FILE, Kept
+from studygroup.data.text.kept import ENCODER_FILE, Encodes, Kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Pretrained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainedEncoder:
+class PretrainedEncoder(Encodes):
     """From texts to ids, see `Pretrained`.
 
     Attributes:
@@ -79,11 +79,6 @@ class PretrainedEncoder:
         """Rows are filled up to the longest of a batch."""
         return False
 
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 sum of files and length."""
-        return self._kept.fingerprint
-
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, not filled up, with those of its begin and end.
 
@@ -104,10 +99,6 @@ class PretrainedEncoder:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out, as the tokenizer puts it together."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def save(self, folder: str | Path) -> None:
-        """Writes `encoder.json` and the library's own files, which `AutoTokenizer.from_pretrained` reads too."""
-        self._kept.write(folder)
 
     @classmethod
     def restored(cls, kept: Kept) -> "PretrainedEncoder":
