@@ -113,6 +113,7 @@ def test_speed_and_padding_are_told(finished):
     assert float(row["padding"]) == pytest.approx(texts["padding"], abs=0.1)
     said = closing_words(finished)
     assert f"beside {texts['padding']:.1%} padding" in said
+    assert "step on the same 24 texts" in said
 
 
 def test_full_rows_pad_more_than_rows_of_like_length(folder, tmp_path):

@@ -58,12 +58,13 @@ def costs(summary: Mapping[str, Any]) -> Rows:
     if not cost or not baseline:
         return []
     low, high = cost["spread"]
+    rows = "texts" if run.get("texts") else "images"
     return [
         ("epochs", str(run["epochs"]), str(run["epochs"])),
         ("updates", str(run["updates"]), str(baseline["updates"])),
         ("training time", f"{run['training_seconds']:.1f} s", f"{baseline['training_seconds']:.1f} s"),
         (
-            f"step on the same {cost['images']} images",
+            f"step on the same {cost['images']} {rows}",
             f"{1e3 * cost['seconds']:.0f} ms, {cost['ratio']:.2f} x ({low:.2f} to {high:.2f}, n = {cost['repeats']})",
             f"{1e3 * cost['baseline_seconds']:.0f} ms",
         ),
