@@ -54,6 +54,8 @@ def add_options(
     add = parser.add_class_arguments if inspect.isclass(function) else parser.add_function_arguments
     add(function, skip=set(skip), as_positional=positional, fail_untyped=True)
     for name, parameter in inspect.signature(function).parameters.items():
+        if name in skip:
+            continue
         default = parameter.default
         live = isinstance(default, functools.partial) or (
             dataclasses.is_dataclass(default) and callable(default)
@@ -62,44 +64,51 @@ def add_options(
             parser.set_defaults({name: plain(default)})
 
 
-def parser_for(function: Callable[..., Any]) -> ArgumentParser:
+@functools.cache
+def parser_for(function: Callable[..., Any], *, only: str | None = None) -> ArgumentParser:
     """A parser whose options are the function's arguments.
 
     Args:
         function: annotated, with a Google docstring; its keyword arguments become options.
+        only: the one argument to be an option; omitted, all.
     """
+    others = (
+        () if only is None else tuple(name for name in inspect.signature(function).parameters if name != only)
+    )
     parser = ArgumentParser(exit_on_error=False)
-    add_options(parser, function)
+    add_options(parser, function, skip=others)
     return parser
 
 
-def complete(function: Callable[..., Any], options: Mapping[str, Any]) -> Config:
+def complete(function: Callable[..., Any], options: Mapping[str, Any], *, only: str | None = None) -> Config:
     """The whole configuration of a call, defaults included, as plain values.
 
     Args:
         function: what is to be called.
         options: the arguments that are given, live or plain.
+        only: the one argument that is wanted, which is quicker; omitted, all.
 
     Raises:
         ValueError: an argument that the signature does not know or that has the wrong type.
     """
-    parser = parser_for(function)
+    parser = parser_for(function, only=only)
     parsed = _parse(parser, function, {name: plain(value) for name, value in options.items()})
     loaded: Config = yaml.safe_load(parser.dump(parsed, skip_validation=True))
     return loaded
 
 
-def instances(function: Callable[..., Any], options: Mapping[str, Any]) -> Config:
+def instances(function: Callable[..., Any], options: Mapping[str, Any], *, only: str | None = None) -> Config:
     """Live arguments of a call from plain ones, defaults included.
 
     Args:
         function: what is to be called.
         options: plain values, as `complete` gives them.
+        only: the one argument that is wanted; omitted, all.
 
     Raises:
         ValueError: an argument that the signature does not know or that has the wrong type.
     """
-    parser = parser_for(function)
+    parser = parser_for(function, only=only)
     return dict(parser.instantiate(_parse(parser, function, options)))
 
 

@@ -1,5 +1,6 @@
 """What decides a run's result: the signature is the configuration, of the command line as of Python."""
 
+import copy
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -120,6 +121,10 @@ class Settings:
         Raises:
             ValueError: a value that no file could hold, such as a lambda.
         """
+        return copy.deepcopy(self._config)
+
+    @functools.cached_property  # parsing takes its time, and a run asks several times
+    def _config(self) -> Config:
         return complete(Settings, {item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
@@ -137,7 +142,7 @@ class Settings:
     @property
     def method_name(self) -> str:
         """Short name of the recipe."""
-        named = self.config()["recipe"]
+        named = self._config["recipe"]
         path: str = named["class_path"] if isinstance(named, dict) else named
         return path.rpartition(".")[2]
 
