@@ -1,5 +1,20 @@
-"""What training with others costs."""
+"""What training with others costs, and what is said of networks and of finished runs.
 
+Importing this takes torch alone; runs are loaded with the extra `train`.
+"""
+
+from studygroup.analysis.base import Analysis
+from studygroup.analysis.catalogue import analyses
 from studygroup.analysis.cost import Cost, parameters, saved_bytes, training_cost
+from studygroup.analysis.keeping import analyse, kept
 
-__all__ = ["Cost", "parameters", "saved_bytes", "training_cost"]
+__all__ = [
+    "Analysis",
+    "Cost",
+    "analyse",
+    "analyses",
+    "kept",
+    "parameters",
+    "saved_bytes",
+    "training_cost",
+]

@@ -81,7 +81,7 @@ def export(
     summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
     data = settings.load_data()
     number = summary["shipped"]["student"] if student is None else student
-    task = _trained_task(settings, data, folder)
+    task = trained_task(settings, data, folder)
     if not 0 <= number < task.group.students:
         raise ValueError(f"student {number} is not one of 0 to {task.group.students - 1}; give one of those")
     net = load_net(folder.weights) if student is None else task.shipped.export(number)
@@ -113,8 +113,17 @@ def export(
 _reestimate = reestimate_bn
 
 
-def _trained_task(settings: Settings, data: Data, folder: RunFolder) -> CollaborativeLearning:
-    """The task as the last checkpoint has it."""
+def trained_task(settings: Settings, data: Data, folder: RunFolder) -> CollaborativeLearning:
+    """The task as the last checkpoint of a finished run has it, on the CPU.
+
+    Args:
+        settings: of the run.
+        data: opened by `settings.load_data`.
+        folder: the run folder.
+
+    Raises:
+        ValueError: no checkpoint is left that can be read.
+    """
     found = newest_readable(folder.checkpoints)
     if found is None:
         raise ValueError(

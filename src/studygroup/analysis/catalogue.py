@@ -1,0 +1,16 @@
+"""The analyses by name. One more is a file with its class, and a line here."""
+
+from collections.abc import Mapping
+
+from studygroup.analysis import calibration, diversity, ensemble, flatness, landscape, similarity
+from studygroup.analysis.base import Analysis
+
+analyses: Mapping[str, Analysis] = {
+    "calibration": calibration.Calibration(),
+    "diversity": diversity.Diversity(),
+    "ensemble": ensemble.Ensemble(),
+    "flatness": flatness.Flatness(),
+    "landscape": landscape.Landscape(),
+    "similarity": similarity.Similarity(),
+}
+"""Each with the settings that it has by default; `dataclasses.replace` changes them."""

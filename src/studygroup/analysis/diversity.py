@@ -1,0 +1,69 @@
+"""How different students' answers are (CGL, table 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from studygroup.analysis.answers import Batches, summed
+from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
+from studygroup.functional import disagreement, diversity
+
+
+def apart(students: Sequence[nn.Module], batches: Batches) -> Tensor:
+    """How far every two students are from each other, in evaluation, at temperature 1.
+
+    Args:
+        students: two networks or more, of any architectures.
+        batches: the rows.
+
+    Returns:
+        Two matrices (2, students, students): the mean L2 distance of class probabilities, in [0, √2], see
+        `functional.diversity`, and the share of rows on which the two name different classes, in [0, 1].
+
+    Raises:
+        ValueError: one student, no rows, or logits that are not finite.
+    """
+    pairs = pairs_of(len(students))
+
+    def figures(logits: Tensor, labels: Tensor) -> Tensor:
+        probabilities = logits.softmax(-1)
+        found = [torch.stack([f(probabilities[list(p)]) for p in pairs]) for f in (diversity, disagreement)]
+        return torch.stack(found) * len(labels)
+
+    mean = summed(students, batches, figures).finite().mean
+    return torch.stack([symmetric(values, len(students), own=0.0) for values in mean])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diversity(Analysis):
+    """How far the students' answers are from one another: L2 distance of class probabilities, and disagreement.
+
+    Attributes:
+        split: rows to ask for: those of the test set, or those held out of training.
+        rows: only so many of them, the first ones; omitted, all.
+    """
+
+    def of(self, finished: Finished) -> Found:
+        """Mean over pairs and the matrix, of both."""
+        distance, different = apart(finished.students(), finished.batches)
+        return {
+            "diversity": over_pairs(distance),
+            "disagreement": over_pairs(different),
+            "distances": distance.tolist(),
+            "disagreements": different.tolist(),
+        }
+
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """Distances of all pairs, then the means."""
+        students = len(found["distances"])
+        ends = [
+            ("mean over pairs", f"{found['diversity']:.3f}"),
+            ("disagreement", f"{found['disagreement']:.2%}"),
+        ]
+        return [
+            *pair_table(found["distances"], head="L2 distance"),
+            *((*end, *[""] * (students - 1)) for end in ends),
+        ]

@@ -1,0 +1,91 @@
+"""What students know together: the mean of their class probabilities against each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from studygroup.analysis.answers import Batches, fit_of, right, summed
+from studygroup.analysis.base import Analysis, Finished, Found
+
+
+@dataclass(frozen=True)
+class Together:
+    """Accuracies in [0, 1].
+
+    Attributes:
+        students: of each.
+        ensemble: of the mean of their class probabilities.
+        any: share of rows that one student or more answers rightly: no way of choosing among them does better.
+        all: share of rows that all students answer rightly.
+    """
+
+    students: tuple[float, ...]
+    ensemble: float
+    any: float
+    all: float
+
+    @property
+    def mean(self) -> float:
+        """Of the students."""
+        return sum(self.students) / len(self.students)
+
+
+def together(students: Sequence[nn.Module], batches: Batches) -> Together:
+    """Asks students one by one and all at once.
+
+    Args:
+        students: networks of any architectures.
+        batches: the rows.
+
+    Raises:
+        ValueError: no rows, or logits that are not finite.
+    """
+
+    def figures(logits: Tensor, labels: Tensor) -> Tensor:
+        each = right(logits, labels)
+        group = right(logits.softmax(-1).mean(0), labels)
+        return torch.cat([each, torch.stack([group, each.any(0), each.all(0)])]).sum(-1)
+
+    *each, ensemble, some, every = summed(students, batches, figures).finite().mean.tolist()
+    return Together(tuple(each), ensemble, some, every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble(Analysis):
+    """The mean of all students' class probabilities against the single students and the one that ships.
+
+    Attributes:
+        split: rows to ask for: those of the test set, or those held out of training.
+        rows: only so many of them, the first ones; omitted, all.
+    """
+
+    def of(self, finished: Finished) -> Found:
+        """Accuracies, and what the ensemble gains in points."""
+        found = together(finished.students(), finished.batches)
+        shipped = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
+        others = {"mean": found.mean, "best": max(found.students), "shipped": shipped}
+        return {
+            "students": list(found.students),
+            **others,
+            "ensemble": found.ensemble,
+            "any": found.any,
+            "all": found.all,
+            "student": finished.student,
+            "gain": {name: 100 * (found.ensemble - accuracy) for name, accuracy in others.items()},
+        }
+
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """Accuracies, and how far the ensemble is above them."""
+        gain = found["gain"]
+        return [
+            ("", "accuracy", "ensemble's gain, points"),
+            *((f"student {k}", f"{accuracy:.2%}", "") for k, accuracy in enumerate(found["students"])),
+            ("mean of students", f"{found['mean']:.2%}", f"{gain['mean']:+.2f}"),
+            ("best student", f"{found['best']:.2%}", f"{gain['best']:+.2f}"),
+            (f"shipped: student {found['student']}", f"{found['shipped']:.2%}", f"{gain['shipped']:+.2f}"),
+            ("ensemble", f"{found['ensemble']:.2%}", ""),
+            ("any student right", f"{found['any']:.2%}", ""),
+            ("all students right", f"{found['all']:.2%}", ""),
+        ]

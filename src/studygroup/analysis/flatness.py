@@ -1,0 +1,135 @@
+"""How wide the minimum is that training found: accuracy under noise on the parameters (CGL, figure 6)."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from studygroup.analysis.answers import Batches, fit_of
+from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.seeding import generator
+
+
+def noisy_accuracy(
+    net: nn.Module,
+    batches: Batches,
+    *,
+    sigmas: Sequence[float],
+    draws: int,
+    seed: int,
+    relative: bool = False,
+) -> Float[Tensor, "sigmas draws"]:
+    """Accuracy after Gaussian noise of growing size is added to all parameters, in evaluation.
+
+    Noise is added to a copy: the network itself is not written to. Running statistics get none. One draw serves all
+    sizes (θ + σ ε with the same ε), so that a curve does not waver by the luck of its points; draws are made on the
+    CPU, and equal shapes get equal noise, so that two networks of one architecture are compared on the same.
+
+    Args:
+        net: returns logits (N, classes).
+        batches: the rows, asked for `len(sigmas) × draws` times.
+        sigmas: standard deviations of the noise, 0 or more.
+        draws: how many for each, at least 1.
+        seed: of the draws.
+        relative: whether σ is in units of the standard deviation of the numbers in each parameter tensor, else it
+            is the same for all, as the paper prints it.
+
+    Returns:
+        Shares of right answers in [0, 1]; a row with a logit that is not a number counts as wrong.
+
+    Raises:
+        ValueError: no sizes, a negative one, or no draws.
+    """
+    if draws < 1 or not sigmas or min(sigmas) < 0:
+        raise ValueError(
+            f"sigmas {tuple(sigmas)} and {draws} draws; give at least one draw, and sizes of 0 or more"
+        )
+    noisy, found = copy.deepcopy(net), []
+    for draw in range(draws):
+        noise = list(_noise(net, generator(seed, "flatness", draw), relative=relative))
+        for sigma in sigmas:
+            _place(noisy, net, noise, sigma)
+            found.append(fit_of(noisy, batches).mean[1])
+    return torch.stack(found).view(draws, len(sigmas)).T
+
+
+def _noise(net: nn.Module, draw: torch.Generator, *, relative: bool) -> Iterator[Tensor]:
+    for parameter in net.parameters():
+        noise = torch.randn(parameter.shape, generator=draw).to(parameter)
+        yield noise * parameter.detach().std(correction=0) if relative else noise
+
+
+@torch.no_grad()
+def _place(noisy: nn.Module, net: nn.Module, noise: Sequence[Tensor], sigma: float) -> None:
+    for own, parameter, change in zip(noisy.parameters(), net.parameters(), noise, strict=True):
+        torch.add(parameter, change, alpha=sigma, out=own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatness(Analysis):
+    """Accuracy of the shipped network under Gaussian noise on its parameters, of growing standard deviation.
+
+    Attributes:
+        split: rows to ask for: those of the test set, or those held out of training.
+        rows: only so many of them, the first ones; omitted, all.
+        sigmas: standard deviations of the noise, growing.
+        draws: of the noise, for each; the accuracy is their mean.
+        reference: the one among `sigmas` at which the drop is told.
+        relative: whether sigmas are in units of each parameter tensor's own standard deviation, which does not
+            depend on the scale of weights before a batch normalisation; else absolute, as in the paper.
+        seed: of the draws.
+    """
+
+    sigmas: tuple[float, ...] = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04)
+    draws: int = 5
+    reference: float = 0.02
+    relative: bool = False
+    seed: int = 0
+
+    def of(self, finished: Finished) -> Found:
+        """Mean and standard deviation over draws for each sigma, and by how many points it falls."""
+        self._check()
+        clean = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
+        noisy = noisy_accuracy(
+            finished.shipped,
+            finished.batches,
+            sigmas=self.sigmas,
+            draws=self.draws,
+            seed=self.seed,
+            relative=self.relative,
+        )
+        each = noisy.cpu().double()
+        accuracy = each.mean(1)
+        return {
+            "clean": clean,
+            "sigmas": list(self.sigmas),
+            "draws": self.draws,
+            "accuracy": accuracy.tolist(),
+            "std": each.std(1).tolist() if self.draws > 1 else [0.0] * len(self.sigmas),
+            "drop": 100 * (clean - float(accuracy[self.sigmas.index(self.reference)])),
+            "reference": self.reference,
+            "relative": self.relative,
+            "student": finished.student,
+        }
+
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """Accuracy and drop for each sigma."""
+        unit = "sigma / std of the tensor" if found["relative"] else "sigma"
+        values = zip(found["sigmas"], found["accuracy"], found["std"], strict=True)
+        return [
+            (unit, "accuracy", f"± over {found['draws']} draws", "drop, points"),
+            ("0", f"{found['clean']:.2%}", "", ""),
+            *((f"{s:g}", f"{a:.2%}", f"{d:.2%}", f"{100 * (found['clean'] - a):.2f}") for s, a, d in values),
+        ]
+
+    def _check(self) -> None:
+        if self.reference not in self.sigmas:
+            raise ValueError(
+                f"reference is {self.reference}, which is not among sigmas {self.sigmas}; give one that is"
+            )
+        if any(second <= first for first, second in pairwise(self.sigmas)):
+            raise ValueError(f"sigmas are {self.sigmas}; give them growing, each once")

@@ -1,0 +1,93 @@
+"""What analyses found in a run, kept beside it."""
+
+import difflib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from studygroup.analysis.base import Analysis, Found, Run
+from studygroup.analysis.catalogue import analyses
+from studygroup.atomic import write_text
+
+FOLDER = "analyses"
+
+
+def kept(run: Run) -> dict[str, Found]:
+    """What earlier analyses left in a run folder, by name, each with its `settings`.
+
+    Args:
+        run: the folder.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    return {path.stem: _read(path) for path in sorted((run.path / FOLDER).glob("*.json"))}
+
+
+def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Found:
+    """Makes an analysis of a finished run and keeps it there, or reads it where it was made with these settings.
+
+    Example:
+        >>> analyse(RunFolder(Path("runs/mine")), "flatness", sigmas=(0.01, 0.02))["drop"]
+
+    Args:
+        run: the run folder. What is found goes to `RUN/analyses/NAME.json`, written whole or not at all; other
+            settings take its place.
+        name: one of `analyses`.
+        device: where to compute, see `Analysis`; it does not bear on what is found beyond the last bits.
+        settings: fields of that analysis, where they are to differ from the defaults.
+
+    Raises:
+        ValueError: an unknown name or setting, or as the analysis itself.
+    """
+    return made(run, name, changed(name, settings), device=device)
+
+
+def changed(name: str, settings: dict[str, Any]) -> Analysis:
+    """An analysis by its name, with some settings changed.
+
+    Args:
+        name: one of `analyses`.
+        settings: its fields.
+
+    Raises:
+        ValueError: an unknown name or setting.
+    """
+    if name not in analyses:
+        near = difflib.get_close_matches(name, analyses, n=3)
+        raise ValueError(f"no analysis {name!r}; near matches: {near}; there are {', '.join(analyses)}")
+    known = list(asdict(analyses[name]))
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+    return replace(analyses[name], **settings)
+
+
+def made(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Found:
+    """As `analyse`, with the analysis itself.
+
+    Args:
+        run: the run folder.
+        name: of the file.
+        analysis: with its settings.
+        device: where to compute.
+    """
+    path = run.path / FOLDER / f"{name}.json"
+    settings = json.loads(json.dumps(asdict(analysis)))  # as it is read again: a tuple is a list
+    if path.exists():
+        before = _read(path)
+        if before["settings"] == settings:
+            return before
+    found = {"settings": settings, **analysis(run, device=device)}
+    write_text(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    return found
+
+
+def _read(path: Path) -> Found:
+    try:
+        found: Found = json.loads(path.read_text(encoding="utf-8"))
+        found["settings"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error!r}); remove it and analyse the run again") from error
+    return found
