@@ -68,6 +68,18 @@ def test_at_probability_one_it_is_the_mean_of_all_others(selection):
     )
 
 
+@pytest.mark.parametrize("include_self", [False, True])
+@pytest.mark.parametrize("selection", ["fixed", "bernoulli"])
+def test_at_probability_zero_nobody_is_consulted(selection, include_self):
+    rule = joined(RandomSubgroup(0.0, selection=selection, include_self=include_self))
+    assert rule.size == 0
+    for step in range(20):
+        consults = rule.consults(step)
+        assert consults.shape == (8, 8)
+        assert not consults.any()
+        assert torch.equal(rule.weights(outputs(8), consults), torch.zeros(8, 8))
+
+
 def test_draws_depend_on_seed_and_step_alone():
     first, second = joined(RandomSubgroup(0.25)), joined(RandomSubgroup(0.25))
     torch.manual_seed(1)
@@ -87,8 +99,9 @@ def test_one_student_has_nobody_to_listen_to():
 
 
 def test_wrong_settings_say_what_is_right():
-    with pytest.raises(ValueError, match=r"probability 0; it must lie in \(0, 1\]"):
-        RandomSubgroup(0)
+    for wrong in (-0.1, 1.5, math.nan):
+        with pytest.raises(ValueError, match=rf"probability {wrong}; it must lie in \[0, 1\], where 0 is no"):
+            RandomSubgroup(wrong)
     with pytest.raises(ValueError, match="'fixed' or 'bernoulli'"):
         RandomSubgroup(0.5, selection="half")
 

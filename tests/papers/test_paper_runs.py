@@ -1,5 +1,6 @@
 """A table is run on the command line: every run once, in order of value, however often and by whomever it is done."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -12,8 +13,10 @@ from small_papers import SMALL, kept, papers
 from studygroup.atomic import write_text
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
-from studygroup.papers.results import environment, last_fifth
-from studygroup.papers.runner import missing, wanted, work
+from studygroup.papers.figures import last_fifth
+from studygroup.papers.results import environment
+from studygroup.papers.runner import made, missing, wanted, work
+from studygroup.papers.show import values
 from studygroup.training.folder import RunFolder, held
 
 HERE = Path(__file__).parent
@@ -84,6 +87,100 @@ def test_lost_results_are_found_in_the_runs(whole, capsys):
     assert papers("run", whole) == 0
     assert kept(whole) == before
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def results_of(folder, change):
+    """Changes the kept figures of every run."""
+    file = folder / "results" / "cgl-table-2.json"
+    content = json.loads(file.read_text())
+    for cell in content["cells"].values():
+        cell["seeds"] = {seed: change(dict(run)) for seed, run in cell["seeds"].items()}
+    file.write_text(json.dumps(content))
+
+
+def test_figures_of_earlier_days_are_renewed_without_training(whole, capsys):
+    before = kept(whole)
+    for run in before.values():
+        assert run["parameters"] > 0
+        assert [len(values) for values in run["curve"].values()] == [2, 2]  # seconds aside
+        assert run["curve"]["updates"][-1] == run["updates"]
+    finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
+
+    def old(run):
+        return {name: value for name, value in run.items() if name not in ("curve", "parameters")} | {
+            "load": 99
+        }
+
+    results_of(whole, old)
+    assert papers("show", whole, sizes=SMALL[:2] + SMALL[-1:]) == 0  # they still read
+    assert papers("plan", whole) == 0
+    said = capsys.readouterr().out
+    assert "4 of 4 runs are missing, about 0.0 hours" in said
+    assert "4 of them are trained and lack an analysis or a curve only." in said
+    assert papers("run", whole) == 0
+    assert "0 of 4 runs are missing." in capsys.readouterr().out
+    assert kept(whole) == before
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    content = json.loads((whole / "results" / "cgl-table-2.json").read_text())
+    runs = [run for cell in content["cells"].values() for run in cell["seeds"].values()]
+    assert {run["load"] for run in runs} == {99}  # as it was when they were trained
+
+
+def test_results_without_the_runs_are_left_as_they_are(whole, tmp_path):
+    (tmp_path / "results").mkdir()
+    text = (whole / "results" / "cgl-table-2.json").read_text()
+    (tmp_path / "results" / "cgl-table-2.json").write_text(text.replace('"curve"', '"bend"'))
+    here = lab(tmp_path)
+    assert missing(wanted(table_called("cgl-table-2"), here, seeds=2, only=["CIFAR-10, CGL"]), here) == ()
+
+
+def test_an_analysis_is_made_once_and_without_training(whole, monkeypatch):
+    asked = []
+
+    def made_up(folder, name):
+        asked.append((folder.path.name, name))
+        return {"drop": 1.5, "sigmas": [0.02]}
+
+    monkeypatch.setattr("studygroup.papers.runner.analyse", made_up)
+    here, figure = lab(whole), table_called("cgl-figure-6")
+    table = table_called("cgl-table-2")
+    place = ("ResNet-18, CIFAR-10", "CGL")
+    # figure 6 is of CIFAR-100; the same measure of a cell that is trained here
+    cell = dataclasses.replace(
+        table.cells[place], measure=figure.cells["ResNet-18, CIFAR-100", "CGL"].measure
+    )
+    noisy = dataclasses.replace(figure, cells={place: cell})
+    runs = wanted(noisy, here, seeds=2)
+    assert missing(runs, here) == runs
+    assert here.found(noisy) == {}
+    finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
+    work(noisy, here, runs)
+    assert asked == [(f"{run.key}-{run.seed}", "flatness") for run in runs]
+    assert missing(runs, here) == ()
+    assert values(noisy, here.found(noisy)) == {place: [1.5, 1.5]}
+    work(noisy, here, runs)
+    assert len(asked) == 2
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    # the table that has the runs as well shows what it had
+    assert values(table, here.found(table))[place] == [
+        100 * kept(whole)["{} | {}".format(*place), seed]["test"] for seed in "01"
+    ]
+    (whole / "results" / "cgl-figure-6.json").unlink()
+
+
+@pytest.mark.slow
+def test_flatness_is_measured_on_the_run_folder(whole):
+    here, table = lab(whole), table_called("cgl-table-2")
+    place = ("ResNet-18, CIFAR-10", "CGL")
+    measure = table_called("cgl-figure-6").cells["ResNet-18, CIFAR-100", "CGL"].measure
+    noisy = dataclasses.replace(
+        table, cells={place: dataclasses.replace(table.cells[place], measure=measure)}
+    )
+    (run,) = wanted(noisy, here, seeds=1)
+    found = made(here, run)
+    assert len(found["flatness"]["accuracy"]) == len(found["flatness"]["sigmas"])
+    assert -100 <= found["flatness"]["drop"] <= 100
+    assert found["test"] == kept(whole)["{} | {}".format(*place), "0"]["test"]
 
 
 def test_another_table_has_the_runs_it_shares(whole):

@@ -116,7 +116,9 @@ def test_all_tables_are_listed(lab, capsys):
     assert list(lines) == list(tables())
     assert lines["cgl-table-4"].endswith("1 of 4")
     assert lines["cgl-figure-4"].endswith("1 of 5")
-    assert lines["cgl-table-7"].endswith("published only")
+    assert lines["cgl-table-7"].endswith("0 of 16")
+    assert lines["cgl-table-1"].endswith("published only")
+    assert lines["cgl-figure-3b"].endswith("counted")
 
 
 def test_all_tables_can_be_shown(lab, capsys):

@@ -78,6 +78,47 @@ def test_without_subsets_every_student_sees_all_rows():
     assert task(torch.randn(3, 4), torch.tensor([0, 1, 2])).total.isfinite()
 
 
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("selection", ["fixed", "bernoulli"])
+def test_without_imitation_the_loss_is_that_of_the_labels(selection, owned):
+    torch.manual_seed(0)
+    options = {"layers": ["0", "2"], "students": STUDENTS, "selection": selection, "subsets": owned}
+    task = sg.recipes.cgl(build(), probability=0.0, **options).double()
+    x, y = torch.randn(ROWS, 4, dtype=torch.float64), torch.tensor([0, 3, 6, 2, 2])
+    owner = [2, 0, 1, 2, 0] if owned else None
+    networks = [task.group.export(k) for k in range(STUDENTS)]
+    total = torch.zeros((), dtype=torch.float64)
+    for k in range(STUDENTS):
+        rows = [n for n in range(ROWS) if owner is None or owner[n] == k]
+        total = total - sum(log_softmax(networks[k](x[n]))[y[n]] for n in rows) / len(rows)
+    total.backward()
+    calls = []
+    task.group.register_forward_hook(lambda *_: calls.append(None))
+    losses = task(x, y, owner=owner, progress=1.0)
+    losses.total.backward()
+    assert len(calls) == 1  # no peer is asked
+    torch.testing.assert_close(losses.total, total)
+    assert not losses.imitation.any()
+    shared = sum(network[4].weight.grad for network in networks)
+    torch.testing.assert_close(task.group.model[4].weight.grad, shared)
+
+
+def test_a_structure_of_its_own():
+    def routes(**options):
+        return sg.recipes.cgl(build(), layers=["0", "2", "4"], **options).group.routes
+
+    assert routes(seed=3) == routes(seed=3, structure=None) == routes(seed=5, structure=3)
+    assert routes(seed=5, structure=0) == routes(seed=0) != routes(seed=5)
+    first, second = (
+        sg.recipes.cgl(build(), layers=["0"], probability=0.5, seed=seed, structure=1) for seed in (1, 2)
+    )
+    assert first.group.routes == second.group.routes
+    # the run's seed stays that of the sub-groups
+    assert not all(
+        torch.equal(first.listen.consults(step), second.listen.consults(step)) for step in range(9)
+    )
+
+
 def test_parameters_stay_constant_as_students_join():
     counts = {
         k: sum(p.numel() for p in sg.recipes.cgl(build(), layers=["0", "2"], students=k).parameters())

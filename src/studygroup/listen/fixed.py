@@ -47,23 +47,25 @@ class RandomSubgroup(Listener):
     """Every student listens to a random sub-group, drawn anew each step (CGL, equation 5).
 
     Args:
-        probability: the imitating probability p, in (0, 1].
+        probability: the imitating probability p, in [0, 1].
         selection: `"fixed"` draws n = min(max(round(pK), 1), K−1) others without replacement and divides by
             n: constant cost, the rule of the paper's appendix. `"bernoulli"` draws each other with
             probability p and divides by the *expected* number H = p(K−1), as printed, so that weights sum to
-            n/H. At p = 1 both are the mean of all others.
+            n/H. At p = 1 both are the mean of all others; at p = 0 both consult nobody, and imitation is 0.
         include_self: let a student be among those he listens to; then K takes the place of K−1.
 
     Raises:
-        ValueError: a probability outside (0, 1] or an unknown `selection`.
+        ValueError: a probability outside [0, 1] or an unknown `selection`.
     """
 
     sources = (bibliography.CGL,)
 
     def __init__(self, probability: float, *, selection: str = "fixed", include_self: bool = False) -> None:
         super().__init__()
-        if not 0 < probability <= 1:
-            raise ValueError(f"imitating probability {probability}; it must lie in (0, 1]")
+        if not 0 <= probability <= 1:
+            raise ValueError(
+                f"imitating probability {probability}; it must lie in [0, 1], where 0 is no imitation"
+            )
         if selection not in ("fixed", "bernoulli"):
             raise ValueError(f"selection={selection!r}; use 'fixed' or 'bernoulli'")
         self.probability = probability
@@ -79,7 +81,9 @@ class RandomSubgroup(Listener):
     def size(self) -> int:
         """How many students each one consults under `selection="fixed"`."""
         # reading: "expected number of imitated students" with the appendix's K·p = 2 of 8 at p = 0.25.
-        return min(max(round(self.probability * self.students), 1), self.candidates)
+        return (
+            min(max(round(self.probability * self.students), 1), self.candidates) if self.probability else 0
+        )
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
         """A sub-group for each student, from (seed, step) alone."""
@@ -97,5 +101,5 @@ class RandomSubgroup(Listener):
         """Equal weights, divided by n (`"fixed"`) or by the expected number (`"bernoulli"`)."""
         if self.selection == "fixed":
             return share_equally(consults, outputs)
-        expected = self.probability * max(self.candidates, 1)
+        expected = self.probability * max(self.candidates, 1) or 1.0  # of nobody: all weights are 0
         return beside(consults / expected, outputs)

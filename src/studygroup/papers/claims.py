@@ -2,10 +2,11 @@
 
 A claim says that column `better` is better than column `than`, in each of `rows` (all, if omitted); of lists every
 pair is compared, or, with `together: true`, one mean with the other. Or it says that what the columns `gains` gain
-over column `over` is larger in row `larger_at` than in row `than_at`. `by` is the difference that the text prints. A
-claim with neither is one that no cell can test.
+over column `over` (each, if several) is larger in row `larger_at` than in row `than_at`. `by` is the difference that
+the text prints. A claim with neither is one that no cell can test.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,8 +70,8 @@ def _better(claim: Config, cells: Mapping[Place, Cell]) -> Iterator[Weights]:
 def _gains(claim: Config) -> Iterator[Weights]:
     """A gain larger in one row than in another."""
     for column in claim.get("gains", ()):
-        for row in _listed(claim["than_at"]):
-            large, over = claim["larger_at"], claim["over"]
+        for row, over in itertools.product(_listed(claim["than_at"]), _listed(claim["over"])):
+            large = claim["larger_at"]
             yield (
                 ((large, column), 1.0),
                 ((large, over), -1.0),

@@ -10,10 +10,14 @@ from jsonargparse.typing import PositiveInt
 from studygroup.papers import show as showing
 from studygroup.papers.lab import Lab, places
 from studygroup.papers.plan import prices
+from studygroup.papers.progress import Axis
 from studygroup.papers.reading import table_called, tables
-from studygroup.papers.runner import Run, missing, side_by_side, wanted, work
+from studygroup.papers.runner import Run, missing, trained, wanted
 from studygroup.papers.scale import SCALES
+from studygroup.papers.spread import WAYS
 from studygroup.training.report.tables import text
+
+_AT: Mapping[str, Axis | None] = {"end": None, "time": "seconds", "updates": "updates"}
 
 
 def add_commands(parser: ArgumentParser) -> None:
@@ -58,6 +62,13 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
         default={},
         help='settings laid over all, as {"precision": "bf16-mixed"}',
     )
+    if name == "show":
+        add(
+            "--at",
+            type=Literal["end", "time", "updates"],
+            default="end",
+            help="adds hold-out accuracies at equal training time or an equal number of updates, the least of a row",
+        )
     if name in ("list", "plan", "run"):
         add("--seeds", type=PositiveInt, default=3, help="seeds of each cell, from 0")
     if name in ("plan", "run"):
@@ -80,9 +91,19 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
     if name == "run":
         add(
             "--jobs",
-            type=PositiveInt,
-            default=1,
-            help="processes side by side, of one thread each if there are several",
+            type=PositiveInt | None,
+            default=None,
+            help="runs side by side: here processes, of one thread each if there are several (omitted, 1); on a "
+            "cluster at most so many at a time (omitted, all that it has room for)",
+        )
+        ways = Literal["here", "slurm", "ray"]
+        add("--on", type=ways, default="here", help="this machine, or a cluster that sees RUN_DIR")
+        add(
+            "--cluster",
+            type=dict[str, Any],
+            default={},
+            help='of the jobs; on slurm submitit\'s parameters, as {"timeout_min": 600, "slurm_partition": "gpu", '
+            '"gpus_per_node": 1}; on ray {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
         )
 
 
@@ -106,7 +127,7 @@ def _list(options: Mapping[str, Any]) -> str:
 
 def _show(options: Mapping[str, Any]) -> str:
     """Shows a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
-    return showing.shown(table_called(options["id"]), _lab(options))
+    return showing.shown(table_called(options["id"]), _lab(options), equal=_AT[options["at"]])
 
 
 def _table(options: Mapping[str, Any]) -> str:
@@ -119,10 +140,11 @@ def _plan(options: Mapping[str, Any]) -> str:
     table, lab = table_called(options["id"]), _lab(options).recalling()
     runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
     left = missing(runs, lab)
-    found = prices(left, lab)
+    renewed = [run for run in left if trained(run, lab)]
+    found = prices([run for run in left if run not in renewed], lab)
     rows = [("", "seeds", "updates", "a step", "a run")]
     for key, price in found.items():
-        own = [run for run in left if run.key == key]
+        own = [run for run in left if run.key == key and run not in renewed]
         seeds = ", ".join(str(run.seed) for run in own)
         rows.append(
             (
@@ -133,8 +155,9 @@ def _plan(options: Mapping[str, Any]) -> str:
                 f"{price.hours:.2f} h",
             )
         )
-    hours = sum(found[run.key].hours for run in left)
-    return f"{text(rows)}\n{_count(left, runs)}, about {hours:.1f} hours one after the other."
+    hours = sum(found[run.key].hours for run in left if run not in renewed)
+    more = f" {len(renewed)} of them are trained and lack an analysis or a curve only." if renewed else ""
+    return f"{text(rows)}\n{_count(left, runs)}, about {hours:.1f} hours one after the other.{more}"
 
 
 def _run(options: Mapping[str, Any]) -> str:
@@ -142,10 +165,7 @@ def _run(options: Mapping[str, Any]) -> str:
     table, lab = table_called(options["id"]), _lab(options).remembering()
     runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
     left = missing(runs, lab)
-    if options["jobs"] > 1 and left:
-        side_by_side(table, lab, left, jobs=options["jobs"])
-    else:
-        work(table, lab, left)
+    WAYS[options["on"]](table, lab, left, jobs=options["jobs"], cluster=options["cluster"])
     left = missing(runs, lab)
     more = "; they went wrong, see above, or are in hand elsewhere: call this again to go on" if left else ""
     return f"{showing.shown(table, lab)}\n\n{_count(left, runs)}{more}."

@@ -2,6 +2,8 @@
 
 from studygroup.papers.verdicts import CONFIDENCE, FEWEST, Compared, Judged, Verdict
 
+_OF_SEVERAL = {Verdict.HOLDS: "hold", Verdict.FAILS: "do not hold"}
+
 
 def lines_of(judged: Judged) -> str:
     """A claim for the terminal: the verdict and the sentence, and a line with both sides' numbers."""
@@ -39,9 +41,16 @@ def _here(judged: Judged) -> str:
         return f"fewer than {FEWEST} seeds"
     if len(judged.compared) == 1:
         return _interval(tested[0])
-    counts = ((judged.count(verdict), verdict.value) for verdict in Verdict)
-    return ", ".join(f"{count} {words}" for count, words in counts if count)
+    counts = {verdict: judged.count(verdict) for verdict in Verdict}
+    return ", ".join(f"{count} {_said(verdict, count)}" for verdict, count in counts.items() if count)
+
+
+def _said(verdict: Verdict, count: int) -> str:
+    """A verdict on so many comparisons."""
+    return _OF_SEVERAL.get(verdict, verdict.value) if count > 1 else verdict.value
 
 
 def _interval(compared: Compared) -> str:
+    if compared.low == compared.high:
+        return f"{compared.difference:+.3g}"
     return f"{compared.difference:+.3g} [{compared.low:+.3g}, {compared.high:+.3g}] at {CONFIDENCE:.0%}"

@@ -13,11 +13,12 @@ from typing import Any
 from filelock import FileLock
 
 from studygroup.atomic import write_text
+from studygroup.papers.derived import derived
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
 from studygroup.papers.scale import SMALL, Scale
 from studygroup.papers.tables import Cell, DataSet, Place, Table
-from studygroup.training.config import Config
+from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
 from studygroup.training.settings import RESULT_STAYS, Settings
 
@@ -57,7 +58,8 @@ class Lab:
         """
         assert cell.settings is not None
         assert cell.data is not None
-        return merged(self.scale.applied(cell.settings, cell.data), self.change) | {"data": cell.data.name}
+        scale = self.scale.changed(**cell.regime)
+        return merged(scale.applied(cell.settings, cell.data), self.change) | {"data": cell.data.name}
 
     def key(self, cell: Cell) -> str:
         """What tells the cell's configuration from all others, wherever the data lie: 16 hexadecimal digits.
@@ -99,13 +101,17 @@ class Lab:
         return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
 
     def found(self, table: Table) -> dict[Place, Found]:
-        """The finished runs of a table's cells, of those that have any."""
+        """What is known of a table's cells: finished runs, and numbers that follow without runs of their own."""
         known = self.known()
         # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
         likely = {_settings_only(found.settings) for found in known.values()}
         cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
         keys = {cell.place: self.key(cell) for cell in cells}
-        return {place: known[key] for place, key in keys.items() if key in known}
+        trained = {place: known[key] for place, key in keys.items() if key in known}
+        trained = {
+            place: some for place, all in trained.items() if (some := _shown(table.cells[place], all)).runs
+        }
+        return trained | derived(table, trained, config=self.config, finds=self.found)
 
     def remembering(self) -> "Lab":
         """The same with the places of data that earlier runs in this folder had; those of this one are written down.
@@ -148,8 +154,23 @@ def key(config: Config) -> str:
     """
     whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
     stays = (*RESULT_STAYS, "seed")
-    telling = {name: value for name, value in whole.items() if name not in stays and value is not None}
+    # what stands at None is left out at every depth, so that a new argument which is None changes no key
+    telling = {name: _said(value) for name, value in whole.items() if name not in stays and value is not None}
     return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _said(value: Any) -> Any:
+    """A setting without the arguments that are None."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _said(inner) for name, inner in value.items() if inner is not None}
+
+
+def _shown(cell: Cell, found: Found) -> Found:
+    """The runs of a cell's configuration that have what its measure needs."""
+    analysis = cell.measure.analysis
+    runs = {seed: run for seed, run in found.runs.items() if analysis is None or analysis in run}
+    return dataclasses.replace(found, runs=runs)
 
 
 def _settings_only(config: Config) -> str:
@@ -161,7 +182,10 @@ def _settings_only(config: Config) -> str:
 @functools.cache
 def _whole(name: str, value: str) -> Any:
     """One setting, from JSON, as a whole configuration has it."""
-    return Settings.from_config({name: json.loads(value)}).config().get(name)
+    live = instances(
+        Settings, {name: json.loads(value)}, only=name
+    )  # whose classes are named where they stand
+    return complete(Settings, live, only=name)[name]
 
 
 @functools.cache

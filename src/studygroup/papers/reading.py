@@ -1,10 +1,12 @@
-"""Reads the papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`.
+"""Reads the papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
 
 A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
 settings, another word, or a list of these. The labels of a table's rows and columns are such words, joined by `, ` or
 `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of four parts, each
 laid over the ones before. A table may add words to all of its cells (`common`), have words of its own (`parts`), and
-change single cells (`cells`). Where columns are a mapping, its values are the words.
+change single cells (`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are
+rows and epochs of a cell, whatever the scale's are. A file that is `like` another has its common settings and parts
+besides its own.
 """
 
 import difflib
@@ -18,7 +20,8 @@ from typing import Any
 import yaml
 
 from studygroup.papers.claims import claims
-from studygroup.papers.tables import MEASURES, Cell, DataSet, Number, Table
+from studygroup.papers.measures import MEASURES
+from studygroup.papers.tables import Cell, DataSet, Number, Table
 from studygroup.training.config import Config
 
 _NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?(?: \((.+)\))?")
@@ -26,9 +29,9 @@ _NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?(?: \((.+)\))?")
 
 @functools.cache
 def tables() -> Mapping[str, Table]:
-    """All tables and figures of both papers by their ids, in print's order."""
+    """All tables and figures of both papers by their ids, in print's order, and then our own."""
     sets = {name: DataSet(name, **{"place": None, **rest}) for name, rest in _file("sets").items()}
-    found = (read_paper(_file(name), sets) for name in ("intra", "cgl"))
+    found = (read_paper(_paper(name), sets) for name in ("intra", "cgl", "regime"))
     return {table.id: table for tables in found for table in tables}
 
 
@@ -78,6 +81,14 @@ def merged(under: Config, over: Config) -> Config:
     return result
 
 
+def _paper(name: str) -> Config:
+    """A file, with what it has of another."""
+    paper = _file(name)
+    other = _paper(paper["like"]) if "like" in paper else {}
+    inherited = {kind: {**other.get(kind, {}), **paper.get(kind, {})} for kind in ("common", "parts")}
+    return paper | inherited
+
+
 def _file(name: str) -> Config:
     content: Config = yaml.safe_load(
         (files("studygroup.papers") / f"{name}.yaml").read_text(encoding="utf-8")
@@ -96,15 +107,19 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
         for column, number in itertools.zip_longest(words, numbers or ()):
             place = (row, column)
             own = [*table.get("common", ()), *_words(row), *words[column]]
-            settings = known.settings(paper["common"], own) if table.get("runs", True) else None
             more = table.get("cells", {}).get(" | ".join(place), {})
+            runs = table.get("runs", True) and row not in table.get("ranks", {})
+            settings = merged(known.settings(paper["common"], own), more) if runs else None
             measure = table["measure"] if isinstance(table["measure"], str) else table["measure"][row]
             cells[place] = Cell(
                 place,
                 MEASURES[measure],
                 None if number is None else _number(str(number)),
-                None if settings is None else merged(settings, more),
+                None
+                if settings is None
+                else {name: value for name, value in settings.items() if name != "regime"},
                 None if settings is None else known.data(own),
+                {} if settings is None else settings.get("regime", {}),
             )
     labels = {cell.label for cell in cells.values()}
     stray = [label for label in table.get("cells", {}) if label not in labels]
@@ -120,6 +135,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
         claims=claims(id, table.get("claims", ()), cells),
         marks=table.get("marks", {}),
         note=table.get("note", ""),
+        ranks=table.get("ranks", {}),
     )
 
 

@@ -16,9 +16,8 @@ from studygroup.atomic import write_text
 from studygroup.papers.reading import tables
 from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.config import Config
-from studygroup.training.folder import RunFolder
-from studygroup.training.history import read_history
-from studygroup.training.run import Result
+
+_THEN = ("made", "load")  # what was so when the run was made, however often its figures are renewed
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,25 @@ def known(folder: Path) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for path in (folder / f"{id}.json" for id in tables()):
         for key, cell in _read(path)["cells"].items() if path.exists() else ():
-            runs = {int(seed): figures for seed, figures in cell["seeds"].items()}
-            before = found[key].runs if key in found else {}
-            found[key] = Found(cell["data"], cell["settings"], {**before, **runs})
+            runs = dict(found[key].runs) if key in found else {}
+            for seed, figures in cell["seeds"].items():
+                runs[int(seed)] = {**runs.get(int(seed), {}), **figures}
+            found[key] = Found(cell["data"], cell["settings"], runs)
     return found
 
 
 def keep(
-    folder: Path, table: Table, cell: Cell, key: str, *, seed: int, settings: Config, found: Figures
+    folder: Path,
+    table: Table,
+    cell: Cell,
+    key: str,
+    *,
+    seed: int,
+    settings: Config,
+    found: Figures,
+    made: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds a run to those of a table.
+    """Adds a run to those of a table, or renews what is kept of it.
 
     Args:
         folder: of the results.
@@ -67,6 +75,7 @@ def keep(
         seed: of the run.
         settings: of the run, as far as they are no defaults; `data` is a name.
         found: what `figures` gave.
+        made: what `environment` gave where the run was made; omitted, in this process.
     """
     path = folder / f"{table.id}.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,45 +83,19 @@ def keep(
         content: dict[str, Any] = {"table": table.id, "title": table.title, "made": [], "cells": {}}
         if path.exists():
             content = _read(path)
-        machine = environment()
-        if machine not in content["made"]:
-            content["made"].append(machine)
         entry = content["cells"].setdefault(
             key, {"cell": cell.label, "data": settings["data"], "settings": settings, "seeds": {}}
         )
-        entry["seeds"][str(seed)] = dict(found) | {"made": content["made"].index(machine)}
+        before = entry["seeds"].get(str(seed))
+        if before is not None and before.get("seconds") == found.get("seconds"):  # of the same training
+            found = {**before, **found, **{name: before[name] for name in _THEN if name in before}}
+        else:
+            machine = environment() if made is None else dict(made)
+            if machine not in content["made"]:
+                content["made"].append(machine)
+            found = {**found, "made": content["made"].index(machine)}
+        entry["seeds"][str(seed)] = found
         write_text(path, _text(content))
-
-
-def figures(result: Result) -> dict[str, Any]:
-    """What is kept of a run: accuracies as shares, `last_fifth`, by how much the hold-out accuracy rose in it.
-
-    Args:
-        result: of a finished run.
-    """
-    summary = result.summary
-    return {
-        "holdout": summary["shipped"]["holdout"],
-        "test": summary["shipped"]["test"],
-        "test_top5": summary["shipped"]["test_top5"],
-        "students_mean": summary["test"]["mean"],
-        "ensemble": summary["test"]["ensemble"],
-        "diversity": summary["test"]["diversity"],
-        "last_fifth": last_fifth(result.folder),
-        "updates": summary["run"]["updates"],
-        "seconds": round(summary["run"]["training_seconds"], 1),
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
-def last_fifth(folder: RunFolder) -> float | None:
-    """By how much the students' mean hold-out accuracy rose over the last fifth of the epochs, as a share.
-
-    Args:
-        folder: of the run; None where it has fewer than five epochs.
-    """
-    curve = [row["holdout_mean"] for row in read_history(folder.metrics)]
-    return curve[-1] - curve[-1 - len(curve) // 5] if len(curve) >= 5 else None
 
 
 def environment() -> dict[str, Any]:

@@ -1,17 +1,16 @@
-"""Trains what is missing of a table: every run once, whoever asks for it, in one process or several."""
+"""Trains what is missing of a table: every run once, whoever asks for it."""
 
-import multiprocessing
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-
+from studygroup.analysis import analyse
+from studygroup.papers.figures import figures
 from studygroup.papers.lab import Lab
-from studygroup.papers.results import figures, keep
-from studygroup.papers.tables import Cell, Table
+from studygroup.papers.results import Found, keep
+from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.folder import held
 from studygroup.training.guard import NonFiniteLossError
 from studygroup.training.run import train
@@ -72,7 +71,7 @@ def chosen(cell: Cell, words: str) -> bool:
 
 
 def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
-    """The runs without a result.
+    """The runs without a result, or whose figures lack something: an analysis, or what was not kept before.
 
     Args:
         runs: of any table.
@@ -90,7 +89,27 @@ def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
                 f"{lab.kept} has results on {known[run.key].data} where {name} is asked for ({run}); give another "
                 "--run_dir and --results"
             )
-    return tuple(run for run in runs if run.key not in known or run.seed not in known[run.key].runs)
+    return tuple(run for run in runs if _lacks(run, known.get(run.key), lab))
+
+
+def _lacks(run: Run, found: Found | None, lab: Lab) -> bool:
+    """Whether a run is not finished, or its figures lack something that can be had without training again."""
+    if found is None or run.seed not in found.runs:
+        return True
+    figures, analysis = found.runs[run.seed], run.cell.measure.analysis
+    if analysis is not None and analysis not in figures:
+        return True
+    return "curve" not in figures and trained(run, lab)
+
+
+def trained(run: Run, lab: Lab) -> bool:
+    """Whether the folder of a run holds it finished.
+
+    Args:
+        run: of any table.
+        lab: where it is, or may be.
+    """
+    return lab.folder(run.key, run.seed).summary.exists()
 
 
 def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
@@ -110,63 +129,46 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
         with held(lab.folder(run.key, run.seed).path) as free:
             if not free or not missing([run], lab):
                 continue
-            _say(f"{table.id}, run {number} of {len(runs)}: {run}")
+            say(f"{table.id}, run {number} of {len(runs)}: {run}")
             try:
-                _do(table, lab, run)
+                kept(table, lab, run, made(lab, run))
             except NonFiniteLossError as error:
-                _say(f"{run}: {error}")
+                say(f"{run}: {error}")
 
 
-def side_by_side(table: Table, lab: Lab, runs: Sequence[Run], *, jobs: int) -> None:
-    """Does runs in several processes of one thread each.
+def made(lab: Lab, run: Run) -> Figures:
+    """Makes a run, from wherever it is, or finds it finished; then the analysis that its cell asks for.
 
     Args:
-        table: that they belong to.
         lab: where and how.
-        runs: in order.
-        jobs: how many processes.
+        run: whose folder this process holds.
 
     Raises:
-        RuntimeError: one of them failed.
+        NonFiniteLossError: the loss became infinite or not a number.
+        ValueError: data, network or recipe do not fit together.
     """
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_worker, args=(table, lab, runs)) for _ in range(jobs)]
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-        for worker in workers:
-            worker.terminate()
-    failed = sum(worker.exitcode != 0 for worker in workers)
-    if failed:
-        raise RuntimeError(f"{failed} of {jobs} processes failed, see above; what is finished is kept")
-
-
-def _worker(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
-    """One of several processes."""
-    torch.set_num_threads(1)
-    try:
-        work(table, lab, runs)
-    except (ValueError, RuntimeError) as error:
-        _say(str(error))
-        sys.exit(1)
-
-
-def _do(table: Table, lab: Lab, run: Run) -> None:
-    """One run, from wherever it is, and its result."""
     settings = lab.settings(run.cell, seed=run.seed)
-    result = train(settings, run_dir=lab.folder(run.key, run.seed).path, resume=True, progress_bar=False)
-    named = lab.config(run.cell) | {"data": Path(settings.data).name}
-    keep(lab.kept, table, run.cell, run.key, seed=run.seed, settings=named, found=figures(result))
+    folder = lab.folder(run.key, run.seed)
+    found = figures(train(settings, run_dir=folder.path, resume=True, progress_bar=False))
+    name = run.cell.measure.analysis
+    return found if name is None else found | {name: analyse(folder, name)}
 
 
-def _say(words: str) -> None:
+def kept(table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str, Any] | None = None) -> None:
+    """Keeps the figures of a finished run.
+
+    Args:
+        table: that it was made for.
+        lab: where and how.
+        run: that is finished.
+        found: its figures.
+        where: machine, versions and command of another process that made it.
+    """
+    assert run.cell.data is not None
+    settings = lab.config(run.cell) | {"data": Path(lab.place(run.cell.data)).name}
+    keep(lab.kept, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)
+
+
+def say(words: str) -> None:
+    """Says something while runs are made."""
     print(words, file=sys.stderr, flush=True)

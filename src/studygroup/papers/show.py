@@ -4,8 +4,10 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 
+from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
 from studygroup.papers.lab import Lab
+from studygroup.papers.progress import Axis, at_equal, line
 from studygroup.papers.results import Found
 from studygroup.papers.scale import Scale
 from studygroup.papers.tables import Cell, Number, Place, Table
@@ -16,20 +18,23 @@ CONVERGED = 0.005
 """Rise of a baseline's hold-out accuracy over the last fifth of the epochs from which it has not converged."""
 
 
-def shown(table: Table, lab: Lab) -> str:
+def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
     """The table for a terminal: each row as published, and below it ours.
 
     Args:
         table: any.
         lab: whose results are shown.
+        equal: adds the hold-out accuracies that a row's configurations have when the first of them is through.
     """
     found = lab.found(table)
     lines = [("", "", *table.columns)]
     for row in table.rows:
         cells = [table.cells[row, column] for column in table.columns]
         lines.append((row, "published", *(published(cell) for cell in cells)))
-        if table.runnable:
+        if table.runnable or any(cell.place in found for cell in cells):
             lines.append(("", "ours", *(ours(cell, found) or "-" for cell in cells)))
+        if equal is not None:
+            lines += _equal(table, row, found, equal)
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
     claims = judged(table, values(table, found))
     parts += ["\nWhat the paper concludes:" if claims else "", *(lines_of(claim) for claim in claims)]
@@ -45,7 +50,7 @@ def markdown(table: Table, lab: Lab) -> str:
     """
     found = lab.found(table)
     lines = [f"### {table.title}", "", f"{table.units}; published / ours ± std (n)", ""]
-    if not table.runnable:
+    if not table.runnable and not found:
         lines[2] = f"{table.units}; published"
     lines += [_row("", *table.columns), _row(*["---"] * (len(table.columns) + 1))]
     for row in table.rows:
@@ -85,13 +90,14 @@ def published(cell: Cell) -> str:
 
 
 def ours(cell: Cell, found: Mapping[Place, Found]) -> str:
-    """Mean ± sample deviation (n) of the finished runs; empty where there are none."""
+    """Mean ± sample deviation (n) of the finished runs, or the number that follows; empty where there is none."""
     some, of = found.get(cell.place), cell.measure.of
     if some is None or of is None:
         return ""
     numbers, digits = [of(run) for run in some.runs.values()], cell.measure.digits
     std = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    return f"{statistics.fmean(numbers):.{digits}f}{std} ({len(numbers)})"
+    count = f" ({len(numbers)})" if cell.trained else ""
+    return f"{statistics.fmean(numbers):,.{digits}f}{std}{count}"
 
 
 def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
@@ -104,14 +110,28 @@ def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
     """
     said = [table.note] if table.note else []
     said += [f"({mark}) {meaning}." for mark, meaning in table.marks.items()]
+    own = asides(table, found, finds=lab.found)
     if not table.runnable:
-        return [*said, "Published only: nothing is trained for it."]
+        how = f"Counted at scale {lab.scale.name}" if found and not own else "Published only"
+        return [*said, *(own or [f"{how}: nothing is trained for it."])]
     said.append(_scaled(table, lab.scale))
     names = {
         cell.data.name: found[cell.place].data for cell in table.runnable if cell.place in found and cell.data
     }
     said += [f"{name} is `{other}` here." for name, other in names.items()]
-    return said + _unfinished(table, found)
+    return [*said, *_unfinished(table, found), *own]
+
+
+def _equal(table: Table, row: str, found: Mapping[Place, Found], axis: Axis) -> list[tuple[str, ...]]:
+    """Hold-out accuracies of a row at equal time or updates, where two of its cells at least have curves."""
+    places = {column: (row, column) for column in table.columns if table.cells[row, column].trained}
+    curves = {column: line(found[place]) for column, place in places.items() if place in found}
+    lines = {column: curve for column, curve in curves.items() if curve is not None}
+    if len(lines) < 2:
+        return []
+    total, reached = at_equal(lines, axis)
+    cells = (f"{reached[column]:.2f}" if column in reached else "-" for column in table.columns)
+    return [("", f"hold-out, {total:,.0f} {axis}", *cells)]
 
 
 def _unfinished(table: Table, found: Mapping[Place, Found]) -> list[str]:
@@ -165,7 +185,8 @@ def listed(tables: Sequence[Table], lab: Lab, *, seeds: int) -> str:
     """
     rows = [("", "", "cells", "finished runs")]
     for table in tables:
-        finished = "published only"
+        counted = any(cell.measure.counted for cell in table.cells.values())
+        finished = "counted" if counted else "published only"
         if table.runnable:
             found = lab.found(table)
             cells = {json.dumps(lab.config(cell), sort_keys=True): cell.place for cell in table.runnable}

@@ -1,15 +1,16 @@
 """What a table or figure of a paper is: cells with published numbers and the settings of a run, and claims."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from studygroup.collaborate import CollaborativeLearning
 from studygroup.training.config import Config
 
 Place = tuple[str, str]
 """Labels of a cell's row and column."""
 Figures = Mapping[str, Any]
-"""What is kept of a run, see `studygroup.papers.results.figures`."""
+"""What is kept of a run, see `studygroup.papers.figures.figures`."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Measure:
         digits: behind the point.
         sign: 1 where more is better, -1 where less is.
         of: the number of a run in this unit; None where no run of a cell gives it.
+        analysis: one of `studygroup.analysis.analyses` whose result a run's figures have to have, under that name.
+        counted: the number of a task, where nothing has to be trained to know it.
     """
 
     name: str
@@ -29,40 +32,8 @@ class Measure:
     digits: int
     sign: int
     of: Callable[[Figures], float] | None = None
-
-
-def _accuracy(run: Figures) -> float:
-    return 100 * float(run["test"])
-
-
-def _error(run: Figures) -> float:
-    return 100 * (1 - float(run["test"]))
-
-
-def _top5_error(run: Figures) -> float:
-    return 100 * (1 - float(run["test_top5"]))
-
-
-def _diversity(run: Figures) -> float:
-    return float(run["diversity"])
-
-
-MEASURES: Mapping[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure("accuracy", "%", 2, 1, _accuracy),
-        Measure("error", "%", 2, -1, _error),
-        Measure("top-5 error", "%", 2, -1, _top5_error),
-        Measure("diversity", "L2 distance", 3, 1, _diversity),
-        Measure("drop", "points", 2, -1),
-        Measure("memory", "GB", 2, -1),
-        Measure("rows", "how many", 0, 1),
-        Measure("rank", "of the structures", 0, -1),
-        Measure("passes", "forward and backward", 0, -1),
-        Measure("seconds", "s", 0, -1),
-        Measure("change", "%", 1, 1),
-    )
-}
+    analysis: str | None = None
+    counted: Callable[[CollaborativeLearning], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +61,7 @@ class DataSet:
         place: where a run takes it from unless told otherwise; None where a folder has to be named.
         rows: published training rows.
         holdout: how many of them are held out.
+        classes: how many.
     """
 
     name: str
@@ -97,6 +69,7 @@ class DataSet:
     place: str | None
     rows: int
     holdout: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -110,6 +83,7 @@ class Cell:
         settings: those of `studygroup.training.Settings` that the paper's scale names, without the data; None where
             nothing is trained for the cell.
         data: what it is trained on, with `settings`.
+        regime: arguments of `Scale.changed`, such as rows and epochs: its own, whatever the scale's are.
     """
 
     place: Place
@@ -117,11 +91,17 @@ class Cell:
     published: Number | None
     settings: Config | None
     data: DataSet | None
+    regime: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """Row and column in one."""
         return " | ".join(self.place)
+
+    @property
+    def trained(self) -> bool:
+        """Whether its number comes from runs of its own."""
+        return self.settings is not None and self.measure.counted is None
 
 
 @dataclass(frozen=True)
@@ -171,6 +151,7 @@ class Table:
         claims: what the paper concludes.
         marks: what the marks of published numbers mean.
         note: what else is to be known.
+        ranks: rows that hold the ranks of other rows' numbers, with those.
     """
 
     id: str
@@ -182,11 +163,12 @@ class Table:
     claims: tuple[Claim, ...]
     marks: Mapping[str, str]
     note: str
+    ranks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runnable(self) -> tuple[Cell, ...]:
         """The cells that something is trained for."""
-        return tuple(cell for cell in self.cells.values() if cell.settings is not None)
+        return tuple(cell for cell in self.cells.values() if cell.trained)
 
     @property
     def units(self) -> str:

@@ -101,6 +101,20 @@ def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple
     return estimate, estimate - reach, estimate + reach
 
 
+def counts(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float]:
+    """Σ weight × number, of numbers that are counted and have no spread.
+
+    Args:
+        samples: one value each.
+        weights: one a sample.
+
+    Returns:
+        The sum, three times, as `welch` has estimate and interval.
+    """
+    total = sum(weight * sample[0] for weight, sample in zip(weights, samples, strict=True))
+    return total, total, total
+
+
 def judged(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
     """All claims of a table.
 
@@ -120,9 +134,10 @@ def judged(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judge
 
 def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[float]]) -> Compared:
     samples = [values.get(place, ()) for place in contrast.places]
-    if min(map(len, samples)) < FEWEST:
+    counted = all(table.cells[place].measure.counted for place in contrast.places)
+    if min(map(len, samples)) < (1 if counted else FEWEST):
         return Compared(Verdict.UNTESTED)
-    estimate, low, high = welch(samples, _signed(table, contrast))
+    estimate, low, high = (counts if counted else welch)(samples, _signed(table, contrast))
     if low <= 0 <= high:
         return Compared(Verdict.OPEN, estimate, low, high)
     return Compared(Verdict.HOLDS if low > 0 else Verdict.FAILS, estimate, low, high)

@@ -1,0 +1,59 @@
+"""How fast training converges: epochs until the hold-out accuracy is near its final level."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from studygroup.papers.results import Found
+from studygroup.papers.tables import Place, Table
+
+SHARE = 0.99
+"""Of the final level, which has to be reached."""
+METHOD = "CGL"
+
+
+def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
+    """The first epoch, from 1, whose accuracy reaches a share of the final level: the mean of the last fifth.
+
+    Args:
+        curve: one accuracy an epoch.
+        share: of the final level, in (0, 1].
+    """
+    final = statistics.fmean(curve[-max(len(curve) // 5, 1) :])
+    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * final)
+
+
+def epochs(found: Found, *, share: float = SHARE) -> float | None:
+    """Mean of `epochs_to` over the runs of a configuration; None where none has a curve.
+
+    Args:
+        found: its finished runs.
+        share: of the final level.
+    """
+    counts = [
+        epochs_to(run["curve"]["holdout"], share=share) for run in found.runs.values() if run.get("curve")
+    ]
+    return statistics.fmean(counts) if counts else None
+
+
+def changes(table: Table, found: Mapping[Place, Found], *, share: float = SHARE) -> dict[str, float]:
+    """By how much the method converges faster than the mean of all other columns, in percent, by row.
+
+    Speed is one over epochs: 100 x (mean epochs of the others / its own - 1), above 0 where it is faster.
+
+    Args:
+        table: with a column for the method and one for each other.
+        found: its finished runs; rows with a cell without a curve are left out.
+        share: of the final level.
+    """
+    result = {}
+    for row in table.rows:
+        counts = {
+            column: epochs(found[row, column], share=share)
+            for column in table.columns
+            if (row, column) in found
+        }
+        others = [count for column, count in counts.items() if column != METHOD and count is not None]
+        own = counts.get(METHOD)
+        if own is not None and len(others) == len(table.columns) - 1:
+            result[row] = 100 * (statistics.fmean(others) / own - 1)
+    return result

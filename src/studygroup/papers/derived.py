@@ -1,0 +1,109 @@
+"""Numbers of cells that no run of their own gives: counted, ranks of other cells, or made of other tables' runs."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from studygroup.papers.convergence import changes
+from studygroup.papers.counting import built, method_of
+from studygroup.papers.measures import MEASURES
+from studygroup.papers.reading import tables
+from studygroup.papers.results import Found
+from studygroup.papers.tables import Cell, DataSet, Place, Table
+from studygroup.papers.transfer import Scores, ranks
+from studygroup.training.config import Config
+
+CONVERGENCE = "cgl-appendix-convergence"
+EXPERIMENTS = ("cgl-table-2", "cgl-table-3")
+"""Tables whose runs the appendix compares for their speed."""
+_SIDE = (32, 32)  # of pictures, where no setting says so; no number of parameters hangs on it here
+
+Finds = Callable[[Table], Mapping[Place, Found]]
+
+
+def derived(
+    table: Table, found: Mapping[Place, Found], *, config: Callable[[Cell], Config], finds: Finds
+) -> dict[Place, Found]:
+    """What is known of cells without runs of their own, each as one run whose only figure is the measure's.
+
+    Args:
+        table: any.
+        found: the finished runs of its cells.
+        config: the settings of a cell at the scale that is asked for.
+        finds: the finished runs of other tables.
+    """
+    numbers = _ranks(table, found) | _speeds(table, finds)
+    for cell in table.cells.values():
+        if cell.measure.counted is not None and cell.settings is not None and cell.data is not None:
+            numbers[cell.place] = count(config(cell), cell.data, cell.measure.name)
+    return {
+        place: Found("", {}, {0: {table.cells[place].measure.name: number}})
+        for place, number in numbers.items()
+    }
+
+
+def count(config: Config, data: DataSet, measure: str) -> float:
+    """A measure that nothing has to be trained for.
+
+    Args:
+        config: settings of a cell that is on pictures.
+        data: of that cell.
+        measure: its name.
+    """
+    side = config.get("image_size") or _SIDE
+    # as text, which can be remembered
+    return _counts(
+        json.dumps(config["recipe"]),
+        json.dumps({"name": config["model"], "classes": data.classes, **config["model_options"]}),
+        json.dumps([3, *side]),
+    )[measure]
+
+
+@functools.lru_cache(maxsize=512)
+def _counts(recipe: str, network: str, shape: str) -> dict[str, float]:
+    """All that can be counted of a task."""
+    options: dict[str, Any] = json.loads(network)
+    task = built(method_of(json.loads(recipe)), network=options, form={"shape": json.loads(shape)})
+    return {name: some.counted(task) for name, some in MEASURES.items() if some.counted is not None}
+
+
+def scores(table: Table, row: str, found: Mapping[Place, Found]) -> Scores | None:
+    """The numbers of a row's runs, one list a column; None where a column has none.
+
+    Args:
+        table: any.
+        row: of that table.
+        found: its finished runs.
+    """
+    result = []
+    for column in table.columns:
+        of, some = table.cells[row, column].measure.of, found.get((row, column))
+        if of is None or some is None or not some.runs:
+            return None
+        result.append([of(some.runs[seed]) for seed in sorted(some.runs)])
+    return result
+
+
+def _ranks(table: Table, found: Mapping[Place, Found]) -> dict[Place, float]:
+    numbers: dict[Place, float] = {}
+    for row, of in table.ranks.items():
+        some = scores(table, of, found)
+        if some is not None:
+            numbers |= {(row, column): rank for column, rank in zip(table.columns, ranks(some), strict=True)}
+    return numbers
+
+
+def speeds(finds: Finds) -> dict[str, float]:
+    """How much faster CGL converges than the others' mean, in percent, by experiment; see `convergence.changes`."""
+    found: dict[str, float] = {}
+    for table in (tables()[id] for id in EXPERIMENTS):
+        found |= changes(table, finds(table))
+    return found
+
+
+def _speeds(table: Table, finds: Finds) -> dict[Place, float]:
+    found = speeds(finds) if table.id == CONVERGENCE else {}
+    if not found:
+        return {}
+    return {("CGL", "lowest"): min(found.values()), ("CGL", "highest"): max(found.values())}

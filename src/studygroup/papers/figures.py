@@ -1,0 +1,70 @@
+"""The figures of a finished run that are kept, all read in its folder."""
+
+import itertools
+import os
+from typing import Any
+
+from studygroup.analysis.cost import parameters
+from studygroup.papers.counting import built
+from studygroup.training.folder import RunFolder
+from studygroup.training.history import read_history
+from studygroup.training.run import Result
+from studygroup.training.settings import Settings
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """What is kept of a run: accuracies as shares, `last_fifth`, by how much the hold-out accuracy rose in it.
+
+    All is read in the run folder: the figures of a run that was finished long ago can be renewed.
+
+    Args:
+        result: of a finished run.
+    """
+    summary = result.summary
+    return {
+        "holdout": summary["shipped"]["holdout"],
+        "test": summary["shipped"]["test"],
+        "test_top5": summary["shipped"]["test_top5"],
+        "students_mean": summary["test"]["mean"],
+        "ensemble": summary["test"]["ensemble"],
+        "diversity": summary["test"]["diversity"],
+        "last_fifth": last_fifth(result.folder),
+        "updates": summary["run"]["updates"],
+        "seconds": round(summary["run"]["training_seconds"], 1),
+        "load": round(os.getloadavg()[0], 1),
+        "parameters": _parameters(result),
+        "curve": curve(result.folder),
+    }
+
+
+def curve(folder: RunFolder) -> dict[str, list[float]]:
+    """The way of a run, one value an epoch.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        `updates` and `seconds` of training so far, and `holdout`, the students' mean accuracy as a share.
+    """
+    rows = read_history(folder.metrics)
+    return {
+        "updates": [int(row["updates"]) for row in rows],
+        "seconds": [round(total, 1) for total in itertools.accumulate(row["seconds"] for row in rows)],
+        "holdout": [round(row["holdout_mean"], 4) for row in rows],
+    }
+
+
+def _parameters(result: Result) -> int:
+    """In training, what does not ship included."""
+    settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
+    return parameters(built(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed))
+
+
+def last_fifth(folder: RunFolder) -> float | None:
+    """By how much the students' mean hold-out accuracy rose over the last fifth of the epochs, as a share.
+
+    Args:
+        folder: of the run; None where it has fewer than five epochs.
+    """
+    curve = [row["holdout_mean"] for row in read_history(folder.metrics)]
+    return curve[-1] - curve[-1 - len(curve) // 5] if len(curve) >= 5 else None

@@ -1,0 +1,51 @@
+"""What the numbers of the papers' tables say, by the names that the tables' files have."""
+
+from collections.abc import Mapping
+from operator import itemgetter
+
+from studygroup.papers.counting import millions, passes, passes_by_work
+from studygroup.papers.tables import Figures, Measure
+
+
+def _accuracy(run: Figures) -> float:
+    return 100 * float(run["test"])
+
+
+def _error(run: Figures) -> float:
+    return 100 * (1 - float(run["test"]))
+
+
+def _top5_error(run: Figures) -> float:
+    return 100 * (1 - float(run["test_top5"]))
+
+
+def _diversity(run: Figures) -> float:
+    return float(run["diversity"])
+
+
+def _drop(run: Figures) -> float:
+    return float(run["flatness"]["drop"])
+
+
+def _seconds(run: Figures) -> float:
+    return float(run["seconds"])
+
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("accuracy", "%", 2, 1, _accuracy),
+        Measure("error", "%", 2, -1, _error),
+        Measure("top-5 error", "%", 2, -1, _top5_error),
+        Measure("diversity", "L2 distance", 3, 1, _diversity),
+        Measure("drop", "points", 2, -1, _drop, analysis="flatness"),
+        Measure("memory", "GB", 2, -1),
+        Measure("rows", "how many", 0, 1),
+        Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
+        Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=millions),
+        Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=passes),
+        Measure("work", "passes, a peer's answer a third", 1, -1, itemgetter("work"), counted=passes_by_work),
+        Measure("seconds", "s", 0, -1, _seconds),
+        Measure("change", "%", 1, 1, itemgetter("change")),
+    )
+}

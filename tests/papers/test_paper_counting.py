@@ -1,0 +1,100 @@
+"""What is counted without training: parameters of the task as it really is, passes as the appendix counts them."""
+
+import pytest
+import torch
+
+from studygroup import models
+from studygroup.analysis.cost import parameters
+from studygroup.papers import FULL, SMALL, Lab, Verdict, judged, table_called
+from studygroup.papers.counting import built, method_of, millions, passes, passes_by_work
+from studygroup.papers.derived import count
+from studygroup.papers.show import remarks, values
+
+SIZES = {"name": "cifar_resnet18", "classes": 7, "width": 4}
+RECIPES = {
+    "baseline": "baseline",
+    "dml": {"class_path": "dml", "init_args": {"students": 3}},
+    "one": {"class_path": "one", "init_args": {"students": 3}},
+    "okddip": {"class_path": "okddip", "init_args": {"students": 3}},
+    "cgl": {"class_path": "cgl", "init_args": {"students": 8, "ramp": [0.0, 0.2]}},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_parameters_are_those_of_the_task_as_it_is_trained(recipe):
+    form = {"shape": [3, 8, 8]}
+    task = method_of(recipe)(models.build(**SIZES), 0, torch.zeros(2, 3, 8, 8))
+    shadow = built(method_of(recipe), network=SIZES, form=form)
+    assert parameters(shadow) == parameters(task) > 0
+    assert all(parameter.is_meta for parameter in shadow.group.model.parameters())
+    assert millions(shadow) == parameters(task) / 1e6
+
+
+def test_parameters_of_a_text_network():
+    sizes = {
+        "name": "text_transformer",
+        "classes": 2,
+        "vocabulary": 30,
+        "padding": 0,
+        "embedding": 8,
+        "hidden": 8,
+    }
+    task = built(method_of(RECIPES["okddip"]), network=sizes, form={"tokenizer": {"length": 5}})
+    real = {
+        "input_ids": torch.ones(2, 5, dtype=torch.long),
+        "attention_mask": torch.ones(2, 5, dtype=torch.long),
+    }
+    assert parameters(task) == parameters(method_of(RECIPES["okddip"])(models.build(**sizes), 0, real))
+
+
+def cgl(**options):
+    recipe = {"class_path": "cgl", "init_args": options}
+    return built(method_of(recipe), network=SIZES, form={"shape": [3, 8, 8]})
+
+
+def test_passes_of_an_epoch():
+    # 16 batches; CGL: 8 students, 2 batches each, on which 2 peers answer
+    assert passes(cgl()) == 8 * 2 * (1 + 2) == 48
+    assert passes_by_work(cgl()) == pytest.approx(8 * 2 * (1 + 2 / 3))
+    assert passes(cgl(probability=0.5)) == 8 * 2 * (1 + 4)
+    assert passes(cgl(probability=0.0)) == 16  # as the plain network
+    # half of the others' rows besides his own: 1/8 + 1/2 x 7/8 of 16 batches
+    assert passes(cgl(overlap=0.5)) == 8 * 9 * (1 + 2)
+    assert passes(cgl(subsets=False)) == 8 * 16  # all see all, and hear one another for nothing
+    for name, students in (("dml", 3), ("one", 3), ("baseline", 1)):
+        task = built(method_of(RECIPES[name]), network=SIZES, form={"shape": [3, 8, 8]})
+        assert passes(task) == passes_by_work(task) == 16 * students
+
+
+def numbers(lab, id):
+    return {place: some for place, (some,) in values(table_called(id), lab.found(table_called(id))).items()}
+
+
+def test_the_appendix_cost_is_the_published_one(tmp_path):
+    lab, table = Lab(run_dir=tmp_path), table_called("cgl-appendix-cost")
+    found = numbers(lab, table.id)
+    for column in table.columns:
+        assert found["one epoch", column] == table.cells["one epoch", column].published.mean
+    assert found["one epoch, by work", "CGL"] == pytest.approx(80 / 3)
+    (claim,) = judged(table, values(table, lab.found(table)))
+    assert claim.verdict is Verdict.HOLDS
+    assert claim.compared[0].difference == 80
+    assert remarks(table, lab, lab.found(table))[-1] == "Counted at scale small: nothing is trained for it."
+
+
+def test_parameters_against_students(tmp_path):
+    table = table_called("cgl-figure-3b")
+    small = numbers(Lab(run_dir=tmp_path, scale=SMALL), table.id)
+    assert len(small) == len(table.cells)
+    assert len({small[row, "CGL"] for row in table.rows if row.startswith("parameters")}) == 1
+    assert {small[row, "CGL"] for row in table.rows if row.startswith("cost")} == {48.0}
+    assert small["parameters, 6 students", "DML"] == pytest.approx(2 * small["parameters, 3 students", "DML"])
+    full = Lab(run_dir=tmp_path, scale=FULL)
+    cell = table.cells["parameters, 3 students", "DML"]
+    assert full.config(cell)["model_options"] == {"width": 64}
+    # a ResNet-18 of the papers' width has some 11.2 million parameters
+    assert count(full.config(cell), cell.data, "parameters") == pytest.approx(3 * 11.2, abs=0.1)
+    claims = judged(table, {place: [number] for place, number in small.items()})
+    assert [claim.verdict for claim in claims] == [Verdict.HOLDS] * 2
+    grown = small["parameters, 16 students", "DML"] - small["parameters, 3 students", "DML"]
+    assert claims[0].compared[0].difference == pytest.approx(grown)
