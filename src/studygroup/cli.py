@@ -8,7 +8,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from studygroup.analysis.command import add_analyses, analyse_command
 from studygroup.papers.command import add_commands, papers
+from studygroup.papers.report import report
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
@@ -53,10 +55,20 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
         if function is predict:
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
+        if function is report:
+            own.add_argument("runs", nargs="+", type=str, help="folders of results, comparisons or runs")
         add_options(
-            own, function, skip=("settings", "resume", "inputs"), positional=function not in (compare, tune)
+            own,
+            function,
+            skip=("settings", "resume", "inputs", "runs"),
+            positional=function not in (compare, tune),
         )
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
+    looks = ArgumentParser(description="What is said of finished runs, beyond accuracy.")
+    commands.add_subcommand(
+        "analyse", looks, help="Diversity, flatness, calibration and more of finished runs."
+    )
+    add_analyses(looks)  # after their parser has its place, as jsonargparse asks
     tables = ArgumentParser(
         description="Every table and figure of the two papers: published, planned, run, shown."
     )
@@ -64,7 +76,10 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
         "papers", tables, help="Tables and figures of the two papers, published and run here."
     )
     add_commands(tables)  # after their parser has its place, as jsonargparse asks
-    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"papers": papers}
+    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {
+        "papers": papers,
+        "analyse": analyse_command,
+    }
 
 
 def _train(options: dict[str, Any]) -> str:
@@ -97,6 +112,10 @@ def _compare(options: dict[str, Any]) -> str:
     return "\n" + table(compare(**options)) + f"\nWritten to {options['run_dir']}/comparison.json and .md"
 
 
+def _report(options: dict[str, Any]) -> str:
+    return f"wrote {report(**options)}"
+
+
 def _tune(options: dict[str, Any]) -> str:
     settings, others = _split(options)
     return "\n" + tuning_words(tune(settings, **others))
@@ -115,6 +134,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]]
     "export": (export, _export),
     "predict": (predict, _predict),
     "compare": (compare, _compare),
+    "report": (report, _report),
     "tune": (tune, _tune),
 }
 

@@ -39,7 +39,7 @@ Student {shipped["student"]} after epoch {shipped["epoch"]} ships, chosen by sel
 {f"<p>{escape(noise)}</p>" if noise else ""}
 <h2>Test set, {summary["test"]["rows"]} rows, scored after the choice</h2>
 {html(scores(summary), head=score_head(summary))}
-<h2>Curves</h2><div class="charts">{_charts(rows, plain, run["students"])}</div>
+<h2>Curves</h2><div class="charts">{charts(rows, plain, run["students"])}</div>
 {_cost_section(summary)}
 <h2>Load the shipped network</h2><pre>{escape(lines)}</pre>
 <h2>Do it again</h2>
@@ -64,10 +64,16 @@ def _cost_section(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _charts(rows: Sequence[Row], plain: Sequence[Row], students: int) -> str:
-    """All curves of a run."""
+def charts(rows: Sequence[Row], plain: Sequence[Row], students: int) -> str:
+    """All curves of a run, as HTML.
+
+    Args:
+        rows: of its history.
+        plain: of the baseline's; may be empty.
+        students: how many the run trained.
+    """
     own = [f"{k}" for k in range(students)]
-    charts = [
+    drawn = [
         chart(
             "Hold-out accuracy",
             [
@@ -84,16 +90,16 @@ def _charts(rows: Sequence[Row], plain: Sequence[Row], students: int) -> str:
         chart("Learning rate", _one(rows, "lr", "learning rate", "third")),
     ]
     if students > 1:
-        charts[2:2] = [
+        drawn[2:2] = [
             chart("Imitation loss", _each(rows, "imitation", own)),
             chart(
                 "Diversity on the hold-out rows", _one(rows, "holdout_diversity", "mean L2 of probabilities")
             ),
             chart("Imitation weight", _one(rows, "imitation_weight", "weight", "third")),
         ]
-    charts.append(chart("Further losses", _named(rows, "auxiliary_")))
-    charts.append(chart("The imitation rule's own figures", _named(rows, "listen_")))
-    return "".join(charts)
+    drawn.append(chart("Further losses", _named(rows, "auxiliary_")))
+    drawn.append(chart("The imitation rule's own figures", _named(rows, "listen_")))
+    return "".join(drawn)
 
 
 def _one(rows: Sequence[Row], column: str, name: str, style: str = "main") -> list[Curve]:

@@ -1,0 +1,22 @@
+"""Writes the README's section of results from `benchmarks/results/papers`.
+
+`python benchmarks/readme.py`; a test fails while README and results differ.
+"""
+
+from pathlib import Path
+
+from studygroup.atomic import write_text
+from studygroup.papers import Lab
+from studygroup.papers.report.readme import replaced, results
+
+ROOT = Path(__file__).parents[1]
+LAB = Lab(run_dir=ROOT / "benchmarks" / "results", results=ROOT / "benchmarks" / "results" / "papers")
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    write_text(readme, replaced(readme.read_text(encoding="utf-8"), results(LAB)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Matplotlib's figures as inline SVG that takes its colours and its font from the page."""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import markupsafe
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+WIDTH = 470
+"""Of a plot, in pixels of the page at full size."""
+_POINT = 72  # matplotlib draws SVG in points; one of its points is one pixel here
+
+# Colours that stand for variables of the style sheet: no figure has them otherwise.
+_VARIABLES = ("ink", "soft", "line", "card", *(f"series{number}" for number in range(8)))
+_COLOURS = {name: f"#0101{number + 16:02x}" for number, name in enumerate(_VARIABLES)}
+INK, SOFT, LINE, CARD = (_COLOURS[name] for name in _VARIABLES[:4])
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (3, 3)),
+    (0, (8, 2)),
+    (0, (4, 1.5, 1.5, 1.5, 1.5, 1.5)),
+    (0, (1.5, 3)),
+)
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, and follows the page's font and colours
+    "font.size": 11.0,
+    "axes.titlesize": 11.0,
+    "axes.labelsize": 11.0,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.fontsize": 10.5,
+    "text.color": SOFT,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0.0,
+    "ytick.major.size": 0.0,
+    "xtick.minor.size": 0.0,
+    "legend.frameon": False,
+    "legend.labelcolor": SOFT,
+    "legend.handlelength": 2.6,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of the page.
+
+    Attributes:
+        title: above it.
+        words: what it shows, read aloud in its place.
+        svg: the picture.
+        note: below it.
+    """
+
+    title: str
+    words: str
+    svg: markupsafe.Markup
+    note: str = ""
+
+
+def colour(number: int) -> str:
+    """The colour of a line or of points, by their number; the eighth and the first are the same."""
+    return _COLOURS[f"series{number % 8}"]
+
+
+@contextmanager
+def drawn(*, height: float = 270.0, columns: int = 1) -> Iterator[tuple[Figure, Sequence[Axes]]]:
+    """A figure of the page's width with its axes, side by side, in the page's style.
+
+    Args:
+        height: in pixels.
+        columns: how many axes; they share the vertical one.
+    """
+    with matplotlib.rc_context(_STYLE):
+        layout = ConstrainedLayoutEngine(wspace=0.06, w_pad=0.06)
+        figure = Figure(figsize=(WIDTH / _POINT, height / _POINT), layout=layout)
+        yield figure, list(figure.subplots(1, columns, squeeze=False, sharey=True)[0])
+
+
+def legend(figure: Figure) -> None:
+    """A legend above the axes, of as many columns as have room.
+
+    Args:
+        figure: whose first axes have lines with labels.
+    """
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = max(int(WIDTH // (44 + 6.6 * max(map(len, labels)))), 1)
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)))
+
+
+def svg(figure: Figure, words: str) -> markupsafe.Markup:
+    """The figure as SVG to stand in a page, with its text alternative.
+
+    Args:
+        figure: drawn with the colours of this module.
+        words: what it shows.
+    """
+    stream = io.StringIO()
+    salt = hashlib.sha256(words.encode()).hexdigest()[:12]
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(
+        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", text, flags=re.S
+    )
+    text = _own_names(_slim(text), salt)
+    for name, value in _COLOURS.items():
+        text = text.replace(value, f"var(--{name})")
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None
+    head = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" aria-label="{escape(words)}">'
+    )
+    return markupsafe.Markup(re.sub(r"\s*\n\s*", "\n", re.sub(r"<svg[^>]*>", head, text, count=1)))
+
+
+def _slim(text: str) -> str:
+    """Without the font's family, which is the page's, without frames that are not seen, and with shorter numbers."""
+    text = re.sub(
+        r"font: ([\d.]+)px [^;\"]*|font-family: [^;\"]*; ?",
+        lambda m: f"font-size: {m[1]}px" if m[1] else "",
+        text,
+    )
+    text = re.sub(r'<path d="[^"]*"\s+style="fill: none"/>|<g>\s*</g>|<g/>', "", text)
+    return re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), text)
+
+
+def _own_names(text: str, salt: str) -> str:
+    """Names in a picture that are no other picture's; those that nothing refers to go."""
+    used = {*re.findall(r"url\(#([^)]+)\)", text), *re.findall(r'xlink:href="#([^"]+)"', text)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{salt}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{salt}-\1)", text)
+    return re.sub(r'xlink:href="#([^"]+)"', rf'href="#{salt}-\1"', text)

@@ -1,0 +1,80 @@
+"""What was not reproduced, and why: plain words for each table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studygroup.papers.lab import Lab
+from studygroup.papers.report.contents import Section
+from studygroup.papers.tables import Cell
+from studygroup.papers.verdicts import FEWEST
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What is missing of a table.
+
+    Attributes:
+        id: of the table.
+        title: of the table.
+        reasons: why, most general first.
+    """
+
+    id: str
+    title: str
+    reasons: Sequence[str]
+
+
+def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
+    """The tables of which something was not reproduced.
+
+    Args:
+        sections: of all tables shown.
+        labs: whose places of data are known.
+    """
+    found = (Gap(one.table.id, one.table.title, _reasons(one, labs)) for one in sections)
+    return [gap for gap in found if gap.reasons]
+
+
+def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
+    table, values = section.table, section.trained
+    if not table.runnable:
+        return [] if section.values else ["published only: nothing is trained for it"]
+    said = []
+    absent = [cell for cell in table.runnable if cell.place not in values]
+    if not values:
+        said.append(f"no runs of any of its {len(table.runnable)} cells")
+    elif absent:
+        said.append(f"no runs of {len(absent)} of {len(table.runnable)} cells: {_listed(absent)}")
+    homeless = sorted({cell.data.name for cell in absent if cell.data and not _at_hand(cell, labs)})
+    if homeless:
+        verb, needs = ("is", "it needs") if len(homeless) == 1 else ("are", "each needs")
+        said.append(f"{', '.join(homeless)} {verb} not at hand: {needs} a folder, see --data")
+    few = [table.cells[place] for place, numbers in values.items() if len(numbers) < FEWEST]
+    if few:
+        said.append(f"fewer than {FEWEST} seeds, so nothing is claimed: {_listed(few)}")
+    untold = sum(not one.claim.contrasts for one in section.judged)
+    if untold:
+        said.append(f"{untold} of {len(section.judged)} claims cannot be tested by any cell")
+    return said
+
+
+def _at_hand(cell: Cell, labs: Sequence[Lab]) -> bool:
+    """Whether a run would know where its data are, and finds them there if that is a folder of this machine."""
+    assert cell.data is not None
+    places = [lab.data.get(cell.data.short, cell.data.place) for lab in labs]
+    return any(
+        place is not None and (not Path(place).is_absolute() or Path(place).exists()) for place in places
+    )
+
+
+def _listed(cells: Sequence[Cell], *, most: int = 6) -> str:
+    """Cells by row: `ROW (COLUMN, COLUMN)`."""
+    rows: dict[str, list[str]] = {}
+    for cell in cells:
+        rows.setdefault(cell.place[0], []).append(cell.place[1])
+    said = [
+        f"{row} ({', '.join(columns) if len(columns) <= most else f'{len(columns)} columns'})"
+        for row, columns in rows.items()
+    ]
+    return "; ".join(said[:most]) + (f"; and {len(said) - most} rows more" if len(said) > most else "")

@@ -1,0 +1,86 @@
+"""The results in short, as Markdown between two marks of a README."""
+
+from collections.abc import Sequence
+
+from studygroup.papers import show
+from studygroup.papers.lab import Lab
+from studygroup.papers.reading import tables
+from studygroup.papers.tables import Table
+from studygroup.papers.verdicts import FEWEST, Judged, Verdict, judged
+
+BEGIN = "<!-- results: written by benchmarks/readme.py -->"
+END = "<!-- end of results -->"
+
+
+def results(lab: Lab) -> str:
+    """One compact table for each table of the papers that has runs, methods down and data sets across.
+
+    Args:
+        lab: whose results are shown; only its folder of results is read.
+    """
+    shown = [table for table in tables().values() if table.runnable] if lab.known() else []
+    said = [text for table in shown if (text := _table(table, lab))]
+    if not said:
+        return "Nothing of the papers' tables has been run yet.\n"
+    how = (
+        f"Published / ours ± sample deviation over seeds (number of seeds), at scale `{lab.scale.name}`: thin "
+        f"networks, small pictures and fewer rows, so levels differ and orderings are what is compared. Claims are "
+        f"judged from {FEWEST} seeds on."
+    )
+    return "\n\n".join([how, *said]) + "\n"
+
+
+def replaced(readme: str, text: str) -> str:
+    """A README with another text between the marks.
+
+    Args:
+        readme: as it is.
+        text: ends with a line break.
+
+    Raises:
+        ValueError: a mark is missing, or they are not in order.
+    """
+    begin, end = readme.find(BEGIN), readme.find(END)
+    if begin < 0 or end < begin:
+        raise ValueError(
+            f"the README has no {BEGIN!r} followed by {END!r}; put both where the results belong"
+        )
+    return f"{readme[: begin + len(BEGIN)]}\n\n{text}\n{readme[end:]}"
+
+
+def _table(table: Table, lab: Lab) -> str:
+    """Empty where nothing was run."""
+    found = lab.found(table)
+    found = {place: some for place, some in found.items() if table.cells[place].trained}
+    rows = [row for row in table.rows if any((row, column) in found for column in table.columns)]
+    columns = [column for column in table.columns if any((row, column) in found for row in rows)]
+    if not rows:
+        return ""
+    lines = [
+        f"**{table.title}** ({table.units}; {table.paper})",
+        "",
+        _row("", *rows),
+        _row(*["---"] * (len(rows) + 1)),
+    ]
+    printed = any(cell.published for cell in table.cells.values())
+    for column in columns:
+        cells = [table.cells[row, column] for row in rows]
+        both = ((show.published(cell), show.ours(cell, found)) for cell in cells)
+        lines.append(
+            _row(column, *(f"{theirs} / {own or '-'}" if printed else own or "-" for theirs, own in both))
+        )
+    said = _claims(judged(table, show.values(table, found)))
+    return "\n".join([*lines, *(["", said] if said else [])])
+
+
+def _claims(found: Sequence[Judged]) -> str:
+    """How many of the paper's claims came out how, as far as they were tested."""
+    counts = {verdict: sum(one.verdict is verdict for one in found) for verdict in Verdict}
+    tested = [f"{verdict.value} {counts[verdict]}" for verdict in Verdict if verdict is not Verdict.UNTESTED]
+    if sum(counts.values()) == counts[Verdict.UNTESTED]:
+        return ""
+    return f"Of {len(found)} claims: {', '.join(tested)}, not tested {counts[Verdict.UNTESTED]}."
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

@@ -1,0 +1,130 @@
+"""What lies in the folders that a report is made of."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studygroup.papers.lab import Lab
+from studygroup.papers.reading import table_called, tables
+from studygroup.papers.results import Found
+from studygroup.papers.scale import SCALES
+from studygroup.papers.tables import Place, Table
+from studygroup.training.config import Config
+from studygroup.training.folder import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What of the papers' runs is shown.
+
+    Attributes:
+        tables: ids; empty means all.
+        scale: name of the runs' scale.
+        rows: training rows in place of the scale's.
+        epochs: epochs in place of the scale's.
+        change: settings laid over all.
+    """
+
+    tables: tuple[str, ...] = ()
+    scale: str = "small"
+    rows: int | None = None
+    epochs: int | None = None
+    change: Config = field(default_factory=dict)
+
+    def lab(self, run_dir: Path, results: Path | None = None) -> Lab:
+        """A folder of the papers' runs, read with these options; places of data as earlier runs had them."""
+        # the command line's numbers may be of a class of their own, which no file holds
+        size = {name: getattr(self, name) for name in ("rows", "epochs")}
+        size = {name: None if value is None else int(value) for name, value in size.items()}
+        scale = SCALES[self.scale].changed(**size)
+        return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).recalling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a report shows.
+
+    Attributes:
+        tables: of the papers, in print's order; empty where no folder has results of them.
+        labs: folders of the papers' runs or results.
+        comparisons: folders of `studygroup compare`.
+        runs: run folders of `studygroup train`.
+        results: finished runs of the tables' cells, of all folders, by the tables' ids.
+    """
+
+    tables: tuple[Table, ...]
+    labs: tuple[Lab, ...]
+    comparisons: tuple[Path, ...]
+    runs: tuple[RunFolder, ...]
+    results: Mapping[str, Mapping[Place, Found]]
+
+    def found(self, table: Table) -> Mapping[Place, Found]:
+        """The finished runs of a table's cells, of all folders."""
+        return self.results[table.id]
+
+    def files(self) -> dict[str, list[dict[str, Any]]]:
+        """The files of results as they are, by table: commands, versions and machines stand in them."""
+        content: dict[str, list[dict[str, Any]]] = {}
+        for lab in self.labs:
+            for id in tables():
+                path = lab.kept / f"{id}.json"
+                if path.exists():
+                    content.setdefault(id, []).append(json.loads(path.read_text(encoding="utf-8")))
+        return content
+
+
+def sources(folders: Sequence[str], options: Options) -> Sources:
+    """Sorts folders by what lies in them.
+
+    Args:
+        folders: of results, comparisons or runs.
+        options: what of the papers' runs is shown.
+
+    Raises:
+        ValueError: a folder holds nothing of these, there is no table of an id, results are damaged, or two folders
+            have runs of one cell on different data.
+    """
+    asked = {table_called(id).id for id in options.tables} or set(tables())
+    chosen = tuple(table for table in tables().values() if table.id in asked)
+    labs, comparisons, runs = [], [], []
+    for path in map(Path, folders):
+        if (path / "comparison.json").exists():
+            comparisons.append(path)
+        elif (path / "summary.json").exists():
+            runs.append(RunFolder(path))
+        elif (path / "results").is_dir():
+            labs.append(options.lab(path))
+        elif any((path / f"{id}.json").exists() for id in tables()):
+            labs.append(options.lab(path, results=path))
+        else:
+            raise ValueError(
+                f"{path} holds no results; give a --run_dir of `studygroup papers run`, a folder of its results, one "
+                "that `studygroup compare` wrote, or the folder of a finished run"
+            )
+    return Sources(
+        tables=chosen if labs else (),
+        labs=tuple(labs),
+        comparisons=tuple(comparisons),
+        runs=tuple(runs),
+        results={table.id: _found(table, labs) for table in chosen},
+    )
+
+
+def _found(table: Table, labs: Sequence[Lab]) -> dict[Place, Found]:
+    whole: dict[Place, Found] = {}
+    for lab in labs:
+        for place, some in lab.found(table).items():
+            whole[place] = _joined(whole[place], some, table.cells[place].label) if place in whole else some
+    return whole
+
+
+def _joined(one: Found, other: Found, label: str) -> Found:
+    if one.data != other.data:
+        raise ValueError(
+            f"{label}: one folder has runs on {one.data}, another on {other.data}; make a report of each"
+        )
+    runs: Mapping[int, Any] = {**one.runs, **other.runs}
+    return dataclasses.replace(one, runs=runs)

@@ -1,0 +1,238 @@
+"""The report's page: what it says of made-up results, and what it refuses."""
+
+import builtins
+import re
+from html.parser import HTMLParser
+
+import made_up_results
+import pytest
+
+from studygroup.cli import main
+from studygroup.papers import table_called, tables
+from studygroup.papers.report import report
+from studygroup.papers.report.costs import duration
+from studygroup.papers.report.marks import Mark, baseline_of, compared, mark
+from studygroup.papers.report.plots import axis, half_width
+
+ROW = "ResNet-18, CIFAR-100"
+SHOWN = ("cgl-table-4", "cgl-table-7", "cgl-figure-4", "intra-table-2", "cgl-figure-5")
+
+
+class Page(HTMLParser):
+    """Tags that are open, tables, and what refers to what."""
+
+    void = ("meta",)
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.headless, self.pictures = [], [], [], 0, []
+        self._head = True
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if tag not in self.void:
+            self.open.append(tag)
+        if "id" in found:
+            self.ids.append(found["id"])
+        if found.get("href", "").startswith("#"):
+            self.links.append(found["href"][1:])
+        if tag == "svg":
+            self.pictures.append(found.get("aria-label", ""))
+        if tag == "thead":
+            self._head = True
+        if tag == "table":
+            self._head = False
+        if tag == "tbody" and not self._head:
+            self.headless += 1
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of one table with all its seeds, and of one figure, in part, with a seed too few."""
+    folder = tmp_path_factory.mktemp("report") / "papers"
+    lab = made_up_results.fill(folder, ["cgl-table-4"])
+    made_up_results.fill(folder, ["cgl-figure-5"], seeds=2, skip=("3 layers shared", "5 layers shared"))
+    cell = table_called("cgl-table-4").cells[ROW, "full CGL"]
+    made_up_results.analyse(lab.folder(lab.key(cell), 0).path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return report([str(folder)], tables=SHOWN).read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_needs_nothing_from_outside(page):
+    found = Page(page)
+    assert found.open == []
+    assert len(found.ids) == len({*found.ids})
+    assert set(found.links) <= set(found.ids)
+    assert found.headless == 0
+    assert not re.search(r'src=|href="(?!#)|url\((?!#)|@import|<script', page)
+    assert "default-src 'none'" in page
+    for style in ("prefers-color-scheme:dark", "@media print", "max-width:40rem"):
+        assert style in page
+
+
+def test_ours_stand_beside_what_is_published(page):
+    assert re.search(r"ours</th><td>6\d\.\d\d <small>± 0\.\d\d</small> <small>\(3\)</small>", page)
+    assert "<td>78.01</td><td>75.75</td><td>77.48</td><td>77.23</td>" in page
+    assert page.count("<small>(2)</small>") == 2  # a third cell of the figure is one of the table
+    assert "No numbers are published" in page
+    assert "&lt;fast&gt; processor" in page
+    assert "studygroup papers run ID --jobs 2" in page
+
+
+def test_every_plot_says_what_it_shows(page):
+    said = Page(page).pictures
+    assert all(words.endswith(".") and len(words) > 40 for words in said)
+    kinds = (
+        "Figure 4",
+        "parameter-sharing",
+        "training time",
+        "over updates",
+        "reliability",
+        "Gaussian noise",
+        "CKA",
+        "Loss",
+    )
+    assert [kind for kind in kinds if not any(kind in words for words in said)] == []
+    assert "#0101" not in page  # colours are those of the style sheet
+    assert "DejaVu" not in page
+
+
+def test_what_is_missing_is_told_with_its_reason(page):
+    gaps = page[page.index('<h2 id="gaps">') : page.index('<h2 id="made">')]
+    said = re.sub(r"<[^>]+>", " ", gaps)
+    assert f"no runs of 2 of 5 cells: {ROW} (3 layers shared, 5 layers shared)" in said
+    assert "fewer than 3 seeds" in said
+    assert "ImageNet32, STL-10 are not at hand" in said
+    assert "Table 4" not in said  # nothing is missing of it
+
+
+def test_the_top_counts(page):
+    tiles = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^/]*)</small>", page))
+    assert tiles["tables and figures with results"] == "3 <small>of 5"  # a cell of Figure 4 is one of Table 4
+    runnable = sum(len(table_called(id).runnable) for id in SHOWN)
+    assert next(v for k, v in tiles.items() if "3 seeds or more" in k).endswith(f"of {runnable}")
+
+
+def test_marks_need_three_seeds_and_an_interval_without_zero():
+    low, high = [60.0, 60.1, 60.2], [61.0, 61.1, 61.2]
+    assert compared(high, low) is Mark.BETTER
+    assert compared(low, high) is Mark.WORSE
+    assert compared(high, low, sign=-1) is Mark.WORSE
+    assert compared([60.0, 60.2, 60.5], low) is Mark.OPEN
+    assert compared(high[:2], low) is compared(high, low[:2]) is Mark.NONE
+
+
+def test_the_baseline_is_that_of_the_row_or_the_column():
+    table = table_called("cgl-table-2")
+    assert baseline_of(table, table.cells[ROW, "CGL"]).place == (ROW, "baseline")
+    assert baseline_of(table, table.cells[ROW, "baseline"]) is None
+    alone = table_called("cgl-figure-5")
+    assert baseline_of(alone, next(iter(alone.cells.values()))) is None
+    values = {(ROW, "baseline"): [60.0, 60.1, 60.2], (ROW, "CGL"): [59.0, 59.1, 59.2]}
+    assert mark(table, table.cells[ROW, "CGL"], values) is Mark.WORSE
+    errors = table_called("intra-figure-2")
+    values = {("10 %", "baseline"): [60.0, 60.1, 60.2], ("10 %", "out"): [59.0, 59.1, 59.2]}
+    assert mark(errors, errors.cells["10 %", "out"], values) is Mark.BETTER
+
+
+@pytest.mark.parametrize(
+    ("labels", "at", "unit"),
+    [
+        (["10 %", "20 %", "50 %"], [10, 20, 50], "%"),
+        (["3 students", "4 students", "16 students"], [3, 4, 16], "students"),
+        (["0.125", "0.25", "1.0"], [0.125, 0.25, 1.0], ""),
+        (["1,000", "5,000", "20,000"], [1000, 5000, 20000], ""),
+    ],
+)
+def test_labels_that_are_numbers_of_one_unit_are_an_axis(labels, at, unit):
+    found = axis(labels)
+    assert list(found.at.values()) == at
+    assert found.unit == unit
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["1", "2", "3"], ["10", "20"], ["8 modules", "2 modules", "3 layers shared"], ["DML", "CGL", "ONE"],
+     ["20,000 x 20", "5,000 x 80", "40,000 x 20", "20,000 x 40"]],
+)  # fmt: skip
+def test_other_labels_are_names(labels):
+    assert axis(labels) is None
+
+
+def test_the_interval_of_a_mean():
+    assert half_width([1.0, 2.0]) == 0.0
+    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.302653 / 3**0.5)  # t of 2 degrees of freedom
+
+
+def test_durations():
+    assert [duration(s) for s in (42, 750, 11160)] == ["42 s", "12.5 min", "3.1 h"]
+
+
+def test_results_alone_are_enough_and_other_settings_are_counted(folder, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert main(["report", str(folder / "results"), "--out", str(out), "--tables", '["cgl-table-4"]']) == 0
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    text = re.sub(r"\s+", " ", out.read_text(encoding="utf-8"))
+    assert "The results also hold 4 runs of 2 configurations" in text
+    assert "Reliability" not in text
+
+
+def test_a_folder_of_nothing_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "holds no results; give a --run_dir of `studygroup papers run`" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is a folder; give the name of a file with --out"):
+        report([str(tmp_path)], out=str(tmp_path))
+    with pytest.raises(ValueError, match="no folder was given"):
+        report([])
+
+
+def test_a_runs_own_report_is_not_overwritten(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ValueError, match="is the report of the run there"):
+        report([str(tmp_path / "baseline")])
+
+
+def test_an_unknown_table_is_told_with_near_ones(folder):
+    with pytest.raises(ValueError, match="did you mean cgl-table-4"):
+        report([str(folder)], tables=["cgl-tabel-4"])
+
+
+def test_a_missing_package_is_told_with_the_way_to_get_it(folder, monkeypatch):
+    load = builtins.__import__
+
+    def without(name, *more):
+        if name == "studygroup.papers.report.page":
+            raise ModuleNotFoundError("No module named 'jinja2'")
+        return load(name, *more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ValueError, match=r"No module named 'jinja2'.*pip install 'studygroup\[report\]'"):
+        report([str(folder)], tables=["cgl-table-4"])
+
+
+def test_folders_on_other_data_are_not_mixed(tmp_path):
+    for name in ("one", "other"):
+        made_up_results.fill(tmp_path / name, ["cgl-table-4"], seeds=1)
+    path = tmp_path / "other" / "results" / "cgl-table-4.json"
+    path.write_text(path.read_text().replace("made_up", "else"))
+    with pytest.raises(ValueError, match=r"one folder has runs on made_up, another on else"):
+        report([str(tmp_path / "one"), str(tmp_path / "other")], tables=["cgl-table-4"])
+
+
+def test_tables_without_results_are_shown_closed(page):
+    assert set(SHOWN) <= set(tables())
+    assert '<details class="bare" id="cgl-table-7">' in page
+    assert '<article id="cgl-table-4"' in page
