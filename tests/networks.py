@@ -74,7 +74,14 @@ def transformer() -> nn.Module:
 
 
 def resnet() -> nn.Module:
-    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 1, 1, 1], num_classes=CLASSES)
+    """Torchvision's own, with a quarter of the channels behind the stem, so that a step takes milliseconds."""
+    net = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    net.inplanes = 64
+    for number, (planes, blocks) in enumerate([(16, 2), (32, 1), (64, 1), (128, 1)], 1):
+        group = net._make_layer(torchvision.models.resnet.BasicBlock, planes, blocks, stride=1 + (number > 1))
+        setattr(net, f"layer{number}", group)
+    net.fc = nn.Linear(128, CLASSES)
+    return net
 
 
 def mobilenet() -> nn.Module:

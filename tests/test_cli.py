@@ -77,6 +77,7 @@ def test_data_that_are_not_there_are_named(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_tune_and_train_the_best(tmp_path, capsys):
     run = str(tmp_path / "tune")
     search = '{"recipe.temperature": [1.0, 4.0], "optimizer.lr": {"low": 1e-3, "high": 3e-3, "step": 2e-3}}'

@@ -277,7 +277,7 @@ def test_features_trunk_and_taps():
             )
         network(x)
     assert group.head == "fc"
-    assert out.features.shape == (3, 4, 512)
+    assert out.features.shape == (3, 4, 128)
     torch.testing.assert_close(out.features[1], seen["fc"][0])
     torch.testing.assert_close(out.trunk, seen["layer3"][1])
     torch.testing.assert_close(out.taps["layer3"][1], seen["layer3"][1])

@@ -82,6 +82,7 @@ def test_the_appendix_cost_is_the_published_one(tmp_path):
     assert remarks(table, lab, lab.found(table))[-1] == "Counted at scale small: nothing is trained for it."
 
 
+@pytest.mark.slow
 def test_parameters_against_students(tmp_path):
     table = table_called("cgl-figure-3b")
     small = numbers(Lab(run_dir=tmp_path, scale=SMALL), table.id)

@@ -384,6 +384,7 @@ def trained(weight: float) -> tuple[float, float]:
     return losses.supervised.mean().item(), losses.auxiliary["kernel"].item()
 
 
+@pytest.mark.slow
 def test_kernels_of_a_group_that_routes_at_random():
     (plain, alike), (own, apart) = trained(0.0), trained(0.1)
     assert apart < 0.5 * alike

@@ -175,7 +175,7 @@ def general_by_loop(products, ridge) -> list[float]:
 def error_products_by_loop(z) -> list[list[float]]:
     c = [[0.0] * 3 for _ in range(3)]
     for i, j, n, k in itertools.product(range(3), range(3), range(ROWS), range(CLASSES)):
-        f = [float(torch.exp(log_psi(z[s][n])[k])) - (k == LABELS[n]) for s in (i, j)]
+        f = [float(torch.exp(log_psi(z[s][n])[k]).detach()) - (k == LABELS[n]) for s in (i, j)]
         c[i][j] += f[0] * f[1] / ROWS
     return c
 

@@ -52,6 +52,7 @@ def test_reestimated_statistics_change_the_statistics_alone(finished, tmp_path):
     assert "running_mean" in changed
 
 
+@pytest.mark.slow
 def test_a_pickled_network_loads_where_studygroup_is_not(finished, rows, tmp_path):
     path = export(finished.folder.path, format="pickle", output=tmp_path / "net.pt")
     code = (

@@ -2,6 +2,7 @@
 
 import functools
 
+import pytest
 import torch
 from small_run import small
 
@@ -40,6 +41,7 @@ def test_a_run_is_the_loop_over_steps(tmp_path):
     assert all(row["supervised_0"] > 0 and row["supervised_1"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_checkpoint(tmp_path):
     whole = train(settings(), run_dir=tmp_path / "whole", progress_bar=False)
     cut = train(settings(), run_dir=tmp_path / "cut", progress_bar=False)
@@ -50,6 +52,7 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path):
     assert [row["updates"] for row in read_history(again.folder.metrics)] == [8, 16]
 
 
+@pytest.mark.slow
 def test_its_cost_is_measured(tmp_path):
     result = train(settings(baseline=True), run_dir=tmp_path / "run", progress_bar=False)
     assert result.summary["cost"]["ratio"] > 2

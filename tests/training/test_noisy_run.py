@@ -43,6 +43,7 @@ def test_students_learn_from_the_epochs_labels(tmp_path, monkeypatch):
         assert torch.equal(torch.cat(seen[epoch]), data.training_labels(epoch)[rows])
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_learns_from_the_labels_it_would_have_had(tmp_path):
     settings = small(noise=HALF, recipe=methods.baseline, epochs=2)
     whole, again = whole_and_resumed(settings, tmp_path)

@@ -159,6 +159,7 @@ def test_what_a_folder_lacks_is_named(finished, tmp_path, capsys):
         predict([], folder=finished.folder.path)
 
 
+@pytest.mark.slow
 def test_the_card_tells_what_the_network_reads(finished):
     card = finished.folder.card.read_text()
     assert "`input_ids` and `attention_mask` (N, L), L at most 32" in card
@@ -170,6 +171,7 @@ def test_the_card_tells_what_the_network_reads(finished):
 
 
 @pytest.mark.parametrize("make", [transformer, vdcnn])
+@pytest.mark.slow
 def test_every_format_gives_the_same_answers(make, folder, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     run = train(make(folder, epochs=1), run_dir=tmp_path / "run", progress_bar=False).folder.path
@@ -210,6 +212,7 @@ def test_a_hugging_face_network_ships_with_all_that_it_needs(folder, tmp_path):
     assert type(load_shipped(moved).net) is transformers.BertForSequenceClassification
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_ends_as_one_never_stopped(folder, tmp_path):
     settings = transformer(folder, epochs=2)
     whole, again = whole_and_resumed(settings, tmp_path)

@@ -96,6 +96,7 @@ def database(folder, *commands):
 # what a trial is
 
 
+@pytest.mark.slow
 def test_a_trial_is_worth_what_would_ship_on_the_hold_out_rows(tmp_path, monkeypatch):
     load = Settings.load_data
 
@@ -125,6 +126,7 @@ def test_a_trial_is_worth_what_would_ship_on_the_hold_out_rows(tmp_path, monkeyp
     assert not list((tmp_path / "tune").glob("*/*/checkpoints"))
 
 
+@pytest.mark.slow
 def test_statistics_taken_anew_are_scored_as_they_ship(tmp_path):
     settings = small(epochs=1)
     tuned = run(
@@ -161,6 +163,7 @@ def test_the_best_is_written_as_a_configuration(tmp_path, pretend):
 # what is drawn
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_is_drawn(tmp_path, pretend):
     first = run(tmp_path / "a", trials=12)
     assert shown(run(tmp_path / "b", trials=12)) == shown(first)
@@ -170,6 +173,7 @@ def test_the_seed_decides_what_is_drawn(tmp_path, pretend):
     )  # no two trials draw with one seed
 
 
+@pytest.mark.slow
 def test_tpe_learns(tmp_path, pretend):
     pretend(lambda settings: 1 - abs(settings.optimizer.keywords["lr"] - 0.05))
     rows = run(tmp_path, trials=30, search={"optimizer.lr": {"low": 0.0, "high": 1.0}}).trials
@@ -303,6 +307,7 @@ def test_reports_are_means_over_the_seeds_so_far(tmp_path):
 # interruptions
 
 
+@pytest.mark.slow
 def test_a_killed_study_ends_as_if_it_had_not_been(tmp_path, pretend):
     whole = run(tmp_path / "whole", trials=12)
     begun = killer(pretend, 3, 4, 12)
@@ -315,6 +320,7 @@ def test_a_killed_study_ends_as_if_it_had_not_been(tmp_path, pretend):
     assert begun[2].config() == begun[3].config() == begun[4].config()  # the same trial, twice killed
 
 
+@pytest.mark.slow
 def test_a_killed_grid_is_still_every_combination_once(tmp_path, pretend):
     search = {"epochs": [1, 2, 3], "recipe.temperature": [1.0, 2.0]}
     begun = killer(pretend, 1, 4, 8)
@@ -326,6 +332,7 @@ def test_a_killed_grid_is_still_every_combination_once(tmp_path, pretend):
     assert len(begun) == 6 + 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     settings = small(epochs=2)
     whole = run(tmp_path / "whole", settings=settings, search=LR, trials=1)
@@ -433,6 +440,7 @@ def test_a_trial_that_never_said_whose_it_is_is_taken_over_in_time(tmp_path, pre
 # what cannot be continued
 
 
+@pytest.mark.slow
 def test_more_trials_may_be_asked_for_and_nothing_else_changed(tmp_path, pretend):
     first = run(tmp_path, trials=2)
     more = run(tmp_path, trials=4)
