@@ -155,6 +155,7 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
         (["3 students", "4 students", "16 students"], [3, 4, 16], "students"),
         (["0.125", "0.25", "1.0"], [0.125, 0.25, 1.0], ""),
         (["1,000", "5,000", "20,000"], [1000, 5000, 20000], ""),
+        (["cost, 3 students", "cost, 4 students", "cost, 8 students"], [3, 4, 8], "students"),
     ],
 )
 def test_labels_that_are_numbers_of_one_unit_are_an_axis(labels, at, unit):

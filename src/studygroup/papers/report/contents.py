@@ -84,6 +84,22 @@ class Section:
         return any(ours.mark for row in self.rows for ours in row.ours)
 
     @property
+    def said(self) -> str:
+        """How the numbers are to be read."""
+        ours = (
+            "mean ± sample deviation over seeds (number of seeds)"
+            if self.trained
+            else "counted, nothing is trained"
+        )
+        if not self.values:
+            return "Published."
+        return (
+            f"Published, and below it ours: {ours}."
+            if self.printed
+            else f"Ours: {ours}. No numbers are published."
+        )
+
+    @property
     def trained(self) -> Mapping[Place, Sequence[float]]:
         """The numbers that come from runs of their own."""
         return {place: numbers for place, numbers in self.values.items() if self.table.cells[place].trained}

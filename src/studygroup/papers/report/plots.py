@@ -36,9 +36,14 @@ def axis(labels: Sequence[str]) -> Axis | None:
     """The labels as places on an axis; None where they are names.
 
     Args:
-        labels: of rows or columns. Three or more numbers of one unit are an axis; 1, 2, 3, ... without one are names.
+        labels: of rows or columns. Three or more numbers of one unit, behind words that all begin with, are an axis;
+            1, 2, 3, ... without one are names.
     """
-    matches = [_AXIS.fullmatch(label) for label in labels]
+    parts = [label.rpartition(", ") for label in labels]
+    alike = len({head for head, _, _ in parts}) == 1
+    matches = [
+        _AXIS.fullmatch(tail if alike else label) for label, (_, _, tail) in zip(labels, parts, strict=True)
+    ]
     if len(labels) < 3 or any(match is None for match in matches):
         return None
     at = {label: float(m[1].replace(",", "")) for label, m in zip(labels, matches, strict=True) if m}
@@ -66,15 +71,22 @@ def plots(table: Table, values: Values) -> list[Plot]:
     """
     if not values:
         return []
-    down, across = axis(table.rows), axis(table.columns)
-    if down is not None and len({cell.measure for cell in table.cells.values()}) == 1:
-        lines = {column: {row: (row, column) for row in table.rows} for column in table.columns}
-        return [_lines(table, values, down, lines)]
+    alike = [
+        rows
+        for rows in _alike(table)
+        if any((row, column) in values for row in rows for column in table.columns)
+    ]
+    down, across = [axis(rows) for rows in alike], axis(table.columns)
+    if None not in down:
+        return [
+            _lines(table, values, at, {c: {row: (row, c) for row in rows} for c in table.columns})
+            for at, rows in zip(down, alike, strict=True)
+            if at is not None
+        ]
     if across is not None:
         return [
             _lines(table, values, across, {row: {c: (row, c) for c in table.columns} for row in rows})
-            for rows in _alike(table)
-            if any((row, column) in values for row in rows for column in table.columns)
+            for rows in alike
         ]
     rows = [row for row in table.rows if any((row, column) in values for column in table.columns)]
     if len(table.columns) == 1 and len(rows) > 1:
