@@ -2,45 +2,27 @@
 
 import json
 import os
-import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from studygroup.atomic import write_text
+from studygroup.papers import results
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def environment() -> dict[str, Any]:
     """Hardware, versions and the command."""
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in _lines(Path("/proc/cpuinfo"))
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return {
-        "command": " ".join(["python", *(Path(a).name if Path(a).is_absolute() else a for a in sys.argv)]),
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    found = results.environment()
+    return found | {"command": f"python {found['command']}", "load_average": round(os.getloadavg()[0], 1)}
 
 
 def save(name: str, content: dict[str, Any]) -> None:
-    """Keeps raw numbers as `results/NAME.json`, atomically."""
+    """Keeps raw numbers as `results/NAME.json`, written whole or not at all."""
     RESULTS.mkdir(exist_ok=True)
-    part = RESULTS / f"{name}.json.part"
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    part.replace(RESULTS / f"{name}.json")
+    write_text(RESULTS / f"{name}.json", json.dumps(content, indent=1) + "\n")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -57,15 +39,6 @@ def spread(values: Sequence[float]) -> str:
 
 def available_gib() -> float:
     """Memory that a process can have without swapping, in GiB; nothing where the system does not tell."""
-    return next(
-        (
-            int(line.split()[1]) / 2**20
-            for line in _lines(Path("/proc/meminfo"))
-            if line.startswith("MemAvail")
-        ),
-        0.0,
-    )
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    info = Path("/proc/meminfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvail")), 0.0)
