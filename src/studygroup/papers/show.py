@@ -1,8 +1,10 @@
 """A table in the paper's layout, published numbers beside ours, and its claims: for the terminal and as Markdown."""
 
+import dataclasses
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
@@ -27,12 +29,14 @@ def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
         equal: adds the hold-out accuracies that a row's configurations have when the first of them is through.
     """
     found = lab.found(table)
-    lines = [("", "", *table.columns)]
+    lines, printed = [("", "", *table.columns)], any(cell.published for cell in table.cells.values())
     for row in table.rows:
         cells = [table.cells[row, column] for column in table.columns]
-        lines.append((row, "published", *(published(cell) for cell in cells)))
+        if printed:
+            lines.append((row, "published", *(published(cell) for cell in cells)))
         if table.runnable or any(cell.place in found for cell in cells):
-            lines.append(("", "ours", *(ours(cell, found) or "-" for cell in cells)))
+            name = "" if printed else row
+            lines.append((name, "ours", *(ours(cell, found) or "-" for cell in cells)))
         if equal is not None:
             lines += _equal(table, row, found, equal)
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
@@ -155,11 +159,15 @@ def _unfinished(table: Table, found: Mapping[Place, Found]) -> list[str]:
 def _scaled(table: Table, scale: Scale) -> str:
     """The scale as it is for the table's networks."""
     names = dict.fromkeys(cell.settings["model"] for cell in table.runnable if cell.settings)
+    stated = dict.fromkeys(name for cell in table.runnable for name in cell.regime)
+    nothing: dict[str, Any] = dict.fromkeys(stated)
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(str(scale.regimes[name]), []).append(name)
+        regime = dataclasses.replace(scale.regimes[name], **nothing)
+        alike.setdefault(str(regime), []).append(name)
     said = "; ".join(f"{regime} ({', '.join(some)})" for regime, some in alike.items())
-    return f"Scale {scale.name}: {said}."
+    stays = f"; {' and '.join(stated)} as the table says" if stated else ""
+    return f"Scale {scale.name}: {said}{stays}."
 
 
 def _both(cell: Cell, found: Mapping[Place, Found]) -> str:
