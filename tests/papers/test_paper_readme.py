@@ -36,6 +36,15 @@ def test_methods_go_down_and_sets_across(tmp_path):
     assert said[3].strip().split("\n")[0].endswith("not tested 1.")
 
 
+def test_settings_of_one_set_go_down_too(tmp_path):
+    said = results(made_up_results.fill(tmp_path, ["regime-settings"], seeds=1))
+    lines = said[said.index("**Students, modules") :].splitlines()
+    assert lines[2] == "|  | CIFAR-10 |"
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| baseline", "| CGL", "| 4 students"]
+    assert lines[4].endswith(" (1) |")
+    assert " / " not in lines[4]  # nothing is published beside it
+
+
 def test_no_claim_is_told_below_three_seeds(tmp_path):
     lab = made_up_results.fill(tmp_path, ["cgl-table-4"], seeds=2)
     said = results(lab)

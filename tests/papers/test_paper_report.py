@@ -10,9 +10,10 @@ import pytest
 from studygroup.cli import main
 from studygroup.papers import table_called, tables
 from studygroup.papers.report import report
-from studygroup.papers.report.costs import duration
+from studygroup.papers.report.costs import costs, duration
 from studygroup.papers.report.marks import Mark, baseline_of, compared, mark
 from studygroup.papers.report.plots import axis, half_width
+from studygroup.papers.results import Found
 
 ROW = "ResNet-18, CIFAR-100"
 SHOWN = ("cgl-table-4", "cgl-table-7", "cgl-figure-4", "intra-table-2", "cgl-figure-5")
@@ -176,6 +177,26 @@ def test_other_labels_are_names(labels):
 def test_the_interval_of_a_mean():
     assert half_width([1.0, 2.0]) == 0.0
     assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.302653 / 3**0.5)  # t of 2 degrees of freedom
+
+
+def test_cells_of_one_column_are_held_beside_one_another():
+    table = table_called("regime-settings")
+    curves = {
+        "baseline": {"updates": [10, 20], "seconds": [1.0, 2.0], "holdout": [0.5, 0.75]},
+        "CGL": {"updates": [5, 10], "seconds": [2.0, 4.0], "holdout": [0.25, 0.5]},
+    }
+    found = {
+        (row, "CIFAR-10"): Found(
+            "some", {"row": row}, {0: {"curve": c, "seconds": c["seconds"][-1], "updates": 0}}
+        )
+        for row, c in curves.items()
+    }
+    values = {place: [1.0] for place in found}
+    ((said, equal),) = costs(table, found, values).equal
+    assert said == "CIFAR-10: after 2 s, after 10 updates"
+    assert [(one.label, one.time, one.updates) for one in equal] == [
+        ("baseline", "75.00", "50.00"), ("CGL", "25.00", "50.00"),
+    ]  # fmt: skip
 
 
 def test_durations():

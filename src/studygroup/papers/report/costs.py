@@ -44,7 +44,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Equal:
-    """Hold-out accuracy of the configurations of one row at equal time and at equal updates.
+    """Hold-out accuracy of configurations beside one another at equal time and at equal updates.
 
     Attributes:
         label: of the configuration.
@@ -64,7 +64,7 @@ class Costs:
     Attributes:
         rows: one a configuration.
         plots: cost beside accuracy, and curves over time and updates.
-        equal: by row: what is equal, and the accuracies there.
+        equal: of cells beside one another: what is equal, and the accuracies there.
     """
 
     rows: Sequence[Cost] = ()
@@ -89,10 +89,12 @@ def costs(table: Table, found: Mapping[Place, Found], values: Values) -> Costs:
     if not places:
         return Costs()
     rows = [_cost(table, place, found, values) for place in places]
-    lines = {row: _curves(table, row, places, found) for row in table.rows}
-    lines = {row: some for row, some in lines.items() if len(some) > 1}
-    equal = [_equal(row, some) for row, some in lines.items()]
-    drawn = [plot for row, some in lines.items() for plot in curve_plots(f"{table.title}, {row}", row, some)]
+    lines = {name: _curves(group, places, found) for name, group in _beside(table).items()}
+    lines = {name: some for name, some in lines.items() if len(some) > 1}
+    equal = [_equal(name, some) for name, some in lines.items()]
+    drawn = [
+        plot for name, some in lines.items() for plot in curve_plots(f"{table.title}, {name}", name, some)
+    ]
     return Costs(rows, [*cost_plot(table, places, found, values), *drawn], equal)
 
 
@@ -148,10 +150,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _curves(table: Table, row: str, places: Sequence[Place], found: Mapping[Place, Found]) -> dict[str, Line]:
-    """Hold-out curves of a row's configurations, by column, of those that have them."""
-    lines = {column: line(found[row, column]) for column in table.columns if (row, column) in places}
-    return {column: some for column, some in lines.items() if some is not None}
+def _beside(table: Table) -> dict[str, dict[str, Place]]:
+    """Cells to be held beside one another: those of a row, or, in a table of one column, all."""
+    if len(table.columns) == 1:
+        return {column: {row: (row, column) for row in table.rows} for column in table.columns}
+    return {row: {column: (row, column) for column in table.columns} for row in table.rows}
+
+
+def _curves(
+    group: Mapping[str, Place], places: Sequence[Place], found: Mapping[Place, Found]
+) -> dict[str, Line]:
+    """Hold-out curves of configurations, by name, of those that have them."""
+    lines = {name: line(found[place]) for name, place in group.items() if place in places}
+    return {name: some for name, some in lines.items() if some is not None}
 
 
 def _equal(row: str, lines: Mapping[str, Line]) -> tuple[str, Sequence[Equal]]:

@@ -85,7 +85,7 @@ class Plot:
 
 
 def colour(number: int) -> str:
-    """The colour of a line or of points, by their number; the eighth and the first are the same."""
+    """The colour of a line or of points, by their number; the ninth is the first again."""
     return _COLOURS[f"series{number % 8}"]
 
 

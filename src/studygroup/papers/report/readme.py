@@ -1,11 +1,12 @@
 """The results in short, as Markdown between two marks of a README."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from studygroup.papers import show
 from studygroup.papers.lab import Lab
 from studygroup.papers.reading import tables
-from studygroup.papers.tables import Table
+from studygroup.papers.results import Found
+from studygroup.papers.tables import Cell, Place, Table
 from studygroup.papers.verdicts import FEWEST, Judged, Verdict, judged
 
 BEGIN = "<!-- results: written by benchmarks/readme.py -->"
@@ -13,7 +14,7 @@ END = "<!-- end of results -->"
 
 
 def results(lab: Lab) -> str:
-    """One compact table for each table of the papers that has runs, methods down and data sets across.
+    """One compact table for each table of the papers that has runs, what is more of methods and data sets down.
 
     Args:
         lab: whose results are shown; only its folder of results is read.
@@ -56,21 +57,26 @@ def _table(table: Table, lab: Lab) -> str:
     columns = [column for column in table.columns if any((row, column) in found for row in rows)]
     if not rows:
         return ""
+    printed = any(cell.published for cell in table.cells.values())
+    cells = [[_both(table.cells[row, column], found, printed=printed) for column in columns] for row in rows]
+    down, across = rows, columns
+    if len(across) > len(down):
+        down, across, cells = columns, rows, [list(column) for column in zip(*cells, strict=True)]
     lines = [
         f"**{table.title}** ({table.units}; {table.paper})",
         "",
-        _row("", *rows),
-        _row(*["---"] * (len(rows) + 1)),
+        _row("", *across),
+        _row(*["---"] * (len(across) + 1)),
+        *(_row(name, *line) for name, line in zip(down, cells, strict=True)),
     ]
-    printed = any(cell.published for cell in table.cells.values())
-    for column in columns:
-        cells = [table.cells[row, column] for row in rows]
-        both = ((show.published(cell), show.ours(cell, found)) for cell in cells)
-        lines.append(
-            _row(column, *(f"{theirs} / {own or '-'}" if printed else own or "-" for theirs, own in both))
-        )
     said = _claims(judged(table, show.values(table, found)))
     return "\n".join([*lines, *(["", said] if said else [])])
+
+
+def _both(cell: Cell, found: Mapping[Place, Found], *, printed: bool) -> str:
+    """Published and ours; ours alone where the table has no published numbers."""
+    own = show.ours(cell, found) or "-"
+    return f"{show.published(cell)} / {own}" if printed else own
 
 
 def _claims(found: Sequence[Judged]) -> str:
