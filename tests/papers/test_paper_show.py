@@ -119,6 +119,8 @@ def test_all_tables_are_listed(lab, capsys):
     assert lines["cgl-table-7"].endswith("0 of 16")
     assert lines["cgl-table-1"].endswith("published only")
     assert lines["cgl-figure-3b"].endswith("counted")
+    assert lines["cgl-appendix-convergence"].endswith("made of other runs")
+    assert lines["cgl-figure-3b"].endswith("counted")
 
 
 def test_all_tables_can_be_shown(lab, capsys):

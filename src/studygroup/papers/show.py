@@ -193,8 +193,7 @@ def listed(tables: Sequence[Table], lab: Lab, *, seeds: int) -> str:
     """
     rows = [("", "", "cells", "finished runs")]
     for table in tables:
-        counted = any(cell.measure.counted for cell in table.cells.values())
-        finished = "counted" if counted else "published only"
+        finished = table.untrained
         if table.runnable:
             found = lab.found(table)
             cells = {json.dumps(lab.config(cell), sort_keys=True): cell.place for cell in table.runnable}

@@ -171,6 +171,14 @@ class Table:
         return tuple(cell for cell in self.cells.values() if cell.trained)
 
     @property
+    def untrained(self) -> str:
+        """Where its numbers come from if nothing is trained for it."""
+        if any(cell.measure.counted for cell in self.cells.values()):
+            return "counted"
+        made = any(cell.measure.of for cell in self.cells.values())
+        return "made of other runs" if made else "published only"
+
+    @property
     def units(self) -> str:
         """What is measured, with units."""
         return ", ".join(dict.fromkeys(f"{c.measure.name} ({c.measure.unit})" for c in self.cells.values()))

@@ -39,7 +39,7 @@ def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
 def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
     table, values = section.table, section.trained
     if not table.runnable:
-        return [] if section.values else ["published only: nothing is trained for it"]
+        return [] if section.values else [f"{table.untrained}: nothing is trained for it"]
     said = []
     absent = [cell for cell in table.runnable if cell.place not in values]
     if not values:
