@@ -41,7 +41,7 @@ def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
             lines += _equal(table, row, found, equal)
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
     claims = judged(table, values(table, found))
-    parts += ["\nWhat the paper concludes:" if claims else "", *(lines_of(claim) for claim in claims)]
+    parts += ["\nClaims:" if claims else "", *(lines_of(claim) for claim in claims)]
     return "\n".join(parts).rstrip()
 
 
@@ -63,7 +63,7 @@ def markdown(table: Table, lab: Lab) -> str:
     lines += ["", *(f"- {remark}" for remark in remarks(table, lab, found))]
     claims = judged(table, values(table, found))
     if claims:
-        lines += ["", _row("the paper concludes", "published numbers", "here"), _row("---", "---", "---")]
+        lines += ["", _row("claim", "published numbers", "here"), _row("---", "---", "---")]
         lines += [_row(*cells_of(claim)) for claim in claims]
     return "\n".join(lines).rstrip() + "\n"
 
