@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from studygroup.extras import missing
+
 
 def huggingface(
     name: str,
@@ -45,9 +47,7 @@ def huggingface(
     try:
         from transformers import AutoConfig, AutoModelForSequenceClassification
     except ImportError as error:
-        raise ValueError(
-            f"{name!r} needs a package more ({error}); pip install 'studygroup[text]'"
-        ) from error
+        raise missing(repr(name), "text", error) from error
     folder = Path(name).expanduser()
     place = str(folder) if folder.is_dir() else name
     sizes = {"vocab_size": None if pretrained else vocabulary, "pad_token_id": padding}

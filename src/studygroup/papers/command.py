@@ -108,12 +108,10 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
 
 
 def _lab(options: Mapping[str, Any]) -> Lab:
-    results, size = options["results"], {name: options[name] for name in ("rows", "epochs")}
-    # the parser's positive numbers are of a class of their own, which no file holds
-    size = {name: None if value is None else int(value) for name, value in size.items()}
+    results = options["results"]
     return Lab(
         run_dir=Path(options["run_dir"]),
-        scale=SCALES[options["scale"]].changed(**size),
+        scale=SCALES[options["scale"]].changed(rows=options["rows"], epochs=options["epochs"]),
         change=dict(options["change"]),
         data=places(options.get("data", ())),
         results=None if results is None else Path(results),

@@ -76,8 +76,9 @@ class Scale:
             rows: hold-out included; None leaves them.
             epochs: None leaves them.
         """
+        # a command line's numbers may be of a class of their own, which no file holds
         given: Config = {
-            name: value for name, value in (("rows", rows), ("epochs", epochs)) if value is not None
+            name: int(value) for name, value in (("rows", rows), ("epochs", epochs)) if value is not None
         }
         regimes = {name: dataclasses.replace(regime, **given) for name, regime in self.regimes.items()}
         return dataclasses.replace(self, regimes=regimes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from studygroup.atomic import write_atomically, write_text
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
+from studygroup.extras import missing
 from studygroup.inputs import Inputs
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.folder import RunFolder
@@ -157,7 +158,7 @@ def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], data: Data, e
     try:
         program = torch.onnx.export(net, **given, dynamo=True, verbose=False)
     except ImportError as error:
-        raise ValueError(f"ONNX needs a package more ({error}); pip install 'studygroup[onnx]'") from error
+        raise missing("ONNX", "onnx", error) from error
     assert program is not None
     write_atomically(path, program.save)
 

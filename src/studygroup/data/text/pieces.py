@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from studygroup.data.text.kept import Encodes, Kept
+from studygroup.extras import missing
 
 MODEL_FILE = "sentencepiece.model"
 PADDING, UNKNOWN = 0, 1
@@ -84,7 +85,5 @@ def library() -> ModuleType:
     try:
         import sentencepiece
     except ImportError as error:
-        raise ValueError(
-            f"SentencePiece needs a package more ({error}); pip install 'studygroup[text]'"
-        ) from error
+        raise missing("SentencePiece", "text", error) from error
     return sentencepiece

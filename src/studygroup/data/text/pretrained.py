@@ -9,6 +9,7 @@ from typing import Any
 
 from studygroup.data.text.characters import check_length
 from studygroup.data.text.kept import ENCODER_FILE, Encodes, Kept
+from studygroup.extras import missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +127,7 @@ def _load(name: str) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise ValueError(
-            f"Pretrained needs a package more ({error}); pip install 'studygroup[text]'"
-        ) from error
+        raise missing("Pretrained", "text", error) from error
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:

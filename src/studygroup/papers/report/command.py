@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studygroup.atomic import write_text
+from studygroup.extras import missing
 from studygroup.papers.report.sources import Options, sources
 
 
@@ -44,9 +45,7 @@ def report(
     try:
         from studygroup.papers.report.page import page
     except ImportError as error:
-        raise ValueError(
-            f"a report needs a package more ({error}); pip install 'studygroup[report]'"
-        ) from error
+        raise missing("a report", "report", error) from error
     write_text(path, page(found))
     return path
 

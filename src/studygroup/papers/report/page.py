@@ -1,5 +1,6 @@
 """Puts everything into one page: the template's one door."""
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -65,8 +66,7 @@ def _coded(text: str) -> markupsafe.Markup:
 
 def _again(sources: Sources) -> str:
     """The options behind `studygroup papers run ID` that make these runs."""
-    if not sources.labs:
-        return ""
-    lab = sources.labs[0]
-    said = ["--scale", lab.scale.name]
-    return shlex.join(said)
+    options = sources.options
+    size = {"--scale": options.scale, "--rows": options.rows, "--epochs": options.epochs}
+    said = [word for name, value in size.items() if value is not None for word in (name, str(value))]
+    return shlex.join([*said, *(("--change", json.dumps(options.change)) if options.change else ())])

@@ -36,10 +36,7 @@ class Options:
 
     def lab(self, run_dir: Path, results: Path | None = None) -> Lab:
         """A folder of the papers' runs, read with these options; places of data as earlier runs had them."""
-        # the command line's numbers may be of a class of their own, which no file holds
-        size = {name: getattr(self, name) for name in ("rows", "epochs")}
-        size = {name: None if value is None else int(value) for name, value in size.items()}
-        scale = SCALES[self.scale].changed(**size)
+        scale = SCALES[self.scale].changed(rows=self.rows, epochs=self.epochs)
         return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).recalling()
 
 
@@ -49,6 +46,7 @@ class Sources:
 
     Attributes:
         tables: of the papers, in print's order; empty where no folder has results of them.
+        options: what of the papers' runs is shown.
         labs: folders of the papers' runs or results.
         comparisons: folders of `studygroup compare`.
         runs: run folders of `studygroup train`.
@@ -56,6 +54,7 @@ class Sources:
     """
 
     tables: tuple[Table, ...]
+    options: Options
     labs: tuple[Lab, ...]
     comparisons: tuple[Path, ...]
     runs: tuple[RunFolder, ...]
@@ -106,6 +105,7 @@ def sources(folders: Sequence[str], options: Options) -> Sources:
             )
     return Sources(
         tables=chosen if labs else (),
+        options=options,
         labs=tuple(labs),
         comparisons=tuple(comparisons),
         runs=tuple(runs),

@@ -5,6 +5,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from studygroup.extras import missing
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run
 from studygroup.papers.spread import claims
@@ -91,9 +92,7 @@ def _task(cluster: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     try:
         import ray
     except ImportError as error:
-        raise ValueError(
-            f"--on ray needs a package more ({error}); pip install 'studygroup[cluster]'"
-        ) from error
+        raise missing("--on ray", "cluster", error) from error
     unknown = {*cluster} - {"init", "task"}
     if unknown:
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from studygroup.extras import missing
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run, say
 from studygroup.papers.spread import claims
@@ -125,9 +126,7 @@ def _executor(folder: Any, given: Mapping[str, Any]) -> Any:
     try:
         import submitit
     except ImportError as error:
-        raise ValueError(
-            f"--on slurm needs a package more ({error}); pip install 'studygroup[cluster]'"
-        ) from error
+        raise missing("--on slurm", "cluster", error) from error
     if not {"timeout_min", "slurm_time"} & {*given}:
         raise ValueError(
             f"--on slurm is to be told how long a job may take, beside {dict(given)}: "
