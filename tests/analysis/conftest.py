@@ -1,19 +1,19 @@
 import functools
 
 import pytest
-from tiny import settings
 
+from small_run import small
 from studygroup.training import Result, methods, train
 
 
 @pytest.fixture(scope="session")
 def three(tmp_path_factory) -> Result:
     """A finished run of three students."""
-    return train(settings(), run_dir=tmp_path_factory.mktemp("three") / "cgl", progress_bar=False)
+    return train(small(), run_dir=tmp_path_factory.mktemp("three") / "cgl", progress_bar=False)
 
 
 @pytest.fixture(scope="session")
 def one(tmp_path_factory) -> Result:
     """A finished run of one student."""
-    plain = settings(recipe=functools.partial(methods.baseline), epochs=1)
+    plain = small(recipe=functools.partial(methods.baseline), epochs=1)
     return train(plain, run_dir=tmp_path_factory.mktemp("one") / "plain", progress_bar=False)

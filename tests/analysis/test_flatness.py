@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 import torch
-from tiny import batches, net, settings
+from tiny import batches, net
 
+from small_run import small
 from studygroup.analysis import analyses
 from studygroup.analysis.flatness import Flatness, noisy_accuracy
 from studygroup.seeding import generator
@@ -84,7 +85,7 @@ def test_a_run(three):
 
 
 def rows_of(result):
-    made = settings()
+    made = small()
     data = made.load_data()
     return made.build_feed(data).scored(data.test, torch.device("cpu"))
 

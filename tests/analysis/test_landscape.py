@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import settings
 
+from small_run import small
 from studygroup.analysis import analyses
 from studygroup.analysis.slices import along_direction, filter_normalised
 from studygroup.seeding import generator
@@ -35,7 +35,7 @@ def test_a_run(three):
 
 
 def test_the_draws_are_those_of_the_seed(three):
-    made = settings()
+    made = small()
     data = made.load_data()
     rows = list(made.build_feed(data).scored(data.test, torch.device("cpu")))
     only = dataclasses.replace(SMALL, pairs=0, seed=4)

@@ -8,8 +8,8 @@ import sys
 import datasets
 import pytest
 import torch
-from tiny import settings
 
+from small_run import small
 from studygroup.analysis import analyses
 from studygroup.analysis.opening import opened
 from studygroup.data import Characters
@@ -33,7 +33,7 @@ def test_held_out_rows_and_the_first_rows(three):
         assert finished.rows == 40
         assert accuracy(finished.shipped, finished.batches) == three.summary["shipped"]["holdout"]
     with opened(three.folder.path, rows=7) as finished:
-        made = settings()
+        made = small()
         data = made.load_data()
         ((first, labels),) = finished.batches
         pixels, expected = data.test[torch.arange(7)]
@@ -65,7 +65,7 @@ def test_texts(tmp_path):
             {"text": texts, "label": [k % 2 for k in range(count)]}, features=features
         )
         rows.to_parquet(tmp_path / f"{name}.parquet")
-    made = settings(
+    made = small(
         data=str(tmp_path),
         tokenizer=Characters(length=40, full=False),
         model="text_transformer",

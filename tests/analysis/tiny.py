@@ -1,11 +1,7 @@
 """Tiny networks and rows, small enough for loops in plain Python."""
 
-import functools
-
 import torch
 from torch import nn
-
-from studygroup.training import Settings, methods
 
 CLASSES = 3
 
@@ -37,19 +33,3 @@ def answers(network, rows):
     with torch.no_grad():
         found = [network(x[None])[0].tolist() for inputs, _ in rows for x in inputs]
     return found, [int(y) for _, labels in rows for y in labels]
-
-
-def settings(**changes):
-    """A run of a second: one thin network, few rows."""
-    options = {
-        "recipe": functools.partial(methods.cgl, students=3, layers=("layer1.0", "layer2.0")),
-        "model_options": {"width": 4},
-        "train_rows": 200,
-        "test_rows": 60,
-        "holdout": 40,
-        "epochs": 3,
-        "batch_size": 20,
-        "accelerator": "cpu",
-        "baseline": False,
-    }
-    return Settings(**(options | changes))

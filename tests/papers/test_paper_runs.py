@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from small_papers import SMALL, kept, papers
 
+from killing import started
 from studygroup.atomic import write_text
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
@@ -240,18 +239,17 @@ def test_what_cannot_be_run_is_said(tmp_path, capsys):
     assert "NAME=FOLDER" in capsys.readouterr().err
 
 
-def command(folder, update):
-    return [sys.executable, HERE / "killed_papers.py", folder, str(update)]
+def run(folder, update):
+    return started(HERE / "killed_papers.py", folder, str(update))
 
 
 @pytest.mark.slow
 def test_kill_and_go_on(whole, tmp_path):
     # a baseline takes 2 x 3 updates, CGL 2 x 1: in the second epoch of the first run, then in the second run
     for update in (5, 3 + 1):
-        killed = subprocess.run(command(tmp_path, update), cwd=HERE, check=False)
-        assert killed.returncode == -signal.SIGKILL
+        assert run(tmp_path, update).wait() == -signal.SIGKILL
     assert len(kept(tmp_path)) == 1
-    assert subprocess.run(command(tmp_path, 0), cwd=HERE, check=False).returncode == 0
+    assert run(tmp_path, 0).wait() == 0
     assert kept(tmp_path) == kept(whole)
 
 

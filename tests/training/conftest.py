@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from small_run import small
 
+from small_run import small
 from studygroup.training import Result, RunFolder, train
 
 

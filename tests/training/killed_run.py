@@ -5,8 +5,8 @@ import signal
 import sys
 
 import torch
-from small_run import small
 
+from small_run import small
 from studygroup.training import train
 from studygroup.training.checkpoints import AtomicCheckpointIO
 from studygroup.training.module import StudyModule

@@ -3,8 +3,8 @@ import statistics
 
 import pytest
 import yaml
-from small_run import small
 
+from small_run import small
 from studygroup.training import compare, methods
 from studygroup.training.compare import table
 

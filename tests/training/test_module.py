@@ -3,8 +3,8 @@
 import functools
 
 import pytest
-from small_run import small
 
+from small_run import small
 from studygroup.training import methods, train
 from studygroup.training.history import read_history
 

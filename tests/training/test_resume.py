@@ -1,14 +1,13 @@
 """A run that is killed goes on to the same weights, bit for bit, as the run that was not."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from small_run import small
 
+from killing import started
+from small_run import small
 from studygroup.training import RunFolder, train
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.history import read_history
@@ -17,8 +16,8 @@ HERE = Path(__file__).parent
 
 
 def run(folder, moment) -> int:
-    done = subprocess.run([sys.executable, HERE / "killed_run.py", folder, moment], cwd=HERE, check=False)
-    return done.returncode
+    code: int = started(HERE / "killed_run.py", folder, moment).wait()
+    return code
 
 
 @pytest.fixture(scope="module")

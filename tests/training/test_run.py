@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from small_run import small
 
 from made_up import table
+from small_run import small
 from studygroup import models
 from studygroup.data import ArrowSplit
 from studygroup.training import (

@@ -11,8 +11,8 @@ import datasets
 import pytest
 import torch
 import transformers
-from small_run import small, whole_and_resumed
 
+from small_run import small, whole_and_resumed
 from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
 from studygroup.inputs import logits

@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from small_run import small
 from sqlalchemy.exc import DBAPIError
 
+from small_run import small
 from studygroup.training import (
     ConfigurationChangedError,
     NonFiniteLossError,

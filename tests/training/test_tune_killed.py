@@ -2,14 +2,13 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from killed_tuning import SEARCH
-from small_run import small
 
+from killing import started
+from small_run import small
 from studygroup.training import tune
 
 HERE = Path(__file__).parent
@@ -22,8 +21,8 @@ def whole(tmp_path_factory):
     return tune(small(epochs=2), search=SEARCH, trials=4, run_dir=folder, progress_bar=False).trials
 
 
-def command(folder, database, update=0):
-    return [sys.executable, HERE / "killed_tuning.py", folder, f"sqlite:///{database}", str(update)]
+def run(folder, database, update=0):
+    return started(HERE / "killed_tuning.py", folder, f"sqlite:///{database}", str(update))
 
 
 @pytest.mark.slow
@@ -31,18 +30,17 @@ def test_kill_and_go_on(whole, tmp_path):
     folder, database = tmp_path / "tune", tmp_path / "study.db"
     # six updates a trial: in the second epoch of trial 2; three later, which end it, in the first of trial 3
     for update in (2 * 6 + 5, 3 + 2):
-        killed = subprocess.run(command(folder, database, update), cwd=HERE, check=False)
-        assert killed.returncode == -signal.SIGKILL
+        assert run(folder, database, update).wait() == -signal.SIGKILL
     assert list((folder / "trial-0002").glob("*/checkpoints")) == []
     assert (folder / "trial-0003" / "seed-0" / "config.yaml").exists()
-    assert subprocess.run(command(folder, database), cwd=HERE, check=False).returncode == 0
+    assert run(folder, database).wait() == 0
     assert json.loads((folder / "trials.json").read_text()) == whole
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folders", [("one", "one"), ("one", "two")], ids=["one folder", "as two machines"])
 def test_two_processes_do_the_trials_of_one(whole, tmp_path, folders):
-    both = [subprocess.Popen(command(tmp_path / name, tmp_path / "study.db"), cwd=HERE) for name in folders]
+    both = [run(tmp_path / name, tmp_path / "study.db") for name in folders]
     assert [process.wait() for process in both] == [0, 0]
     tables = [json.loads((tmp_path / name / "trials.json").read_text()) for name in set(folders)]
     last = max(tables, key=lambda rows: sum(row["state"] == "finished" for row in rows))
