@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import fake_slurm
 import pytest
@@ -53,6 +54,19 @@ def slurm(tmp_path, monkeypatch):
 
 def states(folder):
     return sorted(path.read_text() for path in folder.iterdir() if path.name[0].isdigit())
+
+
+@pytest.fixture
+def held_back(tmp_path, monkeypatch):
+    """Jobs end once a coordinator of this process has asked for all of them and begins to wait."""
+    wait = tmp_path / "wait"
+    wait.touch()
+
+    def sleep(seconds):
+        wait.unlink(missing_ok=True)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(orders, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
 
 
 @pytest.fixture
@@ -155,18 +169,13 @@ def coordinator(folder, slurm):
 
 
 @pytest.mark.slow
-def test_a_coordinator_is_killed(runs, tmp_path, slurm, capsys):
+def test_a_coordinator_is_killed(runs, tmp_path, slurm, held_back, capsys):
     """The next call waits for the jobs of the first, and submits none."""
-    (tmp_path / "wait").touch()
     coordinator(tmp_path, slurm)
     jobs = {claims.read(lab(tmp_path), run).job for run in runs}
     assert len(jobs) == 2
     wait_for(lambda: states(slurm) == ["RUNNING", "RUNNING"])
-    waker = subprocess.Popen(
-        [sys.executable, "-S", "-c", f"import time, os; time.sleep(1); os.unlink({str(tmp_path / 'wait')!r})"]
-    )
     on_slurm(TABLE, lab(tmp_path), runs, jobs=None, cluster=SLURM)
-    waker.wait()
     assert results(tmp_path) == {"baseline": 0.5, "CGL": 0.5}
     said = capsys.readouterr().err
     assert said.count("of an earlier call, running") == 2
@@ -182,20 +191,17 @@ def submitted(folder, runs, slurm):
     submitit.SlurmJob.watcher.clear()
 
 
-def wait_for(true, *, seconds=20):
+def wait_for(true, *, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-def test_called_again_while_jobs_run(runs, tmp_path, slurm, capsys):
-    (tmp_path / "wait").touch()
+def test_called_again_while_jobs_run(runs, tmp_path, slurm, held_back, capsys):
     submitted(tmp_path, runs, slurm)
     wait_for(lambda: states(slurm) == ["RUNNING", "RUNNING"])
-    waker = subprocess.Popen(["sh", "-c", f"sleep 0.5; rm {tmp_path / 'wait'}"])
     on_slurm(TABLE, lab(tmp_path), runs, jobs=None, cluster=SLURM)
-    waker.wait()
     assert results(tmp_path) == {"baseline": 0.5, "CGL": 0.5}
     said = capsys.readouterr().err
     assert said.count("of an earlier call, running") == 2
