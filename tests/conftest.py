@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+import datasets  # noqa: F401  (first imported under the hook, packages are compiled anew: 15 s)
 import jaxtyping
+import lightning.fabric  # noqa: F401
 import pytest
+import sklearn.datasets  # noqa: F401
 import torch
+import torchvision.transforms.v2  # noqa: F401
 from jaxtyping import install_import_hook
 
 install_import_hook("studygroup", "checked.typechecker")

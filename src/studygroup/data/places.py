@@ -13,7 +13,6 @@ import pyarrow.parquet
 import torch
 import torchvision.datasets
 from datasets.exceptions import DatasetsError
-from sklearn.datasets import load_digits
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from studygroup.data.columns import is_whole
@@ -67,6 +66,8 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
 
 def digits(*, image_size: Size) -> Source:
     """scikit-learn's 1797 handwritten digits, 8 x 8 grey, scaled from 0..16 to 0..255."""
+    from sklearn.datasets import load_digits  # two seconds that no other data need
+
     bunch = load_digits()
     images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     train, test = cut_test(from_pixels(images, bunch.target.tolist(), image_size=image_size))
