@@ -8,7 +8,7 @@ import made_up_results
 import pytest
 
 from studygroup.cli import main
-from studygroup.papers import table_called, tables
+from studygroup.papers import prices, table_called, tables
 from studygroup.papers.report import report
 from studygroup.papers.report.costs import costs, duration
 from studygroup.papers.report.marks import Mark, baseline_of, compared, mark
@@ -118,6 +118,27 @@ def test_what_is_missing_is_told_with_its_reason(page):
     assert "fewer than 3 seeds" in said
     assert "ImageNet32, STL-10 are not at hand" in said
     assert "Table 4" not in said  # nothing is missing of it
+    assert "hours" not in said  # nothing was measured
+
+
+def test_what_is_missing_is_told_with_its_measured_hours(tmp_path):
+    """A run of each layer's figure is made for 2 of 3 seeds, 2 cells have none, 1 of these is not priced."""
+    lab = made_up_results.fill(
+        tmp_path, ["cgl-figure-5"], seeds=2, skip=("3 layers shared", "5 layers shared")
+    )
+    figure = table_called("cgl-figure-5")
+    keys = [lab.key(cell) for cell in figure.runnable if cell.place[1] != "5 layers shared"]
+    for key in keys:
+        prices.add(lab.kept, key, prices.Price(3.6, 1000, 0.36, 1000, "a <fast> processor"))  # 1.1 hours
+    said = report([str(tmp_path)], tables=["cgl-figure-5"]).read_text(encoding="utf-8")
+    left = sum(
+        1 if cell.place[1] not in ("3 layers shared", "5 layers shared") else 3 for cell in figure.runnable
+    )
+    assert left == 1 + 1 + 1 + 3 + 3
+    assert (
+        f"{left} runs are missing of 3 seeds, {left - 3} of them would take about {1.1 * (left - 3):.1f} hours one "
+        "after the other, by a measured step of each on a &lt;fast&gt; processor"
+    ) in said
 
 
 def test_the_top_counts(page):

@@ -215,7 +215,7 @@ def test_results_on_other_data_are_refused(whole, tmp_path):
         missing(runs, here)
 
 
-def test_a_plan_measures_what_is_missing(whole, capsys):
+def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     assert papers("plan", whole) == 0
     assert "0 of 4 runs are missing, about 0.0 hours" in capsys.readouterr().out
     assert papers("plan", whole, "--seeds=3") == 0
@@ -227,9 +227,12 @@ def test_a_plan_measures_what_is_missing(whole, capsys):
     assert said.err.count("measuring") == 2
     assert papers("plan", whole, "--seeds=3") == 0
     assert "measuring" not in capsys.readouterr().err
-    price = json.loads(next(iter((whole / "prices").iterdir())).read_text())
+    price = next(iter(json.loads((whole / "results" / "prices.json").read_text()).values()))
     assert price["step"] > 0
     assert price["batches"] == 3  # hold-out rows twice, test rows once
+    monkeypatch.setattr("studygroup.papers.plan.machine", lambda: "another")
+    assert papers("plan", whole, "--seeds=3") == 0
+    assert capsys.readouterr().err.count("measuring") == 2
 
 
 def test_what_cannot_be_run_is_said(tmp_path, capsys):

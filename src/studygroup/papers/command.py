@@ -51,7 +51,7 @@ def papers(options: Mapping[str, Any]) -> str:
 
 def _add_options(parser: ArgumentParser, name: str) -> None:
     add = parser.add_argument
-    add("--run_dir", type=str, default="runs/papers", help="where runs, prices and results lie")
+    add("--run_dir", type=str, default="runs/papers", help="where runs and results lie")
     add("--results", type=str | None, default=None, help="folder of the results; omitted, RUN_DIR/results")
     add("--scale", type=Literal["small", "full"], default="small", help="one for a CPU, or the papers' own")
     add("--rows", type=PositiveInt | None, default=None, help="training rows, in place of the scale's")

@@ -1,63 +1,36 @@
 """What runs will take, from one measured step of each configuration, before anything is trained."""
 
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 
-from studygroup.atomic import write_text
 from studygroup.papers.lab import Lab
+from studygroup.papers.prices import Price, add, known, machine
 from studygroup.papers.runner import Run
 from studygroup.training.price import price
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
 
 
-@dataclass(frozen=True)
-class Price:
-    """What a run takes on the machine where it was measured, as busy as that was.
-
-    Attributes:
-        step: seconds of a training step.
-        updates: steps in all.
-        scoring: seconds of scoring one batch with all students.
-        batches: batches scored in all: the hold-out rows once an epoch, the test rows once.
-    """
-
-    step: float
-    updates: int
-    scoring: float
-    batches: int
-
-    @property
-    def hours(self) -> float:
-        """Of the run, without loading the data."""
-        return (self.step * self.updates + self.scoring * self.batches) / 3600
-
-
 def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
-    """What one run of each configuration takes, by key; measured once and kept in `RUN_DIR/prices`.
+    """What one run of each configuration takes on this machine, by key; measured once and kept with the results.
 
     Args:
         runs: to be priced.
         lab: where and how.
 
     Raises:
-        ValueError: data, network or recipe do not fit together.
+        ValueError: data, network or recipe do not fit together; the file of prices is damaged.
     """
-    found = {}
+    here = {key: price for key, price in known(lab.kept).items() if price.machine == machine()}
     for run in runs:
-        path = lab.run_dir / "prices" / f"{run.key}.json"
-        if run.key in found:
-            continue
-        if not path.exists():
+        if run.key not in here:
             print(f"measuring a step: {run.cell.label}", file=sys.stderr, flush=True)
-            write_text(path, json.dumps(asdict(_price(lab.settings(run.cell, seed=0))), indent=1) + "\n")
-        found[run.key] = Price(**json.loads(path.read_text(encoding="utf-8")))
-    return found
+            here[run.key] = _price(lab.settings(run.cell, seed=0))
+            add(lab.kept, run.key, here[run.key])
+    return {run.key: here[run.key] for run in runs}
 
 
 def _price(settings: Settings) -> Price:
@@ -80,4 +53,5 @@ def _price(settings: Settings) -> Price:
         updates=updates * settings.epochs,
         scoring=seconds[-1],
         batches=held * settings.epochs + tested,
+        machine=machine(),
     )

@@ -46,7 +46,7 @@ def known(folder: Path) -> dict[str, Found]:
     """
     found: dict[str, Found] = {}
     for path in (folder / f"{id}.json" for id in tables()):
-        for key, cell in _read(path)["cells"].items() if path.exists() else ():
+        for key, cell in read(path)["cells"].items() if path.exists() else ():
             runs = dict(found[key].runs) if key in found else {}
             for seed, figures in cell["seeds"].items():
                 runs[int(seed)] = {**runs.get(int(seed), {}), **figures}
@@ -82,7 +82,7 @@ def keep(
     with FileLock(folder / f".{table.id}.lock"):
         content: dict[str, Any] = {"table": table.id, "title": table.title, "made": [], "cells": {}}
         if path.exists():
-            content = _read(path)
+            content = read(path)
         entry = content["cells"].setdefault(
             key, {"cell": cell.label, "data": settings["data"], "settings": settings, "seeds": {}}
         )
@@ -132,7 +132,15 @@ def _text(value: Any, *, depth: int = 0) -> str:
     return "{\n" + ",\n".join(inner) + f"\n{' ' * depth}}}" + "\n" * (depth == 0)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """A file of results as it is.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

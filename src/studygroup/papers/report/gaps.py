@@ -1,9 +1,10 @@
 """What was not reproduced, and why: plain words for each table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from studygroup.papers import prices
 from studygroup.papers.lab import Lab
 from studygroup.papers.report.contents import Section
 from studygroup.papers.tables import Cell
@@ -32,7 +33,11 @@ def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
         sections: of all tables shown.
         labs: whose places of data are known.
     """
-    found = (Gap(one.table.id, one.table.title, _reasons(one, labs)) for one in sections)
+    priced = {key: price for lab in labs for key, price in prices.known(lab.kept).items()}
+    found = []
+    for one in sections:
+        reasons = [*_reasons(one, labs), *(_hours(one, labs[0], priced) if priced else ())]
+        found.append(Gap(one.table.id, one.table.title, reasons))
     return [gap for gap in found if gap.reasons]
 
 
@@ -57,6 +62,25 @@ def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
     if untold:
         said.append(f"{untold} of {len(section.judged)} claims cannot be tested by any cell")
     return said
+
+
+def _hours(section: Section, lab: Lab, priced: Mapping[str, prices.Price]) -> list[str]:
+    """What the runs would take that cells lack of as many seeds as a claim needs."""
+    lacking: dict[str, int] = {}
+    for cell in section.table.runnable:
+        seeds = FEWEST - len(section.values.get(cell.place, ()))
+        if seeds > 0:
+            lacking[lab.key(cell)] = seeds
+    known = {key: seeds for key, seeds in lacking.items() if key in priced}
+    if not known:
+        return []
+    hours = sum(priced[key].hours * seeds for key, seeds in known.items())
+    machines = " and ".join(sorted({priced[key].machine for key in known}))
+    which = f"{sum(known.values())} of them" if len(known) < len(lacking) else "which"
+    return [
+        f"{sum(lacking.values())} runs are missing of {FEWEST} seeds, {which} would take about {hours:.1f} hours one "
+        f"after the other, by a measured step of each on {machines}"
+    ]
 
 
 def _at_hand(cell: Cell, labs: Sequence[Lab]) -> bool:
