@@ -12,6 +12,7 @@ A run that is stopped continues where it was: every finished cell is kept in res
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -84,11 +85,12 @@ def accuracy(network: nn.Module, data: sgd.Data) -> float:
 def cell(variant: str, seed: int, args: argparse.Namespace) -> dict[str, object]:
     data = sgd.load(args.data, train_rows=4400, holdout=400, test_rows=2000, seed=seed)
     torch.manual_seed(seed)
-    model = cifar_resnet18(len(data.classes), width=8)
+    new = partial(cifar_resnet18, len(data.classes), width=8)
+    model = new()
     kind, peers = VARIANTS[variant]
     routes = sg.routes.random(blocks(model), students=8, modules=2, seed=seed)
     task = sg.CollaborativeLearning(
-        kind(model, routes, share_head=True),
+        kind(model, routes, init=new, share_head=True),
         listen=sg.listen.RandomSubgroup(0.25),
         temperature=3.0,
         imitation_weight=sg.schedules.ramp_up(0.0, 0.2),

@@ -1,5 +1,6 @@
 """A training step of a task on one batch, and what it takes by arithmetic."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import studygroup as sg
 from studygroup.analysis.cost import Step
+
+warnings.simplefilter("ignore", sg.FreshInitWarning)  # what a step takes does not depend on the first weights
 
 
 def training_step(

@@ -55,6 +55,28 @@ def test_what_cannot_be_redrawn_is_named():
         )
 
 
+def drawn(scale):
+    layer = nn.Linear(32, 32)
+    nn.init.normal_(layer.weight)
+    layer.weight.data *= scale / layer.weight.data.square().mean().sqrt()
+    nn.init.zeros_(layer.bias)
+    return nn.Sequential(layer, nn.Linear(32, 2))
+
+
+def test_copies_that_are_drawn_at_another_scale_are_named():
+    """`reset_parameters` of a linear layer draws between ±1/√32, both weight and bias: at a scale of 0.1."""
+    branches = sg.routes.branches(["0", "1"], students=3)
+    scale = r"reset_parameters\(\) draws at another scale than the model has: "
+    both = r"0\.weight \(0\.3, and 0\.1\d? in copies\); 0\.bias \(0, and 0\.\d+ in copies\); pass init"
+    with pytest.warns(sg.FreshInitWarning, match=scale + both):
+        sg.StudyGroup(drawn(0.3), branches)
+    with pytest.warns(sg.FreshInitWarning, match=scale + r"0\.bias \(0, and 0\.\d+ in copies\); pass init"):
+        sg.StudyGroup(drawn(0.1), branches)
+    group = sg.StudyGroup(drawn(0.3), branches, init=lambda: drawn(0.3))
+    scales = [float(module.weight.detach().std()) for module in group.model[0].bank]
+    assert scales == pytest.approx([0.3] * 3, rel=0.1)
+
+
 def test_a_function_that_returns_another_model_is_an_error(unchecked):
     with pytest.raises(ValueError, match="other shapes"):
         sg.StudyGroup(

@@ -68,8 +68,9 @@ class StudyGroup(nn.Module):
             an output object with `.logits`.
         routes: which module each student takes at each layer.
         init: how modules 1, 2, ... of a layer start. `"fresh"` redraws them with their own
-            `reset_parameters()` and warns by name of every parameter that has none; a function that returns a
-            new model is exact and preferred; `"copy"` keeps the first module's weights (pretrained networks).
+            `reset_parameters()` and warns by name of every parameter that has none, or that the model draws at
+            another scale (torchvision's ResNets do); a function that returns a new model is exact and preferred;
+            `"copy"` keeps the first module's weights (pretrained networks).
         head: name of the classifier, whose input is `Outputs.features`. By default the last `nn.Linear` that
             the dry run calls.
         rescale_gradients: divide gradients by the number of branches where students part (CL-ILR).

@@ -4,6 +4,7 @@ import copy
 import difflib
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 from torch import nn
@@ -14,8 +15,13 @@ from studygroup.routes import Routes
 Init = Literal["fresh", "copy"] | Callable[[], nn.Module]
 
 
+_TELLING = 256  # numbers that show a scale: its standard error is a twentieth
+_ALIKE = 1.25  # ratio of two scales up to which they may be one
+_NAMED = 3  # parameters that a warning names
+
+
 class FreshInitWarning(UserWarning):
-    """Some parameters of the copies could not be redrawn and start equal to the first module's."""
+    """Some parameters of the copies start equal to the first module's, or at another scale."""
 
 
 def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module, dict[str, RoutedLayer]]:
@@ -88,6 +94,7 @@ def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.M
     """The bank of every routed layer; the first module is the model's own."""
     banks = {name: [model.get_submodule(name)] for name in routes.layers}
     stubborn: list[str] = []
+    other: dict[str, str] = {}
     for copies in range(1, max(routes.modules)):
         new = init() if callable(init) else None
         for name, modules in zip(routes.layers, routes.modules, strict=True):
@@ -96,15 +103,36 @@ def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.M
                 banks[name].append(copy.deepcopy(own) if new is None else _same(new, own, name))
                 if init == "fresh":
                     stubborn += [f"{name}.{p}".strip(".") for p in _redraw(banks[name][copies])]
+                    for p, scales in _rescaled(banks[name][copies], own).items():
+                        other.setdefault(f"{name}.{p}".strip("."), scales)
     if stubborn:
-        raw = ", ".join(dict.fromkeys(stubborn))
-        warnings.warn(
-            f"could not redraw {raw}: the modules that own them have no reset_parameters(), so these start "
-            "equal in all copies; pass init=<a function that returns a new model>",
-            FreshInitWarning,
-            stacklevel=4,
+        _warn(
+            f"could not redraw {', '.join(dict.fromkeys(stubborn))}: the modules that own them have no "
+            "reset_parameters(), so these start equal in all copies"
         )
+    if other:
+        said = "; ".join(f"{name} ({scales})" for name, scales in islice(other.items(), _NAMED))
+        more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+        _warn(f"reset_parameters() draws at another scale than the model has: {said}{more}")
     return banks
+
+
+def _warn(fact: str) -> None:
+    way_out = "pass init=<a function that returns a new model>, or init='copy' if the model is trained"
+    warnings.warn(f"{fact}; {way_out}", FreshInitWarning, stacklevel=6)
+
+
+def _rescaled(drawn: nn.Module, own: nn.Module) -> dict[str, str]:
+    """Parameters that were drawn at another scale than the model's own, as far as their sizes tell."""
+    said = {}
+    for (name, new), old in zip(drawn.named_parameters(), own.parameters(), strict=True):
+        if old.is_meta:
+            continue
+        before, after = (float(tensor.detach().square().mean().sqrt()) for tensor in (old, new))
+        low, high = sorted((before, after))
+        if high > _ALIKE * low and (low == 0 or new.numel() >= _TELLING):
+            said[name] = f"{before:.2g}, and {after:.2g} in copies"
+    return said
 
 
 def _redraw(module: nn.Module) -> list[str]:

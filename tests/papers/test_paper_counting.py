@@ -20,10 +20,16 @@ RECIPES = {
 }
 
 
+def real(recipe, sizes, example):
+    """A task as it is trained."""
+    new = lambda: models.build(**sizes)
+    return method_of(recipe)(new(), 0, example, new)
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_parameters_are_those_of_the_task_as_it_is_trained(recipe):
     form = {"shape": [3, 8, 8]}
-    task = method_of(recipe)(models.build(**SIZES), 0, torch.zeros(2, 3, 8, 8))
+    task = real(recipe, SIZES, torch.zeros(2, 3, 8, 8))
     shadow = built(method_of(recipe), network=SIZES, form=form)
     assert parameters(shadow) == parameters(task) > 0
     assert all(parameter.is_meta for parameter in shadow.group.model.parameters())
@@ -40,11 +46,11 @@ def test_parameters_of_a_text_network():
         "hidden": 8,
     }
     task = built(method_of(RECIPES["okddip"]), network=sizes, form={"tokenizer": {"length": 5}})
-    real = {
+    rows = {
         "input_ids": torch.ones(2, 5, dtype=torch.long),
         "attention_mask": torch.ones(2, 5, dtype=torch.long),
     }
-    assert parameters(task) == parameters(method_of(RECIPES["okddip"])(models.build(**sizes), 0, real))
+    assert parameters(task) == parameters(real(RECIPES["okddip"], sizes, rows))
 
 
 def cgl(**options):

@@ -40,7 +40,7 @@ def test_settings_of_one_set_go_down_too(tmp_path):
     said = results(made_up_results.fill(tmp_path, ["regime-settings"], seeds=1))
     lines = said[said.index("**Students, modules") :].splitlines()
     assert lines[2] == "|  | CIFAR-10 |"
-    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| baseline", "| CGL", "| 4 students"]
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| baseline", "| CGL", "| larger step"]
     assert lines[4].endswith(" (1) |")
     assert " / " not in lines[4]  # nothing is published beside it
 

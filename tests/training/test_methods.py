@@ -14,22 +14,41 @@ from studygroup.training.methods import method
 X = torch.zeros(2, 3, 8, 8)
 
 
+def net() -> nn.Module:
+    return models.build("cifar_resnet18", classes=3, width=4)
+
+
 def test_layers_default_to_the_networks_blocks_and_the_seed_is_the_runs():
-    net = models.build("cifar_resnet18", classes=3, width=4)
-    task = methods.cgl(net, 5, X, students=4)
-    again = models.build("cifar_resnet18", classes=3, width=4)
-    own = sg.recipes.cgl(again, layers=models.blocks(again), students=4, seed=5)
+    task = methods.cgl(net(), 5, X, net, students=4)
+    own = sg.recipes.cgl(net(), layers=models.blocks(net()), students=4, seed=5, init="copy")
     assert task.group.routes == own.group.routes
     assert task.seed == 5
 
 
 def test_named_layers_stay():
-    net = models.build("cifar_resnet18", classes=3, width=4)
-    assert methods.cgl(net, 0, X, layers=("layer1.0",), students=2).group.routes.layers == ("layer1.0",)
+    task = methods.cgl(net(), 0, X, net, layers=("layer1.0",), students=2)
+    assert task.group.routes.layers == ("layer1.0",)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet18", "cifar_vgg16", "vdcnn9", "text_transformer"])
+def test_all_copies_are_drawn_as_a_new_network_is(name):
+    """Every parameter with numbers enough has one scale in all modules of a layer, whoever wrote the network."""
+    texts = name in ("vdcnn9", "text_transformer")
+    sizes = {"vocabulary": 40, "padding": 0} if texts else {"width": 16}
+    new = lambda: models.build(name, classes=3, **sizes)
+    task = methods.cgl(new(), 0, torch.zeros(2, 3, 32, 32), new, students=4)
+    for layer in task.group.routes.layers:
+        bank = task.group.model.get_submodule(layer).bank
+        assert len(bank) == 2
+        for (key, one), other in zip(bank[0].named_parameters(), bank[1].parameters(), strict=True):
+            scales = [float(tensor.detach().square().mean().sqrt()) for tensor in (one, other)]
+            if one.numel() >= 2000:
+                assert scales[1] == pytest.approx(scales[0], rel=0.1), f"{layer}.{key}"
+                assert not torch.equal(one, other)
 
 
 def test_a_recipe_without_seed_or_layers_gets_neither():
-    assert methods.baseline(nn.Sequential(nn.Linear(2, 2)), 3, X).group.students == 1
+    assert methods.baseline(nn.Sequential(nn.Linear(2, 2)), 3, X, net).group.students == 1
 
 
 def test_the_signature_keeps_the_recipes_own_arguments():
@@ -40,10 +59,10 @@ def test_the_signature_keeps_the_recipes_own_arguments():
         return sg.recipes.baseline(model)
 
     parameters = inspect.signature(method(recipe)).parameters
-    assert list(parameters) == ["model", "seed", "example", "layers", "width"]
+    assert list(parameters) == ["model", "seed", "example", "new", "layers", "width"]
     assert parameters["layers"].default == ()
     with pytest.raises(TypeError):
-        method(recipe)(nn.Linear(1, 1), 0, X, layers=("",), widht=3)
+        method(recipe)(nn.Linear(1, 1), 0, X, net, layers=("",), widht=3)
 
 
 def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
@@ -54,7 +73,7 @@ def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
     assert config["recipe"]["init_args"]["teacher"]["init_args"]["decay"] == 0.5
     settings = Settings.from_config({"recipe": config["recipe"]})
     assert settings.config()["recipe"] == config["recipe"]
-    task = settings.recipe(models.build("cifar_resnet18", classes=3, width=4), 0, X)
+    task = settings.recipe(net(), 0, X, net)
     assert isinstance(task.listen, sg.listen.GeneralTeacher)
     assert (task.listen.decay, task.listen.ridge, task.group.students) == (0.5, 1e-3, 3)
 
@@ -65,7 +84,7 @@ def test_a_weight_may_also_be_a_class_with_arguments():
     recipe = {"class_path": "intra", "init_args": {"mid": mid, "kernel": 1}}
     settings = Settings.from_config({"recipe": recipe})
     assert Settings.from_config(settings.config()).config() == settings.config()
-    task = settings.recipe(models.build("cifar_resnet18", classes=3, width=4), 0, torch.randn(2, 3, 16, 16))
+    task = settings.recipe(net(), 0, torch.randn(2, 3, 16, 16), net)
     assert [type(part).__name__ for part in task.auxiliary] == ["LocalClassifiers", "KernelDecorrelation"]
     assert (task.auxiliary[0].alpha, task.auxiliary[0].weight(0.0), task.auxiliary[1].weight(0.0)) == (
         0.1,

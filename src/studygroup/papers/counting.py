@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from studygroup import models, recipes
 from studygroup.analysis.cost import parameters
@@ -27,9 +28,12 @@ def built(
         form: facts of the rows, see `studygroup.data.form.Form`: `shape` of pictures, or `tokenizer` of texts.
         seed: of the run.
     """
-    with torch.device("meta"):
-        net = models.build(**network)
-    return method(net, seed, _example(form))
+
+    def new() -> nn.Module:
+        with torch.device("meta"):
+            return models.build(**network)
+
+    return method(new(), seed, _example(form), new)
 
 
 def method_of(recipe: Any) -> Method:
@@ -44,7 +48,7 @@ def method_of(recipe: Any) -> Method:
     options = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given
     }  # as JSON has it
-    return lambda model, seed, example: make(model, seed, example, **options)
+    return lambda model, seed, example, new: make(model, seed, example, new, **options)
 
 
 def millions(task: CollaborativeLearning) -> float:

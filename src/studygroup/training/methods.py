@@ -1,7 +1,8 @@
 """Every recipe as something that a configuration can name: `--recipe cgl --recipe.students 8`.
 
 A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
-example, and, where the recipe asks for `layers` and none are named, layers of the network at hand. All else stays
+example, how a new network is built, which `init="fresh"` then means, and, where the recipe asks for `layers` and none
+are named, layers of the network at hand. All else stays
 the recipe's own signature, so a function added to `studygroup.recipes` shows up here, with its options and their
 help, without a line in this file.
 """
@@ -18,29 +19,35 @@ from studygroup.collaborate import CollaborativeLearning
 from studygroup.inputs import Inputs
 from studygroup.models import blocks, last_group
 
-Method = Callable[[nn.Module, int, Inputs], CollaborativeLearning]
-"""A recipe ready for a run: called with the network, the run's seed and a few rows of network input."""
+New = Callable[[], nn.Module]
+Method = Callable[[nn.Module, int, Inputs, New], CollaborativeLearning]
+"""A recipe ready for a run: called with the network, the run's seed, a few rows of network input, and what builds a
+new network."""
 
-_GIVEN = {"model": nn.Module, "seed": int, "example": Inputs}
+_GIVEN = {"model": nn.Module, "seed": int, "example": Inputs, "new": New}
 
 
 def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
-    """A recipe as a run calls it: `method(recipe)(model, seed, example, **options)`.
+    """A recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
 
     Args:
         recipe: a function whose first argument is the network; its other arguments are keywords.
 
     Returns:
-        The same function with `seed` and `example` in the second and third place, passed on where the recipe has
-        them, and with `layers` optional: an empty sequence stands for all blocks of the network where the recipe
-        chooses among `modules`, else for its last group of blocks and the head, where students branch.
+        The same function with `seed`, `example` and `new` behind the network, the first two passed on where the
+        recipe has them, the third in the place of `init="fresh"`: networks draw their weights in ways of their own,
+        which `reset_parameters` need not know. And with `layers` optional: an empty sequence stands for all blocks of
+        the network where the recipe chooses among `modules`, else for its last group of blocks and the head, where
+        students branch.
     """
     parameters = inspect.signature(recipe).parameters
     usual = blocks if "modules" in parameters else last_group
 
-    def make(model: nn.Module, seed: int, example: Inputs, **options: Any) -> CollaborativeLearning:
+    def make(model: nn.Module, seed: int, example: Inputs, new: New, **options: Any) -> CollaborativeLearning:
         if "layers" in parameters:
             options["layers"] = tuple(options.get("layers", ())) or usual(model)
+        if "init" in parameters and options.get("init", parameters["init"].default) == "fresh":
+            options["init"] = new
         given = {"seed": seed, "example": example}
         return recipe(model, **options, **{name: given[name] for name in given if name in parameters})
 

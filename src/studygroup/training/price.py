@@ -1,21 +1,25 @@
 """What a run's method costs beside the plain network, on a batch of the run's own data."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from studygroup.analysis.cost import Cost, Step, training_cost
 from studygroup.data import Batch, Data
 from studygroup.training import methods
 from studygroup.training.settings import Settings
 
+_HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
 
 def price(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> dict[str, Any]:
     """Measures a training step of the method and of the baseline in turn, on the same images.
 
-    Both are built anew, so a trained task is not touched. Steps are taken in full precision with the run's own
-    optimiser, late in training, where imitation is on.
+    Both are built anew, so a trained task is not touched. Steps are taken with the run's own optimiser, in its
+    precision if that is a mixed one, else in single precision, late in training, where imitation is on.
 
     Args:
         settings: of the run.
@@ -41,6 +45,15 @@ def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device)
     x, y = feed.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
-    return Step(
-        task, optimizer, lambda: (losses.total for losses in task.steps(x, y, owner=owner, progress=1.0))
-    )
+    half = _HALF.get(settings.precision)
+
+    def totals() -> Iterator[Tensor]:
+        updates = task.steps(x, y, owner=owner, progress=1.0)
+        while True:
+            with torch.autocast(device.type, half, enabled=half is not None):
+                losses = next(updates, None)
+            if losses is None:
+                return
+            yield losses.total
+
+    return Step(task, optimizer, totals)

@@ -178,13 +178,18 @@ class Settings:
     def build_net(self, data: Data) -> nn.Module:
         """The network with its first weights, which the seed decides (torch's global generator is set)."""
         torch.manual_seed(seeding.derive(self.seed, "weights"))
+        return self._new_net(data)
+
+    def _new_net(self, data: Data) -> nn.Module:
+        """A network with weights drawn from torch's global generator as it stands."""
         net = models.build(**self.builder(data))
         return net.to(memory_format=torch.channels_last) if self.channels_last else net
 
     def build_task(self, data: Data) -> CollaborativeLearning:
         """The network under the method."""
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
-        return self.recipe(self.build_net(data), self.seed, self.build_feed(data).inputs(rows))
+        example = self.build_feed(data).inputs(rows)
+        return self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
 
     def build_feed(self, data: Data) -> Feed:
         """The batches."""
