@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.papers import results
 
 RESULTS = Path(__file__).parent / "results"

@@ -47,9 +47,7 @@ def main() -> None:
     args = cells.parser(__doc__).parse_args()
     wanted = {name: {**COMMON, "recipe": recipe} for name, recipe in METHODS.items()}
     found = cells.run("methods_cifar", wanted, args)
-    print(
-        "| method | n | test, shipped | test, mean of students | test, ensemble | updates | training time, s |"
-    )
+    print("| method | n | test, shipped | test, mean of students | test, ensemble | updates |")
     print("|---|---|---|---|---|---|")
     for name in [name for name in wanted if name in found]:
         runs = found[name]

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.papers import Lab
 from studygroup.papers.report.readme import replaced, results
 

@@ -77,6 +77,21 @@ def test_data_that_are_not_there_are_named(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", [["evaluate"], ["train", "--data=digits", "--run_dir"], ["report"]])
+def test_a_file_in_the_place_of_a_folder_is_named(command, tmp_path, capsys):
+    file = tmp_path / "note"
+    file.touch()
+    assert main([*command, str(file)]) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--epochs=0", "--batch_size=0", "--checkpoint_every=0", "--test_rows=0"])
+def test_nothing_where_something_is_needed(option, tmp_path, capsys):
+    assert main(["train", option, "--run_dir", str(tmp_path / "run")]) == 1
+    assert option.strip("-=0") in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_tune_and_train_the_best(tmp_path, capsys):
     run = str(tmp_path / "tune")
@@ -94,4 +109,4 @@ def test_tune_and_train_the_best(tmp_path, capsys):
     assert main([*tune, "--sampler=grid", "--epochs=2"]) == 1
     assert "epochs: 1 there, 2 now" in capsys.readouterr().err
     assert main(["tune", *SMALL, "--search.recipe.temperatures", "[1.0]", "--run_dir", run]) == 1
-    assert "near: recipe.temperature" in capsys.readouterr().err
+    assert "near: 'recipe.temperature'" in capsys.readouterr().err

@@ -371,6 +371,15 @@ class Unreached(nn.Module):
         return self.used(x)
 
 
+def test_a_layer_that_is_never_called_cannot_be_noted():
+    group = sg.StudyGroup(Unreached(), sg.routes.branches(["used"], students=2))
+    with pytest.raises(ValueError, match="layer 'unused' was not called"):
+        group(torch.randn(2, 4), want=["unused"])
+    group.head = "unused"
+    with pytest.raises(ValueError, match="layer 'unused' was not called"):
+        group(torch.randn(2, 4), want=["features"])
+
+
 @pytest.mark.parametrize(
     ("build", "layers", "inputs", "message"),
     [

@@ -184,7 +184,7 @@ def test_what_an_activation_has_replaced_is_not_kept():
 
 def test_a_name_that_the_model_does_not_have():
     group, (x, _) = alone(Net()), batch(torch.float32)
-    with pytest.raises(ValueError, match=r"no layer 'conv_2' to look at; near matches: \['conv2'"):
+    with pytest.raises(ValueError, match=r"has no layer 'conv_2' \(near: 'conv2'"):
         group(x, layers=[Layer(("conv_2", "bn2"))])
 
 

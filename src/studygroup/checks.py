@@ -90,3 +90,15 @@ def owners(
     if len(wrong):
         raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
     return torch.arange(students)[:, None] == table
+
+
+def check_labels(y: Int[Tensor, " rows"], *, classes: int) -> None:
+    """Labels are classes; on a device, where looking would wait for it, the loss has an assertion of its own."""
+    if y.device.type != "cpu":
+        return
+    wrong = y[(y < 0) | (y >= classes)]
+    if len(wrong):
+        raise ValueError(
+            f"label {int(wrong[0])} is not one of 0 to {classes - 1}, the classes that the network answers with; "
+            "number labels from 0, and give the network as many classes"
+        )

@@ -36,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments.pop("config", None)
     try:
         print(commands[chosen](arguments))
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"studygroup {chosen}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,11 +11,20 @@ from torch import Tensor, nn
 
 from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step
 from studygroup.auxiliary.local import add_up, of_weights
-from studygroup.checks import check_names, check_owners, check_peers, check_rule, check_turns, owners
+from studygroup.checks import (
+    check_labels,
+    check_names,
+    check_owners,
+    check_peers,
+    check_rule,
+    check_turns,
+    owners,
+)
 from studygroup.functional import (
     Aggregate,
     Divergence,
     imitation_loss,
+    label_loss,
     masked_mean,
     mixed_answers,
     pairwise_loss,
@@ -200,12 +209,15 @@ class CollaborativeLearning(nn.Module):
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
-            ValueError: owners who are not students, labels of another length, an owner together with a rule
+            ValueError: owners who are not students, labels of another length, on the CPU also one that is no class
+                (a device would have to be waited for, and has an assertion of its own), an owner together with a rule
                 that learns and no `peers_gradient`, one loss for students who are trained in turn.
         """
         count = count_rows(x)
-        if len(y) != count:
-            raise ValueError(f"{len(y)} labels for {count} rows; hand in one class index a row")
+        if y.shape != (count,) or y.is_floating_point():
+            raise ValueError(
+                f"labels of shape {tuple(y.shape)}, {y.dtype}, for {count} rows; hand in one class index a row"
+            )
         if self.in_turn and self.training and owner is None:
             raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
         consults = self.listen.consults(self.step) if self.listen is not None else None
@@ -259,8 +271,8 @@ class CollaborativeLearning(nn.Module):
         outputs, y, progress = step.outputs, step.y, step.progress
         logits = outputs.logits
         sees = to_device(outputs.sees, logits.device)
-        entropy = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
-        supervised = masked_mean(entropy.view(logits.shape[:2]), sees)
+        check_labels(y, classes=logits.shape[-1])
+        supervised = masked_mean(label_loss(logits, y), sees)
         imitation = torch.zeros_like(supervised)
         if self.listen is not None and consults is not None:
             weights = self.listen.weights(answers, consults)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from studygroup.branching import Flight, flying
 from studygroup.functional.products import Product, sharing
-from studygroup.inputs import Inputs, answer, count_rows, logits_of, on_host, select
+from studygroup.inputs import Inputs, answer, count_rows, logits_of, sees_table, select
 from studygroup.parting import parting
 from studygroup.routes import Routes
 from studygroup.rows import Plan
@@ -133,8 +133,8 @@ class StudyGroup(nn.Module):
 
         Raises:
             ValueError: inputs that hold `labels`, a table of another shape or one in which nobody sees
-                anything, a routed layer that is never reached, students who part inside a residual
-                connection, an output without logits.
+                anything, a routed layer that is never reached, a wanted one that is never called, students who
+                part inside a residual connection, an output without logits.
         """
         rows = count_rows(inputs)
         if not self._explored:
@@ -151,6 +151,14 @@ class StudyGroup(nn.Module):
             sharing(watched_modules) as products,
         ):
             logits = self._call(select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
+        silent = [name for name in names if name not in taps] + [
+            name for name in heads if name not in features
+        ]
+        if silent:
+            raise ValueError(
+                f"layer {silent[0]!r} was not called, or gave no tensor, so there is nothing to note of it; name one "
+                "that the model calls"
+            )
         return Outputs(
             logits=plan.leave([(flight.rows, logits)]),
             sees=plan.sees,
@@ -201,15 +209,7 @@ class StudyGroup(nn.Module):
         return extract(self.model, self._routed, student=student)
 
     def _plan(self, sees: Tensor | None, rows: int) -> Plan:
-        everybody = torch.ones(self.students, rows, dtype=torch.bool)
-        table = everybody if sees is None else on_host(sees, "sees")
-        if table.shape != everybody.shape or table.dtype != torch.bool:
-            raise ValueError(
-                f"sees is {table.dtype} of shape {tuple(table.shape)}; it must be bool of shape "
-                f"(students, rows) = {(self.students, rows)}"
-            )
-        if not table.any():
-            raise ValueError(f"nobody sees any of the {rows} rows; let at least one student see one row")
+        table = sees_table(sees, students=self.students, rows=rows)
         key = (table.shape, table.numpy().tobytes())
         # a copy, as the caller may change his own
         plan = self._plans.pop(key, None) or Plan(table.clone(), apart=self._apart)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from studygroup.branching import first_tensor
@@ -26,6 +27,25 @@ def on_host(table: Tensor, name: str) -> Tensor:
             stacklevel=3,
         )
     return table.cpu()
+
+
+def sees_table(sees: Tensor | None, *, students: int, rows: int) -> Tensor:
+    """Who sees which row, as a table on the CPU; omitted, all see all.
+
+    Raises:
+        ValueError: not bool, another shape, or nobody sees anything.
+    """
+    if sees is None:
+        return torch.ones(students, rows, dtype=torch.bool)
+    table = on_host(sees, "sees")
+    if table.shape != (students, rows) or table.dtype != torch.bool:
+        raise ValueError(
+            f"sees is {table.dtype} of shape {tuple(table.shape)}; it must be bool of shape "
+            f"(students, rows) = {(students, rows)}"
+        )
+    if not table.any():
+        raise ValueError(f"nobody sees any of the {rows} rows; let at least one student see one row")
+    return table
 
 
 def answer(model: nn.Module, inputs: Inputs) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from studygroup.branching import first_tensor, joined_by_zero
 from studygroup.group import Outputs, StudyGroup
-from studygroup.inputs import Inputs, count_rows, on_host
+from studygroup.inputs import Inputs, count_rows, sees_table
 from studygroup.routes import Routes, independent
 from studygroup.surgery import Init
 from studygroup.taps import Layer
@@ -81,12 +81,7 @@ class Peers(nn.Module):
                 "train single layers need a StudyGroup"
             )
         rows = count_rows(inputs)
-        table = torch.ones(self.students, rows, dtype=torch.bool) if sees is None else on_host(sees, "sees")
-        if table.shape != (self.students, rows) or not table.any():
-            raise ValueError(
-                f"sees is a table of shape {tuple(table.shape)}; give one of shape (students, rows) = "
-                f"{(self.students, rows)} in which somebody sees something"
-            )
+        table = sees_table(sees, students=self.students, rows=rows)
         inner = [name for name in want if name != "trunk"]
         found = {
             student: group(inputs, sees=table[student : student + 1], want=inner)

@@ -1,7 +1,6 @@
 """The surgery that puts routed layers into a network and takes one student out of it again."""
 
 import copy
-import difflib
 import warnings
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from studygroup.branching import RoutedLayer
+from studygroup.naming import check_layers
 from studygroup.routes import Routes
 
 Init = Literal["fresh", "copy"] | Callable[[], nn.Module]
@@ -40,10 +40,7 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
             shares with another.
     """
     named = dict(model.named_modules(remove_duplicate=False))
-    for name in routes.layers:
-        if name not in named:
-            near = difflib.get_close_matches(name, named, n=3, cutoff=0.4)
-            raise ValueError(f"no layer {name!r} in {type(model).__name__}; near matches: {near}")
+    check_layers(routes.layers, named, of=model)
     homes = {name: [other for other in named if named[other] is named[name]] for name in routes.layers}
     _check_ties(model, homes)
     banks = _copies(model, routes, init)
@@ -150,6 +147,7 @@ def _redraw(module: nn.Module) -> list[str]:
 
 def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
     """The named layer of a new model, if it is of the same make as the model's own."""
+    check_layers([name], dict(new.named_modules(remove_duplicate=False)), of=new)
     layer = new.get_submodule(name)
     shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]
     if type(layer) is not type(own) or shapes[0] != shapes[1]:

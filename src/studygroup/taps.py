@@ -1,6 +1,5 @@
 """Notes what passes through named layers of the user's model, wherever the surgery has put them."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from studygroup.branching import Flight, RoutedLayer, first_tensor
+from studygroup.naming import check_layers
 from studygroup.rows import Rows
 
 Pieces = list[tuple[Rows, Tensor]]
@@ -172,10 +172,7 @@ def _by_name(model: nn.Module, names: Sequence[str]) -> dict[str, list[nn.Module
     modules: dict[str, list[nn.Module]] = {}
     for name, module in user_modules(model) if names else ():
         modules.setdefault(name, []).append(module)
-    for name in names:
-        if name not in modules:
-            near = difflib.get_close_matches(name, modules, n=3, cutoff=0.4)
-            raise ValueError(f"no layer {name!r} to look at; near matches: {near}")
+    check_layers(names, modules, of=model)
     return modules
 
 

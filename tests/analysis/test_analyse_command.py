@@ -37,7 +37,7 @@ def test_every_analysis_is_a_command(name, runs, capsys, monkeypatch):
     assert main(command) == 0
     said = capsys.readouterr().out
     assert f"{runs / 'three'}, 30 test rows" in said
-    monkeypatch.setattr("studygroup.analysis.opening.load_net", None)  # asked again, nothing is loaded
+    monkeypatch.setattr("studygroup.training.finished.load_net", None)  # asked again, nothing is loaded
     assert main(command) == 0
     assert capsys.readouterr().out == said
 
@@ -46,7 +46,7 @@ def test_errors_say_what_to_do(runs, capsys):
     assert main(["analyse", "diversity", str(runs / "one")]) == 1
     assert "studygroup analyse: 1 student: there is no pair to compare" in capsys.readouterr().err
     assert main(["analyse", "similarity", str(runs / "three"), "--layer=layer11.0"]) == 1
-    assert "near matches: ['layer1.0'" in capsys.readouterr().err
+    assert "(near: 'layer1.0'" in capsys.readouterr().err
     assert not (runs / "three" / "analyses").exists()
     for wrong in (["flatnes", "run"], ["flatness", "run", "--width=1"], ["flatness"]):
         with pytest.raises(SystemExit) as exit_info:

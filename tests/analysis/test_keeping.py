@@ -55,7 +55,7 @@ def test_a_kill_leaves_nothing_or_all(folder, monkeypatch):
 
 
 def test_wrong_names_and_damaged_files_are_named(folder):
-    with pytest.raises(ValueError, match=r"no analysis 'flatnes'; near matches: \['flatness'\]"):
+    with pytest.raises(ValueError, match=r"no analysis 'flatnes' \(near: 'flatness'\)"):
         analyse(folder, "flatnes")
     with pytest.raises(ValueError, match="flatness has no setting 'sigma'; it has split, rows, sigmas"):
         analyse(folder, "flatness", sigma=0.1)

@@ -65,7 +65,7 @@ def test_layers_whose_filters_are_not_known(layer, width):
 
 def test_unknown_names():
     task = plain(KernelDecorrelation(["conv_3"]))
-    with pytest.raises(ValueError, match=r"no layer 'conv_3' to look at; near matches: \['conv3'"):
+    with pytest.raises(ValueError, match=r"has no layer 'conv_3' \(near: 'conv3'"):
         task(*batch())
 
 

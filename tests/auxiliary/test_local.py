@@ -260,5 +260,5 @@ def test_peers_of_different_architectures_have_no_common_layers():
 
 def test_unknown_names():
     layer = Layer(("conv_1",))
-    with pytest.raises(ValueError, match=r"no layer 'conv_1' to look at; near matches: \['conv1'"):
+    with pytest.raises(ValueError, match=r"has no layer 'conv_1' \(near: 'conv1'"):
         plain(LocalClassifiers({layer: (3, 6, 6)}, classes=CLASSES))(*batch())

@@ -78,4 +78,4 @@ def analyse(run):
     for name, content in found.items():
         path = run / "analyses" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content | {"settings": {}}))

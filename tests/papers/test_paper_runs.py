@@ -9,7 +9,7 @@ import pytest
 from small_papers import SMALL, kept, papers
 
 from killing import started
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
 from studygroup.papers.figures import last_fifth

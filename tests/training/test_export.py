@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -42,6 +43,13 @@ def test_without_a_number_the_shipped_one_is_written(finished):
     )
     for name, value in finished.load().state_dict().items():
         assert torch.equal(value, load_net(path).state_dict()[name])
+
+
+def test_the_shipped_one_needs_no_checkpoint(finished, tmp_path):
+    shutil.copytree(finished.folder.path, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    assert export(tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="no readable checkpoint"):
+        export(tmp_path / "run", student=1)
 
 
 def test_reestimated_statistics_change_the_statistics_alone(finished, tmp_path):

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from studygroup.atomic import write_atomically, write_text
+from studygroup.files import write_atomically, write_text
 from studygroup.training import RunFolder
 
 

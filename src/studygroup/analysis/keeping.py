@@ -1,6 +1,5 @@
 """What analyses found in a run, kept beside it."""
 
-import difflib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,9 +7,11 @@ from typing import Any
 
 from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.catalogue import analyses
-from studygroup.atomic import write_text
+from studygroup.files import read_json, write_text
+from studygroup.naming import near
 
 FOLDER = "analyses"
+_AGAIN = "remove it and analyse the run again"
 
 
 def kept(run: Run) -> dict[str, Found]:
@@ -55,8 +56,9 @@ def changed(name: str, settings: dict[str, Any]) -> Analysis:
         ValueError: an unknown name or setting.
     """
     if name not in analyses:
-        near = difflib.get_close_matches(name, analyses, n=3)
-        raise ValueError(f"no analysis {name!r}; near matches: {near}; there are {', '.join(analyses)}")
+        raise ValueError(
+            f"there is no analysis {name!r}{near(name, analyses)}; there are {', '.join(analyses)}"
+        )
     known = list(asdict(analyses[name]))
     unknown = [setting for setting in settings if setting not in known]
     if unknown:
@@ -85,9 +87,7 @@ def made(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Fo
 
 
 def _read(path: Path) -> Found:
-    try:
-        found: Found = json.loads(path.read_text(encoding="utf-8"))
-        found["settings"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({error!r}); remove it and analyse the run again") from error
+    found: Found = read_json(path, way_out=_AGAIN)
+    if not isinstance(found, dict) or "settings" not in found:
+        raise ValueError(f"{path} is no analysis; {_AGAIN}")
     return found

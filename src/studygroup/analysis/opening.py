@@ -11,14 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.analysis.base import Finished
-from studygroup.data import Data, Split
+from studygroup.data import Split
 from studygroup.inputs import Inputs
-from studygroup.training.export import trained_task
 from studygroup.training.feed import Feed
-from studygroup.training.folder import RunFolder
-from studygroup.training.run import cpu_threads
-from studygroup.training.settings import Settings
-from studygroup.training.ship import load_net, reestimate_bn
+from studygroup.training.finished import FinishedRun, reopened
+from studygroup.training.ship import reestimate_bn
 
 
 @contextmanager
@@ -36,20 +33,16 @@ def opened(
     Raises:
         ValueError: no finished run lies there, its files or data are damaged, or no rows are asked for.
     """
-    folder = RunFolder(run)
-    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    with cpu_threads(settings.threads):
-        data = settings.load_data()
-        part = _first(data.test if split == "test" else data.holdout, rows)
-        feed = settings.build_feed(data)
+    with reopened(run) as found:
+        part = _first(found.data.test if split == "test" else found.data.holdout, rows)
         yield Finished(
-            shipped=load_net(folder.weights).to(place),
-            student=summary["shipped"]["student"],
-            students=partial(_students, settings, data, folder, place),
-            batches=_Scored(feed, part, place),
+            shipped=found.net().to(place),
+            student=found.summary["shipped"]["student"],
+            students=partial(_students, found, place),
+            batches=_Scored(found.feed, part, place),
             rows=len(part),
-            reestimate=partial(_reestimate, settings, data, feed, place),
+            reestimate=partial(_reestimate, found, place),
         )
 
 
@@ -73,12 +66,11 @@ def _first(split: Split, rows: int | None) -> Split:
     return split.take(torch.arange(min(rows, len(split))))
 
 
-def _students(
-    settings: Settings, data: Data, folder: RunFolder, device: torch.device
-) -> tuple[nn.Module, ...]:
-    group = trained_task(settings, data, folder).shipped
+def _students(found: FinishedRun, device: torch.device) -> tuple[nn.Module, ...]:
+    group = found.task().shipped
     return tuple(group.export(student).eval().to(device) for student in range(group.students))
 
 
-def _reestimate(settings: Settings, data: Data, feed: Feed, device: torch.device, net: nn.Module) -> None:
-    reestimate_bn(net, feed, settings.build_task(data), device=device)  # the task says how rows are batched
+def _reestimate(found: FinishedRun, device: torch.device, net: nn.Module) -> None:
+    task = found.settings.build_task(found.data)  # says how rows are batched
+    reestimate_bn(net, found.feed, task, device=device)

@@ -1,6 +1,5 @@
 """How alike students' representations are: linear centred kernel alignment (Kornblith et al. 2019)."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from studygroup.analysis.answers import Batches, summed, wide
 from studygroup.analysis.base import Analysis, Finished, Found
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
 from studygroup.branching import first_tensor
+from studygroup.taps import modules_called
 
 
 def linear_cka(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows other_width"]) -> Float[Tensor, ""]:
@@ -132,20 +132,12 @@ def _looking(net: nn.Module, layer: str | None) -> Iterator[_Look]:
     with ExitStack() as hooks:
         hooks.callback(net.register_forward_pre_hook(inputs, with_kwargs=True).remove)
         if layer is not None:
-            hooks.callback(_named(net, layer).register_forward_hook(after).remove)
+            hooks.callback(modules_called(net, layer)[0].register_forward_hook(after).remove)
         else:
             for name, module in net.named_modules():
                 if isinstance(module, nn.Linear):
                     hooks.callback(module.register_forward_pre_hook(partial(before, name)).remove)
         yield look
-
-
-def _named(net: nn.Module, layer: str) -> nn.Module:
-    named: dict[str, nn.Module] = dict(net.named_modules())
-    if layer not in named:
-        near = difflib.get_close_matches(layer, named, n=3, cutoff=0.4)
-        raise ValueError(f"no layer {layer!r} in {type(net).__name__}; near matches: {near}")
-    return named[layer]
 
 
 def _pooled(value: Tensor, mask: Tensor | None, *, tokens: bool) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup.auxiliary.base import Auxiliary, Step
-from studygroup.functional import imitation_loss, masked_mean
+from studygroup.functional import imitation_loss, label_loss, masked_mean
 from studygroup.listen import pooled
 from studygroup.listen.learnt import Pool
 from studygroup.precision import single
@@ -43,7 +43,7 @@ class InnerClassifiers(Auxiliary):
         outputs, y = step.outputs, step.y
         sees = to_device(outputs.sees, y.device)
         losses = [
-            _hard(head(_vectors(outputs.taps[name], self.pool)), y)
+            label_loss(head(_vectors(outputs.taps[name], self.pool)), y)
             for name, head in zip(self.want, self.heads, strict=True)
         ]
         return sum((masked_mean(loss, sees).sum() for loss in losses), outputs.logits.new_zeros(()))
@@ -183,11 +183,3 @@ def _rows(
     """Values row by row, those that were seen."""
     flat = values.flatten(0, 1)
     return flat if index is None else flat[index]
-
-
-def _hard(
-    logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
-) -> Float[Tensor, "students rows"]:
-    return F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none").view(
-        logits.shape[:2]
-    )

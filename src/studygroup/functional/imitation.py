@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Aggregate = Literal["logits", "probabilities"]
@@ -124,6 +124,19 @@ def pairwise_loss(
     log_p = F.log_softmax(answers / temperature, dim=-1)
     entropy = mixed_answers(-(log_p.exp() * log_p).sum(-1, keepdim=True), weights).squeeze(-1)
     return loss - (entropy * temperature**2 if scale_by_t2 else entropy)
+
+
+def label_loss(
+    logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
+) -> Float[Tensor, "students rows"]:
+    """The cross-entropy of every student's answer on every row, at T = 1.
+
+    Args:
+        logits: all students' answers.
+        y: class indices.
+    """
+    each = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
+    return each.view(logits.shape[:2])
 
 
 def masked_mean(

@@ -16,10 +16,6 @@ class _OneTeacher(Listener):
     one_answer = True
     sources = (bibliography.KDCL,)
 
-    def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Everybody asks everybody, himself included."""
-        return torch.ones(self.students, self.students, dtype=torch.bool)
-
 
 class BestStudent(_OneTeacher):
     """On every row all listen to the student whose cross-entropy is the least (KDCL-Naive, Guo et al. 2020)."""

@@ -62,10 +62,6 @@ class Gate(Listener):
                 f"with students={students}"
             )
 
-    def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Everybody asks everybody, himself included."""
-        return torch.ones(self.students, self.students, dtype=torch.bool)
-
     def weights(
         self, outputs: Outputs, consults: Bool[Tensor, "students students"]
     ) -> Float[Tensor, "rows students students"]:
@@ -176,10 +172,6 @@ class PeerEnsemble(Listener):
         super().__init__()
         self.pool = pool
         self.linear = nn.Linear(width * students, classes)
-
-    def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Everybody asks everybody, himself included."""
-        return torch.ones(self.students, self.students, dtype=torch.bool)
 
     def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
         """The ensemble's logits, for every student."""

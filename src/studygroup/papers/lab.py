@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from studygroup.atomic import write_text
+from studygroup.files import read_json, write_text
 from studygroup.papers.derived import derived
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
@@ -133,7 +133,8 @@ class Lab:
             ValueError: earlier runs had the same data set from another place.
         """
         path = self.run_dir / "data.json"
-        before: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        way_out = "remove it and name the places of the data again, as --data NAME=FOLDER"
+        before: dict[str, str] = read_json(path, way_out=way_out) if path.exists() else {}
         for name, place in self.data.items():
             if before.get(name, place) != place:
                 raise ValueError(

@@ -4,12 +4,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from studygroup.papers.lab import Lab
 from studygroup.papers.prices import Price, add, known, machine
 from studygroup.papers.runner import Run
 from studygroup.training.price import price
+from studygroup.training.run import cpu_threads
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
 
@@ -28,16 +27,16 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     for run in runs:
         if run.key not in here:
             print(f"measuring a step: {run.cell.label}", file=sys.stderr, flush=True)
-            here[run.key] = _price(lab.settings(run.cell, seed=0))
+            settings = lab.settings(run.cell, seed=0)
+            with cpu_threads(settings.threads):
+                here[run.key] = _price(settings)
             add(lab.kept, run.key, here[run.key])
     return {run.key: here[run.key] for run in runs}
 
 
 def _price(settings: Settings) -> Price:
     """Measures one step and the scoring of one batch."""
-    use_cuda = settings.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
-    device = torch.device("cuda" if use_cuda else "cpu")
-    data = settings.load_data()
+    device, data = settings.device, settings.load_data()
     task, feed = settings.build_task(data), settings.build_feed(data)
     updates = len(feed.training_batches(task, epoch=0))
     held, tested = len(feed.plain(data.holdout)), len(feed.plain(data.test))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.papers.results import environment, read
 
 _FILE = "prices.json"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from studygroup.atomic import write_text
+from studygroup.files import read_json, write_text
 from studygroup.papers.reading import tables
 from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.config import Config
@@ -141,10 +141,5 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged.
     """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}); remove it, finished runs are found again"
-        ) from error
+    content: dict[str, Any] = read_json(path, way_out="remove it, finished runs are found again")
     return content

@@ -10,14 +10,14 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from studygroup.atomic import write_atomically
+from studygroup.files import write_atomically
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2
 
 
 class UnreadableCheckpointWarning(UserWarning):
-    """A checkpoint could not be read, and the one before it is used."""
+    """A checkpoint could not be read; the one before it is used, if there is one."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -79,13 +79,15 @@ def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     Warns:
         UnreadableCheckpointWarning: for each newer one that is truncated or otherwise broken.
     """
-    for path in saved(folder):
+    files = saved(folder)
+    for path in files:
         try:
             # our own files hold tensors, numbers and text only, so nothing is executed on loading
             return path, torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises almost anything on a damaged file
+            left = "going back to the one before" if path != files[-1] else "no earlier one is left"
             warnings.warn(
-                f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}); going back to the one before",
+                f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}); {left}",
                 UnreadableCheckpointWarning,
                 stacklevel=2,
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.training.history import History, Row
 from studygroup.training.module import StudyModule
-
-Select = Literal["last", "best"]
 
 
 @dataclass(frozen=True)

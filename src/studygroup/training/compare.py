@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from studygroup.atomic import write_text
+from studygroup.files import read_json, write_text
 from studygroup.training.price import price
-from studygroup.training.run import Result, train
+from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
 
@@ -110,14 +109,15 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _step_cost(settings: Settings, cell: Result) -> float:
-    """Step time over the plain network's, measured once and kept beside the first cell."""
+    """Step time over the plain network's, measured once where runs are trained and kept beside the first cell."""
     if settings.method_name == "baseline":
         return 1.0
     kept = cell.folder.path / "cost.json"
     if not kept.exists():
-        cost = price(settings, settings.load_data(), device=torch.device("cpu"))
+        with cpu_threads(settings.threads):
+            cost = price(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(cost, indent=2) + "\n")
-    ratio: float = json.loads(kept.read_text())["ratio"]
+    ratio: float = read_json(kept, way_out="remove it, the step is measured again")["ratio"]
     return ratio
 
 

@@ -7,16 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from studygroup.atomic import write_atomically, write_text
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.extras import missing
+from studygroup.files import write_atomically, write_text
 from studygroup.inputs import Inputs
-from studygroup.training.checkpoints import newest_readable
-from studygroup.training.folder import RunFolder
+from studygroup.training.finished import FinishedRun, reopened
 from studygroup.training.scores import accuracy, score_net
-from studygroup.training.settings import Settings
-from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
+from studygroup.training.ship import card, loading_lines, reestimate_bn, save_net
 
 Format = Literal["safetensors", "onnx", "pickle"]
 _SUFFIX = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
@@ -36,18 +33,16 @@ def evaluate(run: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: no finished run lies there, or its files or data are damaged.
     """
-    folder = RunFolder(Path(run))
-    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
-    data = settings.load_data()
-    net = load_net(folder.weights)
-    feed, cpu = settings.build_feed(data), torch.device("cpu")
-    holdout, test = (score_net(net, feed.scored(split, cpu)) for split in (data.holdout, data.test))
+    cpu = torch.device("cpu")
+    with reopened(run) as found:
+        net, data = found.net(), found.data
+        holdout, test = (score_net(net, found.feed.scored(split, cpu)) for split in (data.holdout, data.test))
     return {
         "holdout": holdout.students[0],
         "holdout_top5": holdout.students_top5[0],
         "test": test.students[0],
         "test_top5": test.students_top5[0],
-        "summary_test": summary["shipped"]["test"],
+        "summary_test": found.summary["shipped"]["test"],
         "test_rows": test.rows,
         "classes": len(data.classes),
     }
@@ -78,62 +73,42 @@ def export(
     Raises:
         ValueError: no finished run lies there, or it has no such student.
     """
-    folder = RunFolder(Path(run))
-    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
-    data = settings.load_data()
-    number = summary["shipped"]["student"] if student is None else student
-    task = trained_task(settings, data, folder)
-    if not 0 <= number < task.group.students:
-        raise ValueError(f"student {number} is not one of 0 to {task.group.students - 1}; give one of those")
-    net = load_net(folder.weights) if student is None else task.shipped.export(number)
-    net.eval()
-    feed, cpu = settings.build_feed(data), torch.device("cpu")
-    if reestimate_bn:
-        _reestimate(net, feed, task, device=cpu)
-    path = (
-        Path(output) if output is not None else folder.path / "export" / f"student-{number}.{_SUFFIX[format]}"
-    )
-    build = settings.builder(data)
-    rows, _ = data.test[torch.arange(min(2, len(data.test)))]
-    _WRITERS[format](net, path, build, data, feed.inputs(rows))
-    test = score_net(net, feed.scored(data.test, cpu))
-    shipped = summary["shipped"] | {
-        "student": number,
-        "epoch": summary["shipped"]["epoch"] if student is None else settings.epochs,
-        "select": summary["shipped"]["select"] if student is None else "by hand",
-        "holdout": accuracy(net, feed.scored(data.holdout, cpu)),
-        "test": test.students[0],
-        "test_top5": test.students_top5[0],
-        "reestimated_bn": reestimate_bn or (student is None and summary["shipped"]["reestimated_bn"]),
-    }
-    lines = _LINES[format](path, build)
-    write_text(path.with_suffix(".md"), card(summary | {"shipped": shipped}, lines=lines, file=path.name))
+    with reopened(run) as found:
+        shipped = found.summary["shipped"]
+        number = shipped["student"] if student is None else student
+        students = found.summary["run"]["students"]
+        if not 0 <= number < students:
+            raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
+        net = found.net() if student is None else found.task().shipped.export(number).eval()
+        name = f"student-{number}.{_SUFFIX[format]}"
+        path = found.folder.path / "export" / name if output is None else Path(output)
+        _exported(found, net, path, format=format, reestimate_bn=reestimate_bn)
+        cpu = torch.device("cpu")
+        test = score_net(net, found.feed.scored(found.data.test, cpu))
+        shipped |= {
+            "student": number,
+            "epoch": shipped["epoch"] if student is None else found.settings.epochs,
+            "select": shipped["select"] if student is None else "by hand",
+            "holdout": accuracy(net, found.feed.scored(found.data.holdout, cpu)),
+            "test": test.students[0],
+            "test_top5": test.students_top5[0],
+            "reestimated_bn": reestimate_bn or (student is None and shipped["reestimated_bn"]),
+        }
+        lines = _LINES[format](path, found.settings.builder(found.data))
+        write_text(path.with_suffix(".md"), card(found.summary, lines=lines, file=path.name))
     return path
 
 
+def _exported(found: FinishedRun, net: nn.Module, path: Path, *, format: Format, reestimate_bn: bool) -> None:
+    """Writes a network in a format, with statistics taken anew if so asked."""
+    if reestimate_bn:
+        task = found.settings.build_task(found.data)  # says how rows are batched
+        _reestimate(net, found.feed, task, device=torch.device("cpu"))
+    rows, _ = found.data.test[torch.arange(min(2, len(found.data.test)))]
+    _WRITERS[format](net, path, found.settings.builder(found.data), found.data, found.feed.inputs(rows))
+
+
 _reestimate = reestimate_bn
-
-
-def trained_task(settings: Settings, data: Data, folder: RunFolder) -> CollaborativeLearning:
-    """The task as the last checkpoint of a finished run has it, on the CPU.
-
-    Args:
-        settings: of the run.
-        data: opened by `settings.load_data`.
-        folder: the run folder.
-
-    Raises:
-        ValueError: no checkpoint is left that can be read.
-    """
-    found = newest_readable(folder.checkpoints)
-    if found is None:
-        raise ValueError(
-            f"{folder.checkpoints} has no readable checkpoint; train the run again in a new folder"
-        )
-    task = settings.build_task(data)
-    state = found[1]["state_dict"]
-    task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
-    return task
 
 
 def _write_safetensors(

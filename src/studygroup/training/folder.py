@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 
 WEIGHTS = "student.safetensors"
 
@@ -103,7 +103,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     """Parses a file of a run folder, or says what is missing or broken."""
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{path.parent} holds no {'finished ' if path.name == 'summary.json' else ''}run: {path.name} is "
             "missing; give the folder of a run, or continue an unfinished one with `studygroup train --resume`"

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 
 Row = dict[str, float]
 
@@ -43,10 +43,6 @@ class History(Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(self.path, text.getvalue())
-
-    def column(self, name: str) -> list[float]:
-        """One figure over the epochs that have it."""
-        return [row[name] for row in self.rows if name in row]
 
     def state_dict(self) -> dict[str, Any]:
         """The rows, for the checkpoint."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from studygroup.atomic import write_text
 from studygroup.data import Data
+from studygroup.files import write_text
 from studygroup.training import methods
 from studygroup.training.config import check_same
 from studygroup.training.fit import Trained, fit

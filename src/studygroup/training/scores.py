@@ -1,11 +1,12 @@
 """How good and how different the students are: counted on the device, read once."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from studygroup.analysis.answers import right
 from studygroup.functional import disagreement, diversity
 from studygroup.inputs import Inputs, logits
 
@@ -52,11 +53,6 @@ class Scores:
             return 0.0
         return float(torch.tensor(self.students, dtype=torch.float64).std())
 
-    @property
-    def best(self) -> int:
-        """The most accurate student, the first of equals."""
-        return self.students.index(max(self.students))
-
 
 class Tally:
     """Adds up what `Scores` needs without a word from the device until `read`.
@@ -84,9 +80,9 @@ class Tally:
         probabilities = logits.float().softmax(-1)
         ensemble = probabilities.mean(0)
         pairs = torch.stack([diversity(probabilities), disagreement(probabilities)]) * rows
-        right = [(scores.argmax(-1) == labels).sum(-1) for scores in (logits, ensemble)]
+        found = [right(scores, labels).sum(-1) for scores in (logits, ensemble)]
         among = [_among_five(scores, labels).sum(-1) for scores in (logits, ensemble)]
-        self._sums += torch.cat([right[0], right[1][None], among[0], among[1][None], pairs])
+        self._sums += torch.cat([found[0], found[1][None], among[0], among[1][None], pairs])
         self._rows += rows
 
     def read(self) -> Scores:
@@ -106,12 +102,11 @@ class Tally:
 
 
 def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whether each row's class (N,) is among the five highest scores (..., N, classes)."""
+    """Whether each row's class (N,) is among the five highest scores (..., N, classes), all of them numbers."""
     likeliest = scores.topk(min(5, scores.shape[-1]), dim=-1, sorted=False).indices
-    return (likeliest == labels[:, None]).any(-1)
+    return (likeliest == labels[:, None]).any(-1) & ~scores.isnan().any(-1)
 
 
-@torch.no_grad()
 def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, students: int) -> Scores:
     """Scores a study group, in `eval`, on batches that lie where its parameters lie.
 
@@ -120,16 +115,9 @@ def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, student
         batches: network inputs and class indices (N,).
         students: how many.
     """
-    device = next(group.parameters()).device
-    tally, training = Tally(students, device), group.training
-    group.eval()
-    for inputs, labels in batches:
-        tally.add(group(inputs).logits, labels)
-    group.train(training)
-    return tally.read()
+    return _scored(group, lambda inputs: group(inputs).logits, batches, students)
 
 
-@torch.no_grad()
 def score_net(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> Scores:
     """Scores one plain network, in `eval`, as a group of one student.
 
@@ -137,11 +125,20 @@ def score_net(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> Score
         net: returns logits (N, classes).
         batches: network inputs and class indices (N,), where the network's parameters lie.
     """
-    tally, training = Tally(1, next(net.parameters()).device), net.training
-    net.eval()
-    for inputs, labels in batches:
-        tally.add(logits(net, inputs)[None], labels)
-    net.train(training)
+    return _scored(net, lambda inputs: logits(net, inputs)[None], batches, 1)
+
+
+@torch.no_grad()
+def _scored(
+    model: nn.Module, ask: Callable[[Inputs], Tensor], batches: Iterable[tuple[Inputs, Tensor]], students: int
+) -> Scores:
+    tally, training = Tally(students, next(model.parameters()).device), model.training
+    model.eval()
+    try:
+        for inputs, labels in batches:
+            tally.add(ask(inputs), labels)
+    finally:
+        model.train(training)
     return tally.read()
 
 

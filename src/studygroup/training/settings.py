@@ -114,6 +114,9 @@ class Settings:
             object.__setattr__(self, "model_options", options)
         if self.threads is None and self.data == "digits":
             object.__setattr__(self, "threads", 1)
+        for name in ("epochs", "batch_size", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
 
     def config(self) -> Config:
         """All settings as plain values, defaults of the recipe and the optimiser included.
@@ -146,6 +149,12 @@ class Settings:
         path: str = named["class_path"] if isinstance(named, dict) else named
         return path.rpartition(".")[2]
 
+    @property
+    def device(self) -> torch.device:
+        """Where steps are measured: as training has it, but for accelerators other than CUDA."""
+        use_cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+        return torch.device("cuda" if use_cuda else "cpu")
+
     def load_data(self) -> Data:
         """Opens the data set.
 
@@ -167,6 +176,10 @@ class Settings:
         if not len(data.holdout):
             raise ValueError(
                 f"holdout={self.holdout} leaves no rows to choose the shipped student by; hold out at least one"
+            )
+        if not len(data.test):
+            raise ValueError(
+                f"{self.data} has no test rows (test_rows={self.test_rows}); the choice is scored on them"
             )
         return data
 

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from studygroup import models, seeding
-from studygroup.atomic import write_atomically
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
+from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.training.feed import Feed
 from studygroup.training.folder import WEIGHTS
@@ -65,6 +65,8 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, damaged, or not of this kind.
     """
+    if not path.is_file():
+        raise ValueError(f"{path} is not there; give the folder of a finished run, or a network's file")
     try:
         with safe_open(path, framework="pt") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
@@ -75,7 +77,8 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     return ValueError(
-        f"{path} cannot be loaded ({error!r}); `studygroup export RUN` writes it anew from the run's checkpoint"
+        f"{path} cannot be loaded ({error!r}); `studygroup export RUN --student K` writes any student of a finished "
+        "run anew, to RUN/export"
     )
 
 

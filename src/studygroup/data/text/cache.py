@@ -10,7 +10,7 @@ import pyarrow
 from datasets.utils import tqdm
 from filelock import FileLock
 
-from studygroup.atomic import write_atomically
+from studygroup.files import write_atomically
 
 _PATIENCE = 2.0  # seconds before a bar is drawn: a small file needs none
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studygroup.atomic import write_bytes, write_text
+from studygroup.files import write_bytes, write_text
 
 ENCODER_FILE = (
     "encoder.json"  # not tokenizer.json: Hugging Face's libraries look for their own under that name

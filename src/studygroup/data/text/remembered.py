@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from studygroup.atomic import write_bytes
 from studygroup.data.text.cache import cache_folder
+from studygroup.files import write_bytes
 
 _DIGEST = hashlib.sha256().digest_size
 

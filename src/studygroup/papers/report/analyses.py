@@ -1,14 +1,14 @@
 """Analyses that lie in run folders, and those kept with results: which runs have them, and what is drawn of each."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from studygroup.analysis import kept
 from studygroup.papers.report.analysisplots import landscapes, noise, reliability, similarities
 from studygroup.papers.report.drawing import Plot
 from studygroup.papers.report.sources import Sources
+from studygroup.training.folder import RunFolder
 
 Kept = dict[str, dict[str, Any]]
 """What analyses found in one run, by their names."""
@@ -41,11 +41,11 @@ def analyses(sources: Sources) -> list[Analysed]:
         ValueError: a file is damaged.
     """
     groups = _of_tables(sources)
-    alone = {run.path.resolve().name: [kept] for run in sources.runs if (kept := _kept(run.path))}
+    alone = {run.path.resolve().name: [found] for run in sources.runs if (found := kept(run))}
     for folder in sources.comparisons:
         for path in sorted(folder.iterdir()):
-            if kept := _kept(path):
-                alone.setdefault(path.name.rpartition("-")[0], []).append(kept)
+            if found := kept(RunFolder(path)):
+                alone.setdefault(path.name.rpartition("-")[0], []).append(found)
     groups += [("Analyses of the runs", alone)] if alone else []
     return [_analysed(title, runs) for title, runs in groups]
 
@@ -59,9 +59,9 @@ def _of_tables(sources: Sources) -> list[tuple[str, dict[str, list[Kept]]]]:
         for key, cell, seed in [(key, one, seed) for key, one in every for seed in one["seeds"]]:
             if (key, seed) not in seen:
                 seen.add((key, seed))
-                kept = _with_results(sources, key, int(seed), cell["seeds"][seed])
-                if kept:
-                    groups.setdefault(files[0]["title"], {}).setdefault(cell["cell"], []).append(kept)
+                found = _with_results(sources, key, int(seed), cell["seeds"][seed])
+                if found:
+                    groups.setdefault(files[0]["title"], {}).setdefault(cell["cell"], []).append(found)
     return list(groups.items())
 
 
@@ -69,24 +69,13 @@ def _with_results(sources: Sources, key: str, seed: int, figures: Mapping[str, A
     """What a run of the papers has, in its folder or among its figures."""
     found: Kept = {"flatness": figures["flatness"]} if "flatness" in figures else {}
     for lab in sources.labs:
-        found |= _kept(lab.folder(key, seed).path)
-    return found
-
-
-def _kept(run: Path) -> Kept:
-    """What earlier commands left in a run folder."""
-    found = {}
-    for path in sorted((run / "analyses").glob("*.json")):
-        try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); make the analysis again") from error
+        found |= kept(lab.folder(key, seed))
     return found
 
 
 def _analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
     def having(name: str) -> dict[str, list[dict[str, Any]]]:
-        some = {label: [kept[name] for kept in own if name in kept] for label, own in runs.items()}
+        some = {label: [one[name] for one in own if name in one] for label, own in runs.items()}
         return {label: own for label, own in some.items() if own}
 
     drawn = [
@@ -98,30 +87,30 @@ def _analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
     columns = {
         head: of
         for head, of in _FIGURES.items()
-        if any(_told(of, kept) for own in runs.values() for kept in own)
+        if any(_told(of, one) for own in runs.values() for one in own)
     }
     rows = [
-        [label, *(_told(of, kept) for of in columns.values())] for label, own in runs.items() for kept in own
+        [label, *(_told(of, one) for of in columns.values())] for label, own in runs.items() for one in own
     ]
     return Analysed(title, drawn, ["run", *columns] if columns else [], rows if columns else [])
 
 
 _FIGURES: Mapping[str, Callable[[Kept], str]] = {
-    "drop under noise, points": lambda kept: f"{kept['flatness']['drop']:.2f}",
-    "calibration error": lambda kept: f"{kept['calibration']['shipped']['ece']:.4f}",
-    "of the ensemble": lambda kept: f"{kept['calibration']['ensemble']['ece']:.4f}",
-    "ensemble": lambda kept: f"{kept['ensemble']['ensemble']:.2%}",
-    "over the mean student, points": lambda kept: f"{kept['ensemble']['gain']['mean']:+.2f}",
-    "diversity": lambda kept: f"{kept['diversity']['diversity']:.3f}",
-    "disagreement": lambda kept: f"{kept['diversity']['disagreement']:.2%}",
-    "CKA": lambda kept: f"{kept['similarity']['similarity']:.3f}",
-    "barrier between students": lambda kept: f"{kept['landscape']['barrier']:.3f}",
+    "drop under noise, points": lambda one: f"{one['flatness']['drop']:.2f}",
+    "calibration error": lambda one: f"{one['calibration']['shipped']['ece']:.4f}",
+    "of the ensemble": lambda one: f"{one['calibration']['ensemble']['ece']:.4f}",
+    "ensemble": lambda one: f"{one['ensemble']['ensemble']:.2%}",
+    "over the mean student, points": lambda one: f"{one['ensemble']['gain']['mean']:+.2f}",
+    "diversity": lambda one: f"{one['diversity']['diversity']:.3f}",
+    "disagreement": lambda one: f"{one['diversity']['disagreement']:.2%}",
+    "CKA": lambda one: f"{one['similarity']['similarity']:.3f}",
+    "barrier between students": lambda one: f"{one['landscape']['barrier']:.3f}",
 }
 
 
-def _told(of: Callable[[Kept], str], kept: Kept) -> str:
+def _told(of: Callable[[Kept], str], one: Kept) -> str:
     """A figure; empty where the run does not have it."""
     try:
-        return of(kept)
+        return of(one)
     except (KeyError, TypeError):
         return ""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from studygroup.atomic import write_text
 from studygroup.extras import missing
+from studygroup.files import write_text
 from studygroup.papers.report.sources import Options, sources
 
 

@@ -1,12 +1,12 @@
 """Folders that `studygroup compare` wrote: a table with marks, and the configurations' curves."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studygroup.files import read_json
 from studygroup.papers.report.drawing import DASHES, MARKERS, Plot, colour, drawn, legend, svg
 from studygroup.papers.report.marks import Mark, compared
 from studygroup.training.folder import RunFolder
@@ -53,10 +53,7 @@ def comparison(folder: Path) -> Comparison:
         ValueError: the file is damaged.
     """
     path = folder / "comparison.json"
-    try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); call `studygroup compare` again") from error
+    rows: list[dict[str, Any]] = read_json(path, way_out="call `studygroup compare` again")
     cells = {
         row["name"]: [RunFolder(folder / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
     }

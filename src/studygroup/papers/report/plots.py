@@ -129,9 +129,7 @@ def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[s
         if len(some) > 1:
             legend(figure)
         words = f"{table.title}, {_unit(first)}. {'; '.join(said)}."
-        return Plot(
-            _unit(first), words, svg(figure, words), _note(table, values, published=_in_print(table, some))
-        )
+        return Plot(_unit(first), words, svg(figure, words), _note(values, published=_in_print(table, some)))
 
 
 def _line(axes: Axes, number: int, name: str, ours: Sequence[tuple[float, Sequence[float]]]) -> None:
@@ -182,7 +180,7 @@ def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str
             own.grid(visible=False, axis="y")
         figure.supxlabel(unit, fontsize=11)
         words = f"{table.title}, {title}, {unit}. {'; '.join(said)}."
-        return Plot(title, words, svg(figure, words), _note(table, values, published=some))
+        return Plot(title, words, svg(figure, words), _note(values, published=some))
 
 
 def _point(axes: Sequence[Axes], y: int, label: str, cell: Cell, numbers: Sequence[float]) -> str:
@@ -204,7 +202,7 @@ def _in_print(table: Table, lines: Mapping[str, Mapping[str, Place]]) -> bool:
     return any(table.cells[place].published for places in lines.values() for place in places.values())
 
 
-def _note(table: Table, values: Values, *, published: bool) -> str:
+def _note(values: Values, *, published: bool) -> str:
     """How the signs are to be read."""
     counts = [len(numbers) for numbers in values.values()]
     bars = f"bars: {CONFIDENCE:.0%} interval of the mean" + (

@@ -1,7 +1,6 @@
 """What lies in the folders that a report is made of."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from studygroup.papers.lab import Lab
 from studygroup.papers.reading import table_called, tables
-from studygroup.papers.results import Found
+from studygroup.papers.results import Found, read
 from studygroup.papers.scale import SCALES
 from studygroup.papers.tables import Place, Table
 from studygroup.training.config import Config
@@ -71,7 +70,7 @@ class Sources:
             for id in tables():
                 path = lab.kept / f"{id}.json"
                 if path.exists():
-                    content.setdefault(id, []).append(json.loads(path.read_text(encoding="utf-8")))
+                    content.setdefault(id, []).append(read(path))
         return content
 
 

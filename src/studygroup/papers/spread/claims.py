@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run, say
 

@@ -96,15 +96,14 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.4g} %" if percent else f"{value:.4g}"
 
 
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Round numbers between two ends, about so many.
+def ticks(low: float, high: float) -> list[float]:
+    """Some five round numbers between two ends.
 
     Args:
         low: lower end.
         high: upper end, above `low`.
-        about: how many are wanted.
     """
-    rough = (high - low) / about
+    rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

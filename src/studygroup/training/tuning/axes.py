@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from studygroup.training.tuning.names import near
+from studygroup.naming import near
 
 _KEYS = ("low", "high", "log", "step")
 

@@ -1,8 +1,7 @@
 """Settings by the names that the command line gives them: `recipe.temperature`, `optimizer.lr`."""
 
 import copy
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from studygroup.training.config import Config
@@ -40,12 +39,6 @@ def known(config: Config, prefix: str = "") -> Iterator[str]:
         yield prefix + key
         arguments = _arguments(dict(config), key) if isinstance(config[key], Mapping) else {}
         yield from known(arguments, f"{prefix}{key}.")
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """A hint at names that look alike, empty where none does."""
-    found = difflib.get_close_matches(name, list(names), n=3)
-    return f" (near: {', '.join(found)})" if found else ""
 
 
 def _arguments(config: Config, key: str) -> Config:

@@ -9,7 +9,7 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from studygroup.atomic import write_text
+from studygroup.files import write_text
 from studygroup.training.tuning.names import put
 from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import latest, settled

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from studygroup.naming import near
 from studygroup.training.config import Config
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning.axes import Axis, Values, read_axis
-from studygroup.training.tuning.names import get, known, near, put
+from studygroup.training.tuning.names import get, known, put
 
 _RULER = ("data", "holdout", "holdout_noise", "noise", "seed", "test_rows")
 """Settings that decide which rows or labels score a trial."""

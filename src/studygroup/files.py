@@ -1,5 +1,6 @@
-"""Files that are either whole or not there."""
+"""Files that are written whole or not at all, and that say so where they are damaged all the same."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -38,3 +39,20 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes bytes atomically, see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def read_json(path: Path, *, way_out: str) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: of the file.
+        way_out: what to do where it is damaged.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error

@@ -1,0 +1,36 @@
+"""Errors that name what is unknown, with what looks like it."""
+
+import difflib
+from collections.abc import Collection, Iterable
+
+from torch import nn
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """A hint at names that look alike, to stand behind a name; empty where none does.
+
+    Args:
+        name: that is unknown.
+        names: that are known.
+    """
+    found = difflib.get_close_matches(name, list(names), n=3)
+    return f" (near: {', '.join(map(repr, found))})" if found else ""
+
+
+def check_layers(names: Iterable[str], there: Collection[str], *, of: nn.Module) -> None:
+    """Refuses names of layers that a model does not have.
+
+    Args:
+        names: of layers.
+        there: names of the model's modules.
+        of: the model.
+
+    Raises:
+        ValueError: one of them is not there.
+    """
+    for name in names:
+        if name not in there:
+            raise ValueError(
+                f"{type(of).__name__} has no layer {name!r}{near(name, there)}; names are those of "
+                "model.named_modules()"
+            )

@@ -1,0 +1,77 @@
+"""A finished run, taken up again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.data import Data
+from studygroup.training.checkpoints import newest_readable
+from studygroup.training.feed import Feed
+from studygroup.training.folder import RunFolder
+from studygroup.training.run import cpu_threads
+from studygroup.training.settings import Settings
+from studygroup.training.ship import load_net
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run left, and what it was made of.
+
+    Attributes:
+        folder: where it lies.
+        summary: its scores and facts.
+        settings: as it was trained.
+        data: as it was trained on.
+        feed: the batches.
+    """
+
+    folder: RunFolder
+    summary: dict[str, Any]
+    settings: Settings
+    data: Data
+    feed: Feed
+
+    def net(self) -> nn.Module:
+        """The shipped network, in `eval`, on the CPU.
+
+        Raises:
+            ValueError: its file is missing or damaged.
+        """
+        return load_net(self.folder.weights)
+
+    def task(self) -> CollaborativeLearning:
+        """The task as the last checkpoint has it, on the CPU.
+
+        Raises:
+            ValueError: no checkpoint is left that can be read.
+        """
+        found = newest_readable(self.folder.checkpoints)
+        if found is None:
+            raise ValueError(
+                f"{self.folder.checkpoints} has no readable checkpoint; train the run again in a new folder"
+            )
+        task, state = self.settings.build_task(self.data), found[1]["state_dict"]
+        task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
+        return task
+
+
+@contextmanager
+def reopened(run: str | Path) -> Iterator[FinishedRun]:
+    """A finished run, on as many CPU threads as it was trained with.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ValueError: no finished run lies there, or its files or data are damaged.
+    """
+    folder = RunFolder(Path(run))
+    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
+    with cpu_threads(settings.threads):
+        data = settings.load_data()
+        yield FinishedRun(folder, summary, settings, data, settings.build_feed(data))
