@@ -22,11 +22,11 @@ def log_softmax(z):
 
 @pytest.mark.parametrize("selection", ["fixed", "bernoulli"])
 @pytest.mark.parametrize("progress", [0.05, 0.5])
-def test_the_loss_and_its_gradient_are_the_papers(selection, progress):
+@pytest.mark.parametrize("moved", [None, True])
+def test_the_loss_and_its_gradient_are_the_papers(selection, progress, moved):
     torch.manual_seed(0)
-    task = sg.recipes.cgl(
-        build(), layers=["0", "2"], students=STUDENTS, modules=2, probability=0.6, selection=selection, seed=4
-    ).double()
+    options = {"modules": 2, "probability": 0.6, "selection": selection, "peers_gradient": moved, "seed": 4}
+    task = sg.recipes.cgl(build(), layers=["0", "2"], students=STUDENTS, **options).double()
     x = torch.randn(ROWS, 4, dtype=torch.float64)
     y = torch.tensor([0, 3, 6, 2, 2])
     owner = [2, 0, 1, 2, 0]
@@ -43,7 +43,8 @@ def test_the_loss_and_its_gradient_are_the_papers(selection, progress):
             total = total - log_softmax(z)[y[n]] / len(rows)  # equations 2 and 3
             peers = [j for j in range(STUDENTS) if consults[k][j]]
             if peers:
-                z_t = sum(networks[j](x[n]).detach() for j in peers) / divisor  # equation 5
+                z_t = sum(networks[j](x[n]) for j in peers) / divisor  # equation 5
+                z_t = z_t if moved else z_t.detach()
                 log_q, log_p = log_softmax(z_t / 3.0), log_softmax(z / 3.0)
                 kl = sum(log_q[c].exp() * (log_q[c] - log_p[c]) for c in range(CLASSES))  # equation 4
                 total = total + phi * kl / len(rows)  # equation 6

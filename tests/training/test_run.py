@@ -221,7 +221,6 @@ def test_cost_counts_parameters_and_the_same_images(finished):
     assert cost["images"] == 60
     assert cost["parameters"] > cost["baseline_parameters"] > 0
     assert cost["bytes"] > 0
-    assert cost["spread"][0] <= cost["ratio"] <= cost["spread"][1]
 
 
 @pytest.mark.parametrize("name", ["dml", "one", "okddip", "cl_ilr", "multi_instance"])

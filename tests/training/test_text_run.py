@@ -154,7 +154,7 @@ def test_what_a_folder_lacks_is_named(finished, tmp_path, capsys):
     with pytest.raises(ValueError, match="tokenizer"):
         load_shipped(tmp_path)
     assert main(["predict", "a film", "--folder", str(tmp_path / "nowhere")]) == 1
-    assert "student.safetensors cannot be loaded" in capsys.readouterr().err
+    assert "student.safetensors is not there; give the folder of a finished run" in capsys.readouterr().err
     with pytest.raises(ValueError, match="nothing to predict for"):
         predict([], folder=finished.folder.path)
 

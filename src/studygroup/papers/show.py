@@ -56,15 +56,15 @@ def markdown(table: Table, lab: Lab) -> str:
     lines = [f"### {table.title}", "", f"{table.units}; published / ours ± std (n)", ""]
     if not table.runnable and not found:
         lines[2] = f"{table.units}; published"
-    lines += [_row("", *table.columns), _row(*["---"] * (len(table.columns) + 1))]
+    lines += [row_of("", *table.columns), row_of(*["---"] * (len(table.columns) + 1))]
     for row in table.rows:
         cells = [table.cells[row, column] for column in table.columns]
-        lines.append(_row(row, *(_both(cell, found) for cell in cells)))
+        lines.append(row_of(row, *(_both(cell, found) for cell in cells)))
     lines += ["", *(f"- {remark}" for remark in remarks(table, lab, found))]
     claims = judged(table, values(table, found))
     if claims:
-        lines += ["", _row("claim", "published numbers", "here"), _row("---", "---", "---")]
-        lines += [_row(*cells_of(claim)) for claim in claims]
+        lines += ["", row_of("claim", "published numbers", "here"), row_of("---", "---", "---")]
+        lines += [row_of(*cells_of(claim)) for claim in claims]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -179,7 +179,8 @@ def _mark(number: Number) -> str:
     return f" ({number.mark})" if number.mark else ""
 
 
-def _row(*cells: str) -> str:
+def row_of(*cells: str) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 

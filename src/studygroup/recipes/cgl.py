@@ -28,6 +28,7 @@ def cgl(
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
     peers: Literal["train", "eval"] = "train",
+    peers_gradient: bool | None = None,
     scale_by_t2: bool = False,
     init: Init = "fresh",
     structure: int | None = None,
@@ -59,8 +60,11 @@ def cgl(
         distinct: # departs: paths are distinct and no module idles, where the numbers allow; `False` draws
             uniformly, as printed.
         peers: how consulted peers answer; batch statistics by default, see docs/batch-normalisation.md.
+        peers_gradient: whether the loss moves the peers who are imitated, too. # reading: omitted or `False`, their
+            answers are constants, as in ONE's and DML's algorithms; the paper prints neither, and its account of the
+            cost counts steps "(forward, backward)" for peers.
         scale_by_t2: multiply imitation by T²; none is printed.
-        init: how the second and further modules of a layer start, see `StudyGroup`.
+        init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent.
         structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
             with several seeds and on several data sets (table 7); omitted, `seed`.
         seed: seed of routes and sub-groups.
@@ -72,6 +76,8 @@ def cgl(
         listen=RandomSubgroup(probability, selection=selection, include_self=include_self),
         temperature=temperature,
         imitation_weight=ramp_up(*ramp),
+        detach=not peers_gradient,
+        peers_gradient=bool(peers_gradient),
         scale_by_t2=scale_by_t2,
         rows=Subsets(overlap) if subsets else SharedRows(),
         peers=peers,

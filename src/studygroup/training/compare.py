@@ -15,6 +15,15 @@ from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
 
+COLUMNS = {
+    "holdout": "hold-out (chosen on)",
+    "test": "test, shipped",
+    "top5": "test top-5, shipped",
+    "students_mean": "test, mean of students",
+    "ensemble": "test, ensemble",
+}
+"""Accuracies of a row of `compare`, as tables call them."""
+
 
 def compare(
     configs: Sequence[str],
@@ -128,19 +137,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         rows: as `compare` returns them.
     """
     many = any(row["classes"] >= TOP5_FROM for row in rows)
-    columns = {
-        "holdout": "hold-out (chosen on)",
-        "test": "test, shipped",
-        **({"top5": "test top-5, shipped"} if many else {}),
-        "students_mean": "test, mean of students",
-        "ensemble": "test, ensemble",
-    }
+    columns = {name: words for name, words in COLUMNS.items() if many or name != "top5"}
     texts = any("padding" in row for row in rows)
     costs = ["updates", "step cost", *(["tokens/s", "padding"] if texts else [])]
     head = f"| configuration | n | {' | '.join([*columns.values(), *costs])} |"
     lines = [head, "|---" * (len(columns) + len(costs) + 2) + "|"]
     for row in rows:
-        scores = " | ".join(_percent(row, name) for name in columns)
+        scores = " | ".join(percent(row, name) for name in columns)
         speed = f" {row['tokens_per_second']:,.0f} | {row['padding']:.1%} |" if texts else ""
         lines.append(
             f"| {row['name']} | {row['n']} | {scores} | {row['updates']} | {row['step_cost']:.2f} x |{speed}"
@@ -152,6 +155,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _percent(row: dict[str, Any], name: str) -> str:
-    std = row[f"{name}_std"]
+def percent(row: Mapping[str, Any], name: str) -> str:
+    """An accuracy of a row of `compare`, with its deviation if there is one, in percent."""
+    std = row.get(f"{name}_std")
     return f"{100 * row[name]:.2f}" + (f" ± {100 * std:.2f}" if std is not None else "")

@@ -1,11 +1,11 @@
 import os
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sentencepiece
 
-from studygroup.data.text import CacheWarning, SentencePiece
+from studygroup.data.text import CacheWarning, SentencePiece, remembered
 
 TEXTS = ["the film was good, very good", "a bad film", "the worst film of the year 9/10", ""] * 3
 ALL = {"vocabulary": 60, "coverage": 1.0}
@@ -127,13 +127,16 @@ def test_texts_that_cannot_be_read_are_not_taken_for_a_bad_cache(trainings):
 
 
 def test_two_at_once_learn_once(monkeypatch, trainings):
-    counted = sentencepiece.SentencePieceTrainer.train
+    """Neither begins before the other has found nothing either."""
+    found, both, seen = remembered._read, threading.Barrier(2), threading.local()
 
-    def slow(**options):
-        time.sleep(0.3)
-        counted(**options)
+    def read(path):
+        there = found(path)
+        if not hasattr(seen, "once"):
+            seen.once = both.wait(60)
+        return there
 
-    monkeypatch.setattr(sentencepiece.SentencePieceTrainer, "train", slow)
+    monkeypatch.setattr(remembered, "_read", read)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: SentencePiece(**ALL)(TEXTS), range(2))
     assert first == second

@@ -6,11 +6,21 @@ from typing import Any
 
 from matplotlib.patches import Rectangle
 
-from studygroup.papers.report.drawing import DASHES, INK, MARKERS, SOFT, Plot, colour, drawn, legend, svg
+from studygroup.papers.report.drawing import (
+    DASHES,
+    INK,
+    MARKERS,
+    MOST,
+    SOFT,
+    Plot,
+    colour,
+    drawn,
+    legend,
+    svg,
+)
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 """What an analysis found in the runs of each configuration, by label."""
-_MOST = 8  # lines that markers and colours tell apart
 
 
 def noise(about: str, runs: Runs) -> list[Plot]:
@@ -22,8 +32,8 @@ def noise(about: str, runs: Runs) -> list[Plot]:
     """
     labels = list(runs)
     return [
-        _noise(about, {label: runs[label] for label in labels[at : at + _MOST]})
-        for at in range(0, len(labels), _MOST)
+        _noise(about, {label: runs[label] for label in labels[at : at + MOST]})
+        for at in range(0, len(labels), MOST)
     ]
 
 
@@ -161,7 +171,7 @@ def landscapes(about: str, runs: Runs) -> list[Plot]:
 
 
 def _slice(about: str, title: str, at: Sequence[float], ways: Sequence[Mapping[str, Any]], name: str) -> Plot:
-    ways = ways[:_MOST]
+    ways = ways[:MOST]
     with drawn() as (figure, (axes,)):
         for number, way in enumerate(ways):
             label = "students {} and {}".format(*way["pair"]) if "pair" in way else f"direction {number + 1}"

@@ -9,17 +9,10 @@ from typing import Any
 from studygroup.files import read_json
 from studygroup.papers.report.drawing import DASHES, MARKERS, Plot, colour, drawn, legend, svg
 from studygroup.papers.report.marks import Mark, compared
+from studygroup.training.compare import COLUMNS, percent
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import Row, read_history
 from studygroup.training.scores import TOP5_FROM
-
-_COLUMNS = {
-    "holdout": "hold-out (chosen on)",
-    "test": "test, shipped",
-    "top5": "test top-5, shipped",
-    "students_mean": "test, mean of students",
-    "ensemble": "test, ensemble",
-}
 
 
 @dataclass(frozen=True)
@@ -64,14 +57,14 @@ def comparison(folder: Path) -> Comparison:
     plain = next(
         (name for name, some in summaries.items() if some and some[0]["run"]["recipe"] == "baseline"), ""
     )
-    shown = {key: words for key, words in _COLUMNS.items() if all(key in row for row in rows)}
+    shown = {key: words for key, words in COLUMNS.items() if all(key in row for row in rows)}
     if not any(row.get("classes", 0) >= TOP5_FROM for row in rows):
         shown.pop("top5", None)
     return Comparison(
         name=folder.resolve().name,
         head=["configuration", *shown.values(), "n", "updates", "step cost"],
         rows=[
-            [row["name"], *(_percent(row, key) for key in shown), str(row["n"]), f"{row['updates']:,}",
+            [row["name"], *(percent(row, key) for key in shown), str(row["n"]), f"{row['updates']:,}",
              f"{row['step_cost']:.2f} x"]
             for row in rows
         ],
@@ -81,11 +74,6 @@ def comparison(folder: Path) -> Comparison:
         baseline=plain,
         plots=_curves(cells),
     )  # fmt: skip
-
-
-def _percent(row: Mapping[str, Any], key: str) -> str:
-    std = row.get(f"{key}_std")
-    return f"{100 * row[key]:.2f}" + (f" ± {100 * std:.2f}" if std is not None else "")
 
 
 def _curves(cells: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:

@@ -4,11 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from studygroup.papers.progress import Line
-from studygroup.papers.report.drawing import DASHES, MARKERS, Plot, colour, drawn, legend, svg
+from studygroup.papers.report.drawing import DASHES, MARKERS, MOST, Plot, colour, drawn, legend, svg
 from studygroup.papers.results import Found
 from studygroup.papers.tables import Place, Table
-
-_MOST = 8  # configurations that markers and colours tell apart
 
 
 def cost_plot(
@@ -28,7 +26,7 @@ def cost_plot(
     drawn_rows = []
     for row in table.rows:
         own = [place for place in places if place[0] == row]
-        if 1 < len(own) <= _MOST:
+        if 1 < len(own) <= MOST:
             drawn_rows.append(_scatter(table, row, own, found, values))
     return drawn_rows
 
@@ -64,7 +62,7 @@ def curve_plots(about: str, row: str, lines: Mapping[str, Line]) -> list[Plot]:
         row: their title.
         lines: by name of the configuration.
     """
-    lines = dict(list(lines.items())[:_MOST])
+    lines = dict(list(lines.items())[:MOST])
     return [
         _over(about, row, {name: ([s / 60 for s in some.seconds], some.accuracy) for name, some in lines.items()},
               "minutes of training"),

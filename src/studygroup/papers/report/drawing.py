@@ -24,6 +24,8 @@ _VARIABLES = ("ink", "soft", "line", "card", *(f"series{number}" for number in r
 _COLOURS = {name: f"#0101{number + 16:02x}" for number, name in enumerate(_VARIABLES)}
 INK, SOFT, LINE, CARD = (_COLOURS[name] for name in _VARIABLES[:4])
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MOST = len(MARKERS)
+"""Lines that markers and colours tell apart."""
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-",
     (0, (5, 1.5)),

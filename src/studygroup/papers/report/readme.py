@@ -65,9 +65,9 @@ def _table(table: Table, lab: Lab) -> str:
     lines = [
         f"**{table.title}** ({table.units}; {table.paper})",
         "",
-        _row("", *across),
-        _row(*["---"] * (len(across) + 1)),
-        *(_row(name, *line) for name, line in zip(down, cells, strict=True)),
+        show.row_of("", *across),
+        show.row_of(*["---"] * (len(across) + 1)),
+        *(show.row_of(name, *line) for name, line in zip(down, cells, strict=True)),
     ]
     said = _claims(judged(table, show.values(table, found)))
     return "\n".join([*lines, *(["", said] if said else [])])
@@ -86,7 +86,3 @@ def _claims(found: Sequence[Judged]) -> str:
     if sum(counts.values()) == counts[Verdict.UNTESTED]:
         return ""
     return f"Of {len(found)} claims: {', '.join(tested)}, not tested {counts[Verdict.UNTESTED]}."
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
