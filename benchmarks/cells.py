@@ -84,3 +84,12 @@ def spread(cells: Mapping[int, Mapping[str, Any]], figure: str, *, error: bool =
     values = [100 * (1 - seed[figure] if error else seed[figure]) for seed in cells.values()]
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.2f}{deviation}"
+
+
+def gain(
+    cells: Mapping[int, Mapping[str, Any]], baseline: Mapping[int, Mapping[str, Any]], figure: str
+) -> str:
+    """Mean ± sample standard deviation over seeds of the difference to the baseline of the same seed, in points."""
+    values = [100 * (run[figure] - baseline[seed][figure]) for seed, run in cells.items() if seed in baseline]
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):+.2f}{deviation}" if values else ""

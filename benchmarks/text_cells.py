@@ -68,13 +68,25 @@ def main() -> None:
         for method, recipe in RECIPES.items()
     }
     found = cells.run("text_cells", wanted, args)
-    print("| network | data | method | n | test, shipped | test, mean | test, ensemble | updates | padding |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    head = [
+        "network",
+        "data",
+        "method",
+        "n",
+        "test, shipped",
+        "over the baseline",
+        "test, mean",
+        "test, ensemble",
+    ]
+    print(f"| {' | '.join([*head, 'updates', 'padding'])} |")
+    print("|---" * (len(head) + 2) + "|")
     for cell in [cell for cell in wanted if cell in found]:
-        seeds = found[cell]
-        scores = [cells.spread(seeds, figure) for figure in ("test", "students_mean", "ensemble")]
+        seeds, (network, data, method) = found[cell], cell.split(", ")
+        plain = found[f"{network}, {data}, baseline"]
+        over = "" if method == "baseline" else cells.gain(seeds, plain, "test")
+        test, mean, ensemble = (cells.spread(seeds, name) for name in ("test", "students_mean", "ensemble"))
         first = next(iter(seeds.values()))
-        row = [*cell.split(", "), str(len(seeds)), *scores, str(first["updates"])]
+        row = [network, data, method, str(len(seeds)), test, over, mean, ensemble, f"{first['updates']:,}"]
         print(f"| {' | '.join(row)} | {first['texts']['padding']:.1%} |")
 
 
