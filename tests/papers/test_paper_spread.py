@@ -9,7 +9,7 @@ from small_papers import papers
 from spread_papers import ANSWER, TABLE, lab, results, two_runs
 
 from studygroup.papers.results import environment
-from studygroup.papers.spread import WAYS, claims, orders
+from studygroup.papers.spread import WAYS, orders, submissions
 from studygroup.papers.spread.orders import Job, Order, Outcome, hand_out
 from studygroup.training.folder import held
 from studygroup.training.guard import NonFiniteLossError
@@ -142,31 +142,31 @@ def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypat
     assert rest == [2.0] * 3
 
 
-def test_a_claimed_run_is_left_to_its_cluster(runs, tmp_path, capsys):
+def test_a_submitted_run_is_left_to_its_cluster(runs, tmp_path, capsys):
     here = lab(tmp_path)
-    claims.write(here, runs[0], claims.Claim("slurm", "12_3"))
-    assert claims.unclaimed(here, runs) == runs[1:]
+    submissions.write(here, runs[0], submissions.Submission("slurm", "12_3"))
+    assert submissions.unsubmitted(here, runs) == runs[1:]
     said = capsys.readouterr().err
     assert f"{runs[0]} is with job 12_3 (slurm)" in said
     assert str(tmp_path / "jobs" / f"{runs[0].key}-0.json") in said
-    assert claims.unclaimed(here, runs, ours="slurm") == runs
-    claims.drop(here, runs[0])
-    claims.drop(here, runs[0])
-    assert claims.unclaimed(here, runs) == runs
+    assert submissions.unsubmitted(here, runs, ours="slurm") == runs
+    submissions.drop(here, runs[0])
+    submissions.drop(here, runs[0])
+    assert submissions.unsubmitted(here, runs) == runs
 
 
-def test_a_damaged_claim_is_said(runs, tmp_path):
+def test_a_damaged_note_is_said(runs, tmp_path):
     here = lab(tmp_path)
-    claims.write(here, runs[0], claims.Claim("slurm", "1"))
-    claims.file(here, runs[0]).write_text('{"cluster": "slurm"}')
+    submissions.write(here, runs[0], submissions.Submission("slurm", "1"))
+    submissions.file(here, runs[0]).write_text('{"cluster": "slurm"}')
     with pytest.raises(ValueError, match=r"cannot be read .*remove it when no job"):
-        claims.read(here, runs[0])
+        submissions.read(here, runs[0])
 
 
 def test_what_is_with_a_cluster_is_not_made_here(runs, tmp_path):
     here = lab(tmp_path)
     for run in runs:
-        claims.write(here, run, claims.Claim("slurm", "1"))
+        submissions.write(here, run, submissions.Submission("slurm", "1"))
     WAYS["here"](TABLE, here, runs, jobs=None, cluster={})
     WAYS["here"](TABLE, here, runs, jobs=2, cluster={})
     assert not (tmp_path / "runs").exists()

@@ -13,7 +13,7 @@ import pytest
 from small_papers import papers
 from spread_papers import ANSWER, HERE, TABLE, lab, results, two_runs
 
-from studygroup.papers.spread import claims, on_slurm, orders
+from studygroup.papers.spread import on_slurm, orders, submissions
 from studygroup.papers.spread.orders import Outcome
 
 submitit = pytest.importorskip("submitit", reason="submitit is not installed (studygroup[cluster])")
@@ -154,7 +154,7 @@ def test_a_task_that_is_killed_is_told_and_made_by_the_next_call(runs, tmp_path,
 
 
 def coordinator(folder, slurm):
-    """A call that is killed as soon as its jobs are submitted and claimed."""
+    """A call that is killed as soon as its jobs are submitted and written down."""
     code = (
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
         "from pathlib import Path; from spread_papers import *; from studygroup.papers.spread import on_slurm\n"
@@ -172,7 +172,7 @@ def coordinator(folder, slurm):
 def test_a_coordinator_is_killed(runs, tmp_path, slurm, held_back, capsys):
     """The next call waits for the jobs of the first, and submits none."""
     coordinator(tmp_path, slurm)
-    jobs = {claims.read(lab(tmp_path), run).job for run in runs}
+    jobs = {submissions.read(lab(tmp_path), run).job for run in runs}
     assert len(jobs) == 2
     wait_for(lambda: states(slurm) == ["RUNNING", "RUNNING"])
     on_slurm(TABLE, lab(tmp_path), runs, jobs=None, cluster=SLURM)
@@ -225,12 +225,12 @@ def test_called_again_when_jobs_have_ended(runs, tmp_path, slurm, capsys):
 def test_a_job_that_slurm_does_not_know_is_waited_for(runs, tmp_path, slurm, capsys):
     from studygroup.papers.spread.slurm import _Slurm
 
-    claims.write(lab(tmp_path), runs[0], claims.Claim("slurm", "7"))
+    submissions.write(lab(tmp_path), runs[0], submissions.Submission("slurm", "7"))
     (job,) = _Slurm(lab(tmp_path), "name", SLURM, jobs=None).start(runs[:1])
     assert not job.done()
     said = capsys.readouterr().err
     assert "waiting for job 7 (slurm) of an earlier call, unknown" in said
-    assert f"remove {claims.file(lab(tmp_path), runs[0])} and call again" in said
+    assert f"remove {submissions.file(lab(tmp_path), runs[0])} and call again" in said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run, say, work
-from studygroup.papers.spread.claims import unclaimed
+from studygroup.papers.spread.submissions import unsubmitted
 from studygroup.papers.tables import Table
 
 
@@ -34,7 +34,7 @@ def here(
         raise ValueError(
             f"--cluster {dict(cluster)} is for --on slurm or ray; give one of them, or leave it out"
         )
-    runs = unclaimed(lab, runs)
+    runs = unsubmitted(lab, runs)
     if (jobs or 1) > 1 and runs:
         side_by_side(table, lab, runs, jobs=jobs or 1)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 from studygroup.extras import missing
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run
-from studygroup.papers.spread import claims
+from studygroup.papers.spread import submissions
 from studygroup.papers.spread.orders import Job, Order, Outcome, hand_out
 from studygroup.papers.tables import Table
 from studygroup.training.folder import held
@@ -35,15 +35,15 @@ def on_ray(
     """
     if not runs:
         return
-    lab = claims.absolute(lab)
-    folder = claims.folder(lab) / "ray"
+    lab = submissions.absolute(lab)
+    folder = submissions.folder(lab) / "ray"
     with held(folder) as free:
         if not free:
             raise ValueError(
                 f"another call with --on ray hands out the runs of {lab.run_dir}; wait until it ends"
             )
         with _task(cluster) as (ray, task):
-            runs = claims.unclaimed(lab, runs)
+            runs = submissions.unsubmitted(lab, runs)
 
             def start(batch: Sequence[Run]) -> list[Job]:
                 logs = [folder / f"{run.key}-{run.seed}.log" for run in batch]

@@ -1,4 +1,4 @@
-"""Runs as jobs of Slurm, with submitit: an array with a task for each run, and a claim for each in `RUN_DIR/jobs`."""
+"""Runs as jobs of Slurm, with submitit: an array with a task for each run; each submission stands in `RUN_DIR/jobs`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from filelock import FileLock
 from studygroup.extras import missing
 from studygroup.papers.lab import Lab
 from studygroup.papers.runner import Run, say
-from studygroup.papers.spread import claims
+from studygroup.papers.spread import submissions
 from studygroup.papers.spread.orders import Job, Order, Outcome, hand_out
 from studygroup.papers.tables import Table
 
@@ -35,9 +35,9 @@ def on_slurm(
     """
     if not runs:
         return
-    lab = claims.absolute(lab)
+    lab = submissions.absolute(lab)
     slurm = _Slurm(lab, table.id, cluster, jobs=jobs)
-    runs = claims.unclaimed(lab, runs, ours=slurm.kind)
+    runs = submissions.unsubmitted(lab, runs, ours=slurm.kind)
     hand_out(table, lab, runs, slurm.start, at_once=None if slurm.kind == "slurm" else jobs)
 
 
@@ -54,12 +54,14 @@ class _Slurm:
     def __init__(self, lab: Lab, name: str, cluster: Mapping[str, Any], *, jobs: int | None) -> None:
         self._lab = lab
         more = {"name": name} if jobs is None else {"name": name, "slurm_array_parallelism": int(jobs)}
-        self._executor = _executor(claims.folder(lab) / "submitit", {"cluster": "slurm", **more, **cluster})
+        self._executor = _executor(
+            submissions.folder(lab) / "submitit", {"cluster": "slurm", **more, **cluster}
+        )
         self.kind: str = self._executor.cluster
 
     def start(self, runs: Sequence[Run]) -> list[Job]:
         """A job for each run: one of an earlier call, or a new one."""
-        with FileLock(claims.folder(self._lab) / ".lock"):  # against another call on this machine
+        with FileLock(submissions.folder(self._lab) / ".lock"):  # against another call on this machine
             found = [self._earlier(run) for run in runs]
             new = [run for run, job in zip(runs, found, strict=True) if job is None]
             submitted = iter(self._submitted(new) if new else ())
@@ -68,7 +70,7 @@ class _Slurm:
     def _submitted(self, runs: Sequence[Run]) -> list[Job]:
         jobs = self._executor.submit_array([Order(self._lab, run) for run in runs])
         for run, job in zip(runs, jobs, strict=True):
-            claims.write(self._lab, run, claims.Claim(self.kind, job.job_id))
+            submissions.write(self._lab, run, submissions.Submission(self.kind, job.job_id))
         array = jobs[0].job_id.partition("_")[0]
         stop = (
             f"; they go on without this command, `scancel {array}` stops them" if self.kind == "slurm" else ""
@@ -78,15 +80,17 @@ class _Slurm:
 
     def _earlier(self, run: Run) -> Job | None:
         """The job that an earlier call submitted, if it lives or has left an outcome."""
-        claim = claims.read(self._lab, run)
-        if claim is None or self.kind == "debug":
+        submission = submissions.read(self._lab, run)
+        if submission is None or self.kind == "debug":
             return None
-        job = self._executor._executor.job_class(self._executor.folder, claim.job)
+        job = self._executor._executor.job_class(self._executor.folder, submission.job)
         if job.done():
             return _Submitted(self._lab, run, job) if job.paths.result_pickle.exists() else None
-        say(f"{run}: waiting for {claim} of an earlier call, {job.state.lower()}")
+        say(f"{run}: waiting for {submission} of an earlier call, {job.state.lower()}")
         if job.state == "UNKNOWN":
-            say(f"Slurm does not know it; if it is gone, remove {claims.file(self._lab, run)} and call again")
+            say(
+                f"Slurm does not know it; if it is gone, remove {submissions.file(self._lab, run)} and call again"
+            )
         return _Submitted(self._lab, run, job)
 
 
@@ -112,7 +116,7 @@ class _Submitted(Job):
         return outcome
 
     def close(self) -> None:
-        claims.drop(self._lab, self._run)
+        submissions.drop(self._lab, self._run)
 
 
 def _end(text: str) -> str:

@@ -12,7 +12,7 @@ from studygroup.papers.runner import Run, say
 
 
 @dataclass(frozen=True)
-class Claim:
+class Submission:
     """That a run is with a cluster.
 
     Attributes:
@@ -38,19 +38,19 @@ def folder(lab: Lab) -> Path:
 
 
 def file(lab: Lab, run: Run) -> Path:
-    """Where a run's claim lies, if it has one."""
+    """Where a run's submission is written, if it has one."""
     return folder(lab) / f"{run.key}-{run.seed}.json"
 
 
-def read(lab: Lab, run: Run) -> Claim | None:
-    """A run's claim, if it has one.
+def read(lab: Lab, run: Run) -> Submission | None:
+    """A run's submission, if it has one.
 
     Raises:
         ValueError: its file is damaged.
     """
     path = file(lab, run)
     try:
-        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+        return Submission(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -59,9 +59,9 @@ def read(lab: Lab, run: Run) -> Claim | None:
         ) from error
 
 
-def write(lab: Lab, run: Run, claim: Claim) -> None:
+def write(lab: Lab, run: Run, submission: Submission) -> None:
     """Writes down that a run is with a cluster."""
-    write_text(file(lab, run), json.dumps(asdict(claim)) + "\n")
+    write_text(file(lab, run), json.dumps(asdict(submission)) + "\n")
 
 
 def drop(lab: Lab, run: Run) -> None:
@@ -69,22 +69,22 @@ def drop(lab: Lab, run: Run) -> None:
     file(lab, run).unlink(missing_ok=True)
 
 
-def unclaimed(lab: Lab, runs: Sequence[Run], *, ours: str = "") -> tuple[Run, ...]:
+def unsubmitted(lab: Lab, runs: Sequence[Run], *, ours: str = "") -> tuple[Run, ...]:
     """The runs that are not with a cluster; the others are named.
 
     Args:
         lab: where they are made.
         runs: of any table.
-        ours: kind of a cluster whose claims do not count.
+        ours: kind of a cluster whose submissions do not count.
     """
     free = []
     for run in runs:
-        claim = read(lab, run)
-        if claim is None or claim.cluster == ours:
+        submission = read(lab, run)
+        if submission is None or submission.cluster == ours:
             free.append(run)
         else:
             say(
-                f"{run} is with {claim}; wait for it with the same --on and --cluster, or, if the job is gone, "
+                f"{run} is with {submission}; wait for it with the same --on and --cluster, or, if the job is gone, "
                 f"remove {file(lab, run)}"
             )
     return tuple(free)
