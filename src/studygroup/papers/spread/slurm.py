@@ -1,4 +1,4 @@
-"""Runs as jobs of Slurm, with submitit: an array with a task for each run; `RUN_DIR/jobs` says which are submitted."""
+"""Runs as jobs of Slurm, with submitit: an array with a task for each; `RUN_DIR/jobs` says which are submitted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
