@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import importlib
 import json
@@ -128,13 +129,14 @@ def test_a_trial_is_worth_what_would_ship_on_the_hold_out_rows(tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_statistics_taken_anew_are_scored_as_they_ship(tmp_path):
-    settings = small(epochs=1)
+    settings = small(epochs=6, holdout=80)  # enough that neither guesses
     tuned = run(
         tmp_path, settings=settings, search={"reestimate_bn": [False, True]}, sampler="grid", trials=None
     )
     found = {row["values"]["reestimate_bn"]: row["holdout"] for row in tuned.trials}
     assert found[False] != found[True]
-    result = train(small(epochs=1, reestimate_bn=True), run_dir=tmp_path / "run", progress_bar=False)
+    again = dataclasses.replace(settings, reestimate_bn=True)
+    result = train(again, run_dir=tmp_path / "run", progress_bar=False)
     data = settings.load_data()
     rows = settings.build_feed(data).scored(data.holdout, torch.device("cpu"))
     assert found[True] == accuracy(result.load(), rows)
