@@ -140,6 +140,7 @@ def test_students_permute_with_the_table():
     torch.testing.assert_close(other.eval()(inputs).logits, group(inputs).logits[order])
 
 
+@pytest.mark.slow
 def test_exports_load_where_the_library_is_not_importable(tmp_path):
     expected = {}
     for name, case in CASES.items():

@@ -123,6 +123,7 @@ def test_all_tables_are_listed(lab, capsys):
     assert lines["cgl-figure-3b"].endswith("counted")
 
 
+@pytest.mark.slow
 def test_all_tables_can_be_shown(lab, capsys):
     for table in tables().values():
         said = shown(table, lab)
