@@ -7,7 +7,7 @@ finished one is never run again, and a killed one goes on where it was. Several 
 import argparse
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,17 @@ def keep(name: str, cell: str, seed: int, found: dict[str, Any]) -> None:
 
 def spread(cells: Mapping[int, Mapping[str, Any]], figure: str, *, error: bool = False) -> str:
     """Mean ± sample standard deviation over seeds in percent."""
-    values = [100 * (1 - seed[figure] if error else seed[figure]) for seed in cells.values()]
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"
+    return _said([100 * (1 - seed[figure] if error else seed[figure]) for seed in cells.values()])
 
 
 def gain(
     cells: Mapping[int, Mapping[str, Any]], baseline: Mapping[int, Mapping[str, Any]], figure: str
 ) -> str:
     """Mean ± sample standard deviation over seeds of the difference to the baseline of the same seed, in points."""
-    values = [100 * (run[figure] - baseline[seed][figure]) for seed, run in cells.items() if seed in baseline]
+    both = [(run[figure], baseline[seed][figure]) for seed, run in cells.items() if seed in baseline]
+    return _said([100 * (own - plain) for own, plain in both], sign="+") if both else ""
+
+
+def _said(values: Sequence[float], *, sign: str = "") -> str:
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):+.2f}{deviation}" if values else ""
+    return f"{statistics.mean(values):{sign}.2f}{deviation}"

@@ -167,17 +167,13 @@ class Learns(sg.listen.MeanOfOthers):
     learns = True
 
 
-def logits_of(task, x):
-    return task.group(x).logits
-
-
 def test_what_does_not_fit_together_is_a_clear_error(unchecked):
     x, y = batch()
     with pytest.raises(ValueError, match=r"labels of shape \(15,\).* for 16 rows"):
         task()(x, y[:15])
     with pytest.raises(ValueError, match=r"labels of shape \(16, 3\)"):
         task()(x, torch.nn.functional.one_hot(y % 3))
-    for wrong in (-100, logits_of(task(), x).shape[-1]):
+    for wrong in (-100, task().group(x).logits.shape[-1]):
         with pytest.raises(ValueError, match=f"label {wrong} is not one of 0 to"):
             task()(x, torch.cat([y[:-1], torch.tensor([wrong])]))
     with pytest.raises(ValueError, match="owner 4 is not one of students 0 to 3"):

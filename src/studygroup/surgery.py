@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -90,28 +90,36 @@ def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
 def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.Module]]:
     """The bank of every routed layer; the first module is the model's own."""
     banks = {name: [model.get_submodule(name)] for name in routes.layers}
-    stubborn: list[str] = []
-    other: dict[str, str] = {}
     for copies in range(1, max(routes.modules)):
         new = init() if callable(init) else None
         for name, modules in zip(routes.layers, routes.modules, strict=True):
             if copies < modules:
                 own = banks[name][0]
                 banks[name].append(copy.deepcopy(own) if new is None else _same(new, own, name))
-                if init == "fresh":
-                    stubborn += [f"{name}.{p}".strip(".") for p in _redraw(banks[name][copies])]
-                    for p, scales in _rescaled(banks[name][copies], own).items():
-                        other.setdefault(f"{name}.{p}".strip("."), scales)
+    if init == "fresh":
+        _freshen(banks)
+    return banks
+
+
+def _freshen(banks: Mapping[str, Sequence[nn.Module]]) -> None:
+    """Redraws all but the first module of each bank, and warns of what starts equal to it or at another scale."""
+    most = max(map(len, banks.values()))
+    drawn = [(name, bank, k) for k in range(1, most) for name, bank in banks.items() if k < len(bank)]
+    stubborn: dict[str, None] = {}
+    other: dict[str, str] = {}
+    for name, bank, k in drawn:
+        stubborn |= {f"{name}.{p}".strip("."): None for p in _redraw(bank[k])}
+        for p, scales in _rescaled(bank[k], bank[0]).items():
+            other.setdefault(f"{name}.{p}".strip("."), scales)
     if stubborn:
         _warn(
-            f"could not redraw {', '.join(dict.fromkeys(stubborn))}: the modules that own them have no "
-            "reset_parameters(), so these start equal in all copies"
+            f"could not redraw {', '.join(stubborn)}: the modules that own them have no reset_parameters(), so these "
+            "start equal in all copies"
         )
     if other:
         said = "; ".join(f"{name} ({scales})" for name, scales in islice(other.items(), _NAMED))
         more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
         _warn(f"reset_parameters() draws at another scale than the model has: {said}{more}")
-    return banks
 
 
 def _warn(fact: str) -> None:

@@ -15,7 +15,6 @@ from studygroup.data import Split
 from studygroup.inputs import Inputs
 from studygroup.training.feed import Feed
 from studygroup.training.finished import FinishedRun, reopened
-from studygroup.training.ship import reestimate_bn
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def opened(
             students=partial(_students, found, place),
             batches=_Scored(found.feed, part, place),
             rows=len(part),
-            reestimate=partial(_reestimate, found, place),
+            reestimate=partial(found.reestimate_bn, device=place),
         )
 
 
@@ -69,8 +68,3 @@ def _first(split: Split, rows: int | None) -> Split:
 def _students(found: FinishedRun, device: torch.device) -> tuple[nn.Module, ...]:
     group = found.task().shipped
     return tuple(group.export(student).eval().to(device) for student in range(group.students))
-
-
-def _reestimate(found: FinishedRun, device: torch.device, net: nn.Module) -> None:
-    task = found.settings.build_task(found.data)  # says how rows are batched
-    reestimate_bn(net, found.feed, task, device=device)

@@ -23,7 +23,8 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     Raises:
         ValueError: data, network or recipe do not fit together; the file of prices is damaged.
     """
-    here = {key: price for key, price in known(lab.kept).items() if price.machine == machine()}
+    own = machine()
+    here = {key: price for key, price in known(lab.kept).items() if price.machine == own}
     for run in runs:
         if run.key not in here:
             print(f"measuring a step: {run.cell.label}", file=sys.stderr, flush=True)

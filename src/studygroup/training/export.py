@@ -11,9 +11,9 @@ from studygroup.data import Data
 from studygroup.extras import missing
 from studygroup.files import write_atomically, write_text
 from studygroup.inputs import Inputs
-from studygroup.training.finished import FinishedRun, reopened
+from studygroup.training.finished import reopened
 from studygroup.training.scores import accuracy, score_net
-from studygroup.training.ship import card, loading_lines, reestimate_bn, save_net
+from studygroup.training.ship import card, loading_lines, save_net
 
 Format = Literal["safetensors", "onnx", "pickle"]
 _SUFFIX = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
@@ -73,42 +73,33 @@ def export(
     Raises:
         ValueError: no finished run lies there, or it has no such student.
     """
+    cpu = torch.device("cpu")
     with reopened(run) as found:
-        shipped = found.summary["shipped"]
-        number = shipped["student"] if student is None else student
-        students = found.summary["run"]["students"]
+        before, students = found.summary["shipped"], found.summary["run"]["students"]
+        number = before["student"] if student is None else student
         if not 0 <= number < students:
             raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
         net = found.net() if student is None else found.task().shipped.export(number).eval()
+        if reestimate_bn:
+            found.reestimate_bn(net, device=cpu)
         name = f"student-{number}.{_SUFFIX[format]}"
         path = found.folder.path / "export" / name if output is None else Path(output)
-        _exported(found, net, path, format=format, reestimate_bn=reestimate_bn)
-        cpu = torch.device("cpu")
-        test = score_net(net, found.feed.scored(found.data.test, cpu))
-        shipped |= {
+        build, data = found.settings.builder(found.data), found.data
+        rows, _ = data.test[torch.arange(min(2, len(data.test)))]
+        _WRITERS[format](net, path, build, data, found.feed.inputs(rows))
+        test = score_net(net, found.feed.scored(data.test, cpu))
+        shipped = before | {
             "student": number,
-            "epoch": shipped["epoch"] if student is None else found.settings.epochs,
-            "select": shipped["select"] if student is None else "by hand",
-            "holdout": accuracy(net, found.feed.scored(found.data.holdout, cpu)),
+            "epoch": before["epoch"] if student is None else found.settings.epochs,
+            "select": before["select"] if student is None else "by hand",
+            "holdout": accuracy(net, found.feed.scored(data.holdout, cpu)),
             "test": test.students[0],
             "test_top5": test.students_top5[0],
-            "reestimated_bn": reestimate_bn or (student is None and shipped["reestimated_bn"]),
+            "reestimated_bn": reestimate_bn or (student is None and before["reestimated_bn"]),
         }
-        lines = _LINES[format](path, found.settings.builder(found.data))
-        write_text(path.with_suffix(".md"), card(found.summary, lines=lines, file=path.name))
+        said = card(found.summary | {"shipped": shipped}, lines=_LINES[format](path, build), file=path.name)
+        write_text(path.with_suffix(".md"), said)
     return path
-
-
-def _exported(found: FinishedRun, net: nn.Module, path: Path, *, format: Format, reestimate_bn: bool) -> None:
-    """Writes a network in a format, with statistics taken anew if so asked."""
-    if reestimate_bn:
-        task = found.settings.build_task(found.data)  # says how rows are batched
-        _reestimate(net, found.feed, task, device=torch.device("cpu"))
-    rows, _ = found.data.test[torch.arange(min(2, len(found.data.test)))]
-    _WRITERS[format](net, path, found.settings.builder(found.data), found.data, found.feed.inputs(rows))
-
-
-_reestimate = reestimate_bn
 
 
 def _write_safetensors(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from studygroup.collaborate import CollaborativeLearning
@@ -15,7 +16,7 @@ from studygroup.training.feed import Feed
 from studygroup.training.folder import RunFolder
 from studygroup.training.run import cpu_threads
 from studygroup.training.settings import Settings
-from studygroup.training.ship import load_net
+from studygroup.training.ship import load_net, reestimate_bn
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class FinishedRun:
         task, state = self.settings.build_task(self.data), found[1]["state_dict"]
         task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
         return task
+
+    def reestimate_bn(self, net: nn.Module, *, device: torch.device) -> None:
+        """Takes the batch-norm statistics of one student's network anew, in place, see `ship.reestimate_bn`.
+
+        Args:
+            net: the exported network.
+            device: where to compute.
+        """
+        # the task says how rows are batched
+        reestimate_bn(net, self.feed, self.settings.build_task(self.data), device=device)
 
 
 @contextmanager

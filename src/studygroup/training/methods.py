@@ -2,9 +2,8 @@
 
 A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
 example, how a new network is built, which `init="fresh"` then means, and, where the recipe asks for `layers` and none
-are named, layers of the network at hand. All else stays
-the recipe's own signature, so a function added to `studygroup.recipes` shows up here, with its options and their
-help, without a line in this file.
+are named, layers of the network at hand. All else stays the recipe's own signature, so a function added to
+`studygroup.recipes` shows up here, with its options and their help, without a line in this file.
 """
 
 import inspect
