@@ -1,6 +1,23 @@
 import pytest
 
-from studygroup.files import read_json, write_text
+from studygroup.files import read_json, write_atomically, write_text
+
+
+def test_a_file_being_written_is_not_taken_for_one_that_is_there(tmp_path):
+    path = tmp_path / "file.json"
+    write_text(path, "before")
+    seen = []
+
+    def write(temporary):
+        temporary.write_text("half")
+        seen.extend([*tmp_path.glob("*.json")])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, write)
+    assert seen == [path]
+    assert path.read_text() == "before"
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_a_damaged_file_is_named_with_a_way_out(tmp_path):

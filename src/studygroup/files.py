@@ -11,24 +11,22 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes a file that is either whole or not there, whenever the process is killed.
 
+    A kill may leave a hidden folder beside it, with a file that is not whole: never a file that a reader of the folder
+    takes for one of its own.
+
     Args:
         path: where it goes; missing folders are made.
-        write: is given the name of an empty temporary file, to be filled.
+        write: is given the name of a file that is to be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # beside its destination: renaming is atomic within one file system only
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.name)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        temporary = Path(folder) / path.name
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
