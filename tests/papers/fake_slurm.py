@@ -26,13 +26,20 @@ def states():
     return Path(os.environ["FAKE_SLURM"])
 
 
+def write(job, state):
+    """Whole at once: a state that is half written would be an end that submitit knows nothing of."""
+    hidden = states() / f".{job}"
+    hidden.write_text(state)
+    hidden.replace(states() / job)
+
+
 def sbatch(script):
     """Starts the tasks of a job; they outlive whoever asked for them."""
     job = str(time.time_ns() // 1000)  # submitit remembers ids for as long as its process lives
     array = re.search(r"--array=0-(\d+)", Path(script).read_text())
     for index in range(int(array[1]) + 1) if array else [None]:
         one = job if index is None else f"{job}_{index}"
-        (states() / one).write_text("PENDING")
+        write(one, "PENDING")
         # the script is moved as soon as this command ends
         command = [sys.executable, "-S", __file__, "task", one, Path(script).read_text()]
         with (states() / f"log-{one}").open("w") as log:
@@ -51,12 +58,12 @@ def task(job, script):
         own |= {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": index}
     again = states() / f"again-{job}"
     while True:
-        (states() / job).write_text("RUNNING")
+        write(job, "RUNNING")
         status = subprocess.run(["bash", "-c", script], env=os.environ | own, check=False).returncode
         if not again.exists():
             break
         again.unlink()
-    (states() / job).write_text("COMPLETED" if status == 0 else "FAILED")
+    write(job, "COMPLETED" if status == 0 else "FAILED")
 
 
 def srun(*arguments):

@@ -56,7 +56,7 @@ def browse(path, profile, *options):
     """What the browser wrote, and what the page said on its console."""
     environment = {**os.environ, "HOME": str(profile)}
     command = [BROWSER, *QUIET, f"--user-data-dir={profile}", *options, path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True, env=environment)
     return done.stdout, re.findall(r".*CONSOLE.*", done.stderr)
 
 

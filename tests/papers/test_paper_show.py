@@ -137,4 +137,4 @@ def test_all_tables_can_be_shown(lab, capsys):
 
 def test_an_unknown_table_is_told_with_near_ones(capsys):
     assert main(["papers", "show", "cgl-tabel-2"]) == 1
-    assert "did you mean cgl-table-2" in capsys.readouterr().err
+    assert "no table 'cgl-tabel-2' (near: 'cgl-table-2'" in capsys.readouterr().err

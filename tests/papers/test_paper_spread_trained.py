@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 ONE = [*(option for option in SMALL if not option.startswith(("--only", "--seeds"))), "--seeds=1"]
 ONE += ["--only=CIFAR-10, baseline", "--data=cifar10=digits"]
 WORKER = f"{sys.executable} {HERE / 'dying_worker.py'}"
-LOCAL = {"cluster": "local", "timeout_min": 5, "local_python": WORKER}
-SLURM = {"timeout_min": 5, "slurm_python": WORKER}
+LOCAL = {"cluster": "local", "timeout_min": 60, "local_python": WORKER}
+SLURM = {"timeout_min": 60, "slurm_python": WORKER}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A network by its name."""
 
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from studygroup.models.huggingface import huggingface
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
+from studygroup.naming import near
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -94,9 +94,10 @@ def _picture_network(name: str) -> Callable[..., nn.Module]:
         return functools.partial(_from_torchvision, bare)
     if library in ("", "timm") and timm.is_model(bare):
         return functools.partial(_from_timm, bare)
-    near = difflib.get_close_matches(name, _all_names(), n=5)
-    near = near or [*_PICTURES, *_TEXTS, "timm/vit_tiny_patch16_224"]
-    raise ValueError(f"there is no network {name!r}; did you mean {', '.join(near)}?")
+    raise ValueError(
+        f"there is no network {name!r}{near(name, _all_names())}; there are {', '.join([*_PICTURES, *_TEXTS])}, "
+        "torchvision's and timm's, such as timm/vit_tiny_patch16_224, and Hugging Face's, as huggingface/NAME"
+    )
 
 
 def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:

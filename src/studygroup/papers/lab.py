@@ -1,7 +1,6 @@
 """Where the papers' runs lie, at which scale and on which data they are made, and keys made of their content."""
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -13,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from studygroup.files import read_json, write_text
+from studygroup.naming import near
 from studygroup.papers.derived import derived
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
@@ -209,8 +209,9 @@ def places(given: Sequence[str]) -> dict[str, str]:
     for one in given:
         name, equals, place = one.partition("=")
         if not equals or not place or name not in shorts:
-            near = difflib.get_close_matches(name, shorts) or sorted(shorts)
-            raise ValueError(f"--data {one}: write NAME=FOLDER with one of the names {', '.join(near)}")
+            raise ValueError(
+                f"--data {one}: write NAME=FOLDER with one of the names {', '.join(sorted(shorts))}{near(name, shorts)}"
+            )
         folder = Path(place).expanduser()
         found[name] = str(folder.resolve()) if folder.exists() else place
     return found

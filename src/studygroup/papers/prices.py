@@ -47,7 +47,12 @@ def known(folder: Path) -> Mapping[str, Price]:
         ValueError: the file is damaged.
     """
     path = folder / _FILE
-    return {key: Price(**price) for key, price in read(path).items()} if path.exists() else {}
+    try:
+        return {key: Price(**price) for key, price in read(path).items()} if path.exists() else {}
+    except TypeError as error:
+        raise ValueError(
+            f"{path} holds no prices ({error}); remove it, `papers plan` measures again"
+        ) from error
 
 
 def add(folder: Path, key: str, price: Price) -> None:

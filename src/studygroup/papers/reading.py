@@ -9,7 +9,6 @@ rows and epochs of a cell, whatever the scale's are. A file that is `like` anoth
 besides its own.
 """
 
-import difflib
 import functools
 import itertools
 import re
@@ -19,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from studygroup.naming import near
 from studygroup.papers.claims import claims
 from studygroup.papers.measures import MEASURES
 from studygroup.papers.tables import Cell, DataSet, Number, Table
@@ -43,8 +43,7 @@ def table_called(id: str) -> Table:
     """
     found = tables()
     if id not in found:
-        near = difflib.get_close_matches(id, found, n=3) or list(found)
-        raise ValueError(f"there is no table {id!r}; did you mean {', '.join(near)}?")
+        raise ValueError(f"there is no table {id!r}{near(id, found)}; `studygroup papers list` shows all")
     return found[id]
 
 
