@@ -11,7 +11,7 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes a file that is either whole or not there, whenever the process is killed.
 
-    A kill may leave a hidden folder beside it, with a file that is not whole: never a file that a reader of the folder
+    A kill may leave a hidden folder beside it, with a file that is not whole: never a file that who reads the folder
     takes for one of its own.
 
     Args:

@@ -210,7 +210,8 @@ def places(given: Sequence[str]) -> dict[str, str]:
         name, equals, place = one.partition("=")
         if not equals or not place or name not in shorts:
             raise ValueError(
-                f"--data {one}: write NAME=FOLDER with one of the names {', '.join(sorted(shorts))}{near(name, shorts)}"
+                f"--data {one}: write NAME=FOLDER with one of the names {', '.join(sorted(shorts))}"
+                f"{near(name, shorts)}"
             )
         folder = Path(place).expanduser()
         found[name] = str(folder.resolve()) if folder.exists() else place
