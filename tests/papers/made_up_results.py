@@ -28,12 +28,12 @@ def fake(cell, seed, *, epochs=10):
     curve = {
         "holdout": [test * (1 - 0.6 * 0.6**epoch) for epoch in range(1, epochs + 1)],
         "updates": [100 * epoch for epoch in range(1, epochs + 1)],
-        "seconds": [seconds * epoch / epochs for epoch in range(1, epochs + 1)],
+        "spent": [seconds * epoch / epochs for epoch in range(1, epochs + 1)],
     }
     return {
         "holdout": test, "test": test, "test_top5": test + 0.2, "diversity": 0.2 + 0.3 * chance(cell.label),
         "students_mean": test, "ensemble": test + 0.01, "last_fifth": 0.012 if plain else 0.001,
-        "updates": 100 * epochs, "seconds": round(seconds, 1), "load": 2.1,
+        "updates": 100 * epochs, "seconds": round(seconds, 1), "spent": round(seconds, 1),
         "parameters": 700_000 + 700_000 * (not plain), "curve": curve,
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ def papers(command, folder, *more, sizes=SMALL):
 def kept(folder):
     """Results of Table 2 by cell and seed, without what a clock says."""
     cells = json.loads((folder / "results" / "cgl-table-2.json").read_text())["cells"].values()
-    clocks = ("seconds", "load", "made")
+    clocks = ("seconds", "spent", "made")
     return {
         (cell["cell"], seed): {name: _timeless(value) for name, value in run.items() if name not in clocks}
         for cell in cells
@@ -28,6 +28,4 @@ def kept(folder):
 
 def _timeless(value):
     """A figure without the seconds in it."""
-    return (
-        {name: one for name, one in value.items() if name != "seconds"} if isinstance(value, dict) else value
-    )
+    return {name: one for name, one in value.items() if name != "spent"} if isinstance(value, dict) else value

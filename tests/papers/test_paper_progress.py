@@ -14,11 +14,11 @@ def run(holdout, *, update=10, second=1.0, **more):
     count = range(1, len(holdout) + 1)
     curve = {
         "updates": [update * e for e in count],
-        "seconds": [second * e for e in count],
+        "spent": [second * e for e in count],
         "holdout": holdout,
     }
     figures = {"test": 0.5, "test_top5": 0.8, "diversity": 0.2, "last_fifth": 0.0}
-    return figures | {"seconds": second * len(holdout), "curve": curve} | more
+    return figures | {"spent": second * len(holdout), "curve": curve} | more
 
 
 def found(*runs):
@@ -28,7 +28,8 @@ def found(*runs):
 def test_a_curve_is_the_mean_over_seeds():
     some = line(found(run([0.1, 0.3], second=1.0), run([0.3, 0.5], second=2.0), {"test": 0.4}))
     assert some.accuracy == pytest.approx([20, 40])
-    assert some.seconds == pytest.approx([1.5, 3.0])
+    assert some.n == 2
+    assert some.spent == pytest.approx([1.5, 3.0])
     assert some.updates == [10, 20]
     assert line(found({"test": 0.4}, {"curve": {}})) is None
 
@@ -45,7 +46,7 @@ def test_equal_is_the_smallest_total_of_all():
         30,
         {"slow": 60, "quick": pytest.approx(10)},
     )
-    total, reached = at_equal({"slow": slow, "quick": quick}, "seconds")
+    total, reached = at_equal({"slow": slow, "quick": quick}, "spent")
     assert (total, reached) == (4.5, {"slow": pytest.approx(20), "quick": pytest.approx(50)})
 
 
@@ -123,7 +124,7 @@ def test_accuracies_at_equal_time_and_updates_are_shown(tmp_path, capsys):
         return next(one for one in shown(table, lab, equal=axis).splitlines() if words in one).split()
 
     assert line_with("hold-out, 30 updates", "updates")[3:] == ["20.00", "-", "-", "-", "-", "50.00"]
-    assert line_with("hold-out, 300 seconds", "seconds")[3:] == ["60.00", "-", "-", "-", "-", "10.00"]
+    assert line_with("hold-out, 300 seconds", "spent")[3:] == ["60.00", "-", "-", "-", "-", "10.00"]
     assert main(["papers", "show", "cgl-table-2", "--at=time", "--run_dir", str(tmp_path)]) == 0
     assert "hold-out, 300 seconds" in capsys.readouterr().out
     assert main(["papers", "show", "cgl-table-2", "--run_dir", str(tmp_path)]) == 0

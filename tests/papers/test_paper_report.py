@@ -203,12 +203,12 @@ def test_the_interval_of_a_mean():
 def test_cells_of_one_column_are_held_beside_one_another():
     table = table_called("regime-settings")
     curves = {
-        "baseline": {"updates": [10, 20], "seconds": [1.0, 2.0], "holdout": [0.5, 0.75]},
-        "CGL": {"updates": [5, 10], "seconds": [2.0, 4.0], "holdout": [0.25, 0.5]},
+        "baseline": {"updates": [10, 20], "spent": [1.0, 2.0], "holdout": [0.5, 0.75]},
+        "CGL": {"updates": [5, 10], "spent": [2.0, 4.0], "holdout": [0.25, 0.5]},
     }
     found = {
         (row, "CIFAR-10"): Found(
-            "some", {"row": row}, {0: {"curve": c, "seconds": c["seconds"][-1], "updates": 0}}
+            "some", {"row": row}, {0: {"curve": c, "seconds": 9, "spent": c["spent"][-1], "updates": 0}}
         )
         for row, c in curves.items()
     }

@@ -102,13 +102,12 @@ def test_figures_of_earlier_days_are_renewed_without_training(whole, capsys):
     for run in before.values():
         assert run["parameters"] > 0
         assert [len(values) for values in run["curve"].values()] == [2, 2]  # seconds aside
+        assert run["curve"].keys() == {"updates", "holdout"}
         assert run["curve"]["updates"][-1] == run["updates"]
     finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
 
     def old(run):
-        return {name: value for name, value in run.items() if name not in ("curve", "parameters")} | {
-            "load": 99
-        }
+        return {name: value for name, value in run.items() if name not in ("curve", "parameters", "spent")}
 
     results_of(whole, old)
     assert papers("show", whole, sizes=SMALL[:2] + SMALL[-1:]) == 0  # they still read
@@ -122,7 +121,9 @@ def test_figures_of_earlier_days_are_renewed_without_training(whole, capsys):
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     content = json.loads((whole / "results" / "cgl-table-2.json").read_text())
     runs = [run for cell in content["cells"].values() for run in cell["seeds"].values()]
-    assert {run["load"] for run in runs} == {99}  # as it was when they were trained
+    assert {run["made"] for run in runs} == {0}  # as when they were trained
+    for run in runs:
+        assert 0 < run["spent"] == run["curve"]["spent"][-1]
 
 
 def test_results_without_the_runs_are_left_as_they_are(whole, tmp_path):

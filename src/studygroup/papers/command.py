@@ -17,7 +17,7 @@ from studygroup.papers.scale import SCALES
 from studygroup.papers.spread import WAYS
 from studygroup.training.report.tables import text
 
-_AT: Mapping[str, Axis | None] = {"end": None, "time": "seconds", "updates": "updates"}
+_AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "updates"}
 
 
 def add_commands(parser: ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from studygroup.papers.convergence import changes
 from studygroup.papers.counting import built, method_of
 from studygroup.papers.measures import MEASURES
 from studygroup.papers.reading import tables
-from studygroup.papers.results import Found
+from studygroup.papers.results import Found, numbers
 from studygroup.papers.tables import Cell, DataSet, Place, Table
 from studygroup.papers.transfer import Scores, ranks
 from studygroup.training.config import Config
@@ -33,13 +33,13 @@ def derived(
         config: the settings of a cell at the scale that is asked for.
         finds: the finished runs of other tables.
     """
-    numbers = _ranks(table, found) | _speeds(table, finds)
+    derived = _ranks(table, found) | _speeds(table, finds)
     for cell in table.cells.values():
         if cell.measure.counted is not None and cell.settings is not None and cell.data is not None:
-            numbers[cell.place] = count(config(cell), cell.data, cell.measure.name)
+            derived[cell.place] = count(config(cell), cell.data, cell.measure.name)
     return {
         place: Found("", {}, {0: {table.cells[place].measure.name: number}})
-        for place, number in numbers.items()
+        for place, number in derived.items()
     }
 
 
@@ -78,20 +78,21 @@ def scores(table: Table, row: str, found: Mapping[Place, Found]) -> Scores | Non
     """
     result = []
     for column in table.columns:
-        of, some = table.cells[row, column].measure.of, found.get((row, column))
-        if of is None or some is None or not some.runs:
+        some = found.get((row, column))
+        own = numbers(table.cells[row, column].measure, some) if some is not None else []
+        if not own:
             return None
-        result.append([of(some.runs[seed]) for seed in sorted(some.runs)])
+        result.append(own)
     return result
 
 
 def _ranks(table: Table, found: Mapping[Place, Found]) -> dict[Place, float]:
-    numbers: dict[Place, float] = {}
+    own: dict[Place, float] = {}
     for row, of in table.ranks.items():
         some = scores(table, of, found)
         if some is not None:
-            numbers |= {(row, column): rank for column, rank in zip(table.columns, ranks(some), strict=True)}
-    return numbers
+            own |= {(row, column): rank for column, rank in zip(table.columns, ranks(some), strict=True)}
+    return own
 
 
 def speeds(finds: Finds) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """The figures of a finished run that are kept, all read in its folder."""
 
 import itertools
-import os
 from typing import Any
 
 from studygroup.analysis.cost import parameters
@@ -15,12 +14,16 @@ from studygroup.training.settings import Settings
 def figures(result: Result) -> dict[str, Any]:
     """What is kept of a run: accuracies as shares, `last_fifth`, by how much the hold-out accuracy rose in it.
 
+    `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
+    up, where it trained, of the clock on a GPU; None in runs that did not take them.
+
     All is read in the run folder: the figures of a run that was finished long ago can be renewed.
 
     Args:
         result: of a finished run.
     """
-    summary = result.summary
+    summary, way = result.summary, curve(result.folder, device=result.summary["run"].get("device"))
+    spent = way.get("spent")
     return {
         "holdout": summary["shipped"]["holdout"],
         "test": summary["shipped"]["test"],
@@ -31,27 +34,32 @@ def figures(result: Result) -> dict[str, Any]:
         "last_fifth": last_fifth(result.folder),
         "updates": summary["run"]["updates"],
         "seconds": round(summary["run"]["training_seconds"], 1),
-        "load": round(os.getloadavg()[0], 1),
+        "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
-        "curve": curve(result.folder),
+        "curve": way,
     }
 
 
-def curve(folder: RunFolder) -> dict[str, list[float]]:
+def curve(folder: RunFolder, *, device: str | None) -> dict[str, list[float]]:
     """The way of a run, one value an epoch.
 
     Args:
         folder: of the run.
+        device: type of the device that it was trained on; None where that is not known.
 
     Returns:
-        `updates` and `seconds` of training so far, and `holdout`, the students' mean accuracy as a share.
+        `updates` so far, `holdout`, the students' mean accuracy as a share, and, where it is known, what is `spent`
+        so far: seconds of the processor, or of the clock on a GPU.
     """
     rows = read_history(folder.metrics)
-    return {
+    clock = "cpu_seconds" if device == "cpu" else "seconds"
+    found: dict[str, list[float]] = {
         "updates": [int(row["updates"]) for row in rows],
-        "seconds": [round(total, 1) for total in itertools.accumulate(row["seconds"] for row in rows)],
         "holdout": [round(row["holdout_mean"], 4) for row in rows],
     }
+    if device is None or not all(clock in row for row in rows):
+        return found
+    return found | {"spent": [round(total, 1) for total in itertools.accumulate(row[clock] for row in rows)]}
 
 
 def _parameters(result: Result) -> int:

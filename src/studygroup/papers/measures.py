@@ -27,8 +27,9 @@ def _drop(run: Figures) -> float:
     return float(run["flatness"]["drop"])
 
 
-def _seconds(run: Figures) -> float:
-    return float(run["seconds"])
+def _seconds(run: Figures) -> float | None:
+    spent: float | None = run.get("spent")
+    return spent
 
 
 MEASURES: Mapping[str, Measure] = {

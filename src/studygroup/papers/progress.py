@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from studygroup.papers.results import Found
+from studygroup.papers.tables import Place, Table
 
-Axis = Literal["seconds", "updates"]
+Axis = Literal["spent", "updates"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Line:
     Attributes:
         accuracy: mean of the students on the hold-out rows, in percent.
         updates: made so far.
-        seconds: of training so far.
+        spent: seconds of training so far, of the processor, or of the clock on a GPU; empty where they are not known.
+        n: seeds.
     """
 
     accuracy: Sequence[float]
     updates: Sequence[float]
-    seconds: Sequence[float]
+    spent: Sequence[float]
+    n: int
 
 
 def line(found: Found) -> Line | None:
@@ -36,10 +39,26 @@ def line(found: Found) -> Line | None:
     if not curves:
         return None
     columns = {
-        name: [statistics.fmean(values) for values in zip(*(curve[name] for curve in curves), strict=False)]
-        for name in ("holdout", "updates", "seconds")
+        name: [
+            statistics.fmean(values)
+            for values in zip(*(curve.get(name, ()) for curve in curves), strict=False)
+        ]
+        for name in ("holdout", "updates", "spent")
     }
-    return Line([100 * share for share in columns["holdout"]], columns["updates"], columns["seconds"])
+    return Line(
+        [100 * share for share in columns["holdout"]], columns["updates"], columns["spent"], len(curves)
+    )
+
+
+def beside(table: Table) -> dict[str, dict[str, Place]]:
+    """Cells to be held beside one another, by name: those of a row, or, in a table of one column, all.
+
+    Args:
+        table: any.
+    """
+    if len(table.columns) == 1:
+        return {column: {row: (row, column) for row in table.rows} for column in table.columns}
+    return {row: {column: (row, column) for column in table.columns} for row in table.rows}
 
 
 def at(places: Sequence[float], values: Sequence[float], place: float) -> float:
@@ -54,17 +73,20 @@ def at(places: Sequence[float], values: Sequence[float], place: float) -> float:
 
 
 def at_equal(lines: Mapping[str, Line], axis: Axis) -> tuple[float, dict[str, float]]:
-    """What each configuration has reached when the first of them is through.
+    """What each configuration has reached when the first of them is through; those without the axis are left out.
 
     The others are then in the middle of their schedules, with learning rates that are still high: it tells what a
     budget buys in the runs that were made, not what a schedule made for that budget would.
 
     Args:
-        lines: by name, at least one.
+        lines: by name.
         axis: what is equal.
 
     Returns:
-        The smallest of the totals, and accuracies by name.
+        The smallest of the totals, and accuracies by name; of fewer than two there are none.
     """
+    lines = {name: some for name, some in lines.items() if getattr(some, axis)}
+    if len(lines) < 2:
+        return 0.0, {}
     totals = min(getattr(some, axis)[-1] for some in lines.values())
     return totals, {name: at(getattr(some, axis), some.accuracy, totals) for name, some in lines.items()}

@@ -3,9 +3,11 @@
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,8 @@ from filelock import FileLock
 
 from studygroup.files import read_json, write_text
 from studygroup.papers.reading import tables
-from studygroup.papers.tables import Cell, Figures, Table
+from studygroup.papers.tables import Cell, Figures, Measure, Table
 from studygroup.training.config import Config
-
-_THEN = ("made", "load")  # what was so when the run was made, however often its figures are renewed
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,19 @@ def known(folder: Path) -> dict[str, Found]:
     return found
 
 
+def numbers(measure: Measure, found: Found) -> list[float]:
+    """What a measure says of finished runs, of those whose figures have it, in the order of the seeds.
+
+    Args:
+        measure: of a cell.
+        found: its runs.
+    """
+    if measure.of is None:
+        return []
+    each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
+    return [number for number in each if number is not None]
+
+
 def keep(
     folder: Path,
     table: Table,
@@ -88,7 +101,7 @@ def keep(
         )
         before = entry["seeds"].get(str(seed))
         if before is not None and before.get("seconds") == found.get("seconds"):  # of the same training
-            found = {**before, **found, **{name: before[name] for name in _THEN if name in before}}
+            found = {**before, **found, "made": before["made"]}  # however often its figures are renewed
         else:
             machine = environment() if made is None else dict(made)
             if machine not in content["made"]:
@@ -100,14 +113,16 @@ def keep(
 
 def environment() -> dict[str, Any]:
     """Machine, versions and command of this process; folders in the command by their last name."""
+    program = Path(sys.argv[0]).name
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *map(_bare, sys.argv[1:])]),
+        "command": shlex.join(["studygroup" if program == "cli.py" else program, *map(_bare, sys.argv[1:])]),
         "cpu": _processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        **{package: version(package) for package in ("studygroup", "lightning", "torchvision")},
     }
 
 

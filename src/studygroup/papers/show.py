@@ -9,8 +9,8 @@ from typing import Any
 from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
 from studygroup.papers.lab import Lab
-from studygroup.papers.progress import Axis, at_equal, line
-from studygroup.papers.results import Found
+from studygroup.papers.progress import Axis, at_equal, beside, line
+from studygroup.papers.results import Found, numbers
 from studygroup.papers.scale import Scale
 from studygroup.papers.tables import Cell, Number, Place, Table
 from studygroup.papers.verdicts import judged
@@ -18,6 +18,8 @@ from studygroup.training.report.tables import text
 
 CONVERGED = 0.005
 """Rise of a baseline's hold-out accuracy over the last fifth of the epochs from which it has not converged."""
+
+_EQUAL: Mapping[Axis, str] = {"spent": "seconds", "updates": "updates"}
 
 
 def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
@@ -30,6 +32,9 @@ def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
     """
     found = lab.found(table)
     lines, printed = [("", "", *table.columns)], any(cell.published for cell in table.cells.values())
+    added = (
+        [_equal(table, group, found, equal) for group in beside(table).values()] if equal is not None else []
+    )
     for row in table.rows:
         cells = [table.cells[row, column] for column in table.columns]
         if printed:
@@ -37,8 +42,7 @@ def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
         if table.runnable or any(cell.place in found for cell in cells):
             name = "" if printed else row
             lines.append((name, "ours", *(ours(cell, found) or "-" for cell in cells)))
-        if equal is not None:
-            lines += _equal(table, row, found, equal)
+        lines += [words[row] for words in added if row in words]
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
     claims = judged(table, values(table, found))
     parts += ["\nClaims:" if claims else "", *(lines_of(claim) for claim in claims)]
@@ -75,12 +79,8 @@ def values(table: Table, found: Mapping[Place, Found]) -> dict[Place, list[float
         table: any.
         found: its finished runs.
     """
-    numbers = {}
-    for place, some in found.items():
-        of = table.cells[place].measure.of
-        if of is not None:
-            numbers[place] = [of(some.runs[seed]) for seed in sorted(some.runs)]
-    return numbers
+    each = {place: numbers(table.cells[place].measure, some) for place, some in found.items()}
+    return {place: some for place, some in each.items() if some}
 
 
 def published(cell: Cell) -> str:
@@ -95,13 +95,13 @@ def published(cell: Cell) -> str:
 
 def ours(cell: Cell, found: Mapping[Place, Found]) -> str:
     """Mean ± sample deviation (n) of the finished runs, or the number that follows; empty where there is none."""
-    some, of = found.get(cell.place), cell.measure.of
-    if some is None or of is None:
+    own = numbers(cell.measure, found[cell.place]) if cell.place in found else []
+    if not own:
         return ""
-    numbers, digits = [of(run) for run in some.runs.values()], cell.measure.digits
-    std = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    count = f" ({len(numbers)})" if cell.trained else ""
-    return f"{statistics.fmean(numbers):,.{digits}f}{std}{count}"
+    digits = cell.measure.digits
+    std = f" ± {statistics.stdev(own):.{digits}f}" if len(own) > 1 else ""
+    count = f" ({len(own)})" if cell.trained else ""
+    return f"{statistics.fmean(own):,.{digits}f}{std}{count}"
 
 
 def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
@@ -126,16 +126,21 @@ def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
     return [*said, *_unfinished(table, found), *own]
 
 
-def _equal(table: Table, row: str, found: Mapping[Place, Found], axis: Axis) -> list[tuple[str, ...]]:
-    """Hold-out accuracies of a row at equal time or updates, where two of its cells at least have curves."""
-    places = {column: (row, column) for column in table.columns if table.cells[row, column].trained}
-    curves = {column: line(found[place]) for column, place in places.items() if place in found}
-    lines = {column: curve for column, curve in curves.items() if curve is not None}
-    if len(lines) < 2:
-        return []
+def _equal(
+    table: Table, group: Mapping[str, Place], found: Mapping[Place, Found], axis: Axis
+) -> dict[str, tuple[str, ...]]:
+    """Lines by row: hold-out accuracies of cells beside one another at equal time or updates, of two at least."""
+    curves = {name: line(found[place]) for name, place in group.items() if place in found}
+    lines = {
+        name: curve
+        for name, curve in curves.items()
+        if curve is not None and table.cells[group[name]].trained
+    }
     total, reached = at_equal(lines, axis)
-    cells = (f"{reached[column]:.2f}" if column in reached else "-" for column in table.columns)
-    return [("", f"hold-out, {total:,.0f} {axis}", *cells)]
+    at = {group[name]: f"{value:.2f}" for name, value in reached.items()}
+    said = f"hold-out, {total:,.0f} {_EQUAL[axis]}"
+    rows = dict.fromkeys(row for row, _ in at)
+    return {row: ("", said, *(at.get((row, column), "-") for column in table.columns)) for row in rows}
 
 
 def _unfinished(table: Table, found: Mapping[Place, Found]) -> list[str]:

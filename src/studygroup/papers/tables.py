@@ -22,7 +22,7 @@ class Measure:
         unit: as printed behind the name.
         digits: behind the point.
         sign: 1 where more is better, -1 where less is.
-        of: the number of a run in this unit; None where no run of a cell gives it.
+        of: the number of a run in this unit, or None where its figures lack it; None where no run of a cell gives it.
         analysis: one of `studygroup.analysis.analyses` whose result a run's figures have to have, under that name.
         counted: the number of a task, where nothing has to be trained to know it.
     """
@@ -31,7 +31,7 @@ class Measure:
     unit: str
     digits: int
     sign: int
-    of: Callable[[Figures], float] | None = None
+    of: Callable[[Figures], float | None] | None = None
     analysis: str | None = None
     counted: Callable[[CollaborativeLearning], float] | None = None
 

@@ -108,7 +108,7 @@ class StudyModule(LightningModule):
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self._rows, self._places = 0, 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._started = time.perf_counter()
+        self._started, self._started_cpu = time.perf_counter(), time.process_time()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One update's loss; nothing where students were updated in turn."""
@@ -174,6 +174,7 @@ class StudyModule(LightningModule):
         sums = torch.stack([self._total, *self._sums.flatten(), *self._further.values()])
         self._losses = sums.div(self._updates).tolist()
         self._seconds = time.perf_counter() - self._started
+        self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -200,6 +201,7 @@ class StudyModule(LightningModule):
             "epoch": self.current_epoch + 1,
             "updates": self.done,
             "seconds": self._seconds,
+            "cpu_seconds": self._cpu_seconds,
             "rows_per_second": self._rows / self._seconds,
             "lr": self._lr,
             "imitation_weight": self.task.imitation_weight(progress),

@@ -83,6 +83,7 @@ def _facts(settings: Settings, data: Data, trained: Trained) -> dict[str, Any]:
         "updates": int(rows[-1]["updates"]),
         "train_rows": len(data.train),
         "training_seconds": sum(row["seconds"] for row in rows),
+        "device": trained.device.type,
         "classes": list(data.classes),
         "texts": _speeds(rows),
         "input": data.form.words,

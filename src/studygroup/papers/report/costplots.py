@@ -25,10 +25,15 @@ def cost_plot(
     """
     drawn_rows = []
     for row in table.rows:
-        own = [place for place in places if place[0] == row]
+        own = [place for place in places if place[0] == row and _timed(found[place])]
         if 1 < len(own) <= MOST:
             drawn_rows.append(_scatter(table, row, own, found, values))
     return drawn_rows
+
+
+def _timed(found: Found) -> bool:
+    """Whether all runs have a time that may be compared."""
+    return all(run.get("spent") is not None for run in found.runs.values())
 
 
 def _scatter(
@@ -41,7 +46,7 @@ def _scatter(
     measure, said = table.cells[places[0]].measure, []
     with drawn() as (figure, (axes,)):
         for number, place in enumerate(places):
-            minutes = statistics.fmean(run["seconds"] for run in found[place].runs.values()) / 60
+            minutes = statistics.fmean(run["spent"] for run in found[place].runs.values()) / 60
             reached = statistics.fmean(values[place])
             axes.plot(minutes, reached, MARKERS[number], color=colour(number), markersize=8, label=place[1])
             said.append(f"{place[1]}: {reached:.4g} after {minutes:.3g} minutes")
@@ -63,11 +68,11 @@ def curve_plots(about: str, row: str, lines: Mapping[str, Line]) -> list[Plot]:
         lines: by name of the configuration.
     """
     lines = dict(list(lines.items())[:MOST])
-    return [
-        _over(about, row, {name: ([s / 60 for s in some.seconds], some.accuracy) for name, some in lines.items()},
-              "minutes of training"),
-        _over(about, row, {name: (some.updates, some.accuracy) for name, some in lines.items()}, "updates"),
-    ]  # fmt: skip
+    timed = {name: some for name, some in lines.items() if some.spent}
+    over_time = {name: ([s / 60 for s in some.spent], some.accuracy) for name, some in timed.items()}
+    over_updates = {name: (some.updates, some.accuracy) for name, some in lines.items()}
+    plots = [_over(about, row, over_time, "minutes of training")] if len(timed) > 1 else []
+    return [*plots, _over(about, row, over_updates, "updates")]
 
 
 def _over(

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from studygroup.papers.progress import Line, at_equal, line
+from studygroup.papers.progress import Line, at_equal, beside, line
 from studygroup.papers.report.costplots import cost_plot, curve_plots
 from studygroup.papers.report.drawing import Plot
 from studygroup.papers.report.marks import baseline_of
@@ -24,22 +24,19 @@ class Cost:
         reached: mean of the table's number.
         n: seeds.
         updates: of the weights.
-        seconds: of training, mean over seeds.
-        time: those in words.
-        ratio: of the seconds to the baseline's; empty where there is none.
+        time: of training in words, mean over seeds: of the processor, or of the clock on a GPU; empty where that was
+            not taken.
+        ratio: of that time to the baseline's; empty where there is none.
         parameters: in training; empty where they were not counted.
-        load: mean load of the machine at the end of the runs; empty where it is not known.
     """
 
     label: str
     reached: str
     n: int
     updates: str
-    seconds: float
     time: str
     ratio: str
     parameters: str
-    load: str
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,13 @@ class Equal:
 
     Attributes:
         label: of the configuration.
-        time: accuracy at equal time.
+        n: seeds.
+        time: accuracy at equal time; empty where time was not taken.
         updates: accuracy at equal updates.
     """
 
     label: str
+    n: int
     time: str
     updates: str
 
@@ -89,7 +88,7 @@ def costs(table: Table, found: Mapping[Place, Found], values: Values) -> Costs:
     if not places:
         return Costs()
     rows = [_cost(table, place, found, values) for place in places]
-    lines = {name: _curves(group, places, found) for name, group in _beside(table).items()}
+    lines = {name: _curves(group, places, found) for name, group in beside(table).items()}
     lines = {name: some for name, some in lines.items() if len(some) > 1}
     equal = [_equal(name, some) for name, some in lines.items()]
     drawn = [
@@ -119,23 +118,27 @@ def _once(found: Mapping[Place, Found], values: Values) -> list[Place]:
 def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Values) -> Cost:
     cell, runs = table.cells[place], list(found[place].runs.values())
     plain = baseline_of(table, cell)
-    seconds = mean(runs, lambda run: run["seconds"])
-    ratio = ""
-    if plain is not None and plain.place in found:
-        ratio = f"{seconds / mean(list(found[plain.place].runs.values()), lambda run: run['seconds']):.2f} x"
-    loads = [run["load"] for run in runs if run.get("load") is not None]
+    seconds = _spent(runs)
+    beside = (
+        None if plain is None or plain.place not in found else _spent([*found[plain.place].runs.values()])
+    )
     sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
     return Cost(
         label=cell.label,
         reached=f"{statistics.fmean(values[place]):.{cell.measure.digits}f}",
         n=len(runs),
         updates=f"{mean(runs, lambda run: run['updates']):,.0f}",
-        seconds=seconds,
-        time=duration(seconds),
-        ratio=ratio,
+        time="" if seconds is None else duration(seconds),
+        ratio="" if seconds is None or beside is None else f"{seconds / beside:.2f} x",
         parameters=f"{sizes[0]:,}" if sizes else "",
-        load=f"{statistics.fmean(loads):.1f}" if loads else "",
     )
+
+
+def _spent(runs: Sequence[Figures]) -> float | None:
+    """Mean seconds of training that may be compared, if all runs have them."""
+    spent = [run.get("spent") for run in runs]
+    known = [seconds for seconds in spent if seconds is not None]
+    return statistics.fmean(known) if len(known) == len(spent) else None
 
 
 def mean(runs: Sequence[Figures], of: Callable[[Figures], float]) -> float:
@@ -150,13 +153,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _beside(table: Table) -> dict[str, dict[str, Place]]:
-    """Cells to be held beside one another: those of a row, or, in a table of one column, all."""
-    if len(table.columns) == 1:
-        return {column: {row: (row, column) for row in table.rows} for column in table.columns}
-    return {row: {column: (row, column) for column in table.columns} for row in table.rows}
-
-
 def _curves(
     group: Mapping[str, Place], places: Sequence[Place], found: Mapping[Place, Found]
 ) -> dict[str, Line]:
@@ -167,7 +163,11 @@ def _curves(
 
 def _equal(row: str, lines: Mapping[str, Line]) -> tuple[str, Sequence[Equal]]:
     """What each has reached when the first of them is through."""
-    seconds, in_time = at_equal(lines, "seconds")
+    seconds, in_time = at_equal(lines, "spent")
     updates, in_updates = at_equal(lines, "updates")
-    said = f"{row}: after {duration(seconds)}, after {updates:,.0f} updates"
-    return said, [Equal(name, f"{in_time[name]:.2f}", f"{in_updates[name]:.2f}") for name in lines]
+    after = [f"after {duration(seconds)}"] if in_time else []
+    said = f"{row}: {', '.join([*after, f'after {updates:,.0f} updates'])}"
+    return said, [
+        Equal(name, some.n, f"{in_time[name]:.2f}" if name in in_time else "", f"{in_updates[name]:.2f}")
+        for name, some in lines.items()
+    ]
