@@ -6,7 +6,7 @@ import torch
 from studygroup import models
 from studygroup.analysis.cost import parameters
 from studygroup.papers import FULL, SMALL, Lab, Verdict, judged, table_called
-from studygroup.papers.counting import built, method_of, millions, passes, passes_by_work
+from studygroup.papers.counting import built, method_of, millions, passes, passes_by_work, sharing
 from studygroup.papers.derived import count
 from studygroup.papers.show import remarks, values
 
@@ -51,6 +51,23 @@ def test_parameters_of_a_text_network():
         "attention_mask": torch.ones(2, 5, dtype=torch.long),
     }
     assert parameters(task) == parameters(real(RECIPES["okddip"], sizes, rows))
+
+
+def test_sharing_is_over_the_stem_and_the_blocks():
+    """The stem is one layer of two names; blocks that are not routed are common to all."""
+    task = cgl(students=3, layers=(("conv1", "bn1"), "layer4.1"), modules=3, distinct=False)
+    stem, also_stem, last = task.group.routes.table
+    assert stem == also_stem
+    alike = [sum(row[a] == row[b] for a, b in ((0, 1), (0, 2), (1, 2))) / 3 for row in (stem, last)]
+    assert sharing(task) == pytest.approx((7 + sum(alike)) / 9)
+    whole = cgl(students=8)
+    assert sharing(whole) == pytest.approx(
+        sum(
+            sum(row[a] == row[b] for a in range(8) for b in range(a)) / 28
+            for row in whole.group.routes.table[1:]
+        )
+        / 9
+    )
 
 
 def cgl(**options):

@@ -3,8 +3,8 @@
 import pytest
 
 from studygroup.papers import Lab, table_called
-from studygroup.papers.convergence import changes, epochs, epochs_to
-from studygroup.papers.progress import at, at_equal, line
+from studygroup.papers.convergence import changes, epochs_to, speed
+from studygroup.papers.progress import at, at_equal, late_change, line
 from studygroup.papers.results import Found, keep
 from studygroup.papers.show import remarks, shown, values
 
@@ -17,7 +17,7 @@ def run(holdout, *, update=10, second=1.0, **more):
         "spent": [second * e for e in count],
         "holdout": holdout,
     }
-    figures = {"test": 0.5, "test_top5": 0.8, "diversity": 0.2, "last_fifth": 0.0}
+    figures = {"test": 0.5, "test_top5": 0.8, "diversity": 0.2}
     return figures | {"spent": second * len(holdout), "curve": curve} | more
 
 
@@ -56,8 +56,18 @@ def test_epochs_until_the_accuracy_is_near_its_final_level():
     assert epochs_to(curve, share=0.8) == 2
     assert epochs_to(curve, share=1.0) == 5
     assert epochs_to([0.3]) == 1
-    assert epochs(found(run([0.1, 0.6]), run([0.6, 0.6]), {"test": 0.1})) == 1.5
-    assert epochs(found({"test": 0.1})) is None
+    assert speed(found(run([0.1, 0.6]), run([0.6, 0.6]), {"test": 0.1})) == 0.75  # of 2 epochs and of 1
+    assert speed(found({"test": 0.1})) is None
+
+
+def test_the_change_in_the_last_fifth_of_the_epochs():
+    curve = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.7, 0.9]  # of 10 epochs the 10th against the 8th
+    assert late_change(found(run(curve))) == pytest.approx(10)
+    assert late_change(found(run(curve), run(curve[::-1]))) == pytest.approx((10 - 20) / 2)
+    twice = [share for share in curve for _ in range(2)]  # of 20 the last two against the 15th and 16th
+    assert late_change(found(run(twice))) == pytest.approx(10)
+    assert late_change(found(run([0.1, 0.2]))) is None
+    assert late_change(found({"test": 0.4})) is None
 
 
 def curves(at):
@@ -71,7 +81,8 @@ def test_speed_is_against_the_mean_of_all_others():
     levels = {"baseline": 4, "DML": 8, "CL-ILR": 8, "ONE": 10, "OKDDip": 10, "CGL": 10}
     some = {(row, column): found(curves(level)) for column, level in levels.items()}
     some[table.rows[1], "CGL"] = found(curves(3))  # alone
-    assert changes(table, some) == {row: pytest.approx(100 * (8 / 10 - 1))}
+    others = (1 / 4 + 1 / 8 + 1 / 8 + 1 / 10 + 1 / 10) / 5
+    assert changes(table, some) == {row: pytest.approx(100 * (1 / 10 / others - 1))}
     del some[row, "ONE"]
     assert changes(table, some) == {}
 

@@ -32,8 +32,9 @@ def test_methods_go_down_and_sets_across(tmp_path):
     ]  # fmt: skip
     assert lines[2].split(" | ")[1].startswith("78.01 / 6")
     assert lines[2].endswith("(3) |")
-    assert said[3].startswith("Of 3 claims: holds ")
-    assert said[3].strip().split("\n")[0].endswith("not tested 1.")
+    assert said[3] == "CIFAR-100 is `made_up` here."
+    assert said[4].startswith("Of 3 claims: holds ")
+    assert said[4].strip().split("\n")[0].endswith("not tested 1.")
 
 
 def test_settings_of_one_set_go_down_too(tmp_path):

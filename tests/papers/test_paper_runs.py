@@ -9,14 +9,12 @@ import pytest
 from small_papers import SMALL, kept, papers
 
 from killing import started
-from studygroup.files import write_text
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
-from studygroup.papers.figures import last_fifth
 from studygroup.papers.results import environment
-from studygroup.papers.runner import made, missing, wanted, work
+from studygroup.papers.runner import at_home, made, missing, wanted, work
 from studygroup.papers.show import values
-from studygroup.training.folder import RunFolder, held
+from studygroup.training.folder import held
 
 HERE = Path(__file__).parent
 CELLS = ("ResNet-18, CIFAR-10 | baseline", "ResNet-18, CIFAR-10 | CGL")
@@ -44,7 +42,6 @@ def whole(tmp_path_factory):
 def test_every_cell_has_its_seeds(whole, capsys):
     assert sorted(kept(whole)) == sorted((cell, seed) for cell in CELLS for seed in "01")
     for run in kept(whole).values():
-        assert run["last_fifth"] is None  # of two epochs
         assert 0 <= run["test"] <= run["test_top5"] <= 1
     folders = sorted(path.name for path in (whole / "runs").iterdir())
     keys = json.loads((whole / "results" / "cgl-table-2.json").read_text())["cells"]
@@ -59,14 +56,6 @@ def test_results_say_how_they_were_made(whole, monkeypatch):
     for cell in content["cells"].values():
         assert cell["data"] == cell["settings"]["data"] == "digits"
         assert cell["settings"]["holdout"] == 20
-
-
-def test_the_rise_in_the_last_fifth_of_the_epochs(tmp_path):
-    folder = RunFolder(tmp_path)
-    write_text(folder.metrics, "epoch,holdout_mean\n" + "".join(f"{e},{0.05 * e}\n" for e in range(1, 11)))
-    assert last_fifth(folder) == pytest.approx(0.1)  # epochs 9 and 10
-    write_text(folder.metrics, "epoch,holdout_mean\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
-    assert last_fifth(folder) is None
 
 
 def test_what_is_finished_is_not_run_again(whole, capsys):
@@ -234,6 +223,18 @@ def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     monkeypatch.setattr("studygroup.papers.plan.machine", lambda: "another")
     assert papers("plan", whole, "--seeds=3") == 0
     assert capsys.readouterr().err.count("measuring") == 2
+
+
+def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
+    here, table = lab(tmp_path), table_called("intra-table-2")
+    runs = wanted(table, here, seeds=1)
+    stl10 = dataclasses.replace(here, data={"stl10": "somewhere"})
+    left = at_home(runs, stl10)
+    assert {run.cell.data.short for run in left} == {"stl10"}
+    assert len(left) == 15  # of 29
+    assert "left out: ImageNet32 has no place; give --data imagenet32=FOLDER" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="give --data imagenet32=FOLDER"):
+        at_home([run for run in runs if run not in left], stl10)
 
 
 def test_what_cannot_be_run_is_said(tmp_path, capsys):

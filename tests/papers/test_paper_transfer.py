@@ -1,5 +1,6 @@
 """Table 7: ranks, rank correlation and what seeds alone would do, against loops and by made-up results."""
 
+import itertools
 import math
 import random
 
@@ -8,7 +9,14 @@ import pytest
 from studygroup.papers import Lab, Verdict, judged, table_called
 from studygroup.papers.results import keep
 from studygroup.papers.show import markdown, remarks, values
-from studygroup.papers.transfer import correlations, intervals, ranks, spread, spread_of_equals
+from studygroup.papers.transfer import (
+    chance_of_likeness,
+    correlations,
+    intervals,
+    ranks,
+    spread,
+    spread_of_equals,
+)
 
 FIRST = [[3.0], [1.0], [4.0], [1.5], [9.0]]
 SECOND = [[2.0], [7.0], [1.0], [8.0], [3.0]]
@@ -78,8 +86,7 @@ def filled(lab, *, seeds, rows=("CIFAR-10, score", "CIFAR-100, score"), step=0.0
             sign = 1 if row.startswith("CIFAR-10,") else -1
             for seed in range(seeds):
                 test = 0.5 + sign * step * int(column) + seed / 1000
-                figures = {"test": test, "last_fifth": 0.0}
-                keep(lab.kept, table, cell, key, seed=seed, settings=settings, found=figures)
+                keep(lab.kept, table, cell, key, seed=seed, settings=settings, found={"test": test})
     return table, lab.found(table)
 
 
@@ -106,7 +113,19 @@ def test_ours_are_ranked_and_correlated(tmp_path):
         "CIFAR-10, score: the structures span 7.00 points; as many equal ones would stay below 0.28" in said
     )
     assert "| CIFAR-10, rank | 2 / 8 | 4 / 7 |" in markdown(table, lab)
-    assert [claim.verdict for claim in judged(table, numbers)] == [Verdict.UNTESTED]
+    assert {claim.verdict for claim in judged(table, numbers)} == {Verdict.UNTESTED}
+
+
+def test_the_chance_of_a_likeness_counts_orders():
+    """Of 24 orders rho is 0.8 or more in the order itself and in three with one pair of neighbours changed."""
+    first, second = ([[1.0], [2.0], [3.0], [4.0]], [[1.0], [2.0], [4.0], [3.0]])
+    count = 0
+    for order in itertools.permutations([1, 2, 4, 3]):
+        squares = sum((k - place) ** 2 for k, place in enumerate(order, 1))
+        count += 1 - 6 * squares / (4 * 15) >= 0.8  # Spearman's formula without equals
+    assert count == 4
+    assert chance_of_likeness(first, second) == pytest.approx(4 / 24)
+    assert chance_of_likeness(first, first[::-1]) == 1.0
 
 
 def test_one_seed_says_little(tmp_path):

@@ -9,8 +9,11 @@ from studygroup.papers import Verdict, judged, table_called, tables, welch
 
 def test_welch_interval_of_a_difference():
     # deviations 1 and 1, three each: 4 degrees of freedom, whose 97.5 % quantile is 2.7764
-    estimate, low, high = welch([(4.0, 5.0, 6.0), (1.0, 2.0, 3.0)], (1.0, -1.0))
+    estimate, low, high, p = welch([(4.0, 5.0, 6.0), (1.0, 2.0, 3.0)], (1.0, -1.0))
     assert estimate == pytest.approx(3)
+    # Student's distribution of 4 degrees in closed form, at t = 3 / sqrt(2 / 3)
+    s = 1 + 13.5 / 4
+    assert p == pytest.approx(2 * (0.5 - 3 / 8 * math.sqrt(13.5 / s) * (1 - 13.5 / (12 * s))))
     assert (low, high) == pytest.approx(
         (3 - 2.77645 * math.sqrt(2 / 3), 3 + 2.77645 * math.sqrt(2 / 3)), abs=1e-4
     )
@@ -22,7 +25,7 @@ def test_welch_interval_of_unequal_spreads():
     variance = sum((x - 6.8) ** 2 for x in samples[1]) / 4
     a, b = 1 / 3, variance / 5
     freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 4)
-    estimate, low, high = welch(samples, (1.0, -1.0))
+    estimate, low, high, _ = welch(samples, (1.0, -1.0))
     assert estimate == pytest.approx(3.2)
     assert (high - low) / 2 == pytest.approx(_quantile(freedom) * math.sqrt(a + b), rel=1e-4)
 
@@ -39,14 +42,15 @@ def _quantile(freedom):
 
 def test_welch_of_a_difference_of_differences():
     samples = [(5.0, 6.0, 7.0), (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), (3.0, 4.0, 5.0)]
-    estimate, low, high = welch(samples, (1.0, -1.0, -1.0, 1.0))
+    estimate, low, high, _ = welch(samples, (1.0, -1.0, -1.0, 1.0))
     assert estimate == pytest.approx(3)
     # four equal variances of 1 with 2 degrees each: 8 in all, quantile 2.3060
     assert (high - low) / 2 == pytest.approx(2.3060 * math.sqrt(4 / 3), abs=1e-4)
 
 
 def test_equal_results_have_no_interval():
-    assert welch([(1.0, 1.0), (3.0, 3.0)], (1.0, -1.0)) == (-2, -2, -2)
+    assert welch([(1.0, 1.0), (3.0, 3.0)], (1.0, -1.0)) == (-2, -2, -2, 0)
+    assert welch([(1.0, 1.0), (1.0, 1.0)], (1.0, -1.0)) == (0, 0, 0, 1)
 
 
 def found(difference, *, seeds=3, table="cgl-table-5", jitter=0.01):
@@ -98,6 +102,32 @@ def test_one_comparison_that_fails_refutes_the_claim():
     first, second = judged(table, values)
     assert (first.verdict, second.verdict) == (Verdict.HOLDS, Verdict.FAILS)
     assert (second.count(Verdict.HOLDS), second.count(Verdict.FAILS)) == (1, 1)
+
+
+def test_a_failure_refutes_whatever_is_left_out():
+    table = table_called("cgl-table-2")
+    means = {column: 70.0 - 9 * (column == "CGL") for column in table.columns}
+    values = {
+        (row, column): [means[column] + 0.1 * s for s in range(3)]
+        for row in table.rows[:2]
+        for column in table.columns
+    }
+    best = judged(table, values)[0]
+    assert best.verdict is Verdict.FAILS
+    assert (best.count(Verdict.FAILS), best.count(Verdict.UNTESTED)) == (10, 5)
+
+
+def test_a_failure_among_many_has_to_be_clear():
+    """Of 5 comparisons with 4 degrees of freedom, p of 0.033 is no refutation of all, p of 0.0004 is."""
+    table = table_called("cgl-table-2")
+    row = "ResNet-18, CIFAR-10"
+
+    def best(deficit):
+        means = dict.fromkeys(table.columns, 70.0) | {"CGL": 75.0, "DML": 75.0 + deficit}
+        return judged(table, {(row, c): [m - 1, m, m + 1] for c, m in means.items()})[0]
+
+    assert best(2.6).count(Verdict.FAILS) == 1  # t of 3.18, by itself below its level
+    assert [best(d).verdict for d in (2.6, 9.0)] == [Verdict.UNTESTED, Verdict.FAILS]
 
 
 def test_less_error_is_better():
@@ -158,10 +188,11 @@ def test_what_the_published_tables_say():
         if one.in_print[0] < one.in_print[1]
     }
     assert {(id, counts) for (id, _), counts in disagree.items()} == {
+        ("intra-table-1", (3, 4)),  # mid is not better than twice the filters in CIFAR-100, ResNet-18
         ("intra-table-1", (11, 12)),  # mid is not the best single in CIFAR-10, ResNet-18
         ("cgl-table-2", (8, 9)),  # CL-ILR is below DML on CIFAR-10
     }
-    assert len(disagree) == 2
+    assert len(disagree) == 3
     assert all(one.verdict is Verdict.UNTESTED for table in tables().values() for one in judged(table, {}))
 
 

@@ -7,7 +7,14 @@ from studygroup.papers.convergence import METHOD, SHARE
 from studygroup.papers.derived import CONVERGENCE, scores, speeds
 from studygroup.papers.results import Found
 from studygroup.papers.tables import Place, Table
-from studygroup.papers.transfer import Scores, correlations, intervals, spread, spread_of_equals
+from studygroup.papers.transfer import (
+    Scores,
+    chance_of_likeness,
+    correlations,
+    intervals,
+    spread,
+    spread_of_equals,
+)
 from studygroup.papers.verdicts import CONFIDENCE, FEWEST
 
 
@@ -41,8 +48,16 @@ def _transfer(table: Table, found: Mapping[Place, Found]) -> list[str]:
     if fewest >= FEWEST:
         ends = intervals(first, second, confidence=CONFIDENCE)
         words = [f"{word} [{low:.2f}, {high:.2f}]" for word, (low, high) in zip(words, ends, strict=True)]
-        how = f"; {CONFIDENCE:.0%} over seeds drawn again, {fewest} of each structure"
-    return [*said, f"Rank correlation of {' and '.join(rows)}: {', '.join(words)}{how}."]
+        how = (
+            f"; {CONFIDENCE:.0%} over seeds drawn again, {fewest} of each structure: what the luck of seeds does to "
+            "these structures, not what others would give"
+        )
+    unrelated = chance_of_likeness(first, second)
+    return [
+        *said,
+        f"Rank correlation of {' and '.join(rows)}: {', '.join(words)}{how}.",
+        f"Of unrelated orders a share of {unrelated:.2g} has such a rho or a higher one (exact permutation test).",
+    ]
 
 
 def _spread(row: str, some: Scores) -> str:

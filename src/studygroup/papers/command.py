@@ -12,7 +12,7 @@ from studygroup.papers.lab import Lab, places
 from studygroup.papers.plan import prices
 from studygroup.papers.progress import Axis
 from studygroup.papers.reading import table_called, tables
-from studygroup.papers.runner import Run, missing, trained, wanted
+from studygroup.papers.runner import Run, at_home, missing, trained, wanted
 from studygroup.papers.scale import SCALES
 from studygroup.papers.spread import WAYS
 from studygroup.training.report.tables import text
@@ -136,7 +136,7 @@ def _table(options: Mapping[str, Any]) -> str:
 def _plan(options: Mapping[str, Any]) -> str:
     """Says which runs are missing and how long they will take, from one measured step of each configuration."""
     table, lab = table_called(options["id"]), _lab(options).recalling()
-    runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
+    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
     left = missing(runs, lab)
     renewed = [run for run in left if trained(run, lab)]
     found = prices([run for run in left if run not in renewed], lab)
@@ -161,7 +161,7 @@ def _plan(options: Mapping[str, Any]) -> str:
 def _run(options: Mapping[str, Any]) -> str:
     """Trains what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
     table, lab = table_called(options["id"]), _lab(options).remembering()
-    runs = wanted(table, lab, seeds=options["seeds"], only=options["only"])
+    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
     left = missing(runs, lab)
     WAYS[options["on"]](table, lab, left, jobs=options["jobs"], cluster=options["cluster"])
     left = missing(runs, lab)

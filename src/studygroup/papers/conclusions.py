@@ -1,19 +1,50 @@
 """A paper's conclusions in words: what the published numbers say of each, and what ours do."""
 
+from collections.abc import Sequence
+
+from studygroup.papers.tables import Contrast, Place
 from studygroup.papers.verdicts import CONFIDENCE, FEWEST, Compared, Judged, Verdict
 
 _OF_SEVERAL = {Verdict.HOLDS: "hold", Verdict.FAILS: "do not hold"}
 
 
 def lines_of(judged: Judged) -> str:
-    """A claim for the terminal: the verdict and the sentence, and a line with both sides' numbers."""
+    """A claim for the terminal: verdict and sentence, a line with both sides' numbers, and each comparison."""
     said = f"published numbers: {_in_print(judged)}; here: {_here(judged)}"
-    return f"  [{judged.verdict.value}] {_words(judged)}\n      {said}"
+    lines = [f"  [{judged.verdict.value}] {_words(judged)}", f"      {said}"]
+    return "\n".join([*lines, *(f"        {one}" for one in each_of(judged))])
 
 
 def cells_of(judged: Judged) -> tuple[str, str, str]:
     """A claim as a row of a table: the sentence, what the published numbers say, the verdict with ours."""
     return _words(judged), _in_print(judged), f"{judged.verdict.value}: {_here(judged)}"
+
+
+def each_of(judged: Judged) -> Sequence[str]:
+    """What came of each comparison that was tested, where a claim makes several."""
+    if len(judged.compared) == 1:
+        return ()
+    pairs = zip(judged.claim.contrasts, judged.compared, strict=True)
+    return [
+        f"{_named(contrast)}: {compared.verdict.value}, {_interval(compared)}"
+        for contrast, compared in pairs
+        if compared.difference is not None
+    ]
+
+
+def _named(contrast: Contrast) -> str:
+    """A comparison in words: columns of a row, or what one column gains over another in two rows."""
+    more, less = ([place for place, weight in contrast.weights if sign * weight > 0] for sign in (1, -1))
+    rows = {row for row, _ in contrast.places}
+    if len(rows) == 1:
+        return f"{rows.pop()}: {_columns(more)} against {_columns(less)}"
+    (row, column), (_, over) = more[0], less[0]
+    return f"gain of {column} over {over}: {row} against {less[1][0]}"
+
+
+def _columns(places: Sequence[Place]) -> str:
+    columns = [column for _, column in places]
+    return columns[0] if len(columns) == 1 else f"mean of {', '.join(columns)}"
 
 
 def _words(judged: Judged) -> str:

@@ -22,8 +22,8 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
     return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * final)
 
 
-def epochs(found: Found, *, share: float = SHARE) -> float | None:
-    """Mean of `epochs_to` over the runs of a configuration; None where none has a curve.
+def speed(found: Found, *, share: float = SHARE) -> float | None:
+    """Mean of one over `epochs_to` over the runs of a configuration; None where none has a curve.
 
     Args:
         found: its finished runs.
@@ -32,13 +32,13 @@ def epochs(found: Found, *, share: float = SHARE) -> float | None:
     counts = [
         epochs_to(run["curve"]["holdout"], share=share) for run in found.runs.values() if run.get("curve")
     ]
-    return statistics.fmean(counts) if counts else None
+    return statistics.fmean(1 / count for count in counts) if counts else None
 
 
 def changes(table: Table, found: Mapping[Place, Found], *, share: float = SHARE) -> dict[str, float]:
     """By how much the method converges faster than the mean of all other columns, in percent, by row.
 
-    Speed is one over epochs: 100 x (mean epochs of the others / its own - 1), above 0 where it is faster.
+    Speed is one over epochs, mean over seeds: 100 x (its own / mean of the others - 1), above 0 where it is faster.
 
     Args:
         table: with a column for the method and one for each other.
@@ -47,13 +47,13 @@ def changes(table: Table, found: Mapping[Place, Found], *, share: float = SHARE)
     """
     result = {}
     for row in table.rows:
-        counts = {
-            column: epochs(found[row, column], share=share)
+        speeds = {
+            column: speed(found[row, column], share=share)
             for column in table.columns
             if (row, column) in found
         }
-        others = [count for column, count in counts.items() if column != METHOD and count is not None]
-        own = counts.get(METHOD)
+        others = [one for column, one in speeds.items() if column != METHOD and one is not None]
+        own = speeds.get(METHOD)
         if own is not None and len(others) == len(table.columns) - 1:
-            result[row] = 100 * (statistics.fmean(others) / own - 1)
+            result[row] = 100 * (own / statistics.fmean(others) - 1)
     return result

@@ -1,5 +1,6 @@
 """What can be counted of a method without training it: a task is built without numbers, and looked at."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +74,20 @@ def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
     share = 1 / students + task.rows.overlap * (1 - 1 / students)
     heard = 0.0 if task.listen is None else float(task.listen.consults(0).sum()) / students
     return students * share * BATCHES * (1 + peer * heard)
+
+
+def sharing(task: CollaborativeLearning) -> float:
+    """Share of the layers, routed or common to all, that two students have in common, mean over pairs.
+
+    Layers are those of `studygroup.models.blocks`: the stem and the blocks, without the classifier.
+    """
+    taken = dict(zip(task.group.routes.layers, task.group.routes.table, strict=True))
+    layers = [(some,) if isinstance(some, str) else some for some in models.blocks(task.group.export(0))]
+    pairs = [*itertools.combinations(range(task.group.students), 2)]
+    common = [
+        all(taken[n][a] == taken[n][b] for n in names if n in taken) for names in layers for a, b in pairs
+    ]
+    return sum(common) / len(common)
 
 
 def passes_by_work(task: CollaborativeLearning) -> float:

@@ -12,7 +12,7 @@ from studygroup.training.settings import Settings
 
 
 def figures(result: Result) -> dict[str, Any]:
-    """What is kept of a run: accuracies as shares, `last_fifth`, by how much the hold-out accuracy rose in it.
+    """What is kept of a run; accuracies are shares.
 
     `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
     up, where it trained, of the clock on a GPU; None in runs that did not take them.
@@ -31,8 +31,8 @@ def figures(result: Result) -> dict[str, Any]:
         "students_mean": summary["test"]["mean"],
         "ensemble": summary["test"]["ensemble"],
         "diversity": summary["test"]["diversity"],
-        "last_fifth": last_fifth(result.folder),
         "updates": summary["run"]["updates"],
+        "classes": len(summary["run"]["classes"]),
         "seconds": round(summary["run"]["training_seconds"], 1),
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
@@ -66,13 +66,3 @@ def _parameters(result: Result) -> int:
     """In training, what does not ship included."""
     settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
     return parameters(built(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed))
-
-
-def last_fifth(folder: RunFolder) -> float | None:
-    """By how much the students' mean hold-out accuracy rose over the last fifth of the epochs, as a share.
-
-    Args:
-        folder: of the run; None where it has fewer than five epochs.
-    """
-    curve = [row["holdout_mean"] for row in read_history(folder.metrics)]
-    return curve[-1] - curve[-1 - len(curve) // 5] if len(curve) >= 5 else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from operator import itemgetter
 
-from studygroup.papers.counting import millions, passes, passes_by_work
+from studygroup.papers.counting import millions, passes, passes_by_work, sharing
 from studygroup.papers.tables import Figures, Measure
 
 
@@ -27,6 +27,15 @@ def _drop(run: Figures) -> float:
     return float(run["flatness"]["drop"])
 
 
+def _kept(run: Figures) -> float | None:
+    """Of the accuracy above chance: a network that knows little has little to lose."""
+    if "classes" not in run:
+        return None
+    flat, chance = run["flatness"], 1 / run["classes"]
+    noisy = flat["accuracy"][flat["sigmas"].index(flat["reference"])]
+    return 100 * float((noisy - chance) / (flat["clean"] - chance))
+
+
 def _seconds(run: Figures) -> float | None:
     spent: float | None = run.get("spent")
     return spent
@@ -40,11 +49,13 @@ MEASURES: Mapping[str, Measure] = {
         Measure("top-5 error", "%", 2, -1, _top5_error),
         Measure("diversity", "L2 distance", 3, 1, _diversity),
         Measure("drop", "points", 2, -1, _drop, analysis="flatness"),
+        Measure("accuracy kept", "% of that above chance", 1, 1, _kept, analysis="flatness"),
         Measure("memory", "GB", 2, -1),
         Measure("rows", "how many", 0, 1),
         Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
         Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=millions),
         Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=passes),
+        Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=sharing),
         Measure("work", "passes, a peer's answer a third", 1, -1, itemgetter("work"), counted=passes_by_work),
         Measure("seconds", "s", 0, -1, _seconds),
         Measure("change", "%", 1, 1, itemgetter("change")),

@@ -50,6 +50,28 @@ def line(found: Found) -> Line | None:
     )
 
 
+def late_change(found: Found) -> float | None:
+    """By how many points the hold-out accuracy changed over the last fifth of the epochs, mean over seeds.
+
+    One epoch's accuracy wavers by a point, so the last tenth of the epochs is held against the tenth that ended where
+    the last fifth begins.
+
+    Args:
+        found: finished runs of a configuration.
+
+    Returns:
+        None where no run has a curve of five epochs or more.
+    """
+    curves = [run["curve"]["holdout"] for run in found.runs.values() if run.get("curve")]
+    changes = [_late_change(curve) for curve in curves if len(curve) >= 5]
+    return statistics.fmean(changes) if changes else None
+
+
+def _late_change(curve: Sequence[float]) -> float:
+    tenth, begin = max(len(curve) // 10, 1), len(curve) - len(curve) // 5
+    return 100 * (statistics.fmean(curve[-tenth:]) - statistics.fmean(curve[begin - tenth : begin]))
+
+
 def beside(table: Table) -> dict[str, dict[str, Place]]:
     """Cells to be held beside one another, by name: those of a row, or, in a table of one column, all.
 

@@ -70,6 +70,27 @@ def chosen(cell: Cell, words: str) -> bool:
     return {*words.split(", ")} <= {*row.split(", "), column}
 
 
+def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
+    """The runs whose data have a place; the others are named, unless there are none but them.
+
+    Args:
+        runs: of any table.
+        lab: where data are.
+
+    Raises:
+        ValueError: none of the runs has data.
+    """
+    sets = {data.short: data for run in runs if (data := run.cell.data)}
+    homeless = {short: data for short, data in sets.items() if lab.data.get(short, data.place) is None}
+    left = tuple(run for run in runs if run.cell.data and run.cell.data.short not in homeless)
+    if not left:
+        for data in homeless.values():
+            lab.place(data)
+    for data in homeless.values():
+        say(f"left out: {data.name} has no place; give --data {data.short}=FOLDER")
+    return left
+
+
 def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
     """The runs without a result, or whose figures lack something: an analysis, or what was not kept before.
 
@@ -129,7 +150,7 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
         with held(lab.folder(run.key, run.seed).path) as free:
             if not free or not missing([run], lab):
                 continue
-            say(f"{table.id}, run {number} of {len(runs)}: {run}")
+            say(f"{table.id}, run {number} of {len(runs)}: {run}, in {lab.folder(run.key, run.seed).path}")
             try:
                 kept(table, lab, run, made(lab, run))
             except NonFiniteLossError as error:

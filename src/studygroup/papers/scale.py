@@ -1,7 +1,7 @@
 """At which size the papers are run: `FULL` is their own, `SMALL` one that fits a CPU, and this is its one place.
 
-`SMALL` keeps recipes, optimisers, batches, seeds, and, as shares, the schedule's milestones and the hold-out set. It
-changes what a `Regime` says.
+`SMALL` keeps recipes, seeds, and, as shares, the schedule's milestones and the hold-out set; of pictures and of
+VDCNN-9 optimisers and batches, too. It changes what a `Regime` says.
 """
 
 import dataclasses

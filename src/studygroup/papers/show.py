@@ -9,15 +9,15 @@ from typing import Any
 from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
 from studygroup.papers.lab import Lab
-from studygroup.papers.progress import Axis, at_equal, beside, line
+from studygroup.papers.progress import Axis, at_equal, beside, late_change, line
 from studygroup.papers.results import Found, numbers
 from studygroup.papers.scale import Scale
 from studygroup.papers.tables import Cell, Number, Place, Table
 from studygroup.papers.verdicts import judged
 from studygroup.training.report.tables import text
 
-CONVERGED = 0.005
-"""Rise of a baseline's hold-out accuracy over the last fifth of the epochs from which it has not converged."""
+CONVERGED = 0.5
+"""Points by which hold-out accuracy changes over the last fifth of the epochs where training has not converged."""
 
 _EQUAL: Mapping[Axis, str] = {"spent": "seconds", "updates": "updates"}
 
@@ -105,7 +105,7 @@ def ours(cell: Cell, found: Mapping[Place, Found]) -> str:
 
 
 def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
-    """What is to be known of the numbers: marks, scale, data, and baselines that have not converged.
+    """What is to be known of the numbers: marks, scale, data, and configurations that have not converged.
 
     Args:
         table: any.
@@ -119,11 +119,19 @@ def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
         how = f"Counted at scale {lab.scale.name}" if found and not own else "Published only"
         return [*said, *(own or [f"{how}: nothing is trained for it."])]
     said.append(_scaled(table, lab.scale))
-    names = {
-        cell.data.name: found[cell.place].data for cell in table.runnable if cell.place in found and cell.data
-    }
-    said += [f"{name} is `{other}` here." for name, other in names.items()]
-    return [*said, *_unfinished(table, found), *own]
+    return [*said, *stand_ins(table, found), *unconverged(table, found), *own]
+
+
+def stand_ins(table: Table, found: Mapping[Place, Found]) -> list[str]:
+    """What the data of the finished runs are called.
+
+    Args:
+        table: any.
+        found: its finished runs.
+    """
+    cells = (cell for cell in table.runnable if cell.place in found)
+    names = {cell.data.name: found[cell.place].data for cell in cells if cell.data}
+    return [f"{name} is `{other}` here." for name, other in names.items()]
 
 
 def _equal(
@@ -143,22 +151,18 @@ def _equal(
     return {row: ("", said, *(at.get((row, column), "-") for column in table.columns)) for row in rows}
 
 
-def _unfinished(table: Table, found: Mapping[Place, Found]) -> list[str]:
-    """Baselines whose hold-out accuracy still rose at the end."""
-    said = []
-    for cell in table.runnable:
-        assert cell.settings is not None
-        if cell.settings["recipe"] != "baseline" or cell.place not in found:
-            continue
-        rises = [
-            run["last_fifth"] for run in found[cell.place].runs.values() if run["last_fifth"] is not None
-        ]
-        if rises and statistics.fmean(rises) >= CONVERGED:
-            rise = 100 * statistics.fmean(rises)
-            said.append(
-                f"{cell.label}: not converged, hold-out accuracy rose by {rise:.1f} points in the last fifth."
-            )
-    return said
+def unconverged(table: Table, found: Mapping[Place, Found]) -> list[str]:
+    """Configurations whose hold-out accuracy still changed at the end, see `CONVERGED`.
+
+    Args:
+        table: any.
+        found: its finished runs.
+    """
+    cells = [cell for cell in table.runnable if cell.place in found]
+    changes = {cell.label: late_change(found[cell.place]) for cell in cells}
+    some = [f"{label} ({c:+.1f})" for label, c in changes.items() if c is not None and abs(c) >= CONVERGED]
+    how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
+    return [f"{how}: {', '.join(some)}."] if some else []
 
 
 def _scaled(table: Table, scale: Scale) -> str:

@@ -1,6 +1,7 @@
 """Do structures that are good on one data set do well on another: rank correlation, and what seeds alone would do."""
 
 import functools
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -62,6 +63,21 @@ def intervals(
         for some in ([one - one.mean(1, keepdims=True) for one in places], orders)
     )
     return (low, high), (lowest, highest)
+
+
+def chance_of_likeness(first: Scores, second: Scores) -> float:
+    """How often structures whose orders have nothing to do with each other have this Spearman's rho or a higher one.
+
+    An exact permutation test: all orders of the second set are tried.
+
+    Args:
+        first: of each structure on one data set; a handful, as n structures have n! orders.
+        second: of the same on another.
+    """
+    one, other = (rankdata([statistics.fmean(some) for some in scores]) for scores in (first, second))
+    # of centred ranks rho is the product, up to a factor that no order changes
+    products = np.array([*itertools.permutations(other)]) @ (one - one.mean())
+    return float((products >= other @ (one - one.mean()) - 1e-9).mean())
 
 
 def spread(scores: Scores) -> float:

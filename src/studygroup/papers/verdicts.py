@@ -1,4 +1,4 @@
-"""Whether a claim holds, by results: differences of means over seeds with a Welch interval."""
+"""Whether a claim holds, by results: differences of means over seeds with a Welch interval and its p-value."""
 
 import enum
 import math
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from studygroup.papers.tables import Claim, Contrast, Place, Table
 
@@ -33,12 +33,14 @@ class Compared:
         difference: estimate; None where a cell has too few runs.
         low: lower end of its interval.
         high: upper end.
+        p: two-sided p-value of no difference.
     """
 
     verdict: Verdict
     difference: float | None = None
     low: float = math.nan
     high: float = math.nan
+    p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,19 @@ class Judged:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the claim as a whole: it holds if all comparisons hold, and none is left out."""
-        found = {compared.verdict for compared in self.compared}
-        for verdict in (Verdict.UNTESTED, Verdict.FAILS, Verdict.OPEN):
-            if verdict in found:
-                return verdict
-        return Verdict.HOLDS if found else Verdict.UNTESTED
+        """Of the claim as a whole: it holds if all comparisons hold, and none is left out.
+
+        One that fails refutes it, whatever is left out. Of many, one fails by chance: it has to do so at a level that
+        is divided by their number (Bonferroni, which for any failure at all is Holm's).
+        """
+        tested = [compared for compared in self.compared if compared.difference is not None]
+        level = (1 - CONFIDENCE) / max(len(tested), 1)
+        if any(compared.verdict is Verdict.FAILS and compared.p <= level for compared in tested):
+            return Verdict.FAILS
+        if len(tested) < len(self.compared) or not tested:
+            return Verdict.UNTESTED
+        holds = all(compared.verdict is Verdict.HOLDS for compared in tested)
+        return Verdict.HOLDS if holds else Verdict.OPEN
 
     @property
     def in_print(self) -> tuple[int, int]:
@@ -75,8 +84,8 @@ class Judged:
         return sum(compared.verdict is verdict for compared in self.compared)
 
 
-def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float]:
-    """Σ weight × mean of independent samples of unequal spread, with a confidence interval.
+def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float, float]:
+    """Σ weight × mean of independent samples of unequal spread, with a confidence interval and a p-value.
 
     Degrees of freedom are those of Welch and Satterthwaite; for weights 1 and -1 this is Welch's interval for a
     difference of means.
@@ -86,7 +95,8 @@ def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple
         weights: one a sample.
 
     Returns:
-        Estimate, lower and upper end; all equal where no sample has any spread.
+        Estimate, lower and upper end, and the two-sided p-value of a sum of 0. Where no sample has any spread the
+        ends are the estimate, and p is 0, or 1 where that is 0.
     """
     estimate = sum(weight * statistics.fmean(sample) for weight, sample in zip(weights, samples, strict=True))
     parts = [
@@ -95,13 +105,14 @@ def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple
     ]
     total = sum(parts)
     if total == 0:
-        return estimate, estimate, estimate
+        return estimate, estimate, estimate, float(estimate == 0)
     freedom = total**2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
     reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
-    return estimate, estimate - reach, estimate + reach
+    p = 2 * float(stdtr(freedom, -abs(estimate) / math.sqrt(total)))
+    return estimate, estimate - reach, estimate + reach, p
 
 
-def counts(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float]:
+def counts(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float, float]:
     """Σ weight × number, of numbers that are counted and have no spread.
 
     Args:
@@ -109,10 +120,10 @@ def counts(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tupl
         weights: one a sample.
 
     Returns:
-        The sum, three times, as `welch` has estimate and interval.
+        The sum, three times, as `welch` has estimate and interval, and 0, or 1 where the sum is 0.
     """
     total = sum(weight * sample[0] for weight, sample in zip(weights, samples, strict=True))
-    return total, total, total
+    return total, total, total, float(total == 0)
 
 
 def judged(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
@@ -137,10 +148,9 @@ def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[
     counted = all(table.cells[place].measure.counted for place in contrast.places)
     if min(map(len, samples)) < (1 if counted else FEWEST):
         return Compared(Verdict.UNTESTED)
-    estimate, low, high = (counts if counted else welch)(samples, _signed(table, contrast))
-    if low <= 0 <= high:
-        return Compared(Verdict.OPEN, estimate, low, high)
-    return Compared(Verdict.HOLDS if low > 0 else Verdict.FAILS, estimate, low, high)
+    estimate, low, high, p = (counts if counted else welch)(samples, _signed(table, contrast))
+    verdict = Verdict.OPEN if low <= 0 <= high else Verdict.HOLDS if low > 0 else Verdict.FAILS
+    return Compared(verdict, estimate, low, high, p)
 
 
 def _published(table: Table, contrast: Contrast) -> float | None:

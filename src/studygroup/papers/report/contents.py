@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from studygroup.papers import show
-from studygroup.papers.conclusions import cells_of
+from studygroup.papers.conclusions import cells_of, each_of
 from studygroup.papers.report.costs import Costs, costs
 from studygroup.papers.report.drawing import Plot
 from studygroup.papers.report.marks import WORDS, Mark, baseline_of, mark
@@ -61,7 +61,7 @@ class Section:
         rows: its numbers.
         printed: whether any number is published.
         values: one number a seed of each cell that has runs.
-        claims: the sentence, published numbers, ours, and the verdict.
+        claims: the sentence, published numbers, ours, the verdict, and what came of each of several comparisons.
         judged: the claims as they came out.
         remarks: what is to be known.
         plots: of our numbers.
@@ -72,7 +72,7 @@ class Section:
     rows: Sequence[Row]
     printed: bool
     values: Mapping[Place, Sequence[float]]
-    claims: Sequence[tuple[str, str, str, str]]
+    claims: Sequence[tuple[str, str, str, str, Sequence[str]]]
     judged: Sequence[Judged]
     remarks: Sequence[str]
     plots: Sequence[Plot] = ()
@@ -137,7 +137,7 @@ def section(table: Table, sources: Sources) -> Section:
         rows=[_row(table, row, values) for row in table.rows],
         printed=any(cell.published for cell in table.cells.values()),
         values=values,
-        claims=[(*cells_of(one), one.verdict.name.lower()) for one in claims],
+        claims=[(*cells_of(one), one.verdict.name.lower(), each_of(one)) for one in claims],
         judged=claims,
         remarks=_remarks(table, sources, found),
         plots=plots(table, values),

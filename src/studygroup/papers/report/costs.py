@@ -22,6 +22,8 @@ class Cost:
     Attributes:
         label: of its cell.
         reached: mean of the table's number.
+        students: mean test accuracy of the students in percent; empty where it was not kept.
+        ensemble: that of the mean of their answers.
         n: seeds.
         updates: of the weights.
         time: of training in words, mean over seeds: of the processor, or of the clock on a GPU; empty where that was
@@ -32,6 +34,8 @@ class Cost:
 
     label: str
     reached: str
+    students: str
+    ensemble: str
     n: int
     updates: str
     time: str
@@ -126,12 +130,20 @@ def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Valu
     return Cost(
         label=cell.label,
         reached=f"{statistics.fmean(values[place]):.{cell.measure.digits}f}",
+        students=_percent(runs, "students_mean"),
+        ensemble=_percent(runs, "ensemble"),
         n=len(runs),
         updates=f"{mean(runs, lambda run: run['updates']):,.0f}",
         time="" if seconds is None else duration(seconds),
         ratio="" if seconds is None or beside is None else f"{seconds / beside:.2f} x",
         parameters=f"{sizes[0]:,}" if sizes else "",
     )
+
+
+def _percent(runs: Sequence[Figures], name: str) -> str:
+    """Mean of a share that all runs have, in percent."""
+    known = [run[name] for run in runs if name in run]
+    return f"{100 * statistics.fmean(known):.2f}" if len(known) == len(runs) else ""
 
 
 def _spent(runs: Sequence[Figures]) -> float | None:

@@ -92,17 +92,20 @@ def colour(number: int) -> str:
 
 
 @contextmanager
-def drawn(*, height: float = 270.0, columns: int = 1) -> Iterator[tuple[Figure, Sequence[Axes]]]:
+def drawn(
+    *, height: float = 270.0, columns: int = 1, share: bool = True
+) -> Iterator[tuple[Figure, Sequence[Axes]]]:
     """A figure of the page's width with its axes, side by side, in the page's style.
 
     Args:
         height: in pixels.
-        columns: how many axes; they share the vertical one.
+        columns: how many axes.
+        share: whether they share the vertical axis.
     """
     with matplotlib.rc_context(_STYLE):
         layout = ConstrainedLayoutEngine(wspace=0.06, w_pad=0.06)
         figure = Figure(figsize=(WIDTH / _POINT, height / _POINT), layout=layout)
-        yield figure, list(figure.subplots(1, columns, squeeze=False, sharey=True)[0])
+        yield figure, list(figure.subplots(1, columns, squeeze=False, sharey=share)[0])
 
 
 def legend(figure: Figure) -> None:

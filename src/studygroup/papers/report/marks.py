@@ -65,12 +65,14 @@ def compared(own: Sequence[float], plain: Sequence[float], *, sign: int = 1) -> 
     """
     if min(len(own), len(plain)) < FEWEST:
         return Mark.NONE
-    _, low, high = welch([own, plain], [sign, -sign])
+    _, low, high, _ = welch([own, plain], [sign, -sign])
     if low <= 0 <= high:
         return Mark.OPEN
     return Mark.BETTER if low > 0 else Mark.WORSE
 
 
 def _plain(settings: Mapping[str, Any] | None) -> bool:
+    """Whether a cell is the plain network: a wider one is held against it as methods are."""
     recipe = (settings or {}).get("recipe")
-    return (recipe.get("class_path") if isinstance(recipe, Mapping) else recipe) == "baseline"
+    named = {"class_path": recipe} if isinstance(recipe, str) else recipe or {}
+    return named.get("class_path") == "baseline" and not named.get("init_args")

@@ -18,6 +18,8 @@ from studygroup.papers.verdicts import CONFIDENCE, FEWEST
 Values = Mapping[Place, Sequence[float]]
 _AXIS = re.compile(r"(?:[^\d=]*= ?)?(-?\d[\d,]*(?:\.\d+)?)(?: ?([^\d,].*))?")
 
+_RATIO, _RATIO_UNIT = "sharing", "share of the layers that two students have in common"
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -71,12 +73,14 @@ def plots(table: Table, values: Values) -> list[Plot]:
     """
     if not values:
         return []
+    ratios = _ratios(table, values)
     alike = [
         rows
         for rows in _alike(table)
+        if not (ratios and table.cells[rows[0], table.columns[0]].measure.name == _RATIO)
         if any((row, column) in values for row in rows for column in table.columns)
     ]
-    down, across = [axis(rows) for rows in alike], axis(table.columns)
+    down, across = [axis(rows) for rows in alike], axis(table.columns) or ratios
     if None not in down:
         return [
             _lines(table, values, at, {c: {row: (row, c) for row in rows} for c in table.columns})
@@ -98,6 +102,14 @@ def plots(table: Table, values: Values) -> list[Plot]:
     ]
 
 
+def _ratios(table: Table, values: Values) -> Axis | None:
+    """The columns' sharing ratios as places on an axis, of a table that counts them in a row."""
+    row = next((row for row in table.rows if table.cells[row, table.columns[0]].measure.name == _RATIO), None)
+    if row is None:
+        return None
+    return Axis({column: round(values[row, column][0], 2) for column in table.columns}, _RATIO_UNIT)
+
+
 def _alike(table: Table) -> list[list[str]]:
     """Rows by what is measured in them."""
     groups: dict[str, list[str]] = {}
@@ -111,25 +123,28 @@ def _unit(cell: Cell) -> str:
 
 
 def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[str, Place]]) -> Plot:
-    """Means against numbers, with intervals; published numbers, where there are some, hollow."""
+    """Means against numbers, with intervals; beside them, on axes of their own, what is published, if anything is."""
     some = {
         name: places for name, places in lines.items() if any(place in values for place in places.values())
     }
     first = table.cells[next(iter(next(iter(some.values())).values()))]
-    said = []
-    with drawn(height=290) as (figure, (axes,)):
+    said, printed = [], _in_print(table, some)
+    with drawn(height=290, columns=1 + printed, share=False) as (figure, axes):
         for number, (name, places) in enumerate(some.items()):
             ours = sorted((at.at[label], values[place]) for label, place in places.items() if place in values)
-            _line(axes, number, name, ours)
-            _published_line(axes, number, table, at, places)
+            _line(axes[0], number, name, ours)
+            _published_line(axes[-1], number, table, at, places)
             said.append(f"{name}: " + ", ".join(f"{statistics.fmean(v):.4g} at {x:g}" for x, v in ours))
-        axes.set_xticks(sorted(at.at.values()), [f"{x:g}" for x in sorted(at.at.values())])
-        axes.set_xlabel(at.unit or _axis_name(table))
-        axes.set_ylabel(_unit(first))
+        for own, side in zip(axes, ("ours", "published"), strict=False):
+            own.set_xticks(sorted(at.at.values()), [f"{x:g}" for x in sorted(at.at.values())])
+            own.set_xlabel(at.unit or _axis_name(table))
+            if printed:
+                own.set_title(side, loc="left")
+        axes[0].set_ylabel(_unit(first))
         if len(some) > 1:
             legend(figure)
         words = f"{table.title}, {_unit(first)}. {'; '.join(said)}."
-        return Plot(_unit(first), words, svg(figure, words), _note(values, published=_in_print(table, some)))
+        return Plot(_unit(first), words, svg(figure, words), _note(values, published=printed))
 
 
 def _line(axes: Axes, number: int, name: str, ours: Sequence[tuple[float, Sequence[float]]]) -> None:

@@ -69,8 +69,13 @@ def _table(table: Table, lab: Lab) -> str:
         show.row_of(*["---"] * (len(across) + 1)),
         *(show.row_of(name, *line) for name, line in zip(down, cells, strict=True)),
     ]
+    marks = {
+        number.mark for row in rows for column in columns if (number := table.cells[row, column].published)
+    }
+    remarks = [f"({mark}) {meaning}." for mark, meaning in table.marks.items() if mark in marks]
+    remarks += [*show.stand_ins(table, found), *show.unconverged(table, found)]
     said = _claims(judged(table, show.values(table, found)))
-    return "\n".join([*lines, *(["", said] if said else [])])
+    return "\n".join([*lines, *(f"\n{text}" for text in (" ".join(remarks), said) if text)])
 
 
 def _both(cell: Cell, found: Mapping[Place, Found], *, printed: bool) -> str:
