@@ -71,6 +71,26 @@ def test_a_wrong_option_is_named(wrong, capsys):
     assert wrong[0].split("=")[0].split(".")[-1].lstrip("-") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            ["--recipe.students=5", "--recipe", "dml"],
+            "--recipe.students stands before --recipe, which would undo it",
+        ),
+        (["--optimizer.lr", "0.1", "--optimizer=SGD"], "--optimizer.lr stands before --optimizer"),
+        (["--recipe", "cgll"], "--recipe cgll is not known (near: 'cgl', 'cl_ilr')"),
+        (["--rate=cosine"], "--rate cosine is not known (near: 'Cosine')"),
+        (["--optimizer", "Sgd"], "--optimizer Sgd is not known (near: 'SGD'"),
+    ],
+)
+def test_what_the_parser_would_undo_or_not_explain(given, words, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", *given])
+    assert exit_info.value.code == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_data_that_are_not_there_are_named(tmp_path, capsys):
     assert main(["train", "--data", str(tmp_path / "nothing"), "--run_dir", str(tmp_path / "run")]) == 1
     assert "nothing" in capsys.readouterr().err

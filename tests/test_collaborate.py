@@ -101,6 +101,16 @@ def test_owned_rows_are_supervised_for_their_owner_alone():
     torch.testing.assert_close(t(x, y, owner=owner.tolist()).total, losses.total)
 
 
+def test_sub_sets_without_owners_are_warned_of():
+    x, y = batch()
+    for rows, training in ((sg.Subsets(), False), (sg.SharedRows(), True)):
+        task(rows=rows).train(training)(x, y)  # no warning
+    own = task(rows=sg.Subsets())
+    own(x, y, owner=owners())
+    with pytest.warns(sg.NoOwnerWarning, match="all are supervised on all rows; hand in owner"):
+        own(x, y)
+
+
 def test_a_student_without_rows_costs_nothing():
     x, y = batch(5)
     losses = task(listen=sg.listen.MeanOfOthers()).train()(x, y, owner=[0, 0, 1, 1, 3])
@@ -173,6 +183,11 @@ def test_what_does_not_fit_together_is_a_clear_error(unchecked):
         task()(x, y[:15])
     with pytest.raises(ValueError, match=r"labels of shape \(16, 3\)"):
         task()(x, torch.nn.functional.one_hot(y % 3))
+    with pytest.raises(ValueError, match=r"torch\.int32, for 16 rows; .* of torch\.int64"):
+        task()(x, y.int())
+    for progress in (-0.1, 5, float("nan")):
+        with pytest.raises(ValueError, match=f"progress is {progress}; hand in the share"):
+            task()(x, y, progress=progress)
     for wrong in (-100, task().group(x).logits.shape[-1]):
         with pytest.raises(ValueError, match=f"label {wrong} is not one of 0 to"):
             task()(x, torch.cat([y[:-1], torch.tensor([wrong])]))

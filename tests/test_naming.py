@@ -6,6 +6,7 @@ from studygroup.naming import check_layers, near
 
 def test_what_looks_alike_is_told():
     assert near("layer4.7", ["stem", "layer4.0", "layer4.1"]) == " (near: 'layer4.1', 'layer4.0')"
+    assert near("Sgd", ["Adam", "SGD", "sgd"]) == " (near: 'SGD', 'sgd')"
     assert near("layer4.7", ["stem"]) == ""
 
 

@@ -84,8 +84,18 @@ def test_a_function_that_returns_another_model_is_an_error(unchecked):
             sg.routes.branches(["0"], students=2),
             init=lambda: nn.Sequential(nn.Linear(4, 3)),
         )
-    with pytest.raises(ValueError, match="init='Fresh'"):
+    with pytest.raises(ValueError, match="init is 'Fresh'"):
         sg.StudyGroup(nn.Linear(2, 2), sg.routes.independent(students=2), init="Fresh")
+
+
+def test_a_function_that_returns_a_model_again_is_an_error(unchecked):
+    model, three = nn.Linear(2, 2), sg.routes.independent(students=3)
+    with pytest.raises(ValueError, match=r"init is a Linear; use .* a function that returns a new model"):
+        sg.StudyGroup(model, three, init=model)
+    other = nn.Linear(2, 2)
+    for one in (model, other):  # the user's own at once, another the second time
+        with pytest.raises(ValueError, match="init returned the same Linear again"):
+            sg.StudyGroup(model, three, init=lambda one=one: one)
 
 
 class Tied(nn.Module):

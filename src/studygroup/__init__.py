@@ -1,6 +1,7 @@
 """studygroup: students of one network teach each other; one plain network is shipped."""
 
 from studygroup import auxiliary, functional, listen, recipes, routes, schedules
+from studygroup.checks import NoOwnerWarning
 from studygroup.citation import citation
 from studygroup.collaborate import CollaborativeLearning, Losses, SharedRows, Subsets
 from studygroup.group import Outputs, SharedHeadWarning, StudyGroup
@@ -13,6 +14,7 @@ __all__ = [
     "CollaborativeLearning",
     "FreshInitWarning",
     "Losses",
+    "NoOwnerWarning",
     "Outputs",
     "Peers",
     "Routes",

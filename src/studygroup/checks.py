@@ -11,6 +11,10 @@ from studygroup.inputs import on_host
 from studygroup.listen import Listener
 
 
+class NoOwnerWarning(UserWarning):
+    """Students were to have rows of their own, and nothing says which rows are whose."""
+
+
 def check_names(names: list[str], *, ensemble: bool) -> None:
     """Auxiliary values are told apart by their names; the ensemble's is one of them."""
     names = names + ["ensemble"] * ensemble

@@ -2,18 +2,26 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser
 
+from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
+from studygroup.naming import near
 from studygroup.papers.command import add_commands, papers
 from studygroup.papers.report import report
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
+from studygroup.training.export import card_of
+from studygroup.training.folder import RunFolder
+from studygroup.training.rates import Rate
+from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.tuning.words import tuning_words
 from studygroup.training.words import closing_words
@@ -28,8 +36,13 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after an error that the message tells how to mend.
     """
+    given = sys.argv[1:] if args is None else list(args)
     parser, commands = _parser()
-    options = parser.instantiate(parser.parse_args(None if args is None else list(args)))
+    try:
+        _check(given)
+    except ValueError as error:
+        parser.error(str(error))
+    options = parser.instantiate(parser.parse_args(given))
     warnings.showwarning = _show_warning
     chosen = options.subcommand
     arguments = dict(options[chosen])
@@ -40,6 +53,37 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"studygroup {chosen}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+_CLASSES: Mapping[str, Sequence[str]] = {
+    "recipe": recipes.__all__,
+    "rate": [some.__name__ for some in Rate.__subclasses__()],
+    "optimizer": [name for name in dir(torch.optim) if name[0].isupper() and name != "Optimizer"],
+}
+"""What an option may name without the path to it."""
+
+
+def _check(given: Sequence[str]) -> None:
+    """Refuses what the parser would take without a word, or with one that does not help.
+
+    Raises:
+        ValueError: an argument of a class stands before the class, whose own defaults would take its place; a class
+            of no such name.
+    """
+    words = [word.partition("=") for word in given if word.startswith("--")]
+    names = [name.removeprefix("--") for name, _, _ in words]
+    for at, name in enumerate(names):
+        head = name.partition(".")[0]
+        if "." in name and head in names[at:]:
+            raise ValueError(f"--{name} stands before --{head}, which would undo it; put --{head} first")
+    for at, word in enumerate(given):
+        option, equals, value = word.partition("=")
+        known = _CLASSES.get(option.removeprefix("--"), ()) if option.startswith("--") else ()
+        value = value if equals else given[at + 1] if at + 1 < len(given) else ""
+        if known and value.isidentifier() and value not in known:
+            raise ValueError(
+                f"{option} {value} is not known{near(value, known)}; there are {', '.join(known)}"
+            )
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]]]:
@@ -84,6 +128,9 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
 
 def _train(options: dict[str, Any]) -> str:
     settings, others = _split(options)
+    folder = RunFolder(Path(others["run_dir"] or default_folder(settings)))
+    if others["resume"] and not folder.config.exists():
+        print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)
     return "\n" + closing_words(train(settings, **others))
 
 
@@ -100,7 +147,7 @@ def _evaluate(options: dict[str, Any]) -> str:
 
 def _export(options: dict[str, Any]) -> str:
     path = export(**options)
-    return f"wrote {path} and its card {path.with_suffix('.md')}"
+    return f"wrote {path} and its card {card_of(path)}"
 
 
 def _predict(options: dict[str, Any]) -> str:

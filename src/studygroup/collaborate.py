@@ -1,5 +1,6 @@
 """The one place where losses are added, and where it is checked what fits together."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from studygroup.auxiliary import Auxiliary, Local, MeanTeachers, Step
 from studygroup.auxiliary.local import add_up, of_weights
 from studygroup.checks import (
+    NoOwnerWarning,
     check_labels,
     check_names,
     check_owners,
@@ -209,17 +211,28 @@ class CollaborativeLearning(nn.Module):
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
-            ValueError: owners who are not students, labels of another length, on the CPU also one that is no class
-                (a device would have to be waited for, and has an assertion of its own), an owner together with a rule
-                that learns and no `peers_gradient`, one loss for students who are trained in turn.
+            ValueError: owners who are not students, labels of another length or type, progress outside [0, 1], on the
+                CPU also a label that is no class (a device would have to be waited for, and has an assertion of its
+                own), an owner together with a rule that learns and no `peers_gradient`, one loss for students who are
+                trained in turn.
         """
         count = count_rows(x)
-        if y.shape != (count,) or y.is_floating_point():
+        if y.shape != (count,) or y.dtype not in (torch.int64, torch.uint8):
             raise ValueError(
-                f"labels of shape {tuple(y.shape)}, {y.dtype}, for {count} rows; hand in one class index a row"
+                f"labels of shape {tuple(y.shape)}, {y.dtype}, for {count} rows; hand in one class index a row, of "
+                "torch.int64"
             )
+        if not 0 <= progress <= 1:
+            raise ValueError(f"progress is {progress}; hand in the share of training done, from 0 to 1")
         if self.in_turn and self.training and owner is None:
             raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
+        if owner is None and self.training and isinstance(self.rows, Subsets):
+            warnings.warn(
+                "students were to have sub-sets of their own, and no owner says which rows are whose: all are "
+                "supervised on all rows; hand in owner, or build the task with rows shared (subsets=False)",
+                NoOwnerWarning,
+                stacklevel=3,
+            )
         consults = self.listen.consults(self.step) if self.listen is not None else None
         owns = None
         if owner is not None:
@@ -227,6 +240,7 @@ class CollaborativeLearning(nn.Module):
             owns = owners(owner, rows=count, students=self.group.students)
         early = of_weights(self._parts(), self.group)
         outputs, answers = self._pass(x, owns, consults)
+        check_labels(y, classes=outputs.logits.shape[-1])
         step = Step(self.group, outputs, x, y, progress)
         extra, auxiliary = add_up(self._parts(), step, early)
         with torch.autocast(outputs.logits.device.type, enabled=False):
@@ -271,7 +285,6 @@ class CollaborativeLearning(nn.Module):
         outputs, y, progress = step.outputs, step.y, step.progress
         logits = outputs.logits
         sees = to_device(outputs.sees, logits.device)
-        check_labels(y, classes=logits.shape[-1])
         supervised = masked_mean(label_loss(logits, y), sees)
         imitation = torch.zeros_like(supervised)
         if self.listen is not None and consults is not None:

@@ -17,7 +17,7 @@ from studygroup.inputs import Inputs, answer, count_rows, logits_of, sees_table,
 from studygroup.parting import parting
 from studygroup.routes import Routes
 from studygroup.rows import Plan
-from studygroup.surgery import Init, extract, install
+from studygroup.surgery import Init, distinct, extract, install
 from studygroup.taps import Layer, Pieces, modules_called, tapping, user_modules, watching
 from studygroup.trace import traceless
 
@@ -97,13 +97,14 @@ class StudyGroup(nn.Module):
         share_head: bool = False,
     ) -> None:
         super().__init__()
-        if not (callable(init) or init in ("fresh", "copy")):
-            raise ValueError(f"init={init!r}; use 'fresh', 'copy' or a function that returns a new model")
+        if isinstance(init, nn.Module) or not (callable(init) or init in ("fresh", "copy")):
+            given = f"a {type(init).__name__}" if isinstance(init, nn.Module) else f"{init!r}"
+            raise ValueError(f"init is {given}; use 'fresh', 'copy' or a function that returns a new model")
         self.routes = routes
         self.head = head
         self.rescale_gradients = rescale_gradients
         self.share_head = share_head
-        self.model, self._routed = install(copy.deepcopy(model), routes, init=init)
+        self.model, self._routed = install(copy.deepcopy(model), routes, init=distinct(init, model))
         self._plans: OrderedDict[tuple[torch.Size, bytes], Plan] = OrderedDict()
         self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
@@ -224,7 +225,7 @@ class StudyGroup(nn.Module):
                 output = answer(self.model, inputs)
         except RuntimeError as error:
             counts = [count for count in set(flight.counts) if re.search(rf"\b{count}\b", str(error))]
-            if len(counts) < 2:
+            if len(counts) < 2 or "must match" not in str(error):
                 raise
             raise ValueError(
                 f"rows do not fit after {next(reversed(flight.reached))!r}: {error}. Students part inside a "

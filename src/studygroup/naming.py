@@ -7,13 +7,17 @@ from torch import nn
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """A hint at names that look alike, to stand behind a name; empty where none does.
+    """A hint at names that look alike, whatever their case, to stand behind a name; empty where none does.
 
     Args:
         name: that is unknown.
         names: that are known.
     """
-    found = difflib.get_close_matches(name, list(names), n=3)
+    folded: dict[str, list[str]] = {}
+    for one in names:
+        folded.setdefault(one.casefold(), []).append(one)
+    alike = difflib.get_close_matches(name.casefold(), list(folded), n=3)
+    found = [one for key in alike for one in folded[key]]
     return f" (near: {', '.join(map(repr, found))})" if found else ""
 
 

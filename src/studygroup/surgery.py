@@ -57,6 +57,30 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
     return model, routed
 
 
+def distinct(init: Init, model: nn.Module) -> Init:
+    """The same way to draw weights, which refuses a function that returns a model that is there already.
+
+    Args:
+        init: as for `install`.
+        model: the one that copies are made for.
+    """
+    if not callable(init):
+        return init
+    there = [model]
+
+    def new() -> nn.Module:
+        found = init()
+        if any(found is one for one in there):
+            raise ValueError(
+                f"init returned the same {type(found).__name__} again, whose layers students would share; return a "
+                "new model at each call"
+            )
+        there.append(found)
+        return found
+
+    return new
+
+
 def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int) -> nn.Module:
     """A deep copy of the user's network with one student's modules in the place of the routed layers."""
     memo: dict[int, Any] = {}

@@ -172,7 +172,7 @@ def _by_name(model: nn.Module, names: Sequence[str]) -> dict[str, list[nn.Module
     modules: dict[str, list[nn.Module]] = {}
     for name, module in user_modules(model) if names else ():
         modules.setdefault(name, []).append(module)
-    check_layers(names, modules, of=model)
+    check_layers(names, modules, of=next(module for _, module in user_modules(model)))
     return modules
 
 

@@ -192,7 +192,7 @@ def test_grey_pictures_need_another_statistic():
     task = sg.CollaborativeLearning(
         sg.StudyGroup(net, sg.routes.independent(students=1)), auxiliary=[part]
     ).double()
-    with pytest.raises(ValueError, match=r"1 value to compare.*statistic='flatten'"):
+    with pytest.raises(ValueError, match=r"the input has 1 channel.*source_statistic='flatten'"):
         task(grey, torch.tensor(LABELS))
     part.source_statistic = "flatten"
     assert task(grey, torch.tensor(LABELS)).total.isfinite()

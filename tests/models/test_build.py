@@ -50,6 +50,16 @@ def test_unknown_names_are_told_with_near_ones(name, near):
         build(name, classes=2)
 
 
+@pytest.mark.parametrize("name", ["cifar_resnet18", "vdcnn9", "torchvision/resnet18"])
+def test_an_option_that_a_network_does_not_take_is_named(name):
+    sizes = {"vocabulary": 9, "padding": 0} if name == "vdcnn9" else {}
+    with pytest.raises(ValueError, match=f"{name} has no option 'widht'"):
+        build(name, classes=2, widht=8, **sizes)
+    if name == "cifar_resnet18":
+        with pytest.raises(ValueError, match=r"\(near: 'width'\)"):
+            build(name, classes=2, widht=8)
+
+
 @pytest.mark.parametrize(
     "name", ["timm/cifar_resnet18", "torchvision/resnet10t", "other/resnet18", "timm/vdcnn9"]
 )

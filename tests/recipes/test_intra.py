@@ -303,7 +303,12 @@ def dropouts_in_residuals() -> nn.Module:
         (dropouts_in_residuals(), {"out": 1.0}, "1.dropout and 1.dropout2, are inside residual connections"),
         (nn.Sequential(nn.Flatten(), nn.Linear(24, CLASSES)), {"mid": 1.0}, "name the layers yourself"),
         (nn.Sequential(nn.Flatten(), nn.Linear(24, CLASSES)), {"kernel": 1.0}, "name the layers yourself"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(24, CLASSES)), {"mid": 1.0, "inner": ["2"]}, "no layer '2'"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(24, CLASSES)),
+            {"mid": 1.0, "inner": ["2"]},
+            "Sequential has no layer '2'",
+        ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(24, CLASSES)), {}, "all parts of intra are off"),
     ],
 )
 def test_what_cannot_be_done_says_so(net, options, message):

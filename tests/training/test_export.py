@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from studygroup.training import Settings, evaluate, export, load_net
+from studygroup.training import Settings, evaluate, export, load_net, predict
 from studygroup.training.scores import accuracy
 
 CPU = torch.device("cpu")
@@ -32,7 +32,17 @@ def test_evaluate_says_what_the_summary_says(finished):
 def test_every_student_scores_as_in_the_summary(finished, rows, tmp_path, student):
     path = export(finished.folder.path, student=student, output=tmp_path / "net.safetensors")
     assert accuracy(load_net(path), rows()) == finished.summary["test"]["students"][student]
-    assert f"student {student} after epoch 3" in path.with_suffix(".md").read_text()
+    assert f"student {student} after epoch 3" in path.with_name(f"{path.name}.md").read_text()
+
+
+def test_a_folder_takes_files_and_formats_have_cards_of_their_own(finished, tmp_path):
+    weights = export(finished.folder.path, student=1, output=tmp_path)
+    module = export(finished.folder.path, student=1, output=tmp_path, format="pickle")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(path.name for path in (weights, module)), *(f"{path.name}.md" for path in (weights, module)),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"is no \.safetensors file, which alone says how inputs are read"):
+        predict(["-"], folder=module)
 
 
 def test_without_a_number_the_shipped_one_is_written(finished):

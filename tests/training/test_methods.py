@@ -1,3 +1,4 @@
+import functools
 import inspect
 
 import pytest
@@ -63,6 +64,44 @@ def test_the_signature_keeps_the_recipes_own_arguments():
     assert parameters["layers"].default == ()
     with pytest.raises(TypeError):
         method(recipe)(nn.Linear(1, 1), 0, X, net, layers=("",), widht=3)
+
+
+@methods.named
+def pairs(model: nn.Module, *, students: int = 2, new: methods.New) -> sg.CollaborativeLearning:
+    """Networks of their own, as `--recipe test_methods.pairs` names it.
+
+    Args:
+        students: how many.
+    """
+    return sg.recipes.dml(model, students=students, init=new)
+
+
+def plain(model: nn.Module, seed: int) -> sg.CollaborativeLearning:
+    return sg.recipes.baseline(model)
+
+
+def test_a_recipe_of_your_own_is_named_with_its_arguments(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--recipe", f"{__name__}.pairs", "--recipe.students", "5", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["recipe"] == {"class_path": f"{__name__}.pairs", "init_args": {"students": 5}}
+    settings = Settings.from_config({"recipe": config["recipe"], "data": "digits"})
+    assert settings.recipe(net(), 0, X, net).group.students == 5
+    assert settings.method_name == "pairs"
+
+
+def test_recipes_are_taken_by_name_and_as_functions(unchecked):
+    for recipe in ("dml", sg.recipes.dml, functools.partial(sg.recipes.dml, students=3), methods.dml):
+        settings = Settings(recipe=recipe)
+        assert settings.config()["recipe"]["class_path"] == "studygroup.training.methods.dml"
+        assert settings.recipe(net(), 0, X, net).group.students == 3
+    own = Settings(recipe=plain)
+    assert own.config()["recipe"] == f"{__name__}.plain"
+    again = Settings.from_config(own.config())
+    assert again.config() == own.config()
+    assert again.recipe(net(), 0, X, net).group.students == 1
+    with pytest.raises(ValueError, match=r"no recipe 'dmll' \(near: 'dml'\)"):
+        Settings(recipe="dmll")
 
 
 def test_a_teacher_is_named_with_arguments_of_its_own(capsys):

@@ -1,7 +1,9 @@
 """A network by its name."""
 
 import functools
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm
@@ -59,11 +61,23 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
         _check(name, "texts", options, ("channels",), others)
         if name.startswith(_HUGGINGFACE):
             return huggingface(name.removeprefix(_HUGGINGFACE), classes, **options)
-        return _TEXTS[name](classes, **options)
+        return _made(name, _TEXTS[name], classes, options)
     make = _picture_network(name)
     others = f"{', '.join(_TEXTS)} and huggingface/NAME"
     _check(name, "pictures", options, ("vocabulary", "padding"), others)
-    return make(classes, **{"channels": 3, **options})
+    return _made(name, make, classes, {"channels": 3, **options})
+
+
+def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """The network, or an error that tells which option it does not take."""
+    try:
+        return make(classes, **options)
+    except TypeError as error:
+        found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if found is None:
+            raise
+        known = [some for some in inspect.signature(make).parameters if some != "options"]
+        raise ValueError(f"{name} has no option {found[1]!r}{near(found[1], known)}") from error
 
 
 def reads_text(name: str) -> bool:

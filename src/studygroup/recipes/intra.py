@@ -67,10 +67,15 @@ def intra(
             convolutions in a row whose outputs are equally large.
 
     Raises:
-        ValueError: `out` for a network without dropout, or whose last dropouts are inside residual connections, or
-            `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one without convolutions and without
-            names.
+        ValueError: all parts off; `out` for a network without dropout, or whose last dropouts are inside residual
+            connections, or `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one without convolutions
+            and without names.
     """
+    if not (out or mid or pull_push or kernel):
+        raise ValueError(
+            "all parts of intra are off, which is the plain network: give some a weight, as out=1.0, mid=1.0, "
+            "pull_push=0.01 or kernel=0.01, or take baseline"
+        )
     group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
     convolutions = cache(partial(convolution_layers, model, example))  # one dry run for all who ask
     parts: list[Auxiliary] = []

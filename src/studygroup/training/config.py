@@ -194,8 +194,8 @@ def check_same(
     if keys:
         listed = "; ".join(f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys)
         raise ConfigurationChangedError(
-            f"{where} belongs to another configuration ({listed}); give the same values to continue it, or "
-            f"{else_give}"
+            f"{where} belongs to another configuration ({listed}); give the same values to continue it (on the "
+            f"command line, --config with its config.yaml), or {else_give}"
         )
 
 

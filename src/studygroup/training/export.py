@@ -65,7 +65,7 @@ def export(
             number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
             (the module itself, for `torch.load(..., weights_only=False)`).
         reestimate_bn: whether batch-norm statistics are taken anew over the training rows before.
-        output: the file; omitted, `RUN/export/student-<k>.<suffix>`.
+        output: the file, or a folder that is there; omitted, `RUN/export/student-<k>.<suffix>`.
 
     Returns:
         The file that was written.
@@ -84,6 +84,7 @@ def export(
             found.reestimate_bn(net, device=cpu)
         name = f"student-{number}.{_SUFFIX[format]}"
         path = found.folder.path / "export" / name if output is None else Path(output)
+        path = path / name if path.is_dir() else path
         build, data = found.settings.builder(found.data), found.data
         rows, _ = data.test[torch.arange(min(2, len(data.test)))]
         _WRITERS[format](net, path, build, data, found.feed.inputs(rows))
@@ -98,8 +99,13 @@ def export(
             "reestimated_bn": reestimate_bn or (student is None and before["reestimated_bn"]),
         }
         said = card(found.summary | {"shipped": shipped}, lines=_LINES[format](path, build), file=path.name)
-        write_text(path.with_suffix(".md"), said)
+        write_text(card_of(path), said)
     return path
+
+
+def card_of(path: Path) -> Path:
+    """The model card beside an exported file: formats of one student have one each."""
+    return path.with_name(f"{path.name}.md")
 
 
 def _write_safetensors(

@@ -3,9 +3,11 @@
 A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
 example, how a new network is built, which `init="fresh"` then means, and, where the recipe asks for `layers` and none
 are named, layers of the network at hand. All else stays the recipe's own signature, so a function added to
-`studygroup.recipes` shows up here, with its options and their help, without a line in this file.
+`studygroup.recipes` shows up here, with its options and their help, without a line in this file. A function of your
+own does so under `named`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,7 @@ from studygroup import recipes
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.inputs import Inputs
 from studygroup.models import blocks, last_group
+from studygroup.naming import near
 
 New = Callable[[], nn.Module]
 Method = Callable[[nn.Module, int, Inputs, New], CollaborativeLearning]
@@ -33,11 +36,11 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
         recipe: a function whose first argument is the network; its other arguments are keywords.
 
     Returns:
-        The same function with `seed`, `example` and `new` behind the network, the first two passed on where the
-        recipe has them, the third in the place of `init="fresh"`: networks draw their weights in ways of their own,
-        which `reset_parameters` need not know. And with `layers` optional: an empty sequence stands for all blocks of
-        the network where the recipe chooses among `modules`, else for its last group of blocks and the head, where
-        students branch.
+        The same function with `seed`, `example` and `new` behind the network, passed on where the recipe has
+        arguments that are called so, the third also in the place of `init="fresh"`: networks draw their weights in
+        ways of their own, which `reset_parameters` need not know. And with `layers` optional: an empty sequence
+        stands for all blocks of the network where the recipe chooses among `modules`, else for its last group of
+        blocks and the head, where students branch.
     """
     parameters = inspect.signature(recipe).parameters
     usual = blocks if "modules" in parameters else last_group
@@ -47,12 +50,55 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
             options["layers"] = tuple(options.get("layers", ())) or usual(model)
         if "init" in parameters and options.get("init", parameters["init"].default) == "fresh":
             options["init"] = new
-        given = {"seed": seed, "example": example}
+        given = {"seed": seed, "example": example, "new": new}
         return recipe(model, **options, **{name: given[name] for name in given if name in parameters})
 
-    make.__name__, make.__doc__, make.__module__ = recipe.__name__, recipe.__doc__, recipe.__module__
+    make.__name__, make.__qualname__ = recipe.__name__, recipe.__qualname__
+    make.__doc__, make.__module__ = recipe.__doc__, recipe.__module__
     make.__signature__ = _signature(recipe)  # type: ignore[attr-defined]
     return make
+
+
+def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
+    """Decorates a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
+
+    Example:
+        >>> @named
+        ... def pairs(model: nn.Module, *, layers: Sequence[str], students: int = 2) -> CollaborativeLearning: ...
+        >>> train(Settings(recipe=functools.partial(pairs, students=4)))
+
+    Args:
+        recipe: at the top level of a module, annotated; see `method`.
+    """
+    made = _class(recipe.__name__, method(recipe))
+    made.__module__, made.__qualname__ = recipe.__module__, recipe.__qualname__
+    return made
+
+
+def of(recipe: Any) -> Any:
+    """What `Settings` keeps of a recipe that is given as its name, or as the function itself.
+
+    Args:
+        recipe: a name or function of `studygroup.recipes`, or a `functools.partial` of one; a function of your own as
+            `method` takes it. Anything else is handed back as it is.
+
+    Raises:
+        ValueError: no recipe is called so.
+    """
+    if isinstance(recipe, str):
+        if recipe not in recipes.__all__:
+            raise ValueError(f"there is no recipe {recipe!r}{near(recipe, recipes.__all__)}")
+        return globals()[recipe]
+    if isinstance(recipe, functools.partial) and _public(recipe.func):
+        return functools.partial(of(recipe.func), *recipe.args, **recipe.keywords)
+    if not inspect.isfunction(recipe):
+        return recipe
+    return globals()[recipe.__name__] if _public(recipe) else method(recipe)
+
+
+def _public(recipe: Any) -> bool:
+    """Whether a function is one of `studygroup.recipes`."""
+    return inspect.isfunction(recipe) and getattr(recipes, recipe.__name__, None) is recipe
 
 
 def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signature:

@@ -79,6 +79,11 @@ def load_shipped(folder: str | Path) -> Shipped:
         ValueError: a file is missing or damaged.
     """
     path = Path(folder)
+    if path.is_file() and path.suffix != ".safetensors":
+        raise ValueError(
+            f"{path} is no .safetensors file, which alone says how inputs are read; write one with `studygroup "
+            "export RUN --format safetensors`, or give the folder of a run"
+        )
     path = path / WEIGHTS if path.is_dir() or path.suffix != ".safetensors" else path
     facts = read_facts(path)
     return Shipped(load_net(path), load_form(facts["form"], path.parent), tuple(facts["classes"]))

@@ -33,9 +33,11 @@ class Settings:
     """Everything that decides a run.
 
     Attributes:
-        recipe: the method, by its name in `studygroup.recipes` or the import path of a function `(model, seed,
-            example) -> task`; its own arguments follow as `--recipe.students 8`. Where it asks for `layers` and none
-            are named, those of the model that suit it are taken, see `studygroup.training.methods`.
+        recipe: the method, by its name in `studygroup.recipes`; its own arguments follow as `--recipe.students 8`. Or
+            the import path of a function of your own, `model -> task`, which may also ask for `seed`, `example` and
+            `new`; under the decorator `studygroup.training.methods.named` its arguments are options, too. Where it
+            asks for `layers` and none are named, those of the model that suit it are taken, see
+            `studygroup.training.methods`.
         data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`.
         holdout: rows held out of training to choose by: a share in (0, 1), or a number of rows.
         train_rows: use only so many training rows, hold-out included.
@@ -109,6 +111,7 @@ class Settings:
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "recipe", methods.of(self.recipe))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
             object.__setattr__(self, "model_options", options)
