@@ -137,10 +137,10 @@ def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[s
             said.append(f"{name}: " + ", ".join(f"{statistics.fmean(v):.4g} at {x:g}" for x, v in ours))
         for own, side in zip(axes, ("ours", "published"), strict=False):
             own.set_xticks(sorted(at.at.values()), [f"{x:g}" for x in sorted(at.at.values())])
-            own.set_xlabel(at.unit or _axis_name(table))
             if printed:
                 own.set_title(side, loc="left")
         axes[0].set_ylabel(_unit(first))
+        figure.supxlabel(at.unit or _axis_name(table), fontsize=11)
         if len(some) > 1:
             legend(figure)
         words = f"{table.title}, {_unit(first)}. {'; '.join(said)}."
