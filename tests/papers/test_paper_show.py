@@ -75,6 +75,8 @@ def test_what_is_kept_under_noise_is_above_chance(lab):
     made_up(lab, "cgl-table-2", {(ROW, "CGL"): 0.51}, flatness=flat, classes=100)
     said = markdown(table_called("cgl-figure-6"), lab)
     assert f"| kept, {ROW} | - | - | - | - | - | - / 58.0 ± 0.0 (3) |" in said  # (30 - 1) / (51 - 1)
+    made_up(lab, "cgl-table-2", {(ROW, "CGL"): 0.01}, flatness=flat | {"clean": 0.01}, classes=100)
+    assert f"| kept, {ROW} | - | - | - | - | - | - |" in markdown(table_called("cgl-figure-6"), lab)
 
 
 def test_markdown(lab):

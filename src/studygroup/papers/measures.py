@@ -28,10 +28,12 @@ def _drop(run: Figures) -> float:
 
 
 def _kept(run: Figures) -> float | None:
-    """Of the accuracy above chance: a network that knows little has little to lose."""
+    """Of the accuracy above chance: a network that knows little has little to lose, and one at chance nothing."""
     if "classes" not in run:
         return None
     flat, chance = run["flatness"], 1 / run["classes"]
+    if flat["clean"] <= chance:
+        return None
     noisy = flat["accuracy"][flat["sigmas"].index(flat["reference"])]
     return 100 * float((noisy - chance) / (flat["clean"] - chance))
 

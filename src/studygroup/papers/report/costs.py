@@ -123,9 +123,8 @@ def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Valu
     cell, runs = table.cells[place], list(found[place].runs.values())
     plain = baseline_of(table, cell)
     seconds = _spent(runs)
-    beside = (
-        None if plain is None or plain.place not in found else _spent([*found[plain.place].runs.values()])
-    )
+    alone = found.get(plain.place) if plain is not None else None
+    usual = _spent([*alone.runs.values()]) if alone is not None else None
     sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
     return Cost(
         label=cell.label,
@@ -135,7 +134,7 @@ def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Valu
         n=len(runs),
         updates=f"{mean(runs, lambda run: run['updates']):,.0f}",
         time="" if seconds is None else duration(seconds),
-        ratio="" if seconds is None or beside is None else f"{seconds / beside:.2f} x",
+        ratio="" if seconds is None or usual is None else f"{seconds / usual:.2f} x",
         parameters=f"{sizes[0]:,}" if sizes else "",
     )
 
