@@ -8,7 +8,10 @@ import pytest
 from small_papers import papers
 from spread_papers import ANSWER, TABLE, lab, results, two_runs
 
+from studygroup.papers import stopped, table_called
 from studygroup.papers.results import environment
+from studygroup.papers.runner import missing, work
+from studygroup.papers.show import remarks
 from studygroup.papers.spread import WAYS, orders, submissions
 from studygroup.papers.spread.orders import Job, Order, Outcome, hand_out
 from studygroup.training.folder import held
@@ -76,6 +79,26 @@ def test_a_run_that_is_left_is_no_failure(runs, tmp_path, capsys):
     assert results(tmp_path) == {}
 
 
+def test_a_run_whose_loss_is_no_number_is_not_made_again(runs, tmp_path):
+    here, outcome = lab(tmp_path), Outcome(words="loss is nan", stopped=True)
+    assert missing(runs, here) == runs
+    hand_out(TABLE, here, runs[:1], lambda batch: [FakeJob(outcome)], at_once=None)
+    assert missing(runs, here) == runs[1:]
+    assert stopped.known(here.kept) == {f"{runs[0].key}-0": "loss is nan"}
+    assert "ResNet-18, CIFAR-10 | baseline, seed 0: no figures, loss is nan" in remarks(TABLE, here, {})
+    assert not [one for one in remarks(table_called("cgl-table-4"), here, {}) if "no figures" in one]
+
+
+def test_so_it_is_where_runs_are_made_here(runs, tmp_path, monkeypatch, capsys):
+    def fails(lab, run):
+        raise NonFiniteLossError("loss is nan")
+
+    monkeypatch.setattr("studygroup.papers.runner.made", fails)
+    for told in (1, 0):  # the second time it is not tried
+        work(TABLE, lab(tmp_path), runs[:1])
+        assert capsys.readouterr().err.count(f"{runs[0]}: loss is nan") == told
+
+
 def test_no_more_than_asked_at_once_and_in_order(runs, tmp_path):
     many, given, alive = (*runs, *runs, *runs), [], []
 
@@ -114,6 +137,7 @@ def test_an_order_says_what_went_wrong(runs, tmp_path, monkeypatch, capsys, erro
     monkeypatch.setattr(orders, "made", fails)
     outcome = Order(lab(tmp_path), runs[0])()
     assert (outcome.found, outcome.words, outcome.failed) == (None, words, failed)
+    assert outcome.stopped is not failed
     assert ("Traceback" in capsys.readouterr().err) == failed
 
 

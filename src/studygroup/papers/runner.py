@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.analysis import analyse
+from studygroup.papers import stopped
 from studygroup.papers.figures import figures
 from studygroup.papers.lab import Lab
 from studygroup.papers.results import Found, keep
@@ -94,6 +95,8 @@ def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
 def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
     """The runs without a result, or whose figures lack something: an analysis, or what was not kept before.
 
+    Those that ended without figures are not among them: they would end so again, see `studygroup.papers.stopped`.
+
     Args:
         runs: of any table.
         lab: where they are, or may be, kept.
@@ -101,7 +104,7 @@ def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
     Raises:
         ValueError: the results of a run are of other data.
     """
-    known = lab.known()
+    known, ended = lab.known(), stopped.known(lab.kept)
     for run in runs:
         assert run.cell.data is not None
         name = Path(lab.place(run.cell.data)).name
@@ -110,7 +113,8 @@ def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
                 f"{lab.kept} has results on {known[run.key].data} where {name} is asked for ({run}); give another "
                 "--run_dir and --results"
             )
-    return tuple(run for run in runs if _lacks(run, known.get(run.key), lab))
+    left = (run for run in runs if f"{run.key}-{run.seed}" not in ended)
+    return tuple(run for run in left if _lacks(run, known.get(run.key), lab))
 
 
 def _lacks(run: Run, found: Found | None, lab: Lab) -> bool:
@@ -136,7 +140,7 @@ def trained(run: Run, lab: Lab) -> bool:
 def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
     """Does runs in order, but for those that another process has in hand or has finished.
 
-    A run that was begun goes on where it was. One whose loss is no number any more is left, and said so.
+    A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
 
     Args:
         table: that they belong to.
@@ -155,6 +159,7 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
                 kept(table, lab, run, made(lab, run))
             except NonFiniteLossError as error:
                 say(f"{run}: {error}")
+                stopped.add(lab.kept, run.key, run.seed, str(error))
 
 
 def made(lab: Lab, run: Run) -> Figures:

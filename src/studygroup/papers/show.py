@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from studygroup.papers import stopped
 from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
 from studygroup.papers.lab import Lab
@@ -105,7 +106,7 @@ def ours(cell: Cell, found: Mapping[Place, Found]) -> str:
 
 
 def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
-    """What is to be known of the numbers: marks, scale, data, and configurations that have not converged.
+    """What is to be known of the numbers: marks, scale, data, what has not converged, runs that gave none.
 
     Args:
         table: any.
@@ -119,7 +120,7 @@ def remarks(table: Table, lab: Lab, found: Mapping[Place, Found]) -> list[str]:
         how = f"Counted at scale {lab.scale.name}" if found and not own else "Published only"
         return [*said, *(own or [f"{how}: nothing is trained for it."])]
     said.append(_scaled(table, lab.scale))
-    return [*said, *stand_ins(table, found), *unconverged(table, found), *own]
+    return [*said, *stand_ins(table, found), *unconverged(table, found), *_stopped(table, lab), *own]
 
 
 def stand_ins(table: Table, found: Mapping[Place, Found]) -> list[str]:
@@ -163,6 +164,14 @@ def unconverged(table: Table, found: Mapping[Place, Found]) -> list[str]:
     some = [f"{label} ({c:+.1f})" for label, c in changes.items() if c is not None and abs(c) >= CONVERGED]
     how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
     return [f"{how}: {', '.join(some)}."] if some else []
+
+
+def _stopped(table: Table, lab: Lab) -> list[str]:
+    """Runs that ended without figures, so that nobody takes the seeds that are left for all."""
+    ended = stopped.known(lab.kept)
+    keys = {lab.key(cell): cell.label for cell in table.runnable} if ended else {}
+    pairs = ((*name.rpartition("-")[::2], words) for name, words in ended.items())
+    return [f"{keys[key]}, seed {seed}: no figures, {words}" for key, seed, words in pairs if key in keys]
 
 
 def _scaled(table: Table, scale: Scale) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from studygroup.papers import stopped
 from studygroup.papers.lab import Lab
 from studygroup.papers.results import environment
 from studygroup.papers.runner import Run, kept, made, say
@@ -29,12 +30,14 @@ class Outcome:
         where: machine and versions, with `found`.
         words: why there are no figures.
         failed: whether that is an error, and not a run that is left to others or whose loss is no number.
+        stopped: whether its loss is no number.
     """
 
     found: Figures | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     words: str = ""
     failed: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Order:
             try:
                 return Outcome(made(self.lab, self.run), environment())
             except NonFiniteLossError as error:
-                return Outcome(words=str(error))
+                return Outcome(words=str(error), stopped=True)
             except Exception as error:  # whatever it is, the coordinator is told, and the other runs go on
                 traceback.print_exc()
                 return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
@@ -134,6 +137,8 @@ def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
     outcome = job.outcome()
     if outcome.found is None:
         say(f"{run}: {outcome.words} ({job.place})")
+        if outcome.stopped:
+            stopped.add(lab.kept, run.key, run.seed, outcome.words)
     else:
         where = {**outcome.where, "command": environment()["command"]}
         kept(table, lab, run, outcome.found, where=where)
