@@ -187,8 +187,8 @@ def test_every_format_gives_the_same_answers(make, folder, tmp_path):
     with torch.no_grad():
         assert torch.equal(logits(again.net, again.form.read(texts)), wanted)
     told = "`studygroup predict TEXT --folder net.safetensors` answers"
-    assert told in (tmp_path / "s" / "net.md").read_text()
-    assert "studygroup predict" not in (tmp_path / "p" / "n.md").read_text()
+    assert told in (tmp_path / "s" / "net.safetensors.md").read_text()
+    assert "studygroup predict" not in (tmp_path / "p" / "n.pt.md").read_text()
     session = onnxruntime.InferenceSession(export(run, format="onnx", output=tmp_path / "o" / "net.onnx"))
     names = [given.name for given in session.get_inputs()]
     (found,) = session.run(None, {name: rows[name].numpy() for name in names})
