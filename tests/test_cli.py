@@ -79,6 +79,14 @@ def test_a_wrong_option_is_named(wrong, capsys):
             "--recipe.students stands before --recipe, which would undo it",
         ),
         (["--optimizer.lr", "0.1", "--optimizer=SGD"], "--optimizer.lr stands before --optimizer"),
+        (
+            [
+                "--recipe=kdcl",
+                "--recipe.teacher.decay=0.5",
+                "--recipe.teacher=studygroup.listen.GeneralTeacher",
+            ],
+            "--recipe.teacher.decay stands before --recipe.teacher,",
+        ),
         (["--recipe", "cgll"], "--recipe cgll is not known (near: 'cgl', 'cl_ilr')"),
         (["--rate=cosine"], "--rate cosine is not known (near: 'Cosine')"),
         (["--optimizer", "Sgd"], "--optimizer Sgd is not known (near: 'SGD'"),

@@ -73,9 +73,9 @@ def _check(given: Sequence[str]) -> None:
     words = [word.partition("=") for word in given if word.startswith("--")]
     names = [name.removeprefix("--") for name, _, _ in words]
     for at, name in enumerate(names):
-        head = name.partition(".")[0]
-        if "." in name and head in names[at:]:
-            raise ValueError(f"--{name} stands before --{head}, which would undo it; put --{head} first")
+        later = next((other for other in names[at:] if name.startswith(f"{other}.")), None)
+        if later is not None:
+            raise ValueError(f"--{name} stands before --{later}, which would undo it; put --{later} first")
     for at, word in enumerate(given):
         option, equals, value = word.partition("=")
         known = _CLASSES.get(option.removeprefix("--"), ()) if option.startswith("--") else ()
