@@ -33,13 +33,13 @@ def derived(
         config: the settings of a cell at the scale that is asked for.
         finds: the finished runs of other tables.
     """
-    derived = _ranks(table, found) | _speeds(table, finds)
+    following = _ranks(table, found) | _speeds(table, finds)
     for cell in table.cells.values():
         if cell.measure.counted is not None and cell.settings is not None and cell.data is not None:
-            derived[cell.place] = count(config(cell), cell.data, cell.measure.name)
+            following[cell.place] = count(config(cell), cell.data, cell.measure.name)
     return {
         place: Found("", {}, {0: {table.cells[place].measure.name: number}})
-        for place, number in derived.items()
+        for place, number in following.items()
     }
 
 

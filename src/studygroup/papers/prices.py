@@ -1,14 +1,10 @@
 """Measured prices of runs: a file beside the results."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from studygroup.files import write_text
-from studygroup.papers.results import environment, read
+from studygroup.papers.results import add_entry, entries, environment
 
 _FILE = "prices.json"
 
@@ -48,7 +44,7 @@ def known(folder: Path) -> Mapping[str, Price]:
     """
     path = folder / _FILE
     try:
-        return {key: Price(**price) for key, price in read(path).items()} if path.exists() else {}
+        return {key: Price(**price) for key, price in entries(path).items()}
     except TypeError as error:
         raise ValueError(
             f"{path} holds no prices ({error}); remove it, `papers plan` measures again"
@@ -63,11 +59,7 @@ def add(folder: Path, key: str, price: Price) -> None:
         key: of the configuration.
         price: of one run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".prices.lock"):
-        all = {**known(folder), key: price}
-        lines = (f" {json.dumps(key)}: {json.dumps(asdict(price))}" for key, price in all.items())
-        write_text(folder / _FILE, "{\n" + ",\n".join(lines) + "\n}\n")
+    add_entry(folder / _FILE, key, asdict(price))
 
 
 def machine() -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +66,17 @@ def numbers(measure: Measure, found: Found) -> list[float]:
         return []
     each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
     return [number for number in each if number is not None]
+
+
+def mean_of(found: Found, name: str) -> float | None:
+    """Mean of a figure over finished runs; None where one of them lacks it.
+
+    Args:
+        found: the runs.
+        name: of the figure.
+    """
+    each = [run[name] for run in found.runs.values() if run.get(name) is not None]
+    return statistics.fmean(each) if len(each) == len(found.runs) else None
 
 
 def keep(
@@ -137,6 +149,32 @@ def _processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def entries(path: Path) -> dict[str, Any]:
+    """A file of entries by name beside the results; a missing one has none.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return read(path) if path.exists() else {}
+
+
+def add_entry(path: Path, name: str, value: Any) -> None:
+    """Keeps an entry, in the place of an earlier one, on a line of its own.
+
+    Args:
+        path: of the file; missing folders are made.
+        name: of the entry.
+        value: that JSON can hold.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.stem}.lock")):
+        lines = (f" {json.dumps(k)}: {json.dumps(v)}" for k, v in {**entries(path), name: value}.items())
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _text(value: Any, *, depth: int = 0) -> str:

@@ -1,13 +1,9 @@
 """Runs that ended without figures, as their loss was no number any more: a file beside the results."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from filelock import FileLock
-
-from studygroup.files import write_text
-from studygroup.papers.results import read
+from studygroup.papers.results import add_entry, entries
 
 _FILE = "stopped.json"
 
@@ -21,8 +17,7 @@ def known(folder: Path) -> Mapping[str, str]:
     Raises:
         ValueError: the file is damaged.
     """
-    path = folder / _FILE
-    return read(path) if path.exists() else {}
+    return entries(folder / _FILE)
 
 
 def add(folder: Path, key: str, seed: int, words: str) -> None:
@@ -34,6 +29,4 @@ def add(folder: Path, key: str, seed: int, words: str) -> None:
         seed: of the run.
         words: of the error.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".stopped.lock"):
-        write_text(folder / _FILE, json.dumps({**known(folder), f"{key}-{seed}": words}, indent=1) + "\n")
+    add_entry(folder / _FILE, f"{key}-{seed}", words)

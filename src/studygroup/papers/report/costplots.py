@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from studygroup.papers.progress import Line
 from studygroup.papers.report.drawing import DASHES, MARKERS, MOST, Plot, colour, drawn, legend, svg
-from studygroup.papers.results import Found
+from studygroup.papers.results import Found, mean_of
 from studygroup.papers.tables import Place, Table
 
 
@@ -25,28 +25,23 @@ def cost_plot(
     """
     drawn_rows = []
     for row in table.rows:
-        own = [place for place in places if place[0] == row and _timed(found[place])]
-        if 1 < len(own) <= MOST:
-            drawn_rows.append(_scatter(table, row, own, found, values))
+        spent = {place: mean_of(found[place], "spent") for place in places if place[0] == row}
+        timed = {place: seconds for place, seconds in spent.items() if seconds is not None}
+        if 1 < len(timed) <= MOST:
+            drawn_rows.append(_scatter(table, row, timed, values))
     return drawn_rows
-
-
-def _timed(found: Found) -> bool:
-    """Whether all runs have a time that may be compared."""
-    return all(run.get("spent") is not None for run in found.runs.values())
 
 
 def _scatter(
     table: Table,
     row: str,
-    places: Sequence[Place],
-    found: Mapping[Place, Found],
+    spent: Mapping[Place, float],
     values: Mapping[Place, Sequence[float]],
 ) -> Plot:
-    measure, said = table.cells[places[0]].measure, []
+    measure, said = table.cells[next(iter(spent))].measure, []
     with drawn() as (figure, (axes,)):
-        for number, place in enumerate(places):
-            minutes = statistics.fmean(run["spent"] for run in found[place].runs.values()) / 60
+        for number, (place, seconds) in enumerate(spent.items()):
+            minutes = seconds / 60
             reached = statistics.fmean(values[place])
             axes.plot(minutes, reached, MARKERS[number], color=colour(number), markersize=8, label=place[1])
             said.append(f"{place[1]}: {reached:.4g} after {minutes:.3g} minutes")

@@ -2,15 +2,15 @@
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from studygroup.papers.progress import Line, at_equal, beside, line
 from studygroup.papers.report.costplots import cost_plot, curve_plots
 from studygroup.papers.report.drawing import Plot
 from studygroup.papers.report.marks import baseline_of
-from studygroup.papers.results import Found
-from studygroup.papers.tables import Figures, Place, Table
+from studygroup.papers.results import Found, mean_of
+from studygroup.papers.tables import Place, Table
 
 Values = Mapping[Place, Sequence[float]]
 
@@ -120,41 +120,28 @@ def _once(found: Mapping[Place, Found], values: Values) -> list[Place]:
 
 
 def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Values) -> Cost:
-    cell, runs = table.cells[place], list(found[place].runs.values())
+    cell, own = table.cells[place], found[place]
+    runs = list(own.runs.values())
     plain = baseline_of(table, cell)
-    seconds = _spent(runs)
+    seconds = mean_of(own, "spent")
     alone = found.get(plain.place) if plain is not None else None
-    usual = _spent([*alone.runs.values()]) if alone is not None else None
+    usual = mean_of(alone, "spent") if alone is not None else None
     sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
     return Cost(
         label=cell.label,
         reached=f"{statistics.fmean(values[place]):.{cell.measure.digits}f}",
-        students=_percent(runs, "students_mean"),
-        ensemble=_percent(runs, "ensemble"),
+        students=_percent(mean_of(own, "students_mean")),
+        ensemble=_percent(mean_of(own, "ensemble")),
         n=len(runs),
-        updates=f"{mean(runs, lambda run: run['updates']):,.0f}",
+        updates=f"{statistics.fmean(run['updates'] for run in runs):,.0f}",
         time="" if seconds is None else duration(seconds),
         ratio="" if seconds is None or usual is None else f"{seconds / usual:.2f} x",
         parameters=f"{sizes[0]:,}" if sizes else "",
     )
 
 
-def _percent(runs: Sequence[Figures], name: str) -> str:
-    """Mean of a share that all runs have, in percent."""
-    known = [run[name] for run in runs if name in run]
-    return f"{100 * statistics.fmean(known):.2f}" if len(known) == len(runs) else ""
-
-
-def _spent(runs: Sequence[Figures]) -> float | None:
-    """Mean seconds of training that may be compared, if all runs have them."""
-    spent = [run.get("spent") for run in runs]
-    known = [seconds for seconds in spent if seconds is not None]
-    return statistics.fmean(known) if len(known) == len(spent) else None
-
-
-def mean(runs: Sequence[Figures], of: Callable[[Figures], float]) -> float:
-    """Mean of a figure over runs."""
-    return statistics.fmean(of(run) for run in runs)
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def duration(seconds: float) -> str:
