@@ -75,7 +75,9 @@ def transformer() -> nn.Module:
 
 def resnet() -> nn.Module:
     """Torchvision's own, with a quarter of the channels behind the stem, so that a step takes milliseconds."""
-    net = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    with torch.device("meta"):  # nothing is drawn for the wide layers, which are replaced
+        net = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    net.conv1, net.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
     net.inplanes = 64
     for number, (planes, blocks) in enumerate([(16, 2), (32, 1), (64, 1), (128, 1)], 1):
         group = net._make_layer(torchvision.models.resnet.BasicBlock, planes, blocks, stride=1 + (number > 1))
@@ -88,8 +90,8 @@ def mobilenet() -> nn.Module:
     return torchvision.models.mobilenet_v3_small(num_classes=CLASSES, width_mult=0.25)
 
 
-def from_timm(name: str) -> Callable[[], nn.Module]:
-    return lambda: timm.create_model(name, num_classes=CLASSES)
+def from_timm(name: str, **options) -> Callable[[], nn.Module]:
+    return lambda: timm.create_model(name, num_classes=CLASSES, **options)
 
 
 def assert_real_and_learning(net: nn.Module, x: torch.Tensor) -> None:
@@ -111,7 +113,10 @@ CASES = {
         from_timm("test_resnet"), images(32), (("conv1", "bn1"), "layer1.0", "layer2.0"), ("layer4", "fc")
     ),
     "timm_vit": Case(
-        from_timm("test_vit"), images(160), tuple(f"blocks.{i}" for i in range(6)), ("blocks.5", "head")
+        from_timm("test_vit", img_size=48),
+        images(48),
+        tuple(f"blocks.{i}" for i in range(6)),
+        ("blocks.5", "head"),
     ),
     "timm_convnext": Case(
         from_timm("test_convnext"), images(64), ("stages.0", "stages.1", "stages.2"), ("stages.3", "head")

@@ -151,7 +151,7 @@ def test_the_papers_networks():
 
 
 def vit() -> nn.Module:
-    return timm.create_model("test_vit", num_classes=CLASSES, drop_rate=0.1)
+    return timm.create_model("test_vit", img_size=48, num_classes=CLASSES, drop_rate=0.1)
 
 
 TRANSFORMERS = {
