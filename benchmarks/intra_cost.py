@@ -19,7 +19,6 @@ from multiprocessing import get_context
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 import studygroup as sg
@@ -27,7 +26,7 @@ from environment import available_gib, environment, load, save
 from steps import first_loss, flops, training_step
 from studygroup.analysis.cost import Step
 from studygroup.analysis.memory import allocated
-from studygroup.models import build, classifier
+from studygroup.models import build
 from timing import cell, in_turn, ratios
 
 SKIPPED = ("L_mid", "L_pull-push")  # of memory: what they take is within what both take
@@ -45,12 +44,8 @@ TREE = {"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
 
 
 def resnet101() -> nn.Module:
-    """ResNet-101 with the stem for small images, whose plain step comes nearest to the paper's 8.77 GB."""
-    net = torchvision.models.resnet101(weights=None)
-    net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    net.maxpool = nn.Identity()
-    net.fc = classifier(2048, CLASSES)
-    return net
+    """With the stem for small images, whose plain step comes nearest to the paper's 8.77 GB."""
+    return build("cifar_resnet101", classes=CLASSES, hidden=(512, 512))
 
 
 def resnet18(width: int) -> nn.Module:

@@ -12,12 +12,16 @@ from studygroup.models import (
     cifar_resnet20,
     cifar_resnet32,
     cifar_resnet34,
+    cifar_resnet101,
     cifar_resnet110,
     last_group,
 )
 
 
-@pytest.mark.parametrize(("make", "official"), [(cifar_resnet18, "resnet18"), (cifar_resnet34, "resnet34")])
+@pytest.mark.parametrize(
+    ("make", "official"),
+    [(cifar_resnet18, "resnet18"), (cifar_resnet34, "resnet34"), (cifar_resnet101, "resnet101")],
+)
 def test_names_and_shapes_are_torchvisions_but_for_the_stem(make, official):
     net, original = make(10, width=64), torchvision.models.get_model(official, num_classes=10)
     ours = {name: tensor.shape for name, tensor in net.state_dict().items()}
@@ -27,8 +31,11 @@ def test_names_and_shapes_are_torchvisions_but_for_the_stem(make, official):
     assert ours["conv1.weight"] == (64, 3, 3, 3)
 
 
-# 11,173,962 and 21,282,122 are the usual counts for ten classes of 32 x 32 images
-@pytest.mark.parametrize(("make", "parameters"), [(cifar_resnet18, 11_173_962), (cifar_resnet34, 21_282_122)])
+# the usual counts for ten classes of 32 x 32 images
+@pytest.mark.parametrize(
+    ("make", "parameters"),
+    [(cifar_resnet18, 11_173_962), (cifar_resnet34, 21_282_122), (cifar_resnet101, 42_512_970)],
+)
 def test_number_of_parameters(make, parameters):
     assert sum(p.numel() for p in make(10).parameters()) == parameters
 

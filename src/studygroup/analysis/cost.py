@@ -118,20 +118,21 @@ def saved_bytes(forward: Callable[[], Tensor], *, ignore: nn.Module | None = Non
         forward: the pass.
         ignore: a module whose parameters and buffers are there anyway and do not count.
     """
-    known = [*ignore.parameters(), *ignore.buffers()] if ignore is not None else []
-    own = {tensor.untyped_storage().data_ptr() for tensor in known}
-    kept: dict[int, int] = {}
+    tensors = [*ignore.parameters(), *ignore.buffers()] if ignore is not None else []
+    # by the storages themselves, which are one Python object each as long as they live: on meta none has an address
+    known = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if id(storage) not in known:
+            kept[id(storage)] = storage
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = forward()  # holds the graph until all is counted, so that no address is given out twice
+        loss = forward()
     del loss
-    return sum(kept.values())
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def _timed(step: Step) -> float:

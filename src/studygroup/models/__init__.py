@@ -6,6 +6,7 @@ from studygroup.models.cifar import (
     cifar_resnet20,
     cifar_resnet32,
     cifar_resnet34,
+    cifar_resnet101,
     cifar_resnet110,
 )
 from studygroup.models.head import classifier
@@ -22,6 +23,7 @@ __all__ = [
     "cifar_resnet20",
     "cifar_resnet32",
     "cifar_resnet34",
+    "cifar_resnet101",
     "cifar_resnet110",
     "cifar_vgg16",
     "classifier",

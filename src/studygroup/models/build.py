@@ -15,6 +15,7 @@ from studygroup.models.cifar import (
     cifar_resnet20,
     cifar_resnet32,
     cifar_resnet34,
+    cifar_resnet101,
     cifar_resnet110,
 )
 from studygroup.models.huggingface import huggingface
@@ -28,6 +29,7 @@ _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet20": cifar_resnet20,
     "cifar_resnet32": cifar_resnet32,
     "cifar_resnet34": cifar_resnet34,
+    "cifar_resnet101": cifar_resnet101,
     "cifar_resnet110": cifar_resnet110,
     "cifar_vgg16": cifar_vgg16,
 }
@@ -39,10 +41,10 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
     """Builds a network with fresh weights; nothing is downloaded but the configuration of `huggingface/NAME`.
 
     Args:
-        name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, the narrow `cifar_resnet20`,
-            `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or `timm/NAME`; a bare name is
-            looked up in that order. Or of one for texts: `vdcnn9`, `text_transformer`, or `huggingface/NAME` with a
-            name on the hub or a folder.
+        name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, `cifar_resnet101`, the narrow
+            `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or
+            `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`, `text_transformer`,
+            or `huggingface/NAME` with a name on the hub or a folder.
         classes: how many classes the head tells apart.
         **options: handed to the network. Networks for pictures take `channels`, of the images, 3 where it is
             omitted (torchvision's take 3 only), those for texts `vocabulary`, how many ids there are, and `padding`,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torchvision.models import ResNet
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from studygroup.models.head import classifier
 
@@ -37,9 +37,7 @@ def cifar_resnet18(
         A network from (N, channels, height, width) to logits (N, classes).
     """
     net = _resnet([2, 2, 2, 2], classes=classes, width=width, channels=channels)
-    if hidden:
-        net.fc = classifier(net.inplanes, classes, hidden=hidden, dropout=dropout)
-    return net
+    return _with_classifier(net, classes, hidden=hidden, dropout=dropout)
 
 
 def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNet:
@@ -51,6 +49,28 @@ def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNe
         channels: of the images.
     """
     return _resnet([3, 4, 6, 3], classes=classes, width=width, channels=channels)
+
+
+def cifar_resnet101(
+    classes: int,
+    *,
+    width: int = 64,
+    channels: int = 3,
+    hidden: Sequence[int] = (),
+    dropout: float = 0.5,
+) -> ResNet:
+    """ResNet-101, of bottlenecks, for small images; see `cifar_resnet18`.
+
+    Args:
+        classes: how many classes.
+        width: channels of the stem, and of the 3x3 convolutions in the first group of blocks, which gives four times
+            as many; the warning at `cifar_resnet18` holds here too.
+        channels: of the images.
+        hidden: widths of fully connected layers before the last, see `classifier`.
+        dropout: after each of them.
+    """
+    net = _resnet([3, 4, 23, 3], classes=classes, width=width, channels=channels, block=Bottleneck)
+    return _with_classifier(net, classes, hidden=hidden, dropout=dropout)
 
 
 def cifar_resnet20(classes: int, *, width: int = 16, channels: int = 3) -> ResNet:
@@ -91,7 +111,21 @@ def _narrow(layers: int, *, classes: int, width: int, channels: int) -> ResNet:
     return _resnet([(layers - 2) // 6] * 3, classes=classes, width=width, channels=channels)
 
 
-def _resnet(depths: Sequence[int], *, classes: int, width: int, channels: int) -> ResNet:
+def _with_classifier(net: ResNet, classes: int, *, hidden: Sequence[int], dropout: float) -> ResNet:
+    """The network, with fully connected layers before the last if there are any."""
+    if hidden:
+        net.fc = classifier(net.inplanes, classes, hidden=hidden, dropout=dropout)
+    return net
+
+
+def _resnet(
+    depths: Sequence[int],
+    *,
+    classes: int,
+    width: int,
+    channels: int,
+    block: type[BasicBlock | Bottleneck] = BasicBlock,
+) -> ResNet:
     """A network of the given depths: torchvision's class with other layers put in."""
     if min(classes, width, channels) < 1:
         raise ValueError(
@@ -106,7 +140,7 @@ def _resnet(depths: Sequence[int], *, classes: int, width: int, channels: int) -
     net.maxpool = nn.Identity()
     net.inplanes = width
     for group, depth in enumerate(depths):
-        layers = net._make_layer(BasicBlock, width * 2**group, depth, stride=1 if group == 0 else 2)
+        layers = net._make_layer(block, width * 2**group, depth, stride=1 if group == 0 else 2)
         setattr(net, f"layer{group + 1}", layers)
     net.fc = nn.Linear(net.inplanes, classes)
     # as torchvision; batch norms and linear layers begin so by themselves

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from studygroup import models, recipes
-from studygroup.analysis.cost import parameters
+from studygroup.analysis.cost import parameters, saved_bytes
 from studygroup.collaborate import CollaborativeLearning, Subsets
 from studygroup.inputs import Inputs
 from studygroup.training import methods
@@ -34,7 +34,20 @@ def built(
         with torch.device("meta"):
             return models.build(**network)
 
-    return method(new(), seed, _example(form), new)
+    return method(new(), seed, batch(form), new)
+
+
+def batch(form: Mapping[str, Any], rows: int = 2) -> Inputs:
+    """A batch of shapes alone.
+
+    Args:
+        form: see `built`.
+        rows: how many.
+    """
+    if "tokenizer" in form:
+        ids = torch.zeros(rows, form["tokenizer"]["length"], dtype=torch.long, device="meta")
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return torch.zeros(rows, *form["shape"], device="meta")
 
 
 def method_of(recipe: Any) -> Method:
@@ -55,6 +68,18 @@ def method_of(recipe: Any) -> Method:
 def millions(task: CollaborativeLearning) -> float:
     """Millions of parameters in training, what does not ship included."""
     return parameters(task) / 1e6
+
+
+def gigabytes(task: CollaborativeLearning, x: Inputs) -> float:
+    """Gigabytes that the students' forward pass on all rows keeps for the backward pass, each storage once.
+
+    These are activations, of float32, without losses, auxiliary parts, weights, gradients and the optimiser's state.
+
+    Args:
+        task: of students who all see all rows.
+        x: a batch.
+    """
+    return saved_bytes(lambda: task.group(x).logits, ignore=task.group) / 1e9
 
 
 def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
@@ -93,11 +118,3 @@ def sharing(task: CollaborativeLearning) -> float:
 def passes_by_work(task: CollaborativeLearning) -> float:
     """`passes`, with a peer's answer as a third: a forward pass alone, where the backward one is twice as much."""
     return passes(task, peer=1 / 3)
-
-
-def _example(form: Mapping[str, Any]) -> Inputs:
-    """Two rows."""
-    if "tokenizer" in form:
-        ids = torch.zeros(2, form["tokenizer"]["length"], dtype=torch.long, device="meta")
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return torch.zeros(2, *form["shape"], device="meta")

@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from studygroup.collaborate import CollaborativeLearning
 from studygroup.papers.convergence import changes
-from studygroup.papers.counting import built, method_of
+from studygroup.papers.counting import batch, built, method_of
 from studygroup.papers.measures import MEASURES
 from studygroup.papers.reading import tables
 from studygroup.papers.results import Found, numbers
@@ -53,19 +54,26 @@ def count(config: Config, data: DataSet, measure: str) -> float:
     """
     side = config.get("image_size") or _SIDE
     # as text, which can be remembered
-    return _counts(
+    return _count(
+        measure,
         json.dumps(config["recipe"]),
         json.dumps({"name": config["model"], "classes": data.classes, **config["model_options"]}),
         json.dumps([3, *side]),
-    )[measure]
+        config["batch_size"],
+    )
 
 
-@functools.lru_cache(maxsize=512)
-def _counts(recipe: str, network: str, shape: str) -> dict[str, float]:
-    """All that can be counted of a task."""
+@functools.lru_cache(maxsize=2048)
+def _count(measure: str, recipe: str, network: str, shape: str, rows: int) -> float:
+    counted = MEASURES[measure].counted
+    assert counted is not None
+    return counted(_built(recipe, network, shape), batch({"shape": json.loads(shape)}, rows))
+
+
+@functools.lru_cache(maxsize=128)
+def _built(recipe: str, network: str, shape: str) -> CollaborativeLearning:
     options: dict[str, Any] = json.loads(network)
-    task = built(method_of(json.loads(recipe)), network=options, form={"shape": json.loads(shape)})
-    return {name: some.counted(task) for name, some in MEASURES.items() if some.counted is not None}
+    return built(method_of(json.loads(recipe)), network=options, form={"shape": json.loads(shape)})
 
 
 def scores(table: Table, row: str, found: Mapping[Place, Found]) -> Scores | None:

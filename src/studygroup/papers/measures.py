@@ -1,9 +1,11 @@
 """What the numbers of the papers' tables say, by the names that the tables' files have."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 
-from studygroup.papers.counting import millions, passes, passes_by_work, sharing
+from studygroup.collaborate import CollaborativeLearning
+from studygroup.inputs import Inputs
+from studygroup.papers.counting import gigabytes, millions, passes, passes_by_work, sharing
 from studygroup.papers.tables import Figures, Measure
 
 
@@ -43,6 +45,12 @@ def _seconds(run: Figures) -> float | None:
     return spent
 
 
+def _alone(
+    number: Callable[[CollaborativeLearning], float],
+) -> Callable[[CollaborativeLearning, Inputs], float]:
+    return lambda task, x: number(task)
+
+
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -52,13 +60,20 @@ MEASURES: Mapping[str, Measure] = {
         Measure("diversity", "L2 distance", 3, 1, _diversity),
         Measure("drop", "points", 2, -1, _drop, analysis="flatness"),
         Measure("accuracy kept", "% of that above chance", 1, 1, _kept, analysis="flatness"),
-        Measure("memory", "GB", 2, -1),
+        Measure("memory", "GB", 2, -1, itemgetter("memory"), counted=gigabytes),
         Measure("rows", "how many", 0, 1),
         Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
-        Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=millions),
-        Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=passes),
-        Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=sharing),
-        Measure("work", "passes, a peer's answer a third", 1, -1, itemgetter("work"), counted=passes_by_work),
+        Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=_alone(millions)),
+        Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=_alone(passes)),
+        Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=_alone(sharing)),
+        Measure(
+            "work",
+            "passes, a peer's answer a third",
+            1,
+            -1,
+            itemgetter("work"),
+            counted=_alone(passes_by_work),
+        ),
         Measure("seconds", "s", 0, -1, _seconds),
         Measure("change", "%", 1, 1, itemgetter("change")),
     )

@@ -149,6 +149,7 @@ SMALL = Scale(
     regimes={
         "cifar_resnet18": _RESNET,
         "cifar_resnet34": _RESNET,
+        "cifar_resnet101": Regime(),  # nothing is trained: memory is counted as in the paper
         "cifar_vgg16": _VGG,
         "vdcnn9": _VDCNN,
         "text_transformer": _TRANSFORMER,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studygroup.collaborate import CollaborativeLearning
+from studygroup.inputs import Inputs
 from studygroup.training.config import Config
 
 Place = tuple[str, str]
@@ -24,7 +25,7 @@ class Measure:
         sign: 1 where more is better, -1 where less is.
         of: the number of a run in this unit, or None where its figures lack it; None where no run of a cell gives it.
         analysis: one of `studygroup.analysis.analyses` whose result a run's figures have to have, under that name.
-        counted: the number of a task, where nothing has to be trained to know it.
+        counted: the number of a task and a batch, both shapes alone, where nothing has to be trained to know it.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Measure:
     sign: int
     of: Callable[[Figures], float | None] | None = None
     analysis: str | None = None
-    counted: Callable[[CollaborativeLearning], float] | None = None
+    counted: Callable[[CollaborativeLearning, Inputs], float] | None = None
 
 
 @dataclass(frozen=True)
