@@ -157,4 +157,7 @@ def test_parameters_against_students(tmp_path):
     claims = judged(table, {place: [number] for place, number in small.items()})
     assert [claim.verdict for claim in claims] == [Verdict.HOLDS] * 2
     grown = small["parameters, 16 students", "DML"] - small["parameters, 3 students", "DML"]
-    assert claims[0].compared[0].difference == pytest.approx(grown)
+    assert [one.difference for one in claims[0].compared[:5]] == [0] * 5
+    assert claims[0].compared[5].difference == pytest.approx(grown)
+    other = small | {("parameters, 6 students", "CGL"): 1.0}
+    assert judged(table, {place: [number] for place, number in other.items()})[0].verdict is Verdict.FAILS

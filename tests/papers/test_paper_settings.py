@@ -345,5 +345,10 @@ def test_mistakes_in_a_file_are_named():
         read(claims=[{"says": "S", "better": "a", "than": "b"}])
     with pytest.raises(ValueError, match="a claim has worse"):
         read(claims=[{"says": "S", "better": "a", "worse": "b"}])
+    with pytest.raises(ValueError, match="only numbers that are counted can be"):
+        read(
+            rows={"CIFAR-10": None, "CIFAR-10, a": None},
+            claims=[{"says": "S", "constant": "a", "among": ["CIFAR-10", "CIFAR-10, a"]}],
+        )
     with pytest.raises(ValueError, match="is not a number"):
         read(rows={"CIFAR-10": ["1.0 +- 2"]})

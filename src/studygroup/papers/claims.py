@@ -2,8 +2,9 @@
 
 A claim says that column `better` is better than column `than`, in each of `rows` (all, if omitted); of lists every
 pair is compared, or, with `together: true`, one mean with the other. Or it says that what the columns `gains` gain
-over column `over` (each, if several) is larger in row `larger_at` than in row `than_at`. `by` is the difference that
-the text prints. A claim with neither is one that no cell can test.
+over column `over` (each, if several) is larger in row `larger_at` than in row `than_at`. Or that counted numbers of
+column `constant` are the same in the rows `among`. `by` is the difference that the text prints. A claim with none of
+these is one that no cell can test.
 """
 
 import itertools
@@ -13,7 +14,12 @@ from typing import Any
 from studygroup.papers.tables import Cell, Claim, Contrast, Place
 from studygroup.training.config import Config
 
-_KNOWN = {"says", "note", "better", "than", "rows", "together", "by", "gains", "over", "larger_at", "than_at"}
+_KNOWN = {
+    *("says", "note", "by"),
+    *("better", "than", "rows", "together"),
+    *("gains", "over", "larger_at", "than_at"),
+    *("constant", "among"),
+}
 
 
 def claims(id: str, found: Sequence[Config], cells: Mapping[Place, Cell]) -> tuple[Claim, ...]:
@@ -25,8 +31,8 @@ def claims(id: str, found: Sequence[Config], cells: Mapping[Place, Cell]) -> tup
         cells: those of the table.
 
     Raises:
-        ValueError: a claim about cells that are not there, of words that mean nothing, or one difference for several
-            comparisons.
+        ValueError: a claim about cells that are not there, of words that mean nothing, one difference for several
+            comparisons, or numbers said to be constant that have a spread.
     """
     return tuple(_claim(id, claim, cells) for claim in found)
 
@@ -37,7 +43,8 @@ def _claim(id: str, claim: Config, cells: Mapping[Place, Cell]) -> Claim:
         raise ValueError(
             f"{id}: a claim has {', '.join(sorted(strange))}; it may have {', '.join(sorted(_KNOWN))}"
         )
-    weights = [*_better(claim, cells), *_gains(claim)]
+    same = [*_constant(claim)]
+    weights = [*same, *_better(claim, cells), *_gains(claim)]
     missing = [place for some in weights for place, _ in some if place not in cells]
     if missing:
         raise ValueError(
@@ -47,7 +54,13 @@ def _claim(id: str, claim: Config, cells: Mapping[Place, Cell]) -> Claim:
         raise ValueError(
             f"{id}: the claim {claim['says']!r} has one difference for {len(weights)} comparisons"
         )
-    contrasts = tuple(Contrast(some, claim.get("by")) for some in weights)
+    trained = [place for some in same for place, _ in some if cells[place].measure.counted is None]
+    if trained:
+        raise ValueError(
+            f"{id}: the claim {claim['says']!r} is that {' | '.join(trained[0])!r} is constant, which only numbers "
+            "that are counted can be"
+        )
+    contrasts = tuple(Contrast(some, claim.get("by"), equal=some in same) for some in weights)
     return Claim(claim["says"], contrasts, claim.get("note", ""))
 
 
@@ -65,6 +78,13 @@ def _better(claim: Config, cells: Mapping[Place, Cell]) -> Iterator[Weights]:
             yield (*plus, *(((row, column), -1 / len(than)) for column in than))
         else:
             yield from ((((row, a), 1.0), ((row, b), -1.0)) for a in better for b in than if a != b)
+
+
+def _constant(claim: Config) -> Iterator[Weights]:
+    """Each row's number equal to that of the row before."""
+    if "constant" in claim:
+        column = claim["constant"]
+        yield from ((((b, column), 1.0), ((a, column), -1.0)) for a, b in itertools.pairwise(claim["among"]))
 
 
 def _gains(claim: Config) -> Iterator[Weights]:

@@ -39,6 +39,8 @@ def _named(contrast: Contrast) -> str:
     if len(rows) == 1:
         return f"{rows.pop()}: {_columns(more)} against {_columns(less)}"
     (row, column), (_, over) = more[0], less[0]
+    if contrast.equal:
+        return f"{column}: {row} as much as {less[0][0]}"
     return f"gain of {column} over {over}: {row} against {less[1][0]}"
 
 

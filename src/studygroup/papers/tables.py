@@ -112,10 +112,12 @@ class Contrast:
     Attributes:
         weights: of the cells; they add up to 0.
         said: the sum as the paper's text has it, if it does.
+        equal: the claim is that the sum is 0, of numbers that are counted.
     """
 
     weights: tuple[tuple[Place, float], ...]
     said: float | None = None
+    equal: bool = False
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -76,8 +76,9 @@ class Judged:
     @property
     def in_print(self) -> tuple[int, int]:
         """How many comparisons have the claimed sign in the published numbers, and how many can be made there."""
-        known = [difference for difference in self.published if difference is not None]
-        return sum(difference > 0 for difference in known), len(known)
+        pairs = zip(self.claim.contrasts, self.published, strict=True)
+        agree = [(some == 0) if one.equal else (some > 0) for one, some in pairs if some is not None]
+        return sum(agree), len(agree)
 
     def count(self, verdict: Verdict) -> int:
         """How many comparisons came out so."""
@@ -149,6 +150,8 @@ def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[
     if min(map(len, samples)) < (1 if counted else FEWEST):
         return Compared(Verdict.UNTESTED)
     estimate, low, high, p = (counts if counted else welch)(samples, _signed(table, contrast))
+    if contrast.equal:
+        return Compared(Verdict.FAILS if estimate else Verdict.HOLDS, estimate, low, high, p)
     verdict = Verdict.OPEN if low <= 0 <= high else Verdict.HOLDS if low > 0 else Verdict.FAILS
     return Compared(verdict, estimate, low, high, p)
 
