@@ -12,7 +12,7 @@ from studygroup.papers import prices, table_called, tables
 from studygroup.papers.report import report
 from studygroup.papers.report.costs import costs, duration
 from studygroup.papers.report.marks import Mark, baseline_of, compared, mark
-from studygroup.papers.report.plots import axis, half_width
+from studygroup.papers.report.plots import axis, half_width, plots
 from studygroup.papers.results import Found
 
 ROW = "ResNet-18, CIFAR-100"
@@ -70,6 +70,15 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(folder):
     return report([str(folder)], tables=SHOWN).read_text(encoding="utf-8")
+
+
+def test_a_plot_says_how_its_numbers_came_about():
+    table = table_called("cgl-appendix-cost")
+    (one, *_) = plots(table, {place: [1.0] for place in table.cells})
+    assert one.note == "Filled: ours, counted. Hollow: published; each side has an axis of its own."
+    figure = table_called("cgl-figure-5")
+    (one, *_) = plots(figure, {place: [1.0] for place in figure.cells})
+    assert one.note == "Ours, no intervals below 3 seeds. No numbers are published beside them."
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(page):

@@ -18,6 +18,7 @@ from studygroup.papers.verdicts import CONFIDENCE, FEWEST
 Values = Mapping[Place, Sequence[float]]
 _AXIS = re.compile(r"(?:[^\d=]*= ?)?(-?\d[\d,]*(?:\.\d+)?)(?: ?([^\d,].*))?")
 
+_HOLLOW = "Hollow: published; each side has an axis of its own."
 _RATIO, _RATIO_UNIT = "sharing", "share of the layers that two students have in common"
 
 
@@ -144,7 +145,7 @@ def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[s
         if len(some) > 1:
             legend(figure)
         words = f"{table.title}, {_unit(first)}. {'; '.join(said)}."
-        return Plot(_unit(first), words, svg(figure, words), _note(values, published=printed))
+        return Plot(_unit(first), words, svg(figure, words), _note(table, values, published=printed))
 
 
 def _line(axes: Axes, number: int, name: str, ours: Sequence[tuple[float, Sequence[float]]]) -> None:
@@ -195,7 +196,7 @@ def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str
             own.grid(visible=False, axis="y")
         figure.supxlabel(unit, fontsize=11)
         words = f"{table.title}, {title}, {unit}. {'; '.join(said)}."
-        return Plot(title, words, svg(figure, words), _note(values, published=some))
+        return Plot(title, words, svg(figure, words), _note(table, values, published=some))
 
 
 def _point(axes: Sequence[Axes], y: int, label: str, cell: Cell, numbers: Sequence[float]) -> str:
@@ -217,15 +218,21 @@ def _in_print(table: Table, lines: Mapping[str, Mapping[str, Place]]) -> bool:
     return any(table.cells[place].published for places in lines.values() for place in places.values())
 
 
-def _note(values: Values, *, published: bool) -> str:
+def _note(table: Table, values: Values, *, published: bool) -> str:
     """How the signs are to be read."""
+    if all(table.cells[place].measure.counted for place in values):
+        return (
+            f"Filled: ours, counted. {_HOLLOW}"
+            if published
+            else "Counted; no numbers are published beside them."
+        )
     counts = [len(numbers) for numbers in values.values()]
     bars = f"bars: {CONFIDENCE:.0%} interval of the mean" + (
         f", from {FEWEST} seeds on" if min(counts) < FEWEST else ""
     )
     bars = bars if max(counts) >= FEWEST else f"no intervals below {FEWEST} seeds"
     if published:
-        return f"Filled: ours, {bars}. Hollow: published; each side has an axis of its own."
+        return f"Filled: ours, {bars}. {_HOLLOW}"
     return f"Ours, {bars}. No numbers are published beside them."
 
 
