@@ -130,10 +130,30 @@ def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
     assert group.model[0].weight.grad is None or not group.model[0].weight.grad.any()
 
 
+def test_another_size_of_pictures_is_told():
+    class Pooled(nn.Sequential):
+        """Takes pictures of any size."""
+
+    torch.manual_seed(0)
+    net = Pooled(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES))
+    task = sg.recipes.intra(net, example=torch.randn(2, 3, 10, 10), mid=1.0, inner=["0"])
+    y = torch.zeros(2, dtype=torch.long)
+    assert task(torch.randn(2, 3, 10, 10), y).total.isfinite()
+    with pytest.raises(
+        ValueError, match="classifier of '0' was built for an output of 8 x 8, pooled to 64 numbers"
+    ):
+        task(torch.randn(2, 3, 16, 16), y)
+
+
 def test_the_papers_defaults():
     part = LocalClassifiers(sizes(), classes=CLASSES)
     assert (part.alpha, part.beta, part.temperature, part.weight(0.3)) == (0.05, 0.05, 2.0, 1.0)
-    assert [type(module).__name__ for module in part.heads[0]] == ["MaxPool2d", "Conv2d", "Flatten", "Linear"]
+    assert [type(module).__name__ for module in part.heads[0]] == [
+        "MaxPool2d",
+        "Conv2d",
+        "_Flatten",
+        "Linear",
+    ]
     assert part.heads[0][1].kernel_size == (3, 3)
 
 

@@ -116,7 +116,26 @@ def _classifier(
         pool = _MAX_POOL[len(space)](strides, strides, ceil_mode=True)
         pixels = math.prod(math.ceil(side / stride) for side, stride in zip(space, strides, strict=True))
     convolution = CONVOLUTIONS[len(space)](width, filters, 3, padding=1)
-    return nn.Sequential(*front, pool, convolution, nn.Flatten(), nn.Linear(filters * pixels, classes))
+    flat = _Flatten(filters * pixels, layer, space)
+    return nn.Sequential(*front, pool, convolution, flat, nn.Linear(filters * pixels, classes))
+
+
+class _Flatten(nn.Flatten):
+    """One row of numbers, as many as the linear layer behind was built for."""
+
+    def __init__(self, numbers: int, layer: Layer, space: Sequence[int]) -> None:
+        super().__init__()
+        self._numbers, self._layer, self._space = numbers, layer, tuple(space)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        flat = super().forward(pooled)
+        if flat.shape[1] != self._numbers:
+            sides = " x ".join(map(str, self._space))
+            raise ValueError(
+                f"the local classifier of {self._layer.name!r} was built for an output of {sides}, pooled to "
+                f"{self._numbers} numbers a row, and gets {flat.shape[1]}; scale all to the size of the example"
+            )
+        return flat
 
 
 class _Swap(nn.Module):
