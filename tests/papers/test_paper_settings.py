@@ -39,6 +39,7 @@ COUNTS = {
     "cgl-appendix-time": (30, 30),
     "cgl-appendix-convergence": (2, 0),
     "regime-rows": (14, 14),
+    "regime-epochs": (12, 12),
     "regime-settings": (18, 18),
 }
 
@@ -225,6 +226,10 @@ def test_rows_and_epochs_of_a_scale_can_be_changed(small):
     other = dataclasses.replace(small, scale=SMALL.changed(rows=1_000, epochs=10))
     names = ("epochs", "train_rows", "holdout", "rate.milestones")
     assert of(other, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [10, 1_000, 100, [3, 6, 8]]
+    tiny = dataclasses.replace(small, scale=SMALL.changed(side=8))
+    names = ("image_size", "augment.padding", "train_rows")
+    assert of(tiny, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [[8, 8], 1, 20_000]
+    assert of(small, "regime-epochs", "80 epochs", "alike", *names, "epochs") == [[8, 8], 1, 20_000, 80]
     finer = dataclasses.replace(small, change={"precision": "bf16-mixed"})
     assert of(finer, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", "precision") == ["bf16-mixed"]
 

@@ -69,17 +69,19 @@ class Scale:
         result = _smaller(result, regime)
         return merged(result, regime.settings)
 
-    def changed(self, *, rows: int | None = None, epochs: int | None = None) -> "Scale":
-        """The same with another number of training rows or epochs for all networks.
+    def changed(
+        self, *, rows: int | None = None, epochs: int | None = None, side: int | None = None
+    ) -> "Scale":
+        """The same with another number of training rows or epochs, or other pictures, for all networks.
 
         Args:
             rows: hold-out included; None leaves them.
             epochs: None leaves them.
+            side: pixels that pictures are scaled to, each way; None leaves them.
         """
+        named = {"rows": rows, "epochs": epochs, "side": side}
         # a command line's numbers may be of a class of their own, which no file holds
-        given: Config = {
-            name: int(value) for name, value in (("rows", rows), ("epochs", epochs)) if value is not None
-        }
+        given: Config = {name: int(value) for name, value in named.items() if value is not None}
         regimes = {name: dataclasses.replace(regime, **given) for name, regime in self.regimes.items()}
         return dataclasses.replace(self, regimes=regimes)
 
