@@ -5,8 +5,8 @@ settings, another word, or a list of these. The labels of a table's rows and col
 `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of four parts, each
 laid over the ones before. A table may add words to all of its cells (`common`), have words of its own (`parts`), and
 change single cells (`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are
-rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is `like` another has its common settings and parts
-besides its own.
+rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is `like` another has its
+common settings and parts besides its own.
 """
 
 import functools
