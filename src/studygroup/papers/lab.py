@@ -98,7 +98,7 @@ class Lab:
 
     def folder(self, key: str, seed: int) -> RunFolder:
         """The folder of a run."""
-        return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
+        return RunFolder(self.run_dir / "runs" / run_name(key, seed))
 
     def found(self, table: Table) -> dict[Place, Found]:
         """What is known of a table's cells: finished runs, and numbers that follow without runs of their own."""
@@ -142,6 +142,11 @@ class Lab:
                     f"--run_dir, or, where the same data have moved, correct {path}"
                 )
         return dataclasses.replace(self, data={**before, **self.data})
+
+
+def run_name(key: str, seed: int) -> str:
+    """The name of a run in folders and files, `KEY-SEED`."""
+    return f"{key}-{seed}"
 
 
 def key(config: Config) -> str:

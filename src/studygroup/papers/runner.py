@@ -9,7 +9,7 @@ from typing import Any
 from studygroup.analysis import analyse
 from studygroup.papers import stopped
 from studygroup.papers.figures import figures
-from studygroup.papers.lab import Lab
+from studygroup.papers.lab import Lab, run_name
 from studygroup.papers.results import Found, keep
 from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.folder import held
@@ -33,6 +33,11 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.cell.label}, seed {self.seed}"
+
+    @property
+    def name(self) -> str:
+        """In folders and files."""
+        return run_name(self.key, self.seed)
 
 
 def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> tuple[Run, ...]:
@@ -113,7 +118,7 @@ def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
                 f"{lab.kept} has results on {known[run.key].data} where {name} is asked for ({run}); give another "
                 "--run_dir and --results"
             )
-    left = (run for run in runs if f"{run.key}-{run.seed}" not in ended)
+    left = (run for run in runs if run.name not in ended)
     return tuple(run for run in left if _lacks(run, known.get(run.key), lab))
 
 
@@ -159,7 +164,7 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
                 kept(table, lab, run, made(lab, run))
             except NonFiniteLossError as error:
                 say(f"{run}: {error}")
-                stopped.add(lab.kept, run.key, run.seed, str(error))
+                stopped.add(lab.kept, run.name, str(error))
 
 
 def made(lab: Lab, run: Run) -> Figures:

@@ -9,7 +9,7 @@ _FILE = "stopped.json"
 
 
 def known(folder: Path) -> Mapping[str, str]:
-    """What was said of each run, by `KEY-SEED`: a run is repeatable, and would end so again.
+    """What was said of each run, by its name: a run is repeatable, and would end so again.
 
     Args:
         folder: of the results; a missing one has none.
@@ -20,13 +20,12 @@ def known(folder: Path) -> Mapping[str, str]:
     return entries(folder / _FILE)
 
 
-def add(folder: Path, key: str, seed: int, words: str) -> None:
+def add(folder: Path, run: str, words: str) -> None:
     """Writes down that a run ended so.
 
     Args:
         folder: of the results.
-        key: of the configuration.
-        seed: of the run.
+        run: its name.
         words: of the error.
     """
-    add_entry(folder / _FILE, f"{key}-{seed}", words)
+    add_entry(folder / _FILE, run, words)

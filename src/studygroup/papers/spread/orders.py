@@ -138,7 +138,7 @@ def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
     if outcome.found is None:
         say(f"{run}: {outcome.words} ({job.place})")
         if outcome.stopped:
-            stopped.add(lab.kept, run.key, run.seed, outcome.words)
+            stopped.add(lab.kept, run.name, outcome.words)
     else:
         where = {**outcome.where, "command": environment()["command"]}
         kept(table, lab, run, outcome.found, where=where)

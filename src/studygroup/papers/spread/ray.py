@@ -46,7 +46,7 @@ def on_ray(
             runs = submissions.unsubmitted(lab, runs)
 
             def start(batch: Sequence[Run]) -> list[Job]:
-                logs = [folder / f"{run.key}-{run.seed}.log" for run in batch]
+                logs = [folder / f"{run.name}.log" for run in batch]
                 orders = [Order(lab, run) for run in batch]
                 return [
                     _Task(ray, task.remote(order, log), log) for order, log in zip(orders, logs, strict=True)

@@ -39,7 +39,7 @@ def folder(lab: Lab) -> Path:
 
 def file(lab: Lab, run: Run) -> Path:
     """Where a run's submission is written, if it has one."""
-    return folder(lab) / f"{run.key}-{run.seed}.json"
+    return folder(lab) / f"{run.name}.json"
 
 
 def read(lab: Lab, run: Run) -> Submission | None:
