@@ -184,7 +184,9 @@ def _scaled(table: Table, scale: Scale) -> str:
         regime = dataclasses.replace(scale.regimes[name], **nothing)
         alike.setdefault(str(regime), []).append(name)
     said = "; ".join(f"{regime} ({', '.join(some)})" for regime, some in alike.items())
-    stays = f"; {' and '.join(stated)} as the table says" if stated else ""
+    *most, last = stated or ("",)
+    named = f"{', '.join(most)} and {last}" if most else last
+    stays = f"; {named} as the table says" if last else ""
     return f"Scale {scale.name}: {said}{stays}."
 
 
