@@ -98,18 +98,14 @@ def test_passes_of_an_epoch():
         assert passes(task) == passes_by_work(task) == 16 * students
 
 
-@pytest.mark.parametrize("recipe", ["baseline", "tree", "intra"])
-def test_memory_is_what_a_real_pass_keeps(recipe):
-    options = {
-        "tree": {"table": {"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}},
-        "intra": {"out": 1.0},
-    }.get(recipe, {})
-    named = {"class_path": recipe, "init_args": options}
+@pytest.mark.parametrize("column", table_called("intra-memory").columns)
+def test_memory_is_what_a_real_pass_keeps(column):
+    recipe = table_called("intra-memory").cells["ResNet-101", column].settings["recipe"]
     sizes = {"name": "cifar_resnet101", "classes": 7, "width": 4, "hidden": [8, 8]}
     form, x = {"shape": [3, 16, 16]}, torch.randn(8, 3, 16, 16)
-    task = real(named, sizes, x[:2])
+    task = real(recipe, sizes, x[:2])
     kept = saved_bytes(lambda: task.group(x).logits, ignore=task.group)
-    counted = gigabytes(built(method_of(named), network=sizes, form=form), batch(form, 8))
+    counted = gigabytes(built(method_of(recipe), network=sizes, form=form), batch(form, 8))
     assert 1e9 * counted == pytest.approx(kept, rel=0.01)
 
 
