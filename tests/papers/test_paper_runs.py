@@ -12,7 +12,7 @@ from killing import started
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
 from studygroup.papers.results import environment
-from studygroup.papers.runner import at_home, made, missing, wanted, work
+from studygroup.papers.runner import at_home, chosen, made, missing, wanted, work
 from studygroup.papers.show import values
 from studygroup.training.folder import held
 
@@ -223,6 +223,32 @@ def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     monkeypatch.setattr("studygroup.papers.plan.machine", lambda: "another")
     assert papers("plan", whole, "--seeds=3") == 0
     assert capsys.readouterr().err.count("measuring") == 2
+
+
+def test_data_that_cannot_be_opened_do_not_keep_the_others(tmp_path, capsys):
+    cells = [
+        "--only=ResNet-18, CIFAR-100, baseline",
+        "--only=ResNet-18, CIFAR-10, baseline",
+        *SMALL[:2],
+        SMALL[-1],
+    ]
+    places = ["--data=cifar10=digits", f"--data=cifar100={tmp_path / 'nowhere'}"]
+    assert papers("plan", tmp_path, "--seeds=1", *places, sizes=cells) == 0
+    said = capsys.readouterr()
+    assert "left out: CIFAR-100: there is no folder" in said.err
+    assert "2 of 2 runs are missing" in said.out
+    assert "1 of them are not counted: their data cannot be opened" in said.out
+    assert CELLS[0] in said.out
+    assert papers("run", tmp_path, "--seeds=1", *places, sizes=cells) == 1
+    assert "CIFAR-100: there is no folder" in capsys.readouterr().err
+    assert [place for place, _ in kept(tmp_path)] == [CELLS[0]]
+    assert papers("plan", tmp_path, "--seeds=1", *places, sizes=cells) == 1  # there is no other any more
+
+
+def test_a_word_may_be_part_of_a_column():
+    cell = table_called("regime-epochs").cells["40 epochs", "T² times, p = 1"]
+    assert chosen(cell, "40 epochs, p = 1")
+    assert not chosen(cell, "20 epochs, p = 1")
 
 
 def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):

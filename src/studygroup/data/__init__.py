@@ -7,6 +7,7 @@ from studygroup.data.human import HumanNoise
 from studygroup.data.loader import Batch, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
+from studygroup.data.places import UnavailableError
 from studygroup.data.relabelled import Relabelled
 from studygroup.data.splits import ArrowSplit, MemorySplit, PictureSplit, Rows, Split
 from studygroup.data.text import (
@@ -52,6 +53,7 @@ __all__ = [
     "TokenSplit",
     "Tokenizer",
     "TrueLabels",
+    "UnavailableError",
     "clean",
     "identity",
     "load",

@@ -30,6 +30,10 @@ from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
 
+class UnavailableError(ValueError):
+    """A data set is neither in a folder nor to be had from the hub."""
+
+
 def open_source(spec: str | Path, *, image_size: Size) -> Source:
     """Opens what `spec` names; see `studygroup.data.load` for the rules.
 
@@ -41,7 +45,7 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
         return digits(image_size=image_size)
     if not folder.exists():
         if folder.is_absolute() or str(spec).startswith((".", "~")) or len(folder.parts) > 2:
-            raise ValueError(
+            raise UnavailableError(
                 f"there is no folder {folder}; check the path, or give a name on the Hugging Face hub"
             )
         return hub(str(spec), image_size=image_size)
@@ -219,7 +223,7 @@ def _tables(name: str, **options: Any) -> Any:
         return datasets.load_dataset(name, **options)
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:
         what, reason = options.get("data_files", f"{name!r}"), str(error).partition("\n")[0]
-        raise ValueError(
+        raise UnavailableError(
             f"cannot load {what} ({type(error).__name__}: {reason}); if it is a folder, "
             "check its path; if it is a name on the Hugging Face hub, check the spelling and the connection"
         ) from error

@@ -138,11 +138,11 @@ def _plan(options: Mapping[str, Any]) -> str:
     table, lab = table_called(options["id"]), _lab(options).recalling()
     runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
     left = missing(runs, lab)
-    renewed = [run for run in left if trained(run, lab)]
-    found = prices([run for run in left if run not in renewed], lab)
+    new = [run for run in left if not trained(run, lab)]
+    found = prices(new, lab)
     rows = [("", "seeds", "updates", "a step", "a run")]
     for key, price in found.items():
-        own = [run for run in left if run.key == key and run not in renewed]
+        own = [run for run in new if run.key == key]
         seeds = ", ".join(str(run.seed) for run in own)
         rows.append(
             (
@@ -153,9 +153,13 @@ def _plan(options: Mapping[str, Any]) -> str:
                 f"{price.hours:.2f} h",
             )
         )
-    hours = sum(found[run.key].hours for run in left if run not in renewed)
-    more = f" {len(renewed)} of them are trained and lack an analysis or a curve only." if renewed else ""
-    return f"{text(rows)}\n{_count(left, runs)}, about {hours:.1f} hours one after the other.{more}"
+    priced = [found[run.key].hours for run in new if run.key in found]
+    said = f"{_count(left, runs)}, about {sum(priced):.1f} hours one after the other."
+    if len(left) > len(new):
+        said += f" {len(left) - len(new)} of them are trained and lack an analysis or a curve only."
+    if len(new) > len(priced):
+        said += f" {len(new) - len(priced)} of them are not counted: their data cannot be opened, see above."
+    return f"{text(rows)}\n{said}"
 
 
 def _run(options: Mapping[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """What runs will take, from one measured step of each configuration, before anything is trained."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from studygroup.data import UnavailableError
 from studygroup.papers.lab import Lab
 from studygroup.papers.prices import Price, add, known, machine
-from studygroup.papers.runner import Run
+from studygroup.papers.runner import Run, each, say
 from studygroup.training.price import price
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import score
@@ -15,6 +15,8 @@ from studygroup.training.settings import Settings
 
 def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     """What one run of each configuration takes on this machine, by key; measured once and kept with the results.
+
+    Configurations whose data cannot be opened are left out and told, unless there are none but them.
 
     Args:
         runs: to be priced.
@@ -25,14 +27,22 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     """
     own = machine()
     here = {key: price for key, price in known(lab.kept).items() if price.machine == own}
-    for run in runs:
+
+    def one(run: Run) -> None:
         if run.key not in here:
-            print(f"measuring a step: {run.cell.label}", file=sys.stderr, flush=True)
+            say(f"measuring a step: {run.cell.label}")
             settings = lab.settings(run.cell, seed=0)
             with cpu_threads(settings.threads):
                 here[run.key] = _price(settings)
             add(lab.kept, run.key, here[run.key])
-    return {run.key: here[run.key] for run in runs}
+
+    try:
+        each(runs, one)
+    except UnavailableError as error:
+        if not any(run.key in here for run in runs):
+            raise
+        say(f"left out: {error}")
+    return {run.key: here[run.key] for run in runs if run.key in here}
 
 
 def _price(settings: Settings) -> Price:

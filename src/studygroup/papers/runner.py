@@ -1,12 +1,13 @@
 """Trains what is missing of a table: every run once, whoever asks for it."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studygroup.analysis import analyse
+from studygroup.data import UnavailableError
 from studygroup.papers import stopped
 from studygroup.papers.figures import figures
 from studygroup.papers.lab import Lab, run_name
@@ -66,14 +67,13 @@ def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> t
 
 
 def chosen(cell: Cell, words: str) -> bool:
-    """Whether a cell has all of some words, split by `, `, in its labels; a column's label is one word.
+    """Whether a cell has all of some words in its labels, all split by `, `.
 
     Args:
         cell: of any table.
         words: such as `ResNet-18, CIFAR-100, CGL`.
     """
-    row, column = cell.place
-    return {*words.split(", ")} <= {*row.split(", "), column}
+    return {*words.split(", ")} <= {word for label in cell.place for word in label.split(", ")}
 
 
 def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
@@ -146,6 +146,7 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
     """Does runs in order, but for those that another process has in hand or has finished.
 
     A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
+    Runs whose data cannot be opened do not keep the others from being made.
 
     Args:
         table: that they belong to.
@@ -153,18 +154,45 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
         runs: in order.
 
     Raises:
+        UnavailableError: data could not be opened; the runs on other data are done.
         ValueError: data, network or recipe do not fit together.
     """
-    for number, run in enumerate(runs, 1):
-        with held(lab.folder(run.key, run.seed).path) as free:
+
+    def one(run: Run) -> None:
+        path = lab.folder(run.key, run.seed).path
+        with held(path) as free:
             if not free or not missing([run], lab):
-                continue
-            say(f"{table.id}, run {number} of {len(runs)}: {run}, in {lab.folder(run.key, run.seed).path}")
+                return
+            say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
             try:
                 kept(table, lab, run, made(lab, run))
             except NonFiniteLossError as error:
                 say(f"{run}: {error}")
                 stopped.add(lab.kept, run.name, str(error))
+
+    each(runs, one)
+
+
+def each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
+    """Does one thing with each run; runs on data that cannot be opened are passed over, and told at the end.
+
+    Args:
+        runs: in order.
+        one: what is done, which opens the data.
+
+    Raises:
+        UnavailableError: data could not be opened; it is done with the runs on other data.
+    """
+    closed: dict[str, UnavailableError] = {}
+    for run in runs:
+        assert run.cell.data is not None
+        if run.cell.data.name not in closed:
+            try:
+                one(run)
+            except UnavailableError as error:
+                closed[run.cell.data.name] = error
+    if closed:
+        raise UnavailableError("; ".join(f"{name}: {error}" for name, error in closed.items()))
 
 
 def made(lab: Lab, run: Run) -> Figures:
