@@ -251,6 +251,24 @@ def test_equal_cells_have_equal_keys(small):
 
 
 @pytest.mark.slow
+def test_no_two_cells_of_a_table_are_the_same_run(small):
+    """But for those where two measures are taken of one run."""
+    for table in tables().values():
+        known = {}
+        for cell in table.runnable:
+            other = known.setdefault((small.key(cell), cell.measure), cell)
+            assert other is cell, f"{table.id}: {cell.label} is {other.label}"
+
+
+def test_nobody_imitates_in_the_columns_that_say_so(small):
+    for name, subsets in (("no imitation", None), ("no imitation, without", False)):
+        for row in table_called("cgl-table-6").rows:
+            arguments = small.config(table_called("cgl-table-6").cells[row, name])["recipe"]["init_args"]
+            assert arguments["probability"] == 0.0
+            assert arguments.get("subsets") is subsets
+
+
+@pytest.mark.slow
 def test_cells_of_equal_keys_have_equal_settings(small):
     """By these, results are looked for before keys are compared: defaults are written out everywhere, or nowhere."""
     alike = {}
@@ -259,7 +277,7 @@ def test_cells_of_equal_keys_have_equal_settings(small):
             alike.setdefault(small.key(cell), set()).add(json.dumps(small.config(cell), sort_keys=True))
     # 12 of Table III, 1 of Tables 4, 5 and 6 each, 5, 2 + 5, 1 and 5 of Figures 3 to 6, 30 of times, 4 of the regime
     # are there already
-    assert len(alike) == 348 - 12 - 3 - 5 - 7 - 1 - 5 - 30 - 4
+    assert len(alike) == 351 - 12 - 3 - 5 - 7 - 1 - 5 - 30 - 4
     assert {len(settings) for settings in alike.values()} == {1}
 
 

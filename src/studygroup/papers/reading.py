@@ -1,8 +1,8 @@
 """Reads the papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
 
 A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
-settings, another word, or a list of these. The labels of a table's rows and columns are such words, joined by `, ` or
-`+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of four parts, each
+settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several joined
+by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of four parts, each
 laid over the ones before. A table may add words to all of its cells (`common`), have words of its own (`parts`), and
 change single cells (`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are
 rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is `like` another has its
@@ -97,15 +97,15 @@ def _file(name: str) -> Config:
 
 def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -> Table:
     columns, rows = table["columns"], table["rows"]
-    words = columns if isinstance(columns, Mapping) else {column: _words(column) for column in columns}
     known = Parts({**paper["parts"], **table.get("parts", {})}, sets, where=id)
+    words = columns if isinstance(columns, Mapping) else {column: known.words(column) for column in columns}
     cells = {}
     for row, numbers in rows.items():
         if numbers is not None and len(numbers) != len(words):
             raise ValueError(f"{id}: row {row!r} has {len(numbers)} numbers for {len(words)} columns")
         for column, number in itertools.zip_longest(words, numbers or ()):
             place = (row, column)
-            own = [*table.get("common", ()), *_words(row), *words[column]]
+            own = [*table.get("common", ()), *known.words(row), *words[column]]
             more = table.get("cells", {}).get(" | ".join(place), {})
             runs = table.get("runs", True) and row not in table.get("ranks", {})
             settings = merged(known.settings(paper["common"], own), more) if runs else None
@@ -150,6 +150,10 @@ class Parts:
     def __init__(self, parts: Mapping[str, Any], sets: Mapping[str, DataSet], *, where: str) -> None:
         self._parts, self._sets, self._where = parts, sets, where
 
+    def words(self, label: str) -> list[str]:
+        """The parts that a label names: the one of that name, or those joined by `, ` or `+`."""
+        return [label] if label in self._parts else re.split(r", |\+", label)
+
     def settings(self, common: Config, words: Sequence[Any]) -> Config:
         """Common settings and those of the words, each laid over the ones before.
 
@@ -187,11 +191,6 @@ class Parts:
                 f"{self._where}: {word!r} is none of the parts {', '.join(self._parts)}; add it to them"
             )
         return self._parts[word]
-
-
-def _words(label: str) -> list[str]:
-    """The parts that a label names."""
-    return re.split(r", |\+", label)
 
 
 def _number(text: str) -> Number:
