@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +54,28 @@ def read_json(path: Path, *, way_out: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error
+
+
+def read_object(path: Path, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """What a JSON file holds by names.
+
+    Args:
+        path: of the file.
+        way_out: what to do where it is damaged.
+        holds: names that must be there.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is damaged, or is something else.
+    """
+    return checked(path, read_json(path, way_out=way_out), way_out=way_out, holds=holds)
+
+
+def checked(path: Path, content: Any, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of a file if it holds things by names, see `read_object`."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, where things stand by names; {way_out}")
+    lacking = [name for name in holds if name not in content]
+    if lacking:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}; {way_out}")
+    return content

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,20 @@ def test_every_cell_has_its_seeds(whole, capsys):
 def test_results_say_how_they_were_made(whole, monkeypatch):
     content = json.loads((whole / "results" / "cgl-table-2.json").read_text())
     assert content["made"][0].keys() >= {"command", "cpu", "cores", "threads", "python", "torch"}
-    monkeypatch.setattr("sys.argv", ["/a/b/studygroup", "run", "--data", "imdb=/c/d", "/e/f", "--seeds=3"])
-    assert environment()["command"] == "studygroup run --data imdb=d f --seeds=3"
+    given = [
+        "--data",
+        "imdb=/c/d",
+        "/e/f",
+        "--run_dir",
+        "/g/h",
+        "--results=/i",
+        "--seeds=3",
+        "--data=yelp=a/b",
+    ]
+    monkeypatch.setattr("sys.argv", ["/a/b/studygroup", "run", *given])
+    assert environment()["command"] == (
+        "studygroup run --data imdb=FOLDER/d FOLDER/f --run_dir RUN_DIR --results=RESULTS --seeds=3 --data=yelp=a/b"
+    )
     for cell in content["cells"].values():
         assert cell["data"] == cell["settings"]["data"] == "digits"
         assert cell["settings"]["holdout"] == 20
@@ -232,7 +245,8 @@ def test_data_that_cannot_be_opened_do_not_keep_the_others(tmp_path, capsys):
         *SMALL[:2],
         SMALL[-1],
     ]
-    places = ["--data=cifar10=digits", f"--data=cifar100={tmp_path / 'nowhere'}"]
+    (tmp_path / "data.json").write_text(json.dumps({"cifar100": str(tmp_path / "nowhere")}))
+    places = ["--data=cifar10=digits"]
     assert papers("plan", tmp_path, "--seeds=1", *places, sizes=cells) == 0
     said = capsys.readouterr()
     assert "left out: CIFAR-100: there is no folder" in said.err
@@ -268,6 +282,25 @@ def test_what_cannot_be_run_is_said(tmp_path, capsys):
     assert "no cell of cgl-table-2 has the words CIFAR-10, CLG" in capsys.readouterr().err
     assert papers("run", tmp_path, "--data=cifar=digits", sizes=[]) == 1
     assert "NAME=FOLDER" in capsys.readouterr().err
+    assert papers("run", tmp_path, f"--data=cifar10={tmp_path}/x", sizes=[]) == 1
+    assert f"there is no folder {tmp_path}/x" in capsys.readouterr().err
+    assert not (tmp_path / "data.json").exists()
+
+
+def test_a_place_gives_way_until_something_is_trained(whole, tmp_path):
+    lab(tmp_path, data=["cifar10=degits"]).remembering()
+    assert lab(tmp_path).remembering().data == {"cifar10": "digits"}
+    assert lab(tmp_path, data=()).recalling().data == {"cifar10": "digits"}
+    with pytest.raises(ValueError, match="have cifar10 from digits, not from degits; give another --run_dir"):
+        lab(whole, data=["cifar10=degits"]).recalling()
+
+
+@pytest.mark.parametrize("name", ["cgl-table-2", "stopped", "prices"])
+def test_results_that_are_something_else_are_named(tmp_path, capsys, name):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / f"{name}.json").write_text("[1]")
+    assert papers("plan", tmp_path, "--data=cifar10=digits") == 1
+    assert f"{name}.json holds a list" in capsys.readouterr().err
 
 
 def run(folder, update):
@@ -282,6 +315,31 @@ def test_kill_and_go_on(whole, tmp_path):
     assert len(kept(tmp_path)) == 1
     assert run(tmp_path, 0).wait() == 0
     assert kept(tmp_path) == kept(whole)
+
+
+def wait_until(true):
+    ends = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def runs_still(process):
+    stat = Path(f"/proc/{process}/stat")
+    return (
+        stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    )  # nobody may have asked for its end
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    starter = started(HERE / "waiting_papers.py", tmp_path)
+    wait_until(lambda: len([*tmp_path.glob("*.pid")]) == 2)
+    workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert all(map(runs_still, workers))
+    starter.terminate()
+    assert starter.wait() == -signal.SIGTERM
+    wait_until(lambda: not any(map(runs_still, workers)))
 
 
 @pytest.mark.slow

@@ -23,9 +23,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_config_and_summary_come_back(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_config({"a": [1, None], "b": {"c": 1e-8}})
-    folder.write_summary({"test": 0.5})
+    summary = {"run": {"seed": 0}, "shipped": {"test": 0.5}}
+    folder.write_summary(summary)
     assert folder.read_config() == {"a": [1, None], "b": {"c": 1e-8}}
-    assert folder.read_summary() == {"test": 0.5}
+    assert folder.read_summary() == summary
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
@@ -34,6 +35,9 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         folder.read_summary()
     folder.summary.write_text("{")
     with pytest.raises(ValueError, match=r"summary\.json cannot be read"):
+        folder.read_summary()
+    folder.summary.write_text('{"run": {}}')
+    with pytest.raises(ValueError, match=r"summary\.json lacks shipped; train the run again"):
         folder.read_summary()
     folder.config.write_text("just text")
     with pytest.raises(ValueError, match="is not a configuration"):

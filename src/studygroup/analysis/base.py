@@ -51,7 +51,7 @@ class Analysis(ABC):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
     """
 
     split: Literal["test", "holdout"] = "test"

@@ -142,7 +142,7 @@ class Calibration(Analysis):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
         bins: of equal width, for the calibration errors and the reliability diagram.
     """
 

@@ -43,7 +43,7 @@ class Diversity(Analysis):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
     """
 
     def of(self, finished: Finished) -> Found:

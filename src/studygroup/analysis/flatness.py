@@ -75,7 +75,7 @@ class Flatness(Analysis):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
         sigmas: standard deviations of the noise, growing.
         draws: of the noise, for each; the accuracy is their mean.
         reference: the one among `sigmas` at which the drop is told.
@@ -109,7 +109,7 @@ class Flatness(Analysis):
             "sigmas": list(self.sigmas),
             "draws": self.draws,
             "accuracy": accuracy.tolist(),
-            "std": each.std(1).tolist() if self.draws > 1 else [0.0] * len(self.sigmas),
+            "std": each.std(1).tolist() if self.draws > 1 else None,
             "drop": 100 * (clean - float(accuracy[self.sigmas.index(self.reference)])),
             "reference": self.reference,
             "relative": self.relative,
@@ -119,11 +119,18 @@ class Flatness(Analysis):
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
         """Accuracy and drop for each sigma."""
         unit = "sigma / std of the tensor" if found["relative"] else "sigma"
-        values = zip(found["sigmas"], found["accuracy"], found["std"], strict=True)
+        # one draw has no deviation
+        std = [f"{one:.2%}" for one in found["std"]] if found["draws"] > 1 else [""] * len(found["sigmas"])
+        values = zip(found["sigmas"], found["accuracy"], std, strict=True)
         return [
-            (unit, "accuracy", f"± over {found['draws']} draws", "drop, points"),
+            (
+                unit,
+                "accuracy",
+                f"± over {found['draws']} draws" if found["draws"] > 1 else "",
+                "drop, points",
+            ),
             ("0", f"{found['clean']:.2%}", "", ""),
-            *((f"{s:g}", f"{a:.2%}", f"{d:.2%}", f"{100 * (found['clean'] - a):.2f}") for s, a, d in values),
+            *((f"{s:g}", f"{a:.2%}", d, f"{100 * (found['clean'] - a):.2f}") for s, a, d in values),
         ]
 
     def _check(self) -> None:

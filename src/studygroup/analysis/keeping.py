@@ -7,7 +7,7 @@ from typing import Any
 
 from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.catalogue import analyses
-from studygroup.files import read_json, write_text
+from studygroup.files import read_object, write_text
 from studygroup.naming import near
 
 FOLDER = "analyses"
@@ -87,7 +87,4 @@ def made(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Fo
 
 
 def _read(path: Path) -> Found:
-    found: Found = read_json(path, way_out=_AGAIN)
-    if not isinstance(found, dict) or "settings" not in found:
-        raise ValueError(f"{path} is no analysis; {_AGAIN}")
-    return found
+    return read_object(path, way_out=_AGAIN, holds=("settings",))

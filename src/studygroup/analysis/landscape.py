@@ -18,7 +18,7 @@ class Landscape(Analysis):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
         points: on each way, evenly spaced.
         reach: how far a random direction is followed to both sides; at 1 every filter has moved by its own length.
         directions: how many random ones.
@@ -36,7 +36,15 @@ class Landscape(Analysis):
     seed: int = 0
 
     def of(self, finished: Finished) -> Found:
-        """Losses and accuracies on all ways, and the height of the barriers between students."""
+        """Losses and accuracies on all ways, and the height of the barriers between students.
+
+        Raises:
+            ValueError: fewer than no directions or pairs.
+        """
+        if min(self.directions, self.pairs) < 0:
+            raise ValueError(
+                f"directions is {self.directions} and pairs is {self.pairs}; give 0, which is none, or more"
+            )
         around, lines = self._around(finished), self._lines(finished)
         barriers = [way.barrier for way in lines.values()]
         return {

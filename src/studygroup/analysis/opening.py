@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from studygroup.analysis.base import Finished
 from studygroup.data import Split
+from studygroup.data.stratify import stratified
 from studygroup.inputs import Inputs
 from studygroup.training.feed import Feed
 from studygroup.training.finished import FinishedRun, reopened
@@ -26,7 +27,7 @@ def opened(
     Args:
         run: the run folder.
         split: which rows; held-out ones come with the labels that the run chose by, noise included.
-        rows: the first so many; omitted, all.
+        rows: so many, each class in proportion, always the same; omitted, or where there are no more, all.
         device: where to compute; `auto` is CUDA where there is one, else the CPU.
 
     Raises:
@@ -34,7 +35,7 @@ def opened(
     """
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     with reopened(run) as found:
-        part = _first(found.data.test if split == "test" else found.data.holdout, rows)
+        part = _some(found.data.test if split == "test" else found.data.holdout, rows)
         yield Finished(
             shipped=found.net().to(place),
             student=found.summary["shipped"]["student"],
@@ -57,12 +58,13 @@ class _Scored:
         return self.feed.scored(self.split, self.device)
 
 
-def _first(split: Split, rows: int | None) -> Split:
+def _some(split: Split, rows: int | None) -> Split:
+    """Not the first ones: many sets are sorted by class."""
     if rows is None:
         return split
     if rows < 1:
         raise ValueError(f"rows is {rows}; give at least 1, or leave it out for all {len(split)}")
-    return split.take(torch.arange(min(rows, len(split))))
+    return split.take(stratified(split.labels, min(rows, len(split)), seed=0, draw="analysis"))
 
 
 def _students(found: FinishedRun, device: torch.device) -> tuple[nn.Module, ...]:

@@ -162,7 +162,7 @@ class Similarity(Analysis):
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
-        rows: only so many of them, the first ones; omitted, all.
+        rows: only so many of them, each class in proportion, always the same; omitted, all.
         layer: name of the layer; omitted, the input of the last linear layer that is called.
         tokens: whether the layer's output is (rows, tokens, width); otherwise channels come before space.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from studygroup.files import read_json, write_text
+from studygroup.files import read_object, write_text
 from studygroup.naming import near
 from studygroup.papers.derived import derived
 from studygroup.papers.reading import merged, tables
@@ -129,14 +129,16 @@ class Lab:
     def recalling(self) -> "Lab":
         """The same with the places of data that earlier runs in this folder had.
 
+        A place that nothing was trained on yet gives way.
+
         Raises:
             ValueError: earlier runs had the same data set from another place.
         """
-        path = self.run_dir / "data.json"
+        path, begun = self.run_dir / "data.json", any(self.run_dir.glob("runs/*/config.yaml"))
         way_out = "remove it and name the places of the data again, as --data NAME=FOLDER"
-        before: dict[str, str] = read_json(path, way_out=way_out) if path.exists() else {}
+        before = read_object(path, way_out=way_out) if path.exists() else {}
         for name, place in self.data.items():
-            if before.get(name, place) != place:
+            if before.get(name, place) != place and begun:
                 raise ValueError(
                     f"the runs in {self.run_dir} have {name} from {before[name]}, not from {place}; give another "
                     f"--run_dir, or, where the same data have moved, correct {path}"
@@ -207,7 +209,7 @@ def places(given: Sequence[str]) -> dict[str, str]:
         given: as `cifar100=FOLDER`; folders that are there are made absolute.
 
     Raises:
-        ValueError: not of that form, or an unknown name.
+        ValueError: not of that form, an unknown name, or a folder that is not there.
     """
     shorts = {cell.data.short for table in tables().values() for cell in table.cells.values() if cell.data}
     found = {}
@@ -219,5 +221,7 @@ def places(given: Sequence[str]) -> dict[str, str]:
                 f"{near(name, shorts)}"
             )
         folder = Path(place).expanduser()
+        if not folder.exists() and (folder.is_absolute() or place.startswith(".")):
+            raise ValueError(f"--data {one}: there is no folder {folder}; check the path")
         found[name] = str(folder.resolve()) if folder.exists() else place
     return found

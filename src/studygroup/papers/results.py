@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from studygroup.files import read_json, write_text
+from studygroup.files import read_object, write_text
 from studygroup.papers.reading import tables
 from studygroup.papers.tables import Cell, Figures, Measure, Table
 from studygroup.training.config import Config
+
+_AGAIN = "take it from where it came, or, where the run folders are at hand, remove it: they are found again"
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ def keep(
 
 
 def environment() -> dict[str, Any]:
-    """Machine, versions and command of this process; folders in the command by their last name."""
-    program = Path(sys.argv[0]).name
+    """Machine, versions and command of this process; places in the command that are this machine's are named."""
+    program, given = Path(sys.argv[0]).name, sys.argv[1:]
+    words = [_placed(before, word) for before, word in zip(["", *given], given, strict=False)]
     return {
-        "command": shlex.join(["studygroup" if program == "cli.py" else program, *map(_bare, sys.argv[1:])]),
+        "command": shlex.join(["studygroup" if program == "cli.py" else program, *words]),
         "cpu": _processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
@@ -138,10 +141,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _bare(argument: str) -> str:
-    """An argument without the folders that lead to a file."""
+def _placed(before: str, argument: str) -> str:
+    """An argument with `RUN_DIR`, `RESULTS` or `FOLDER/NAME` for a path from the root."""
     name, equals, value = argument.rpartition("=")
-    return f"{name}{equals}{Path(value).name}" if Path(value).is_absolute() else argument
+    if not Path(value).is_absolute():
+        return argument
+    option = (name or before).removeprefix("--")
+    place = option.upper() if option in ("run_dir", "results") else f"FOLDER/{Path(value).name}"
+    return f"{name}{equals}{place}"
 
 
 def _processor() -> str:
@@ -160,7 +167,7 @@ def entries(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged.
     """
-    return read(path) if path.exists() else {}
+    return read_object(path, way_out=_AGAIN) if path.exists() else {}
 
 
 def add_entry(path: Path, name: str, value: Any) -> None:
@@ -194,5 +201,4 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged.
     """
-    content: dict[str, Any] = read_json(path, way_out="remove it, finished runs are found again")
-    return content
+    return read_object(path, way_out=_AGAIN, holds=("made", "cells"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from studygroup.files import read_json, write_text
+from studygroup.files import read_object, write_text
 from studygroup.training.price import price
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
@@ -126,8 +126,8 @@ def _step_cost(settings: Settings, cell: Result) -> float:
         with cpu_threads(settings.threads):
             cost = price(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(cost, indent=2) + "\n")
-    ratio: float = read_json(kept, way_out="remove it, the step is measured again")["ratio"]
-    return ratio
+    found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
+    return float(found["ratio"])
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from studygroup.files import write_text
+from studygroup.files import checked, write_text
 
 WEIGHTS = "student.safetensors"
+_AGAIN = "train the run again in a new folder"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class RunFolder:
         """
         config = _read(self.config, yaml.safe_load)
         if not isinstance(config, dict):
-            raise ValueError(f"{self.config} is not a configuration; train the run again in a new folder")
+            raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
         return config
 
     def read_summary(self) -> dict[str, Any]:
@@ -87,8 +88,9 @@ class RunFolder:
         Raises:
             ValueError: no finished run lies here, or its summary cannot be read.
         """
-        summary: dict[str, Any] = _read(self.summary, json.loads)
-        return summary
+        return checked(
+            self.summary, _read(self.summary, json.loads), way_out=_AGAIN, holds=("run", "shipped")
+        )
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Keeps the configuration."""
@@ -109,7 +111,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
             "missing; give the folder of a run, or continue an unfinished one with `studygroup train --resume`"
         ) from error
     except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error
+        raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 
 @contextmanager

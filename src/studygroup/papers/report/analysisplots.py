@@ -43,7 +43,8 @@ def _noise(about: str, runs: Runs) -> Plot:
     with drawn(height=290) as (figure, (axes,)):
         for number, (label, found) in enumerate(runs.items()):
             sigmas, accuracy = _mean_noise(found)
-            bars = 100 * found[0]["std"][0] if len(found) == 1 and len(sigmas) == 1 else None
+            std = found[0]["std"] if len(found) == 1 and len(sigmas) == 1 else None
+            bars = None if std is None else 100 * std[0]
             style: dict[str, Any] = {
                 "color": colour(number),
                 "marker": MARKERS[number],

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from threading import Thread
 from typing import Any
 
 import torch
@@ -75,10 +77,18 @@ def side_by_side(table: Table, lab: Lab, runs: Sequence[Run], *, jobs: int) -> N
 
 
 def _worker(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
-    """One of several processes."""
+    """One of several processes, which ends with the one that started it, however that ends."""
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
         work(table, lab, runs)
     except (ValueError, RuntimeError) as error:
         say(str(error))
         sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
