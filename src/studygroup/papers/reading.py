@@ -1,12 +1,12 @@
 """Reads the papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
 
 A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
-settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several joined
-by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of four parts, each
-laid over the ones before. A table may add words to all of its cells (`common`), have words of its own (`parts`), and
-change single cells (`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are
-rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is `like` another has its
-common settings and parts besides its own.
+settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several
+joined by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of
+four parts, each laid over the ones before. A table may add words to all of its cells (`common`), have words of its
+own (`parts`), and change single cells (`cells`). Where columns are a mapping, its values are the words. Among
+settings, `regime` are rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is
+`like` another has its common settings and parts besides its own.
 """
 
 import functools
