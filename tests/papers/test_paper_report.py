@@ -13,6 +13,7 @@ from studygroup.papers.report import report
 from studygroup.papers.report.costs import costs, duration
 from studygroup.papers.report.marks import Mark, baseline_of, compared, mark
 from studygroup.papers.report.plots import axis, half_width, plots
+from studygroup.papers.report.sources import Options, sources
 from studygroup.papers.results import Found
 
 ROW = "ResNet-18, CIFAR-100"
@@ -127,7 +128,8 @@ def test_what_is_missing_is_told_with_its_reason(page):
     assert "fewer than 3 seeds" in said
     assert "ImageNet32, STL-10 are not at hand" in said
     assert "Table 4" not in said  # nothing is missing of it
-    assert "hours" not in said  # nothing was measured
+    assert "hours" not in said
+    assert "what they would take was not measured: `studygroup papers plan cgl-figure-5` does" in said
 
 
 def test_what_is_missing_is_told_with_its_measured_hours(tmp_path):
@@ -146,7 +148,7 @@ def test_what_is_missing_is_told_with_its_measured_hours(tmp_path):
     assert left == 1 + 1 + 1 + 3 + 3
     assert (
         f"{left} runs are missing of 3 seeds, {left - 3} of them would take about {1.1 * (left - 3):.1f} hours one "
-        "after the other, by a measured step of each on a &lt;fast&gt; processor"
+        "after the other, by a measured step of each on a &lt;fast&gt; processor; the others were not measured"
     ) in said
 
 
@@ -282,8 +284,22 @@ def test_folders_on_other_data_are_not_mixed(tmp_path):
         made_up_results.fill(tmp_path / name, ["cgl-table-4"], seeds=1)
     path = tmp_path / "other" / "results" / "cgl-table-4.json"
     path.write_text(path.read_text().replace("made_up", "else"))
-    with pytest.raises(ValueError, match=r"one folder has runs on made_up, another on else"):
+    with pytest.raises(ValueError, match=r"has runs on else where another folder has them on made_up"):
         report([str(tmp_path / "one"), str(tmp_path / "other")], tables=["cgl-table-4"])
+
+
+def test_ranks_are_those_of_the_runs_of_all_folders(tmp_path):
+    first, last = ([*map(str, some)] for some in (range(1, 5), range(5, 9)))
+    whole = made_up_results.fill(tmp_path / "whole", ["cgl-table-7"], seeds=1)
+    made_up_results.fill(tmp_path / "one", ["cgl-table-7"], seeds=1, skip=last)
+    made_up_results.fill(tmp_path / "other", ["cgl-table-7"], seeds=1, skip=first)
+    table = table_called("cgl-table-7")
+    found = sources([str(tmp_path / name) for name in ("one", "other")], Options(tables=(table.id,))).found(
+        table
+    )
+    ranks = {place: some.runs for place, some in whole.found(table).items() if place[0] == "CIFAR-10, rank"}
+    assert len(ranks) == 8
+    assert {place: found[place].runs for place in ranks} == ranks
 
 
 def test_tables_without_results_are_shown_closed(page):

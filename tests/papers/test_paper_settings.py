@@ -328,6 +328,7 @@ def test_data_from_another_place_are_refused(tmp_path):
     Lab(run_dir=tmp_path, data={"cifar10": "digits"}).remembering()
     again = Lab(run_dir=tmp_path, data={"cifar100": "there"}).remembering()
     assert again.data == Lab(run_dir=tmp_path).recalling().data == {"cifar10": "digits", "cifar100": "there"}
+    again.folder("key", 0).write_config({})
     with pytest.raises(ValueError, match="cifar10 from digits, not from elsewhere"):
         Lab(run_dir=tmp_path, data={"cifar10": "elsewhere"}).recalling()
 

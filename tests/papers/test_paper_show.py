@@ -119,6 +119,32 @@ def test_what_still_changes_at_the_end_is_named(lab):
     said = shown(table_called("cgl-table-2"), lab)
     how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
     assert f"{how}: {ROW} | baseline (+1.2), {ROW} | CGL (-0.8)." in said
+    made_up(
+        lab,
+        "cgl-table-2",
+        {(ROW, "ONE"): 0.6},
+        curve={"holdout": [0.1, 0.2, 0.3, 0.5], "updates": [1, 2, 3, 4]},
+    )
+    said = shown(table_called("cgl-table-2"), lab)
+    assert f"not known, for want of a curve of five epochs or more: {ROW} | ONE." in said
+
+
+def test_a_printed_difference_is_told_beside_ours(lab):
+    row = "CIFAR-100, ResNet-18"
+    made_up(lab, "intra-table-1", {(row, "mid"): 0.6, (row, "mid+pull-push+kernel"): 0.61})
+    said = shown(table_called("intra-table-1"), lab)
+    assert "here: +1 [+0.773, +1.23] at 95%; the text's +1 is within" in said  # 0.1 x 2.776 x sqrt(2 / 3)
+    made_up(lab, "intra-table-1", {(row, "mid+pull-push+kernel"): 0.65})
+    said = shown(table_called("intra-table-1"), lab)
+    assert "[holds] The best combination reduces the error further, by 1.00" in said
+    assert "here: +5 [+4.77, +5.23] at 95%; the text's +1 is not within" in said
+
+
+def test_what_would_show_nothing_is_refused(tmp_path, capsys):
+    assert main(["papers", "show", "cgl-table-2", f"--results={tmp_path}/x"]) == 1
+    assert f"there is no folder {tmp_path}/x" in capsys.readouterr().err
+    assert main(["papers", "table", "cgl-table-2", '--change={"nonsense": 1}']) == 1
+    assert "nonsense" in capsys.readouterr().err
 
 
 def test_results_lie_on_few_lines(lab):

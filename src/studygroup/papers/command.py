@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from studygroup.papers import show as showing
-from studygroup.papers.lab import Lab, places
+from studygroup.papers.lab import Lab, key, places
 from studygroup.papers.plan import prices
 from studygroup.papers.progress import Axis
 from studygroup.papers.reading import table_called, tables
@@ -118,19 +118,32 @@ def _lab(options: Mapping[str, Any]) -> Lab:
     )
 
 
+def _to_be_shown(options: Mapping[str, Any]) -> Lab:
+    """As `_lab`; what would show nothing by mistake is refused.
+
+    Raises:
+        ValueError: a folder of results that is not there, or a change of a setting that there is not.
+    """
+    lab = _lab(options)
+    if lab.results is not None and not lab.results.is_dir():
+        raise ValueError(f"there is no folder {lab.results}; give the one that `papers run --results` wrote")
+    key(lab.change)
+    return lab
+
+
 def _list(options: Mapping[str, Any]) -> str:
     """Lists every table and figure of the papers, and how much of it is run."""
-    return showing.listed(tuple(tables().values()), _lab(options), seeds=options["seeds"])
+    return showing.listed(tuple(tables().values()), _to_be_shown(options), seeds=options["seeds"])
 
 
 def _show(options: Mapping[str, Any]) -> str:
     """Shows a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
-    return showing.shown(table_called(options["id"]), _lab(options), equal=_AT[options["at"]])
+    return showing.shown(table_called(options["id"]), _to_be_shown(options), equal=_AT[options["at"]])
 
 
 def _table(options: Mapping[str, Any]) -> str:
     """Prints a table as Markdown."""
-    return showing.markdown(table_called(options["id"]), _lab(options)).rstrip()
+    return showing.markdown(table_called(options["id"]), _to_be_shown(options)).rstrip()
 
 
 def _plan(options: Mapping[str, Any]) -> str:
@@ -141,8 +154,8 @@ def _plan(options: Mapping[str, Any]) -> str:
     new = [run for run in left if not trained(run, lab)]
     found = prices(new, lab)
     rows = [("", "seeds", "updates", "a step", "a run")]
-    for key, price in found.items():
-        own = [run for run in new if run.key == key]
+    for name, price in found.items():
+        own = [run for run in new if run.key == name]
         seeds = ", ".join(str(run.seed) for run in own)
         rows.append(
             (

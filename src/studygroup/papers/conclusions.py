@@ -73,9 +73,17 @@ def _here(judged: Judged) -> str:
     if not tested:
         return f"fewer than {FEWEST} seeds"
     if len(judged.compared) == 1:
-        return _interval(tested[0])
+        return _interval(tested[0]) + _beside_text(judged.claim.contrasts[0], tested[0])
     counts = {verdict: judged.count(verdict) for verdict in Verdict}
     return ", ".join(f"{count} {_said(verdict, count)}" for verdict, count in counts.items() if count)
+
+
+def _beside_text(contrast: Contrast, compared: Compared) -> str:
+    """Whether the difference that the text prints is ours as well: the verdict is on its direction alone."""
+    if contrast.said is None:
+        return ""
+    within = compared.low <= contrast.said <= compared.high
+    return f"; the text's {contrast.said:+.3g} is {'within' if within else 'not within'}"
 
 
 def _said(verdict: Verdict, count: int) -> str:

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from studygroup.files import read_object, write_text
 from studygroup.naming import near
+from studygroup.papers import stopped
 from studygroup.papers.derived import derived
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
@@ -33,6 +34,7 @@ class Lab:
         change: settings laid over all others, such as a precision.
         data: what takes the place of the papers' data sets, by their short names: folders, hub names, `digits`.
         results: folder of the results; None is `run_dir/results`.
+        further: folders of results that are shown with these.
     """
 
     run_dir: Path
@@ -40,6 +42,7 @@ class Lab:
     change: Config = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     results: Path | None = None
+    further: tuple[Path, ...] = ()
 
     @property
     def kept(self) -> Path:
@@ -47,8 +50,28 @@ class Lab:
         return self.run_dir / "results" if self.results is None else self.results
 
     def known(self) -> dict[str, Found]:
-        """The finished runs, by key."""
-        return known(self.kept)
+        """The finished runs, by key.
+
+        Raises:
+            ValueError: a file is damaged, or two folders have runs of one configuration on different data.
+        """
+        found = known(self.kept)
+        for folder in self.further:
+            for key, other in known(folder).items():
+                own = found.get(key, other)
+                if own.data != other.data:
+                    raise ValueError(
+                        f"{folder} has runs on {other.data} where another folder has them on {own.data}; make a "
+                        "report of each"
+                    )
+                seeds = {seed: {**own.runs.get(seed, {}), **run} for seed, run in other.runs.items()}
+                found[key] = dataclasses.replace(own, runs={**own.runs, **seeds})
+        return found
+
+    def ended(self) -> dict[str, str]:
+        """The runs that ended without figures, by name, with what was said of each."""
+        folders = (self.kept, *self.further)
+        return {name: words for folder in folders for name, words in stopped.known(folder).items()}
 
     def config(self, cell: Cell) -> Config:
         """The settings of a cell's runs as far as they are no defaults, without seed and with the data by their name.

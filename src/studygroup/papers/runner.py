@@ -109,7 +109,7 @@ def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
     Raises:
         ValueError: the results of a run are of other data.
     """
-    known, ended = lab.known(), stopped.known(lab.kept)
+    known, ended = lab.known(), lab.ended()
     for run in runs:
         assert run.cell.data is not None
         name = Path(lab.place(run.cell.data)).name

@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studygroup.papers import stopped
 from studygroup.papers.asides import asides
 from studygroup.papers.conclusions import cells_of, lines_of
 from studygroup.papers.lab import Lab
@@ -153,7 +152,7 @@ def _equal(
 
 
 def unconverged(table: Table, found: Mapping[Place, Found]) -> list[str]:
-    """Configurations whose hold-out accuracy still changed at the end, see `CONVERGED`.
+    """Configurations whose hold-out accuracy still changed at the end, see `CONVERGED`, or of which it is not known.
 
     Args:
         table: any.
@@ -163,12 +162,15 @@ def unconverged(table: Table, found: Mapping[Place, Found]) -> list[str]:
     changes = {cell.label: late_change(found[cell.place]) for cell in cells}
     some = [f"{label} ({c:+.1f})" for label, c in changes.items() if c is not None and abs(c) >= CONVERGED]
     how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
-    return [f"{how}: {', '.join(some)}."] if some else []
+    said = [f"{how}: {', '.join(some)}."] if some else []
+    short = [label for label, change in changes.items() if change is None]
+    unknown = "Whether it has converged is not known, for want of a curve of five epochs or more"
+    return [*said, f"{unknown}: {', '.join(short)}."] if short else said
 
 
 def _stopped(table: Table, lab: Lab) -> list[str]:
     """Runs that ended without figures, so that nobody takes the seeds that are left for all."""
-    ended = stopped.known(lab.kept)
+    ended = lab.ended()
     keys = {lab.key(cell): cell.label for cell in table.runnable} if ended else {}
     pairs = ((*name.rpartition("-")[::2], words) for name, words in ended.items())
     return [f"{keys[key]}, seed {seed}: no figures, {words}" for key, seed, words in pairs if key in keys]

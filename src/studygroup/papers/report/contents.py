@@ -171,4 +171,5 @@ def _ours(table: Table, cell: Cell, values: Mapping[Place, Sequence[float]]) -> 
 
 def _remarks(table: Table, sources: Sources, found: Mapping[Place, Found]) -> list[str]:
     """What `studygroup papers show` says below the table."""
-    return show.remarks(table, sources.labs[0], found)
+    assert sources.whole is not None
+    return show.remarks(table, sources.whole, found)

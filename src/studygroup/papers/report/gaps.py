@@ -36,7 +36,7 @@ def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
     priced = {key: price for lab in labs for key, price in prices.known(lab.kept).items()}
     found = []
     for one in sections:
-        reasons = [*_reasons(one, labs), *(_hours(one, labs[0], priced) if priced else ())]
+        reasons = [*_reasons(one, labs), *_hours(one, labs[0], priced)]
         found.append(Gap(one.table.id, one.table.title, reasons))
     return [gap for gap in found if gap.reasons]
 
@@ -71,15 +71,23 @@ def _hours(section: Section, lab: Lab, priced: Mapping[str, prices.Price]) -> li
         seeds = FEWEST - len(section.values.get(cell.place, ()))
         if seeds > 0:
             lacking[lab.key(cell)] = seeds
+    if not lacking:
+        return []
+    said, asked = (
+        f"{sum(lacking.values())} runs are missing of {FEWEST} seeds",
+        f"papers plan {section.table.id}",
+    )
     known = {key: seeds for key, seeds in lacking.items() if key in priced}
     if not known:
-        return []
+        return [f"{said}; what they would take was not measured: `studygroup {asked}` does"]
     hours = sum(priced[key].hours * seeds for key, seeds in known.items())
     machines = " and ".join(sorted({priced[key].machine for key in known}))
-    which = f"{sum(known.values())} of them" if len(known) < len(lacking) else "which"
+    whole = len(known) == len(lacking)
+    which = "which" if whole else f"{sum(known.values())} of them"
+    rest = "" if whole else f"; the others were not measured, `studygroup {asked}` does"
     return [
-        f"{sum(lacking.values())} runs are missing of {FEWEST} seeds, {which} would take about {hours:.1f} hours one "
-        f"after the other, by a measured step of each on {machines}"
+        f"{said}, {which} would take about {hours:.1f} hours one after the other, by a measured step of each on "
+        f"{machines}{rest}"
     ]
 
 

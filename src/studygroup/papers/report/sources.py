@@ -47,6 +47,7 @@ class Sources:
         tables: of the papers, in print's order; empty where no folder has results of them.
         options: what of the papers' runs is shown.
         labs: folders of the papers' runs or results.
+        whole: all of them as one; None where there are none.
         comparisons: folders of `studygroup compare`.
         runs: run folders of `studygroup train`.
         results: finished runs of the tables' cells, of all folders, by the tables' ids.
@@ -55,6 +56,7 @@ class Sources:
     tables: tuple[Table, ...]
     options: Options
     labs: tuple[Lab, ...]
+    whole: Lab | None
     comparisons: tuple[Path, ...]
     runs: tuple[RunFolder, ...]
     results: Mapping[str, Mapping[Place, Found]]
@@ -102,28 +104,14 @@ def sources(folders: Sequence[str], options: Options) -> Sources:
                 f"{path} holds no results; give a --run_dir of `studygroup papers run`, a folder of its results, one "
                 "that `studygroup compare` wrote, or the folder of a finished run"
             )
+    # ranks, speeds and the like follow from the runs of all folders, not from those of each
+    whole = dataclasses.replace(labs[0], further=tuple(lab.kept for lab in labs[1:])) if labs else None
     return Sources(
         tables=chosen if labs else (),
         options=options,
         labs=tuple(labs),
+        whole=whole,
         comparisons=tuple(comparisons),
         runs=tuple(runs),
-        results={table.id: _found(table, labs) for table in chosen},
+        results={table.id: whole.found(table) for table in chosen} if whole else {},
     )
-
-
-def _found(table: Table, labs: Sequence[Lab]) -> dict[Place, Found]:
-    whole: dict[Place, Found] = {}
-    for lab in labs:
-        for place, some in lab.found(table).items():
-            whole[place] = _joined(whole[place], some, table.cells[place].label) if place in whole else some
-    return whole
-
-
-def _joined(one: Found, other: Found, label: str) -> Found:
-    if one.data != other.data:
-        raise ValueError(
-            f"{label}: one folder has runs on {one.data}, another on {other.data}; make a report of each"
-        )
-    runs: Mapping[int, Any] = {**one.runs, **other.runs}
-    return dataclasses.replace(one, runs=runs)

@@ -122,8 +122,7 @@ def _others(shown: Sequence[Found], sources: Sources) -> str:
     seen = {json.dumps(some.settings, sort_keys=True) for some in shown}
     every = {
         json.dumps(some.settings, sort_keys=True): some
-        for lab in sources.labs
-        for some in lab.known().values()
+        for some in (sources.whole.known() if sources.whole else {}).values()
     }
     rest = [some for key, some in every.items() if key not in seen]
     if not rest:
