@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from studygroup.analysis import analyses
+from studygroup.analysis.base import OfNetworks
 from studygroup.cli import main
 
 
@@ -33,10 +34,11 @@ def test_settings_are_options(runs, capsys):
 @pytest.mark.parametrize("name", analyses)
 def test_every_analysis_is_a_command(name, runs, capsys, monkeypatch):
     options = ["--points=3", "--pairs=1", "--directions=1"] if name == "landscape" else []
-    command = ["analyse", name, str(runs / "three"), "--rows=30", *options]
+    networks = isinstance(analyses[name], OfNetworks)
+    command = ["analyse", name, str(runs / "three"), *(["--rows=30"] if networks else []), *options]
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert f"{runs / 'three'}, 30 test rows" in said
+    assert f"{runs / 'three'}, {'30 test rows' if networks else '3 epochs'}" in said
     monkeypatch.setattr("studygroup.training.finished.load_net", None)  # asked again, nothing is loaded
     assert main(command) == 0
     assert capsys.readouterr().out == said

@@ -3,7 +3,7 @@
 import pytest
 
 from studygroup.papers import Lab, table_called
-from studygroup.papers.convergence import changes, epochs_to, speed
+from studygroup.papers.convergence import changes, speed
 from studygroup.papers.progress import at, at_equal, late_change, line
 from studygroup.papers.results import Found, keep
 from studygroup.papers.show import remarks, shown, values
@@ -50,12 +50,7 @@ def test_equal_is_the_smallest_total_of_all():
     assert (total, reached) == (4.5, {"slow": pytest.approx(20), "quick": pytest.approx(50)})
 
 
-def test_epochs_until_the_accuracy_is_near_its_final_level():
-    curve = [0.1, 0.5, 0.594, 0.58, 0.6, 0.6, 0.59, 0.6, 0.59, 0.61]  # the last fifth: 0.6
-    assert epochs_to(curve) == 3
-    assert epochs_to(curve, share=0.8) == 2
-    assert epochs_to(curve, share=1.0) == 5
-    assert epochs_to([0.3]) == 1
+def test_speed_is_one_over_epochs():
     assert speed(found(run([0.1, 0.6]), run([0.6, 0.6]), {"test": 0.1})) == 0.75  # of 2 epochs and of 1
     assert speed(found({"test": 0.1})) is None
 

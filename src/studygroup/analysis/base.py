@@ -11,7 +11,7 @@ from torch import nn
 from studygroup.analysis.answers import Batches
 
 Found = dict[str, Any]
-"""What an analysis found, as JSON holds it; `rows` says on how many rows."""
+"""What an analysis found, as JSON holds it."""
 
 
 @runtime_checkable
@@ -47,7 +47,32 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis(ABC):
-    """Settings of an analysis that is made on a finished run; called, it makes it.
+    """Settings of an analysis that is made on a finished run; called, it makes it."""
+
+    @abstractmethod
+    def __call__(self, run: Run, *, device: str = "auto") -> Found:
+        """Analyses a run; nothing is written.
+
+        Args:
+            run: the folder of a finished run.
+            device: where to compute: `auto` (CUDA where there is one), `cpu`, `cuda`, ...
+
+        Raises:
+            ValueError: no finished run lies there, it lacks what is asked for, or what it holds is damaged.
+        """
+
+    @abstractmethod
+    def asked(self, found: Found) -> str:
+        """What the run was asked on, in words, such as `60 test rows`."""
+
+    @abstractmethod
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """What was found as rows of text, the head first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfNetworks(Analysis):
+    """An analysis that asks a run's networks.
 
     Attributes:
         split: rows to ask for: those of the test set, or those held out of training.
@@ -73,10 +98,10 @@ class Analysis(ABC):
         with opened(run.path, split=self.split, rows=self.rows, device=device) as finished:
             return {"rows": finished.rows, **self.of(finished)}
 
+    def asked(self, found: Found) -> str:
+        """How many rows of which split."""
+        return f"{found['rows']} {self.split} rows"
+
     @abstractmethod
     def of(self, finished: Finished) -> Found:
         """What is found in a run that has been loaded."""
-
-    @abstractmethod
-    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """What was found as rows of text, the head first."""

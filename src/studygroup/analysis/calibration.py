@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, summed, wide
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 
 _FIGURES = ("accuracy", "confidence", "ece", "mce", "nll", "brier")
 
@@ -137,7 +137,7 @@ def calibrated(sums: Float[Tensor, " sums"]) -> Calibrated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration(Analysis):
+class Calibration(OfNetworks):
     """Whether the probabilities of the shipped network, and of the ensemble of all students, mean what they say.
 
     Attributes:

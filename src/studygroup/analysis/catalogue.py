@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from studygroup.analysis import calibration, diversity, ensemble, flatness, landscape, similarity
+from studygroup.analysis import calibration, convergence, diversity, ensemble, flatness, landscape, similarity
 from studygroup.analysis.base import Analysis
 
 analyses: Mapping[str, Analysis] = {
     "calibration": calibration.Calibration(),
+    "convergence": convergence.Convergence(),
     "diversity": diversity.Diversity(),
     "ensemble": ensemble.Ensemble(),
     "flatness": flatness.Flatness(),

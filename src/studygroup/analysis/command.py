@@ -48,7 +48,5 @@ def analyse_command(options: Mapping[str, Any]) -> str:
     for folder in (RunFolder(Path(run)) for run in runs):
         found = made(folder, name, analysis, device=device)
         where = folder.path / FOLDER / f"{name}.json"
-        said.append(
-            f"{folder.path}, {found['rows']} {analysis.split} rows\n{text(analysis.table(found))}\nkept in {where}"
-        )
+        said.append(f"{folder.path}, {analysis.asked(found)}\n{text(analysis.table(found))}\nkept in {where}")
     return "\n\n".join(said)

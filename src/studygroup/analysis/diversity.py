@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, summed
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
 from studygroup.functional import disagreement, diversity
 
@@ -38,7 +38,7 @@ def apart(students: Sequence[nn.Module], batches: Batches) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diversity(Analysis):
+class Diversity(OfNetworks):
     """How far the students' answers are from one another: L2 distance of class probabilities, and disagreement.
 
     Attributes:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, fit_of, right, summed
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def together(students: Sequence[nn.Module], batches: Batches) -> Together:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ensemble(Analysis):
+class Ensemble(OfNetworks):
     """The mean of all students' class probabilities against the single students and the one that ships.
 
     Attributes:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, fit_of
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 from studygroup.seeding import generator
 
 
@@ -70,7 +70,7 @@ def _place(noisy: nn.Module, net: nn.Module, noise: Sequence[Tensor], sigma: flo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flatness(Analysis):
+class Flatness(OfNetworks):
     """Accuracy of the shipped network under Gaussian noise on its parameters, of growing standard deviation.
 
     Attributes:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 from studygroup.analysis.pairs import pairs_of
 from studygroup.analysis.slices import Slice, along_direction, between, filter_normalised, points
 from studygroup.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Landscape(Analysis):
+class Landscape(OfNetworks):
     """The loss around the shipped network, along random directions, and on the lines between students.
 
     Attributes:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, summed, wide
-from studygroup.analysis.base import Analysis, Finished, Found
+from studygroup.analysis.base import Finished, Found, OfNetworks
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
 from studygroup.branching import first_tensor
 from studygroup.taps import modules_called
@@ -157,7 +157,7 @@ def _pooled(value: Tensor, mask: Tensor | None, *, tokens: bool) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Similarity(Analysis):
+class Similarity(OfNetworks):
     """How alike the students' representations are: linear CKA between the outputs of one layer.
 
     Attributes:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from studygroup.papers.convergence import METHOD, SHARE
+from studygroup.analysis.convergence import SHARE
+from studygroup.papers.convergence import METHOD
 from studygroup.papers.derived import CONVERGENCE, scores, speeds
 from studygroup.papers.results import Found
 from studygroup.papers.tables import Place, Table

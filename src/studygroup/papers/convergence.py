@@ -1,25 +1,13 @@
-"""How fast training converges: epochs until the hold-out accuracy is near its final level."""
+"""How fast configurations converge, beside one another (CGL, appendix)."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from studygroup.analysis.convergence import SHARE, epochs_to
 from studygroup.papers.results import Found
 from studygroup.papers.tables import Place, Table
 
-SHARE = 0.99
-"""Of the final level, which has to be reached."""
 METHOD = "CGL"
-
-
-def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
-    """The first epoch, from 1, whose accuracy reaches a share of the final level: the mean of the last fifth.
-
-    Args:
-        curve: one accuracy an epoch.
-        share: of the final level, in (0, 1].
-    """
-    final = statistics.fmean(curve[-max(len(curve) // 5, 1) :])
-    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * final)
 
 
 def speed(found: Found, *, share: float = SHARE) -> float | None:

@@ -1,12 +1,10 @@
 """The figures of a finished run that are kept, all read in its folder."""
 
-import itertools
 from typing import Any
 
+from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
 from studygroup.papers.counting import built
-from studygroup.training.folder import RunFolder
-from studygroup.training.history import read_history
 from studygroup.training.run import Result
 from studygroup.training.settings import Settings
 
@@ -22,8 +20,9 @@ def figures(result: Result) -> dict[str, Any]:
     Args:
         result: of a finished run.
     """
-    summary, way = result.summary, curve(result.folder, device=result.summary["run"].get("device"))
-    spent = way.get("spent")
+    summary = result.summary
+    curve = way(result.folder.metrics, device=summary["run"].get("device"))
+    spent = curve.get("spent")
     return {
         "holdout": summary["shipped"]["holdout"],
         "test": summary["shipped"]["test"],
@@ -36,30 +35,8 @@ def figures(result: Result) -> dict[str, Any]:
         "seconds": round(summary["run"]["training_seconds"], 1),
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
-        "curve": way,
+        "curve": curve,
     }
-
-
-def curve(folder: RunFolder, *, device: str | None) -> dict[str, list[float]]:
-    """The way of a run, one value an epoch.
-
-    Args:
-        folder: of the run.
-        device: type of the device that it was trained on; None where that is not known.
-
-    Returns:
-        `updates` so far, `holdout`, the students' mean accuracy as a share, and, where it is known, what is `spent`
-        so far: seconds of the processor, or of the clock on a GPU.
-    """
-    rows = read_history(folder.metrics)
-    clock = "cpu_seconds" if device == "cpu" else "seconds"
-    found: dict[str, list[float]] = {
-        "updates": [int(row["updates"]) for row in rows],
-        "holdout": [round(row["holdout_mean"], 4) for row in rows],
-    }
-    if device is None or not all(clock in row for row in rows):
-        return found
-    return found | {"spent": [round(total, 1) for total in itertools.accumulate(row[clock] for row in rows)]}
 
 
 def _parameters(result: Result) -> int:

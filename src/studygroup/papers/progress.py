@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from studygroup.analysis import convergence
 from studygroup.papers.results import Found
 from studygroup.papers.tables import Place, Table
 
@@ -53,23 +54,17 @@ def line(found: Found) -> Line | None:
 def late_change(found: Found) -> float | None:
     """By how many points the hold-out accuracy changed over the last fifth of the epochs, mean over seeds.
 
-    One epoch's accuracy wavers by a point, so the last tenth of the epochs is held against the tenth that ended where
-    the last fifth begins.
-
     Args:
         found: finished runs of a configuration.
 
     Returns:
         None where no run has a curve of five epochs or more.
     """
-    curves = [run["curve"]["holdout"] for run in found.runs.values() if run.get("curve")]
-    changes = [_late_change(curve) for curve in curves if len(curve) >= 5]
-    return statistics.fmean(changes) if changes else None
-
-
-def _late_change(curve: Sequence[float]) -> float:
-    tenth, begin = max(len(curve) // 10, 1), len(curve) - len(curve) // 5
-    return 100 * (statistics.fmean(curve[-tenth:]) - statistics.fmean(curve[begin - tenth : begin]))
+    changes = [
+        convergence.late_change(run["curve"]["holdout"]) for run in found.runs.values() if run.get("curve")
+    ]
+    known = [change for change in changes if change is not None]
+    return statistics.fmean(known) if known else None
 
 
 def beside(table: Table) -> dict[str, dict[str, Place]]:

@@ -1,0 +1,133 @@
+"""How fast training converges: how long until the hold-out accuracy is near its final level (CGL, appendix)."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studygroup.analysis.base import Analysis, Found, Run
+
+SHARE = 0.99
+"""Of the final level, which has to be reached: the paper does not print how it measures speed."""
+
+
+def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
+    """The first epoch, from 1, whose accuracy reaches a share of the final level.
+
+    Args:
+        curve: one accuracy an epoch, at least one.
+        share: of the final level, in (0, 1].
+    """
+    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * final_level(curve))
+
+
+def final_level(curve: Sequence[float]) -> float:
+    """The mean of the last fifth of the epochs, as one epoch's accuracy wavers.
+
+    Args:
+        curve: one accuracy an epoch, at least one.
+    """
+    return statistics.fmean(curve[-max(len(curve) // 5, 1) :])
+
+
+def late_change(curve: Sequence[float]) -> float | None:
+    """By how many points the accuracy changed over the last fifth of the epochs.
+
+    The last tenth of the epochs is held against the tenth that ended where the last fifth begins.
+
+    Args:
+        curve: one accuracy an epoch, as a share.
+
+    Returns:
+        None where there are fewer than five epochs.
+    """
+    if len(curve) < 5:
+        return None
+    tenth, begin = max(len(curve) // 10, 1), len(curve) - len(curve) // 5
+    return 100 * (statistics.fmean(curve[-tenth:]) - statistics.fmean(curve[begin - tenth : begin]))
+
+
+def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
+    """The way of a run, one value an epoch.
+
+    Args:
+        metrics: the run's `metrics.csv`.
+        device: type of the device that it was trained on; None where that is not known.
+
+    Returns:
+        `updates` so far, `holdout`, the students' mean accuracy as a share, and, where it is known, what is `spent`
+        so far: seconds of the processor, or of the clock on a GPU.
+    """
+    from studygroup.training.history import read_history  # which needs the extra `train`
+
+    rows = read_history(metrics)
+    clock = "cpu_seconds" if device == "cpu" else "seconds"
+    found: dict[str, list[float]] = {
+        "updates": [int(row["updates"]) for row in rows],
+        "holdout": [round(row["holdout_mean"], 4) for row in rows],
+    }
+    if device is None or not all(clock in row for row in rows):
+        return found
+    return found | {"spent": [round(total, 1) for total in itertools.accumulate(row[clock] for row in rows)]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence(Analysis):
+    """How soon the students' mean hold-out accuracy came near its final level, and whether it still changed.
+
+    Attributes:
+        share: of the final level, in (0, 1], which has to be reached. The final level is the mean of the last fifth
+            of the epochs.
+    """
+
+    share: float = SHARE
+
+    def __call__(self, run: Run, *, device: str = "auto") -> Found:
+        """Reads the figures of a run's epochs; no network is loaded.
+
+        Args:
+            run: the folder of a finished run.
+            device: has no meaning here.
+
+        Raises:
+            ValueError: no finished run lies there, it has no figures of its epochs, or a share out of range.
+        """
+        from studygroup.training.folder import RunFolder
+
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share}; give one above 0 and up to 1")
+        folder = RunFolder(run.path)
+        found = way(folder.metrics, device=folder.read_summary()["run"].get("device"))
+        if not found["holdout"]:
+            raise ValueError(
+                f"{folder.metrics} has no epochs; it is written beside the checkpoints in training"
+            )
+        epoch = epochs_to(found["holdout"], share=self.share)
+        return {
+            "epochs": len(found["holdout"]),
+            "final": final_level(found["holdout"]),
+            "reached": {name: values[epoch - 1] for name, values in found.items()} | {"epoch": epoch},
+            "end": {name: values[-1] for name, values in found.items()} | {"epoch": len(found["holdout"])},
+            "late_change": late_change(found["holdout"]),
+        }
+
+    def asked(self, found: Found) -> str:
+        """How many epochs."""
+        return f"{found['epochs']} epochs"
+
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """Where the share was reached, and the end; then the change at the end."""
+        change = found["late_change"]
+        said = "not known of fewer than five epochs" if change is None else f"{change:+.2f} points"
+        return [
+            ("", "epoch", "updates", "seconds", "hold-out accuracy"),
+            _row(f"{self.share:.0%} of the final {found['final']:.2%}", found["reached"]),
+            _row("end", found["end"]),
+            ("change over the last fifth", said, "", "", ""),
+        ]
+
+
+def _row(name: str, at: Found) -> tuple[str, ...]:
+    seconds = f"{at['spent']:,.0f}" if "spent" in at else "-"
+    return (name, f"{at['epoch']:.0f}", f"{at['updates']:,.0f}", seconds, f"{at['holdout']:.2%}")
