@@ -19,7 +19,8 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
         curve: one accuracy an epoch, at least one.
         share: of the final level, in (0, 1].
     """
-    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= share * final_level(curve))
+    wanted = share * final_level(curve)
+    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= wanted)
 
 
 def final_level(curve: Sequence[float]) -> float:

@@ -57,15 +57,15 @@ class Lab:
         """
         found = known(self.kept)
         for folder in self.further:
-            for key, other in known(folder).items():
-                own = found.get(key, other)
+            for name, other in known(folder).items():
+                own = found.get(name, other)
                 if own.data != other.data:
                     raise ValueError(
                         f"{folder} has runs on {other.data} where another folder has them on {own.data}; make a "
                         "report of each"
                     )
                 seeds = {seed: {**own.runs.get(seed, {}), **run} for seed, run in other.runs.items()}
-                found[key] = dataclasses.replace(own, runs={**own.runs, **seeds})
+                found[name] = dataclasses.replace(own, runs={**own.runs, **seeds})
         return found
 
     def ended(self) -> dict[str, str]:
