@@ -83,15 +83,7 @@ class OfNetworks(Analysis):
     rows: int | None = None
 
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
-        """Loads a run and analyses it; nothing is written.
-
-        Args:
-            run: the folder of a finished run.
-            device: where to compute: `auto` (CUDA where there is one), `cpu`, `cuda`, ...
-
-        Raises:
-            ValueError: no finished run lies there, it lacks what is asked for, or what it holds is damaged.
-        """
+        """Loads a run and asks its networks, see `Analysis`."""
         # runs need the extra `train`; what is said of networks does not
         from studygroup.analysis.opening import opened
 

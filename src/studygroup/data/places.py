@@ -31,7 +31,13 @@ _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
 
 class UnavailableError(ValueError):
-    """A data set is neither in a folder nor to be had from the hub."""
+    """A data set cannot be opened: there is no such folder, the hub does not give it, or its files are no tables."""
+
+
+def names_folder(spec: str | Path) -> bool:
+    """Whether a name can only be meant as a folder: the hub has `NAME` and `OWNER/NAME`."""
+    folder = Path(spec).expanduser()
+    return folder.is_absolute() or str(spec).startswith((".", "~")) or len(folder.parts) > 2
 
 
 def open_source(spec: str | Path, *, image_size: Size) -> Source:
@@ -44,7 +50,7 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
     if spec == "digits":
         return digits(image_size=image_size)
     if not folder.exists():
-        if folder.is_absolute() or str(spec).startswith((".", "~")) or len(folder.parts) > 2:
+        if names_folder(spec):
             raise UnavailableError(
                 f"there is no folder {folder}; check the path, or give a name on the Hugging Face hub"
             )

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from studygroup.data.places import names_folder
 from studygroup.files import read_object, write_text
 from studygroup.naming import near
 from studygroup.papers import stopped
@@ -244,7 +245,7 @@ def places(given: Sequence[str]) -> dict[str, str]:
                 f"{near(name, shorts)}"
             )
         folder = Path(place).expanduser()
-        if not folder.exists() and (folder.is_absolute() or place.startswith(".")):
+        if not folder.exists() and names_folder(place):
             raise ValueError(f"--data {one}: there is no folder {folder}; check the path")
         found[name] = str(folder.resolve()) if folder.exists() else place
     return found
