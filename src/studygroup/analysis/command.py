@@ -7,10 +7,13 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from studygroup.analysis.catalogue import analyses
+from studygroup.analysis.comparisons import transfer
 from studygroup.analysis.keeping import FOLDER, changed, made
 from studygroup.training.config import add_options
 from studygroup.training.folder import RunFolder
 from studygroup.training.report.tables import text
+
+_TRANSFER = "Whether configurations that are good on one data set are good on another."
 
 
 def add_analyses(parser: ArgumentParser) -> None:
@@ -29,18 +32,25 @@ def add_analyses(parser: ArgumentParser) -> None:
         )
         add_options(own, type(analysis))
         commands.add_subcommand(name, own, help=said)
+    of_two = ArgumentParser(description=_TRANSFER)
+    for place in ("first", "second"):
+        of_two.add_argument(place, type=str, help=f"folder of the {place} set's `studygroup compare`")
+    commands.add_subcommand("transfer", of_two, help=_TRANSFER)
 
 
 def analyse_command(options: Mapping[str, Any]) -> str:
-    """Makes or reads an analysis of each run and gives what is printed.
+    """Makes or reads an analysis of each run, or one of two comparisons, and gives what is printed.
 
     Args:
         options: as the parser gives them, those of the analysis behind its name and a point.
 
     Raises:
-        ValueError: a run that is not finished or lacks what is asked for, or settings that do not fit.
+        ValueError: a run that is not finished or lacks what is asked for, settings that do not fit, or comparisons of
+            other configurations.
     """
     name = options["subcommand"]
+    if name == "transfer":
+        return _transfer(Path(options["transfer.first"]), Path(options["transfer.second"]))
     own = {key.removeprefix(f"{name}."): value for key, value in options.items() if key != "subcommand"}
     runs, device = own.pop("runs"), own.pop("device")
     analysis = changed(name, own)
@@ -50,3 +60,9 @@ def analyse_command(options: Mapping[str, Any]) -> str:
         where = folder.path / FOLDER / f"{name}.json"
         said.append(f"{folder.path}, {analysis.asked(found)}\n{text(analysis.table(found))}\nkept in {where}")
     return "\n\n".join(said)
+
+
+def _transfer(first: Path, second: Path) -> str:
+    """What two comparisons say together."""
+    found = transfer(first, second)
+    return "\n".join([text(found.table), *(f"  {said}" for said in found.remarks)])

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from studygroup.analysis.transfer import Scores, ranks
 from studygroup.collaborate import CollaborativeLearning
 from studygroup.papers.convergence import changes
 from studygroup.papers.counting import batch, built, method_of
@@ -12,7 +13,6 @@ from studygroup.papers.measures import MEASURES
 from studygroup.papers.reading import tables
 from studygroup.papers.results import Found, numbers
 from studygroup.papers.tables import Cell, DataSet, Place, Table
-from studygroup.papers.transfer import Scores, ranks
 from studygroup.training.config import Config
 
 CONVERGENCE = "cgl-appendix-convergence"

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from studygroup.files import read_object, write_text
+from studygroup.files import checked, read_json, read_object, write_text
+from studygroup.training.folder import RunFolder
 from studygroup.training.price import price
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
@@ -74,6 +75,42 @@ def compare(
         write_text(Path(run_dir) / "comparison.json", json.dumps(rows, indent=2) + "\n")
         write_text(Path(run_dir) / "comparison.md", table(rows))
     return rows
+
+
+def read_rows(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows that `compare` left in its folder, as it returns them, each with its `seeds`.
+
+    Args:
+        run_dir: the folder.
+
+    Raises:
+        ValueError: no comparison lies there, or its file is damaged.
+    """
+    path, way_out = run_dir / "comparison.json", "call `studygroup compare` again"
+    try:
+        rows = read_json(path, way_out=way_out)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(
+            f"{run_dir} holds no comparison: comparison.json is missing; give a --run_dir of `studygroup compare`"
+        ) from error
+    if not isinstance(rows, list) or not rows:
+        raise ValueError(f"{path} holds no rows; {way_out}")
+    return [checked(path, row, way_out=way_out, holds=("name", "seeds")) for row in rows]
+
+
+def cells(run_dir: Path) -> dict[str, list[RunFolder]]:
+    """The run folders of a comparison by configuration, one a seed.
+
+    Args:
+        run_dir: the folder.
+
+    Raises:
+        ValueError: as `read_rows`.
+    """
+    rows = read_rows(run_dir)
+    return {
+        row["name"]: [RunFolder(run_dir / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
+    }
 
 
 def _read(config: Path) -> Settings:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studygroup.files import read_json
 from studygroup.papers.report.drawing import DASHES, MARKERS, Plot, colour, drawn, legend, svg
 from studygroup.papers.report.marks import Mark, compared
-from studygroup.training.compare import COLUMNS, percent
+from studygroup.training.compare import COLUMNS, cells, percent, read_rows
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import Row, read_history
 from studygroup.training.scores import TOP5_FROM
@@ -45,13 +44,9 @@ def comparison(folder: Path) -> Comparison:
     Raises:
         ValueError: the file is damaged.
     """
-    path = folder / "comparison.json"
-    rows: list[dict[str, Any]] = read_json(path, way_out="call `studygroup compare` again")
-    cells = {
-        row["name"]: [RunFolder(folder / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
-    }
+    rows, runs = read_rows(folder), cells(folder)
     summaries = {
-        name: [run.read_summary() for run in runs if run.summary.exists()] for name, runs in cells.items()
+        name: [run.read_summary() for run in some if run.summary.exists()] for name, some in runs.items()
     }
     tests = {name: [one["shipped"]["test"] for one in some] for name, some in summaries.items()}
     plain = next(
@@ -72,15 +67,15 @@ def comparison(folder: Path) -> Comparison:
             Mark.NONE if row["name"] == plain else compared(tests[row["name"]], tests.get(plain, ())) for row in rows
         ],
         baseline=plain,
-        plots=_curves(cells),
+        plots=_curves(runs),
     )  # fmt: skip
 
 
-def _curves(cells: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
+def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
     """Hold-out accuracy of all configurations, means over seeds."""
     histories = {
-        name: [read_history(run.metrics) for run in runs if run.metrics.exists()]
-        for name, runs in cells.items()
+        name: [read_history(run.metrics) for run in some if run.metrics.exists()]
+        for name, some in runs.items()
     }
     histories = {name: some for name, some in histories.items() if some}
     if not histories:

@@ -4,13 +4,15 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata, spearmanr, studentized_range
 
 DRAWS = 2000
+EXACT = 8
+"""Structures up to which all orders are tried: n of them have n! orders."""
 Scores = Sequence[Sequence[float]]
 """One list a structure, one number a seed."""
 Numbers = npt.NDArray[np.float64]
@@ -65,18 +67,26 @@ def intervals(
     return (low, high), (lowest, highest)
 
 
-def chance_of_likeness(first: Scores, second: Scores) -> float:
+def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, seed: int = 0) -> float:
     """How often structures whose orders have nothing to do with each other have this Spearman's rho or a higher one.
 
-    An exact permutation test: all orders of the second set are tried.
+    A permutation test: of up to `EXACT` structures all orders of the second set are tried, of more so many are drawn
+    and the order itself is counted among them.
 
     Args:
-        first: of each structure on one data set; a handful, as n structures have n! orders.
+        first: of each structure on one data set.
         second: of the same on another.
+        draws: how many orders.
+        seed: of the draws.
     """
     one, other = (rankdata([statistics.fmean(some) for some in scores]) for scores in (first, second))
+    if len(other) <= EXACT:
+        orders = np.array([*itertools.permutations(other)])
+    else:
+        drawn = np.random.default_rng(seed).permuted(np.tile(other, (draws, 1)), axis=1)
+        orders = np.concatenate([other[None], drawn])
     # of centred ranks rho is the product, up to a factor that no order changes
-    products = np.array([*itertools.permutations(other)]) @ (one - one.mean())
+    products = orders @ (one - one.mean())
     return float((products >= other @ (one - one.mean()) - 1e-9).mean())
 
 
@@ -98,6 +108,53 @@ def spread_of_equals(scores: Scores, *, confidence: float = 0.95) -> float:
     seeds = len(scores[0])
     deviation = math.sqrt(statistics.fmean(statistics.variance(some) for some in scores))
     return _quantile(confidence, len(scores), len(scores) * (seeds - 1)) * deviation / math.sqrt(seeds)
+
+
+def remarks(rows: Mapping[str, Scores], *, confidence: float = 0.95, fewest: int = 3) -> list[str]:
+    """What is said of the same structures on two data sets, in sentences: their spread, and their rank correlation.
+
+    Args:
+        rows: the scores in points by the name of the data set; of one set alone nothing is said of correlation.
+        confidence: of intervals and limits.
+        fewest: seeds of each structure from which on the correlation has an interval.
+    """
+    said = [_of_spread(name, scores, confidence) for name, scores in rows.items()]
+    if len(rows) < 2:
+        return said
+    first, second = rows.values()
+    found = correlations(first, second)
+    if any(math.isnan(one) for one in found):
+        return [*said, "No rank correlation: the structures of a row are all equal."]
+    words = [f"Spearman's rho {found[0]:.2f}", f"Kendall's tau {found[1]:.2f}"]
+    seeds = min(len(one) for scores in rows.values() for one in scores)
+    how = f"; no interval, which takes {fewest} seeds of each structure"
+    if seeds >= fewest:
+        ends = intervals(first, second, confidence=confidence)
+        words = [f"{word} [{low:.2f}, {high:.2f}]" for word, (low, high) in zip(words, ends, strict=True)]
+        how = (
+            f"; {confidence:.0%} over seeds drawn again, {seeds} of each structure: what the luck of seeds does to "
+            "these structures, not what others would give"
+        )
+    test = "exact permutation test" if len(first) <= EXACT else "permutation test, orders drawn"
+    return [
+        *said,
+        f"Rank correlation of {' and '.join(rows)}: {', '.join(words)}{how}.",
+        f"Of unrelated orders a share of {chance_of_likeness(first, second):.2g} has such a rho or a higher one "
+        f"({test}).",
+    ]
+
+
+def _of_spread(name: str, scores: Scores, confidence: float) -> str:
+    """Highest less lowest score, and what equal structures would have."""
+    said = f"{name}: the structures span {spread(scores):.2f} points"
+    seeds = min(map(len, scores))
+    if seeds < 2:
+        return f"{said}; with one seed of each they cannot be told from seeds."
+    limit = spread_of_equals([one[:seeds] for one in scores], confidence=confidence)
+    return (
+        f"{said}; as many equal ones would stay below {limit:.2f} in {confidence:.0%} of cases, by the deviation "
+        f"over {seeds} seeds."
+    )
 
 
 @functools.lru_cache  # an integral that takes its time

@@ -1,0 +1,87 @@
+"""Two comparisons of the same configurations: does what is good on one data set do well on the other?"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studygroup.analysis.transfer import ranks, remarks
+from studygroup.training.compare import cells
+
+FEWEST = 3
+"""Configurations below which an order says nothing."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Scores of the same configurations on two data sets.
+
+    Attributes:
+        scores: test accuracies of the shipped students in percent, one a seed, by data set and configuration; the
+            folders' names stand for the sets.
+    """
+
+    scores: Mapping[str, Mapping[str, Sequence[float]]]
+
+    @property
+    def table(self) -> list[tuple[str, ...]]:
+        """A row a configuration, as text: mean ± sample deviation (seeds), and rank, on each set."""
+        head = [word for name in self.scores for word in (name, "rank")]
+        columns: list[list[str]] = []
+        for scores in self.scores.values():
+            columns.append([_said(some) for some in scores.values()])
+            columns.append([str(rank) for rank in ranks([*scores.values()])])
+        names = [*next(iter(self.scores.values()))]
+        return [("", *head), *zip(names, *columns, strict=True)]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What follows, in sentences; see `transfer.remarks`."""
+        (first, one), (second, other) = self.scores.items()
+        best = max(one, key=lambda name: statistics.fmean(one[name]))
+        means = {name: statistics.fmean(some) for name, some in other.items()}
+        place = ranks([*other.values()])[[*other].index(best)]
+        gain = means[best] - statistics.fmean(means.values())
+        return [
+            *remarks({name: [*scores.values()] for name, scores in self.scores.items()}),
+            f"{best}, the best on {first}, has rank {place} of {len(other)} on {second}, {gain:+.2f} points from the "
+            "mean of all.",
+        ]
+
+
+def transfer(first: Path, second: Path) -> Transfer:
+    """Reads two comparisons of configurations of the same names, as of route tables on two data sets (CGL, Table 7).
+
+    Example:
+        >>> transfer(Path("runs/cifar10"), Path("runs/cifar100")).remarks[-1]
+
+    Args:
+        first: folder of `studygroup compare` on the set that configurations are picked on.
+        second: on the set that they are to be used on.
+
+    Raises:
+        ValueError: the same folder twice, no comparison or an unfinished run there, or fewer than `FEWEST`
+            configurations in both.
+    """
+    if first.resolve() == second.resolve():
+        raise ValueError(f"{first} is given twice; give comparisons on two data sets")
+    found = {folder: cells(folder) for folder in (first, second)}
+    shared = [name for name in found[first] if name in found[second]]
+    if len(shared) < FEWEST:
+        raise ValueError(
+            f"{first} and {second} share {len(shared)} configurations ({', '.join(shared) or 'none'}); an order "
+            f"takes {FEWEST}, with files of the same names in both calls of `studygroup compare`"
+        )
+    names = [first.name, second.name] if first.name != second.name else [str(first), str(second)]
+    return Transfer(
+        {
+            name: {one: [100 * run.read_summary()["shipped"]["test"] for run in runs[one]] for one in shared}
+            for name, runs in zip(names, found.values(), strict=True)
+        }
+    )
+
+
+def _said(scores: Sequence[float]) -> str:
+    """Mean ± sample deviation (seeds)."""
+    spread = f" ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
+    return f"{statistics.fmean(scores):.2f}{spread} ({len(scores)})"
