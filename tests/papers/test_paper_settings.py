@@ -10,7 +10,8 @@ import yaml
 
 from studygroup import models
 from studygroup.papers import FULL, SMALL, Lab, table_called, tables
-from studygroup.papers.lab import key, places
+from studygroup.papers.keys import key
+from studygroup.papers.lab import places
 from studygroup.papers.reading import merged, read_paper
 from studygroup.papers.runner import wanted
 from studygroup.training import Settings

@@ -8,7 +8,8 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from studygroup.papers import show as showing
-from studygroup.papers.lab import Lab, key, places
+from studygroup.papers.keys import key
+from studygroup.papers.lab import Lab, places
 from studygroup.papers.plan import prices
 from studygroup.papers.progress import Axis
 from studygroup.papers.reading import table_called, tables

@@ -1,13 +1,10 @@
-"""Where the papers' runs lie, at which scale and on which data they are made, and keys made of their content."""
+"""Where the papers' runs lie, and at which scale and on which data they are made."""
 
 import dataclasses
-import functools
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -16,13 +13,14 @@ from studygroup.files import read_object, write_text
 from studygroup.naming import near
 from studygroup.papers import stopped
 from studygroup.papers.derived import derived
+from studygroup.papers.keys import key, run_name, settings_only
 from studygroup.papers.reading import merged, tables
 from studygroup.papers.results import Found, known
 from studygroup.papers.scale import SMALL, Scale
 from studygroup.papers.tables import Cell, DataSet, Place, Table
-from studygroup.training.config import Config, complete, instances
+from studygroup.training.config import Config
 from studygroup.training.folder import RunFolder
-from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +126,8 @@ class Lab:
         """What is known of a table's cells: finished runs, and numbers that follow without runs of their own."""
         known = self.known()
         # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
-        likely = {_settings_only(found.settings) for found in known.values()}
-        cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
+        likely = {settings_only(found.settings) for found in known.values()}
+        cells = (cell for cell in table.runnable if settings_only(self.config(cell)) in likely)
         keys = {cell.place: self.key(cell) for cell in cells}
         trained = {place: known[key] for place, key in keys.items() if key in known}
         trained = {
@@ -170,60 +168,11 @@ class Lab:
         return dataclasses.replace(self, data={**before, **self.data})
 
 
-def run_name(key: str, seed: int) -> str:
-    """The name of a run in folders and files, `KEY-SEED`."""
-    return f"{key}-{seed}"
-
-
-def key(config: Config) -> str:
-    """What tells a configuration from all others: of all settings, defaults included, but seed and `RESULT_STAYS`.
-
-    Args:
-        config: settings as plain values, model and its options among them.
-
-    Raises:
-        ValueError: a name or value that the settings do not know.
-    """
-    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
-    stays = (*RESULT_STAYS, "seed")
-    # what stands at None is left out at every depth, so that a new argument which is None changes no key
-    telling = {name: _said(value) for name, value in whole.items() if name not in stays and value is not None}
-    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _said(value: Any) -> Any:
-    """A setting without the arguments that are None."""
-    if not isinstance(value, Mapping):
-        return value
-    return {name: _said(inner) for name, inner in value.items() if inner is not None}
-
-
 def _shown(cell: Cell, found: Found) -> Found:
     """The runs of a cell's configuration that have what its measure needs."""
     analysis = cell.measure.analysis
     runs = {seed: run for seed, run in found.runs.items() if analysis is None or analysis in run}
     return dataclasses.replace(found, runs=runs)
-
-
-def _settings_only(config: Config) -> str:
-    """Settings to be compared, whatever their data."""
-    return json.dumps({name: value for name, value in config.items() if name != "data"}, sort_keys=True)
-
-
-# one by one: tables have many cells of few different settings, and a parser takes its time
-@functools.cache
-def _whole(name: str, value: str) -> Any:
-    """One setting, from JSON, as a whole configuration has it."""
-    live = instances(
-        Settings, {name: json.loads(value)}, only=name
-    )  # whose classes are named where they stand
-    return complete(Settings, live, only=name)[name]
-
-
-@functools.cache
-def _defaults() -> Config:
-    """All settings, as where the data are not digits, which have a default of their own."""
-    return Settings.from_config({"data": "-"}).config()
 
 
 def places(given: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,8 @@ from studygroup.analysis import analyse
 from studygroup.data import UnavailableError
 from studygroup.papers import stopped
 from studygroup.papers.figures import figures
-from studygroup.papers.lab import Lab, run_name
+from studygroup.papers.keys import run_name
+from studygroup.papers.lab import Lab
 from studygroup.papers.results import Found, keep
 from studygroup.papers.tables import Cell, Figures, Table
 from studygroup.training.folder import held
