@@ -202,7 +202,7 @@ def test_small_keeps_shares(small):
     resnet = of(small, "cgl-table-2", "ResNet-18, CIFAR-100", "CGL", *names)
     assert resnet == [40, 20_000, 2_000, [12, 24, 32], {"width": 16}, [16, 16], 2]
     wide = of(small, "intra-table-2", "STL-10, VGG-16", "baseline(2x)", *names)
-    assert wide == [40, 5_000, 500, [12, 24, 36], {"width": 32, "hidden": [128, 128]}, [32, 32], 4]
+    assert wide == [40, 5_000, 500, [12, 24, 36], {"width": 32, "hidden": [512, 512]}, [32, 32], 4]
     (rows, held) = of(small, "cgl-table-3", "Transformer, IMDB", "CGL", "train_rows", "holdout")
     assert held / rows == 2000 / 25000
     for column in table_called("cgl-table-2").columns:
@@ -305,8 +305,8 @@ def test_keys_are_those_of_earlier_runs(full, monkeypatch):
         assert (key(own) == full.key(cgl)) is same
     # even if a parser wrote them out
     told = {"class_path": "a", "init_args": {"b": 1, "c": None, "d": {"e": None}}}
-    monkeypatch.setattr("studygroup.papers.lab._whole", lambda name, value: json.loads(value))
-    monkeypatch.setattr("studygroup.papers.lab._defaults", dict)
+    monkeypatch.setattr("studygroup.papers.keys._whole", lambda name, value: json.loads(value))
+    monkeypatch.setattr("studygroup.papers.keys._defaults", dict)
     assert key({"recipe": told}) == key({"recipe": {"class_path": "a", "init_args": {"b": 1, "d": {}}}})
     assert key({"recipe": told}) != key({"recipe": {"class_path": "a", "init_args": {"b": 2, "d": {}}}})
 

@@ -23,7 +23,8 @@ class Regime:
         rows: training rows, hold-out included, or all there are if those are fewer; None leaves all.
         test_rows: test rows; None leaves all.
         epochs: None leaves the paper's.
-        thinner: divisor of the widths of the network and of its hidden fully connected layers.
+        thinner: divisor of the network's width. Hidden fully connected layers stay: they cost little, and dropout on
+            fewer of them starves the classifier.
         side: pixels that pictures are scaled to, each way; None leaves them.
         settings: laid over all others.
     """
@@ -112,8 +113,6 @@ def _smaller(settings: Config, regime: Regime) -> Config:
     options = dict(settings.get("model_options", {}))
     if "width" in options:
         options["width"] //= regime.thinner
-    if "hidden" in options and not isinstance(options["hidden"], int):
-        options["hidden"] = [width // regime.thinner for width in options["hidden"]]
     result = settings | {"model_options": options}
     if regime.side is None:
         return result
