@@ -38,7 +38,8 @@ def test_every_analysis_is_a_command(name, runs, capsys, monkeypatch):
     command = ["analyse", name, str(runs / "three"), *(["--rows=30"] if networks else []), *options]
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert f"{runs / 'three'}, {'30 test rows' if networks else '3 epochs'}" in said
+    asked = "30 test rows" if networks else {"sharing": "3 students"}.get(name, "3 epochs")
+    assert f"{runs / 'three'}, {asked}" in said
     monkeypatch.setattr("studygroup.training.finished.load_net", None)  # asked again, nothing is loaded
     assert main(command) == 0
     assert capsys.readouterr().out == said

@@ -131,6 +131,9 @@ def test_accuracies_at_equal_time_and_updates_are_shown(tmp_path, capsys):
 
     assert line_with("hold-out, 30 updates", "updates")[3:] == ["20.00", "-", "-", "-", "-", "50.00"]
     assert line_with("hold-out, 300 seconds", "spent")[3:] == ["60.00", "-", "-", "-", "-", "10.00"]
+    lacking = "after how many seconds, so that they are left out: ResNet-18, CIFAR-100 | ONE."
+    assert lacking in shown(table, lab, equal="spent")
+    assert "left out" not in shown(table, lab)
     assert main(["papers", "show", "cgl-table-2", "--at=time", "--run_dir", str(tmp_path)]) == 0
     assert "hold-out, 300 seconds" in capsys.readouterr().out
     assert main(["papers", "show", "cgl-table-2", "--run_dir", str(tmp_path)]) == 0

@@ -176,6 +176,22 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
     assert baseline_of(alone, next(iter(alone.cells.values()))) is None
     values = {(ROW, "baseline"): [60.0, 60.1, 60.2], (ROW, "CGL"): [59.0, 59.1, 59.2]}
     assert mark(table, table.cells[ROW, "CGL"], values) is Mark.WORSE
+    wide = table_called("intra-table-1")  # a wider network, and one of fewer rows, are held against it, too
+    assert baseline_of(wide, wide.cells["CIFAR-10, VGG-16", "baseline(2x)"]).place == (
+        "CIFAR-10, VGG-16",
+        "baseline",
+    )
+    values = {
+        ("CIFAR-10, VGG-16", "baseline"): [6.0, 6.1, 6.2],
+        ("CIFAR-10, VGG-16", "baseline(2x)"): [3.0, 3.1, 3.2],
+    }
+    assert mark(wide, wide.cells["CIFAR-10, VGG-16", "baseline(2x)"], values) is Mark.BETTER
+    few = table_called("regime-epochs")
+    assert baseline_of(few, few.cells["40 epochs", "an eighth of the rows"]).place == (
+        "40 epochs",
+        "baseline",
+    )
+    assert baseline_of(few, few.cells["40 epochs", "baseline"]) is None
     errors = table_called("intra-figure-2")
     values = {("10 %", "baseline"): [60.0, 60.1, 60.2], ("10 %", "out"): [59.0, 59.1, 59.2]}
     assert mark(errors, errors.cells["10 %", "out"], values) is Mark.BETTER

@@ -263,6 +263,8 @@ def test_a_word_may_be_part_of_a_column():
     cell = table_called("regime-epochs").cells["40 epochs", "T² times, p = 1"]
     assert chosen(cell, "40 epochs, p = 1")
     assert not chosen(cell, "20 epochs, p = 1")
+    assert chosen(cell, cell.label)  # as messages have it
+    assert not chosen(cell, "20 epochs | T² times, p = 1")
 
 
 def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
@@ -275,6 +277,20 @@ def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
     assert "left out: ImageNet32 has no place; give --data imagenet32=FOLDER" in capsys.readouterr().err
     with pytest.raises(ValueError, match="give --data imagenet32=FOLDER"):
         at_home([run for run in runs if run not in left], stl10)
+
+
+@pytest.mark.parametrize(
+    ("id", "how"),
+    [
+        ("cgl-figure-3b", "counted"),
+        ("cgl-appendix-convergence", "made of other runs"),
+        ("cgl-table-1", "published only"),
+    ],
+)
+def test_tables_without_runs_say_where_their_numbers_are_from(tmp_path, id, how):
+    said = f"nothing is trained for {id}, which is {how}; see it with `studygroup papers show`"
+    with pytest.raises(ValueError, match=said):
+        wanted(table_called(id), lab(tmp_path), seeds=1)
 
 
 def test_what_cannot_be_run_is_said(tmp_path, capsys):

@@ -57,6 +57,10 @@ def test_ours_are_ranked_and_correlated(tmp_path):
     assert (
         "CIFAR-10, score: the structures span 7.00 points; as many equal ones would stay below 0.28" in said
     )
+    assert (
+        "structure 8, the best on CIFAR-10, score, has rank 8 of 8 on CIFAR-100, score, -3.50 points" in said
+    )
+    assert "Of the 3 best on CIFAR-10, score, 0 are among the 3 best on CIFAR-100, score." in said
     assert "| CIFAR-10, rank | 2 / 8 | 4 / 7 |" in markdown(table, lab)
     assert {claim.verdict for claim in judged(table, numbers)} == {Verdict.UNTESTED}
 

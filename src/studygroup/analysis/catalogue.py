@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from studygroup.analysis import calibration, convergence, diversity, ensemble, flatness, landscape, similarity
+from studygroup.analysis import (
+    calibration,
+    convergence,
+    diversity,
+    ensemble,
+    flatness,
+    landscape,
+    sharing,
+    similarity,
+)
 from studygroup.analysis.base import Analysis
 
 analyses: Mapping[str, Analysis] = {
@@ -12,6 +21,7 @@ analyses: Mapping[str, Analysis] = {
     "ensemble": ensemble.Ensemble(),
     "flatness": flatness.Flatness(),
     "landscape": landscape.Landscape(),
+    "sharing": sharing.Sharing(),
     "similarity": similarity.Similarity(),
 }
 """Each with the settings that it has by default; `dataclasses.replace` changes them."""

@@ -37,16 +37,7 @@ class Transfer:
     @property
     def remarks(self) -> list[str]:
         """What follows, in sentences; see `transfer.remarks`."""
-        (first, one), (second, other) = self.scores.items()
-        best = max(one, key=lambda name: statistics.fmean(one[name]))
-        means = {name: statistics.fmean(some) for name, some in other.items()}
-        place = ranks([*other.values()])[[*other].index(best)]
-        gain = means[best] - statistics.fmean(means.values())
-        return [
-            *remarks({name: [*scores.values()] for name, scores in self.scores.items()}),
-            f"{best}, the best on {first}, has rank {place} of {len(other)} on {second}, {gain:+.2f} points from the "
-            "mean of all.",
-        ]
+        return remarks(self.scores)
 
 
 def transfer(first: Path, second: Path) -> Transfer:

@@ -13,6 +13,7 @@ from scipy.stats import kendalltau, rankdata, spearmanr, studentized_range
 DRAWS = 2000
 EXACT = 8
 """Structures up to which all orders are tried: n of them have n! orders."""
+_TOP = 3  # of the best, whose places on the other set the paper names
 Scores = Sequence[Sequence[float]]
 """One list a structure, one number a seed."""
 Numbers = npt.NDArray[np.float64]
@@ -110,23 +111,29 @@ def spread_of_equals(scores: Scores, *, confidence: float = 0.95) -> float:
     return _quantile(confidence, len(scores), len(scores) * (seeds - 1)) * deviation / math.sqrt(seeds)
 
 
-def remarks(rows: Mapping[str, Scores], *, confidence: float = 0.95, fewest: int = 3) -> list[str]:
-    """What is said of the same structures on two data sets, in sentences: their spread, and their rank correlation.
+def remarks(
+    rows: Mapping[str, Mapping[str, Sequence[float]]], *, confidence: float = 0.95, fewest: int = 3
+) -> list[str]:
+    """What is said of the same structures on two data sets, in sentences.
+
+    Their spread, their rank correlation, and what those that are best on the first set are worth on the second.
 
     Args:
-        rows: the scores in points by the name of the data set; of one set alone nothing is said of correlation.
+        rows: by the name of the data set the scores of each structure in points, one a seed; of one set alone nothing
+            is said of correlation.
         confidence: of intervals and limits.
         fewest: seeds of each structure from which on the correlation has an interval.
     """
-    said = [_of_spread(name, scores, confidence) for name, scores in rows.items()]
+    scores = {name: [*some.values()] for name, some in rows.items()}
+    said = [_of_spread(name, some, confidence) for name, some in scores.items()]
     if len(rows) < 2:
         return said
-    first, second = rows.values()
+    first, second = scores.values()
     found = correlations(first, second)
     if any(math.isnan(one) for one in found):
         return [*said, "No rank correlation: the structures of a row are all equal."]
     words = [f"Spearman's rho {found[0]:.2f}", f"Kendall's tau {found[1]:.2f}"]
-    seeds = min(len(one) for scores in rows.values() for one in scores)
+    seeds = min(map(len, [*first, *second]))
     how = f"; no interval, which takes {fewest} seeds of each structure"
     if seeds >= fewest:
         ends = intervals(first, second, confidence=confidence)
@@ -141,7 +148,28 @@ def remarks(rows: Mapping[str, Scores], *, confidence: float = 0.95, fewest: int
         f"Rank correlation of {' and '.join(rows)}: {', '.join(words)}{how}.",
         f"Of unrelated orders a share of {chance_of_likeness(first, second):.2g} has such a rho or a higher one "
         f"({test}).",
+        *_best(*rows.items()),
     ]
+
+
+def _best(
+    first: tuple[str, Mapping[str, Sequence[float]]], second: tuple[str, Mapping[str, Sequence[float]]]
+) -> list[str]:
+    """What the best structures on one set are worth on the other."""
+    (one, there), (other, here) = first, second
+    orders = [sorted(some, key=lambda name: -statistics.fmean(some[name])) for some in (there, here)]
+    best = orders[0][0]
+    means = {name: statistics.fmean(scores) for name, scores in here.items()}
+    rank = ranks([*here.values()])[[*here].index(best)]
+    gain = means[best] - statistics.fmean(means.values())
+    said = [
+        f"{best}, the best on {one}, has rank {rank} of {len(here)} on {other}, {gain:+.2f} points from the "
+        "mean of all."
+    ]
+    if len(here) > 2 * _TOP:
+        both = len({*orders[0][:_TOP]} & {*orders[1][:_TOP]})
+        said.append(f"Of the {_TOP} best on {one}, {both} are among the {_TOP} best on {other}.")
+    return said
 
 
 def _of_spread(name: str, scores: Scores, confidence: float) -> str:

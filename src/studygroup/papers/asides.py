@@ -27,7 +27,11 @@ def asides(
 
 def _transfer(table: Table, found: Mapping[Place, Found]) -> list[str]:
     """Rank correlation of the rows of scores, and their spread beside that of seeds."""
-    rows = {row: some for row in table.ranks.values() if (some := scores(table, row, found)) is not None}
+    rows = {
+        row: dict(zip((f"structure {column}" for column in table.columns), some, strict=True))
+        for row in table.ranks.values()
+        if (some := scores(table, row, found)) is not None
+    }
     said = remarks(rows, confidence=CONFIDENCE, fewest=FEWEST)
     return (
         said if len(rows) > 1 else [*said, "Ranks want a run of each structure, their correlation both rows."]

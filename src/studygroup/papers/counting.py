@@ -1,6 +1,6 @@
 """What can be counted of a method without training it: a task is built without numbers, and looked at."""
 
-import itertools
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from studygroup import models, recipes
 from studygroup.analysis.cost import parameters, saved_bytes
+from studygroup.analysis.sharing import layer_sharing
 from studygroup.collaborate import CollaborativeLearning, Subsets
 from studygroup.inputs import Inputs
 from studygroup.training import methods
@@ -102,17 +103,8 @@ def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
 
 
 def sharing(task: CollaborativeLearning) -> float:
-    """Share of the layers, routed or common to all, that two students have in common, mean over pairs.
-
-    Layers are those of `studygroup.models.blocks`: the stem and the blocks, without the classifier.
-    """
-    taken = dict(zip(task.group.routes.layers, task.group.routes.table, strict=True))
-    layers = [(some,) if isinstance(some, str) else some for some in models.blocks(task.group.export(0))]
-    pairs = [*itertools.combinations(range(task.group.students), 2)]
-    common = [
-        all(taken[n][a] == taken[n][b] for n in names if n in taken) for names in layers for a, b in pairs
-    ]
-    return sum(common) / len(common)
+    """Share of the layers, routed or common to all, that two students have in common, mean over pairs and layers."""
+    return statistics.fmean(layer_sharing(task.group.routes, task.group.export(0)).values())
 
 
 def passes_by_work(task: CollaborativeLearning) -> float:

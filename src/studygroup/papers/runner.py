@@ -53,10 +53,12 @@ def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> t
             choices any. Omitted, all cells.
 
     Raises:
-        ValueError: the table is published only, or no cell is called so.
+        ValueError: nothing is trained for the table, or no cell is called so.
     """
     if not table.runnable:
-        raise ValueError(f"{table.id} holds published numbers only; nothing is trained for it")
+        raise ValueError(
+            f"nothing is trained for {table.id}, which is {table.untrained}; see it with `studygroup papers show`"
+        )
     cells: dict[str, Cell] = {}
     for cell in table.runnable:
         if not only or any(chosen(cell, words) for words in only):
@@ -68,13 +70,15 @@ def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> t
 
 
 def chosen(cell: Cell, words: str) -> bool:
-    """Whether a cell has all of some words in its labels, all split by `, `.
+    """Whether a cell has all of some words in its labels, all split by `, ` or ` | `.
 
     Args:
         cell: of any table.
         words: such as `ResNet-18, CIFAR-100, CGL`.
     """
-    return {*words.split(", ")} <= {word for label in cell.place for word in label.split(", ")}
+    return {*words.replace(" | ", ", ").split(", ")} <= {
+        word for label in cell.place for word in label.split(", ")
+    }
 
 
 def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:

@@ -44,6 +44,7 @@ def shown(table: Table, lab: Lab, *, equal: Axis | None = None) -> str:
             lines.append((name, "ours", *(ours(cell, found) or "-" for cell in cells)))
         lines += [words[row] for words in added if row in words]
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *remarks(table, lab, found)]
+    parts += _left_out(table, found, equal) if equal is not None else []
     claims = judged(table, values(table, found))
     parts += ["\nClaims:" if claims else "", *(lines_of(claim) for claim in claims)]
     return "\n".join(parts).rstrip()
@@ -149,6 +150,14 @@ def _equal(
     said = f"hold-out, {total:,.0f} {_EQUAL[axis]}"
     rows = dict.fromkeys(row for row, _ in at)
     return {row: ("", said, *(at.get((row, column), "-") for column in table.columns)) for row in rows}
+
+
+def _left_out(table: Table, found: Mapping[Place, Found], axis: Axis) -> list[str]:
+    """The configurations that have results, but no curve over this axis."""
+    lines = {cell.label: line(found[cell.place]) for cell in table.runnable if cell.place in found}
+    lacking = [name for name, curve in lines.items() if curve is None or not getattr(curve, axis)]
+    said = f"It is not known how far they were after how many {_EQUAL[axis]}, so that they are left out"
+    return [f"{said}: {'; '.join(lacking)}."] if lacking else []
 
 
 def unconverged(table: Table, found: Mapping[Place, Found]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from studygroup.papers.tables import Cell, Place, Table
 from studygroup.papers.verdicts import FEWEST, welch
@@ -32,12 +31,12 @@ def baseline_of(table: Table, cell: Cell) -> Cell | None:
         table: of the cell.
         cell: any; a baseline has none.
     """
-    if _plain(cell.settings):
+    if _plain(cell):
         return None
     row, column = cell.place
     beside = [table.cells[row, other] for other in table.columns]
     above = [table.cells[other, column] for other in table.rows]
-    fits = (other for other in (*beside, *above) if _plain(other.settings) and other.measure == cell.measure)
+    fits = (other for other in (*beside, *above) if _plain(other) and other.measure == cell.measure)
     return next(fits, None)
 
 
@@ -71,8 +70,8 @@ def compared(own: Sequence[float], plain: Sequence[float], *, sign: int = 1) -> 
     return Mark.BETTER if low > 0 else Mark.WORSE
 
 
-def _plain(settings: Mapping[str, Any] | None) -> bool:
-    """Whether a cell is the plain network: a wider one is held against it as methods are."""
-    recipe = (settings or {}).get("recipe")
-    named = {"class_path": recipe} if isinstance(recipe, str) else recipe or {}
-    return named.get("class_path") == "baseline" and not named.get("init_args")
+def _plain(cell: Cell) -> bool:
+    """Whether a cell is the plain network as it stands: a wider one, or one with fewer rows, is held against it."""
+    return (
+        not {"baseline", "plain"}.isdisjoint(cell.place) and (cell.settings or {}).get("recipe") == "baseline"
+    )

@@ -1,0 +1,112 @@
+"""How much of a network its students share: layers, as in CGL's figure 5, and parameters."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from studygroup.analysis.base import Analysis, Found, Run
+from studygroup.analysis.pairs import pairs_of
+from studygroup.models.structure import blocks
+from studygroup.routes import Routes
+
+
+def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
+    """Of each layer, routed or common to all, the share of pairs of students who have all of it in common.
+
+    Layers are those of `studygroup.models.blocks`, the stem and the blocks, without the classifier. The paper's
+    sharing ratio is their mean.
+
+    Args:
+        routes: of two students at least.
+        net: one student's plain network; of its parameters the shapes alone are looked at.
+
+    Raises:
+        ValueError: one student, or a network in which no layers are found.
+    """
+    layers = [(names,) if isinstance(names, str) else names for names in blocks(net)]
+    own = {", ".join(names): [row for name in names for row in _rows(routes, net, name)] for names in layers}
+    return {layer: _common(rows, routes.students) for layer, rows in own.items()}
+
+
+def parameter_sharing(routes: Routes, net: nn.Module) -> float:
+    """The share of a student's parameters, classifier included, that another has in common with him, mean over pairs.
+
+    Args:
+        routes: of two students at least.
+        net: as for `layer_sharing`.
+
+    Raises:
+        ValueError: one student.
+    """
+    found = [
+        (p.numel(), _common([_row(routes, name)], routes.students)) for name, p in net.named_parameters()
+    ]
+    return sum(count * share for count, share in found) / sum(count for count, _ in found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing(Analysis):
+    """How much of the network its students share: layer by layer, and of the parameters."""
+
+    def __call__(self, run: Run, *, device: str = "auto") -> Found:
+        """Reads the route table of a run and the shapes of its shipped network.
+
+        Args:
+            run: the folder of a finished run.
+            device: has no meaning here.
+
+        Raises:
+            ValueError: no finished run lies there, it has one student, or its files are damaged.
+        """
+        from studygroup.training.folder import RunFolder  # which needs the extra `train`
+        from studygroup.training.ship import load_net
+
+        folder = RunFolder(Path(run.path))
+        students = folder.read_summary()["run"]["students"]
+        pairs_of(students)
+        routes, net = Routes.from_json(folder.routes.read_text(encoding="utf-8")), load_net(folder.weights)
+        layers = layer_sharing(routes, net)
+        return {
+            "students": students,
+            "layers": layers,
+            "sharing": statistics.fmean(layers.values()),
+            "parameters": parameter_sharing(routes, net),
+        }
+
+    def asked(self, found: Found) -> str:
+        """How many students."""
+        return f"{found['students']} students"
+
+    def table(self, found: Found) -> Sequence[tuple[str, ...]]:
+        """A row a layer, then the means."""
+        layers: Mapping[str, float] = found["layers"]
+        return [
+            ("layer", "shared by so many pairs"),
+            *((name, f"{share:.1%}") for name, share in layers.items()),
+            ("mean over layers", f"{found['sharing']:.1%}"),
+            ("of the parameters, classifier included", f"{found['parameters']:.1%}"),
+        ]
+
+
+def _rows(routes: Routes, net: nn.Module, name: str) -> list[Sequence[int]]:
+    """Who takes which module, of each parameter in a layer."""
+    return [_row(routes, f"{name}.{own}") for own, _ in net.get_submodule(name).named_parameters()]
+
+
+def _row(routes: Routes, parameter: str) -> Sequence[int]:
+    """Who takes which module that holds a parameter: all the same one where it lies in no routed layer."""
+    holds = (
+        row
+        for layer, row in zip(routes.layers, routes.table, strict=True)
+        if not layer or parameter.startswith(f"{layer}.")
+    )
+    return next(holds, (0,) * routes.students)
+
+
+def _common(rows: Sequence[Sequence[int]], students: int) -> float:
+    """Share of pairs who take the same of all."""
+    pairs = pairs_of(students)
+    return sum(all(row[a] == row[b] for row in rows) for a, b in pairs) / len(pairs)
