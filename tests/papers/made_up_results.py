@@ -74,6 +74,8 @@ def analyse(run):
         },
         "ensemble": {"ensemble": 0.64, "gain": {"mean": 2.0}},
         "diversity": {"diversity": 0.31, "disagreement": 0.2},
+        "sharing": {"sharing": 0.407, "parameters": 0.4},
+        "convergence": {"reached": {"epoch": 17}},
     }  # fmt: skip
     for name, content in found.items():
         path = run / "analyses" / f"{name}.json"

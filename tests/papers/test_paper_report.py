@@ -121,6 +121,24 @@ def test_every_plot_says_what_it_shows(page):
     assert "DejaVu" not in page
 
 
+def test_analyses_of_a_run_stand_in_one_row(page):
+    figures = (
+        "7.00",
+        "0.0810",
+        "0.0430",
+        "64.00%",
+        "+2.00",
+        "0.310",
+        "20.00%",
+        "40.7%",
+        "17",
+        "0.500",
+        "0.550",
+    )
+    cells = r"\s*".join(f"<td[^>]*>{re.escape(figure)}</td>" for figure in figures)
+    assert re.search(cells, page)
+
+
 def test_what_is_missing_is_told_with_its_reason(page):
     gaps = page[page.index('<h2 id="gaps">') : page.index('<h2 id="made">')]
     said = re.sub(r"<[^>]+>", " ", gaps)

@@ -103,6 +103,8 @@ _FIGURES: Mapping[str, Callable[[Kept], str]] = {
     "over the mean student, points": lambda one: f"{one['ensemble']['gain']['mean']:+.2f}",
     "diversity": lambda one: f"{one['diversity']['diversity']:.3f}",
     "disagreement": lambda one: f"{one['diversity']['disagreement']:.2%}",
+    "layers shared": lambda one: f"{one['sharing']['sharing']:.1%}",
+    "epochs to its level": lambda one: f"{one['convergence']['reached']['epoch']}",
     "CKA": lambda one: f"{one['similarity']['similarity']:.3f}",
     "barrier between students": lambda one: f"{one['landscape']['barrier']:.3f}",
 }
