@@ -1,5 +1,6 @@
 """How much of a network its students share, against a loop over pairs."""
 
+import shutil
 from itertools import combinations
 
 import pytest
@@ -9,6 +10,7 @@ from studygroup.analysis import analyses
 from studygroup.analysis.sharing import layer_sharing, parameter_sharing
 from studygroup.models import cifar_resnet18
 from studygroup.routes import Routes
+from studygroup.training.folder import RunFolder
 
 NET = cifar_resnet18(classes=3, width=2)
 
@@ -63,3 +65,10 @@ def test_a_run_is_read(three, one):
     assert analyses["sharing"].asked(found) == "3 students"
     with pytest.raises(ValueError, match="1 student: there is no pair"):
         analyses["sharing"](one.folder)
+
+
+def test_a_run_without_its_table_is_named(three, tmp_path):
+    folder = RunFolder(shutil.copytree(three.folder.path, tmp_path / "run"))
+    folder.routes.unlink()
+    with pytest.raises(ValueError, match=r"routes\.json is missing; train the run again"):
+        analyses["sharing"](folder)

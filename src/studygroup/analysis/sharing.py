@@ -9,7 +9,6 @@ from torch import nn
 
 from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.pairs import pairs_of
-from studygroup.models.structure import blocks
 from studygroup.routes import Routes
 
 
@@ -26,6 +25,8 @@ def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
     Raises:
         ValueError: one student, or a network in which no layers are found.
     """
+    from studygroup.models.structure import blocks  # beside networks that need the extra `train`
+
     layers = [(names,) if isinstance(names, str) else names for names in blocks(net)]
     own = {", ".join(names): [row for name in names for row in _rows(routes, net, name)] for names in layers}
     return {layer: _common(rows, routes.students) for layer, rows in own.items()}
@@ -67,6 +68,8 @@ class Sharing(Analysis):
         folder = RunFolder(Path(run.path))
         students = folder.read_summary()["run"]["students"]
         pairs_of(students)
+        if not folder.routes.exists():
+            raise ValueError(f"{folder.routes} is missing; train the run again in a new folder")
         routes, net = Routes.from_json(folder.routes.read_text(encoding="utf-8")), load_net(folder.weights)
         layers = layer_sharing(routes, net)
         return {
