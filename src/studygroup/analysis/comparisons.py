@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studygroup.analysis.transfer import ranks, remarks
-from studygroup.training.compare import cells
+from studygroup.training.compare import cells, read_rows
 
 FEWEST = 3
 """Configurations below which an order says nothing."""
@@ -56,7 +56,7 @@ def transfer(first: Path, second: Path) -> Transfer:
     """
     if first.resolve() == second.resolve():
         raise ValueError(f"{first} is given twice; give comparisons on two data sets")
-    found = {folder: cells(folder) for folder in (first, second)}
+    found = {folder: cells(folder, read_rows(folder)) for folder in (first, second)}
     shared = [name for name in found[first] if name in found[second]]
     if len(shared) < FEWEST:
         raise ValueError(

@@ -66,14 +66,13 @@ class Sharing(Analysis):
         from studygroup.training.ship import load_net
 
         folder = RunFolder(Path(run.path))
-        students = folder.read_summary()["run"]["students"]
-        pairs_of(students)
+        folder.read_summary()  # there is one of finished runs alone
         if not folder.routes.exists():
             raise ValueError(f"{folder.routes} is missing; train the run again in a new folder")
         routes, net = Routes.from_json(folder.routes.read_text(encoding="utf-8")), load_net(folder.weights)
         layers = layer_sharing(routes, net)
         return {
-            "students": students,
+            "students": routes.students,
             "layers": layers,
             "sharing": statistics.fmean(layers.values()),
             "parameters": parameter_sharing(routes, net),

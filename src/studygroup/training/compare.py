@@ -98,16 +98,13 @@ def read_rows(run_dir: Path) -> list[dict[str, Any]]:
     return [checked(path, row, way_out=way_out, holds=("name", "seeds")) for row in rows]
 
 
-def cells(run_dir: Path) -> dict[str, list[RunFolder]]:
+def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
     """The run folders of a comparison by configuration, one a seed.
 
     Args:
         run_dir: the folder.
-
-    Raises:
-        ValueError: as `read_rows`.
+        rows: as `read_rows` finds them there.
     """
-    rows = read_rows(run_dir)
     return {
         row["name"]: [RunFolder(run_dir / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
     }

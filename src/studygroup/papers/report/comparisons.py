@@ -44,7 +44,8 @@ def comparison(folder: Path) -> Comparison:
     Raises:
         ValueError: the file is damaged.
     """
-    rows, runs = read_rows(folder), cells(folder)
+    rows = read_rows(folder)
+    runs = cells(folder, rows)
     summaries = {
         name: [run.read_summary() for run in some if run.summary.exists()] for name, some in runs.items()
     }
