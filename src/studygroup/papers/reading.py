@@ -3,10 +3,11 @@
 A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
 settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several
 joined by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of
-four parts, each laid over the ones before. A table may add words to all of its cells (`common`), have words of its
-own (`parts`), and change single cells (`cells`). Where columns are a mapping, its values are the words. Among
-settings, `regime` are rows, epochs and side of the pictures of a cell, whatever the scale's are. A file that is
-`like` another has its common settings and parts besides its own.
+four parts, each laid over the ones before; a part that several words share is laid once, by the first of them. A
+table may add words to all of its cells (`common`), have words of its own (`parts`), and change single cells
+(`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are rows, epochs and side
+of the pictures of a cell, whatever the scale's are. A file that is `like` another has its common settings and parts
+besides its own.
 """
 
 import functools
@@ -155,14 +156,15 @@ class Parts:
         return [label] if label in self._parts else re.split(r", |\+", label)
 
     def settings(self, common: Config, words: Sequence[Any]) -> Config:
-        """Common settings and those of the words, each laid over the ones before.
+        """Common settings and those of the words, each laid over the ones before, a word named again only once.
 
         Raises:
             ValueError: a word that is no part.
         """
         result = common
+        laid: set[str] = set()
         for word in words:
-            result = self._laid(result, word)
+            result = self._laid(result, word, laid)
         return merged(result, {"holdout": self.data(words).holdout})
 
     def data(self, words: Sequence[Any]) -> DataSet:
@@ -178,11 +180,16 @@ class Parts:
             )
         return found[0]
 
-    def _laid(self, under: Config, part: Any) -> Config:
+    def _laid(self, under: Config, part: Any, laid: set[str]) -> Config:
+        """Settings with a part over them. A word `laid` before adds nothing: what changed since stays."""
         if isinstance(part, Mapping):
             return merged(under, dict(part))
-        for inner in [part] if isinstance(part, str) else part:
-            under = self._laid(under, self._named(inner) if isinstance(inner, str) else inner)
+        if not isinstance(part, str):
+            for inner in part:
+                under = self._laid(under, inner, laid)
+        elif part not in laid:
+            laid.add(part)
+            under = self._laid(under, self._named(part), laid)
         return under
 
     def _named(self, word: str) -> Any:
