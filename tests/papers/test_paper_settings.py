@@ -348,25 +348,27 @@ def test_settings_are_laid_over_others():
     assert sgd["optimizer"]["init_args"]["lr"] == 0.1
 
 
+def picture_sets():
+    return {cell.data.name: cell.data for cell in table_called("cgl-table-2").runnable}
+
+
 def test_a_part_of_several_words_is_laid_once():
     """What one word changes of the part, another with the same part does not take back."""
     few, sure = ["base", {"size": 2}], ["base", {"sure": 1.0}]
     words = {"CIFAR-10": {}, "base": {"size": 8, "sure": 0.5}, "few": few, "sure": sure}
-    sets = {cell.data.name: cell.data for cell in table_called("cgl-table-2").runnable}
-    parts = Parts(words, sets, where="t")
+    parts = Parts(words, picture_sets(), where="t")
     wanted = {"size": 2, "sure": 1.0, "holdout": 5000}
     assert parts.settings({}, ["CIFAR-10", *parts.words("few, sure")]) == wanted
     assert parts.settings({}, ["CIFAR-10", "base", *parts.words("sure, few")]) == wanted
 
 
 def test_mistakes_in_a_file_are_named():
-    sets = {cell.data.name: cell.data for cell in table_called("cgl-table-2").runnable}
     table = {"title": "T", "measure": "accuracy", "columns": ["a"], "rows": {"CIFAR-10": [1.0]}}
     parts = {"a": {}, "CIFAR-10": {}}
 
     def read(**changes):
         paper = {"name": "P", "common": {}, "parts": parts, "tables": {"t": {**table, **changes}}}
-        return list(read_paper(paper, sets))
+        return list(read_paper(paper, picture_sets()))
 
     assert read()[0].cells["CIFAR-10", "a"].settings == {"holdout": 5000}
     with pytest.raises(ValueError, match="'b' is none of the parts a, CIFAR-10"):

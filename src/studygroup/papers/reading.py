@@ -161,10 +161,7 @@ class Parts:
         Raises:
             ValueError: a word that is no part.
         """
-        result = common
-        laid: set[str] = set()
-        for word in words:
-            result = self._laid(result, word, laid)
+        result = functools.reduce(merged, self._unfolded(words, set()), common)
         return merged(result, {"holdout": self.data(words).holdout})
 
     def data(self, words: Sequence[Any]) -> DataSet:
@@ -180,17 +177,16 @@ class Parts:
             )
         return found[0]
 
-    def _laid(self, under: Config, part: Any, laid: set[str]) -> Config:
-        """Settings with a part over them. A word `laid` before adds nothing: what changed since stays."""
+    def _unfolded(self, part: Any, known: set[str]) -> Iterator[Config]:
+        """All settings of a part, in order; a word that is `known` adds nothing: what changed since stays."""
         if isinstance(part, Mapping):
-            return merged(under, dict(part))
-        if not isinstance(part, str):
+            yield dict(part)
+        elif not isinstance(part, str):
             for inner in part:
-                under = self._laid(under, inner, laid)
-        elif part not in laid:
-            laid.add(part)
-            under = self._laid(under, self._named(part), laid)
-        return under
+                yield from self._unfolded(inner, known)
+        elif part not in known:
+            known.add(part)
+            yield from self._unfolded(self._named(part), known)
 
     def _named(self, word: str) -> Any:
         if word not in self._parts:
