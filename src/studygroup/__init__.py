@@ -1,18 +1,18 @@
 """studygroup: students of one network teach each other; one plain network is shipped."""
 
-from studygroup import auxiliary, functional, listen, recipes, routes, schedules
-from studygroup.checks import NoOwnerWarning
+from studygroup import functional, objectives, recipes, routes, schedules, teachers
+from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
-from studygroup.collaborate import CollaborativeLearning, Losses, SharedRows, Subsets
-from studygroup.group import Outputs, SharedHeadWarning, StudyGroup
+from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
 from studygroup.inputs import SynchronisationWarning
 from studygroup.peers import Peers
 from studygroup.routes import Routes
-from studygroup.surgery import FreshInitWarning
+from studygroup.task import CollaborativeLearning, Losses, NoOwnerWarning, SharedRows, Subsets
 
 __all__ = [
     "CollaborativeLearning",
     "FreshInitWarning",
+    "Group",
     "Losses",
     "NoOwnerWarning",
     "Outputs",
@@ -23,12 +23,12 @@ __all__ = [
     "StudyGroup",
     "Subsets",
     "SynchronisationWarning",
-    "auxiliary",
     "citation",
     "functional",
-    "listen",
+    "objectives",
     "recipes",
     "routes",
     "schedules",
+    "teachers",
 ]
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
 """A study group: one network, several students, one forward pass."""
 
 import copy
-import re
 import warnings
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,26 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from studygroup.branching import Flight, flying
-from studygroup.functional.products import Product, sharing
-from studygroup.inputs import Inputs, answer, count_rows, logits_of, sees_table, select
-from studygroup.parting import parting
+from studygroup._engine.capture import (
+    Capture,
+    Layer,
+    Pieces,
+    capturing,
+    capturing_in_flight,
+    modules_called,
+)
+from studygroup._engine.dry_run import dry_run
+from studygroup._engine.forward import call
+from studygroup._engine.products import Product, sharing
+from studygroup._engine.routed import ForwardState
+from studygroup._engine.rows import BatchLayout
+from studygroup._engine.surgery import Init as Init
+from studygroup._engine.surgery import distinct, extract, install
+from studygroup.inputs import Inputs, count_rows, sees_table, select
 from studygroup.routes import Routes
-from studygroup.rows import Plan
-from studygroup.surgery import Init, distinct, extract, install
-from studygroup.taps import Layer, Pieces, modules_called, tapping, user_modules, watching
-from studygroup.trace import traceless
 
-_MOST_PLANS = 32
+_MOST_LAYOUTS = 32
+_NOTHING = Capture()
 
 
 class SharedHeadWarning(UserWarning):
@@ -33,35 +42,86 @@ class Outputs:
     """What a group answers.
 
     Attributes:
-        logits: zero where a student did not see the row.
+        logits: zero where a student did not see the row. A dense network's have further axes.
         sees: which student saw which row, on the CPU.
         features: the input of the head, zero where a student did not see the row.
         trunk: the input of the first routed layer, which all students share; zero where nobody saw the row.
-        taps: outputs of named layers (of their last call), zero where a student did not see the row.
-        layers: outputs of layers as they stand in flight: rows and tensor of each module.
-        products: the convolutions of these layers by weight, see `functional.products`.
-        plan: what those rows stand for.
+        activations: outputs of named layers (of their last call), zero where a student did not see the row.
+        in_flight: outputs of layers as they stand in flight: rows and tensor of each module.
+        products: the convolutions of these layers by weight, see `_engine.products`.
+        layout: what those rows stand for.
     """
 
-    logits: Float[Tensor, "students rows classes"]
+    logits: Float[Tensor, "students rows *classes"]
     sees: Bool[Tensor, "students rows"]
     features: Float[Tensor, "students rows *features"] | None = None
     trunk: Shaped[Tensor, "rows *trunk"] | None = None
-    taps: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
-    layers: Mapping[Layer, Pieces] = field(default_factory=dict)
+    activations: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
+    in_flight: Mapping[Layer, Pieces] = field(default_factory=dict)
     products: Mapping[Tensor, Sequence[Product]] = field(default_factory=dict)
-    plan: Plan | None = None
+    layout: BatchLayout | None = None
 
 
-class StudyGroup(nn.Module):
+class Group(nn.Module):
+    """The base of whatever answers for several students: `StudyGroup`, `Peers`, moving averages of them.
+
+    Attributes:
+        routes: which module each student takes at each layer.
+        model: the module that holds all parameters of the students.
+    """
+
+    routes: Routes
+    model: nn.Module
+
+    @property
+    def students(self) -> int:
+        """How many students the group has."""
+        return self.routes.students
+
+    @abstractmethod
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        sees: Bool[Tensor, "students rows"] | None = None,
+        capture: Capture = _NOTHING,
+    ) -> Outputs:
+        """Return the answers of every student, see `StudyGroup.forward`."""
+
+    @abstractmethod
+    def copies(self, name: str) -> list[nn.Module]:
+        """Return all modules that stand in the place of one layer of the user's model.
+
+        Raises:
+            ValueError: the model has no layer of that name.
+        """
+
+    @abstractmethod
+    def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
+        """Yield the parameters that a student's answers depend on, shared ones included."""
+
+    @abstractmethod
+    def export(self, student: int) -> nn.Module:
+        """Return one student as a plain network of the user's own class.
+
+        Raises:
+            ValueError: there is no such student.
+        """
+
+    def _check_student(self, student: int) -> None:
+        if not 0 <= student < self.students:
+            raise ValueError(f"no student {student}; the group has students 0 to {self.students - 1}")
+
+
+class StudyGroup(Group):
     """Several students of one network, in one forward pass.
 
     The user's model is copied; its own `forward` runs unchanged. Each layer that the route table names becomes
     a bank of parallel modules, and each of them is called once per pass on all rows whose students take it.
     Batch normalisation therefore sees the same mixture of students in training and in evaluation.
 
-    The first pass is preceded by a dry run of two rows, without gradient and without trace, that finds the
-    head and checks that every routed layer is reached.
+    A dry run of two rows, without gradient and without side effects, finds the head and checks that every routed
+    layer is reached: at construction where an `example` is given, else before the first pass.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to
@@ -75,6 +135,7 @@ class StudyGroup(nn.Module):
             the dry run calls.
         rescale_gradients: divide gradients by the number of branches where students part (CL-ILR).
         share_head: say that students who part before the classifier share it on purpose.
+        example: a batch for the dry run, as the model takes it; two rows are enough.
 
     Raises:
         ValueError: a layer that the model does not have, tied weights that copies would untie, two names of
@@ -95,6 +156,7 @@ class StudyGroup(nn.Module):
         head: str | None = None,
         rescale_gradients: bool = False,
         share_head: bool = False,
+        example: Inputs | None = None,
     ) -> None:
         super().__init__()
         if isinstance(init, nn.Module) or not (callable(init) or init in ("fresh", "copy")):
@@ -105,74 +167,70 @@ class StudyGroup(nn.Module):
         self.rescale_gradients = rescale_gradients
         self.share_head = share_head
         self.model, self._routed = install(copy.deepcopy(model), routes, init=distinct(init, model))
-        self._plans: OrderedDict[tuple[torch.Size, bytes], Plan] = OrderedDict()
+        self._layouts: OrderedDict[tuple[torch.Size, bytes], BatchLayout] = OrderedDict()
         self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
         self._apart: tuple[int, ...] = ()
-
-    @property
-    def students(self) -> int:
-        """How many students the group has."""
-        return self.routes.students
+        if example is not None:
+            self._explore(example)
 
     def forward(
         self,
         inputs: Inputs,
         *,
         sees: Bool[Tensor, "students rows"] | None = None,
-        want: Sequence[str] = (),
-        layers: Sequence[Layer] = (),
+        capture: Capture = _NOTHING,
     ) -> Outputs:
-        """Answers for every student.
+        """Return the answers of every student.
 
         Args:
             inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
                 (tensors with that many rows are routed, others pass as they are).
             sees: which student sees which row; a CPU table. Omitted, all see all.
-            want: `"features"`, `"trunk"` and names of layers of the user's model, to be had in the outputs.
-            layers: layers whose outputs are to be had as they stand in flight.
+            capture: what is wanted besides logits.
 
         Raises:
             ValueError: inputs that hold `labels`, a table of another shape or one in which nobody sees
-                anything, a routed layer that is never reached, a wanted one that is never called, students who
+                anything, a routed layer that is never reached, a captured one that is never called, students who
                 part inside a residual connection, an output without logits.
         """
         rows = count_rows(inputs)
         if not self._explored:
-            self._explore(inputs, rows)
-        plan = self._plan(sees, rows)
-        flight = Flight(plan, rescale_gradients=self.rescale_gradients)
-        names = [name for name in want if name not in ("features", "trunk")]
-        heads = [self._named_head()] if "features" in want else []
-        watched_modules = [copy for layer in layers for name in layer.modules for copy in self.copies(name)]
-        with (
-            tapping(self.model, names, flight) as taps,
-            tapping(self.model, heads, flight, inputs=True) as features,
-            watching(self.model, layers, flight) as watched,
-            sharing(watched_modules) as products,
-        ):
-            logits = self._call(select(inputs, rows, lambda tensor: plan.enter([tensor])[0]), flight)
-        silent = [name for name in names if name not in taps] + [
-            name for name in heads if name not in features
+            self._explore(inputs)
+        layout = self._layout(sees, rows)
+        state = ForwardState(layout, rescale_gradients=self.rescale_gradients)
+        heads = [self._named_head()] if capture.features else []
+        watched = [
+            copy for layer in capture.in_flight for name in layer.modules for copy in self.copies(name)
         ]
+        with (
+            capturing(self.model, capture.activations, state) as activations,
+            capturing(self.model, heads, state, inputs=True) as features,
+            capturing_in_flight(self.model, capture.in_flight, state) as in_flight,
+            sharing(watched) as products,
+        ):
+            entering = select(inputs, rows, lambda tensor: layout.enter([tensor])[0])
+            logits = call(self.model, entering, state)
+        silent = [name for name in capture.activations if name not in activations]
+        silent += [name for name in heads if name not in features]
         if silent:
             raise ValueError(
-                f"layer {silent[0]!r} was not called, or gave no tensor, so there is nothing to note of it; name one "
-                "that the model calls"
+                f"layer {silent[0]!r} was not called, or gave no tensor, so there is nothing to capture of it; name "
+                "one that the model calls"
             )
         return Outputs(
-            logits=plan.leave([(flight.rows, logits)]),
-            sees=plan.sees,
-            features=plan.leave(features[heads[0]]) if heads else None,
-            trunk=plan.leave_shared(flight.trunk) if "trunk" in want and flight.trunk else None,
-            taps={name: plan.leave(pieces) for name, pieces in taps.items()},
-            layers=watched,
+            logits=layout.scatter([(state.rows, logits)]),
+            sees=layout.sees,
+            features=layout.scatter(features[heads[0]]) if heads else None,
+            trunk=layout.scatter_shared(state.trunk) if capture.trunk and state.trunk else None,
+            activations={name: layout.scatter(pieces) for name, pieces in activations.items()},
+            in_flight=in_flight,
             products=products,
-            plan=plan,
+            layout=layout,
         )
 
     def copies(self, name: str) -> list[nn.Module]:
-        """All modules that stand in the place of one layer of the user's model.
+        """Return all modules that stand in the place of one layer of the user's model.
 
         Raises:
             ValueError: the model has no layer of that name.
@@ -182,7 +240,7 @@ class StudyGroup(nn.Module):
         return self._copies[name]
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
-        """The parameters that a student's answers depend on, those he shares included."""
+        """Yield the parameters that a student's answers depend on, shared ones included."""
         other = {
             id(parameter)
             for layer in self._routed.values()
@@ -193,7 +251,7 @@ class StudyGroup(nn.Module):
         return (parameter for parameter in self.parameters() if id(parameter) not in other)
 
     def export(self, student: int) -> nn.Module:
-        """One student as a plain network.
+        """Return one student as a plain network.
 
         Args:
             student: 0 to students - 1.
@@ -205,64 +263,28 @@ class StudyGroup(nn.Module):
         Raises:
             ValueError: there is no such student.
         """
-        if not 0 <= student < self.students:
-            raise ValueError(f"no student {student}; the group has students 0 to {self.students - 1}")
+        self._check_student(student)
         return extract(self.model, self._routed, student=student)
 
-    def _plan(self, sees: Tensor | None, rows: int) -> Plan:
+    def _layout(self, sees: Tensor | None, rows: int) -> BatchLayout:
         table = sees_table(sees, students=self.students, rows=rows)
         key = (table.shape, table.numpy().tobytes())
-        # a copy, as the caller may change his own
-        plan = self._plans.pop(key, None) or Plan(table.clone(), apart=self._apart)
-        self._plans[key] = plan
-        if len(self._plans) > _MOST_PLANS:
-            self._plans.popitem(last=False)
-        return plan
-
-    def _call(self, inputs: Inputs, flight: Flight) -> Tensor:
-        try:
-            with flying(flight):
-                output = answer(self.model, inputs)
-        except RuntimeError as error:
-            counts = [count for count in set(flight.counts) if re.search(rf"\b{count}\b", str(error))]
-            if len(counts) < 2 or "must match" not in str(error):
-                raise
-            raise ValueError(
-                f"rows do not fit after {next(reversed(flight.reached))!r}: {error}. Students part inside a "
-                "residual connection, or after a tensor that is used again; name the enclosing block instead"
-            ) from error
-        logits = logits_of(output)
-        if logits is None or logits.ndim != 2 or len(logits) != len(flight.rows):
-            found = type(output).__name__ if logits is None else tuple(logits.shape)
-            raise ValueError(
-                f"the model returned {found} for {len(flight.rows)} rows; it must return logits of shape "
-                "(rows, classes), or an output that has such .logits"
-            )
-        return logits
+        # a copy, as the caller may change the table
+        layout = self._layouts.pop(key, None) or BatchLayout(table.clone(), apart=self._apart)
+        self._layouts[key] = layout
+        if len(self._layouts) > _MOST_LAYOUTS:
+            self._layouts.popitem(last=False)
+        return layout
 
     def _named_head(self) -> str:
         if self.head is None:
             raise ValueError("the model calls no nn.Linear, so its head is not known; name it with head=...")
         return self.head
 
-    def _explore(self, inputs: Inputs, rows: int) -> None:
-        """A dry run that finds the head and checks that every routed layer is reached."""
-        few = select(inputs, rows, lambda tensor: tensor[:2])
-        self._apart = parting(self.model, self._routed.values(), few)
-        flight = Flight(self._plan(None, min(rows, 2)), rescale_gradients=False)
-        linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
-        with (
-            traceless(self.model, training=False),
-            tapping(self.model, linears, flight, inputs=True) as called,
-        ):
-            self._call(select(few, min(rows, 2), lambda tensor: flight.plan.enter([tensor])[0]), flight)
-        never = [name for name in self.routes.layers if name not in flight.reached]
-        if never:
-            raise ValueError(
-                f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
-                "leave it out, or name the block that holds it"
-            )
-        self.head = self.head or next(reversed(called), None)
+    def _explore(self, inputs: Inputs) -> None:
+        found = dry_run(self.model, self._routed, inputs, students=self.students)
+        self._apart = found.apart
+        self.head = self.head or found.head
         self._warn_of_shared_head()
         self._explored = True
 

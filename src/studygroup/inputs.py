@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studygroup.branching import first_tensor
-
 Inputs = Tensor | Mapping[str, Any]
 """A tensor with rows along axis 0, or a mapping of keyword arguments."""
 
@@ -72,6 +70,14 @@ def logits(model: nn.Module, inputs: Inputs) -> Tensor:
             f"the model returned {type(output).__name__}; it must return logits, or an output that has .logits"
         )
     return found
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor in a nest of tuples, lists and mappings, depth first."""
+    if isinstance(value, Tensor):
+        return value
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return next((tensor for item in items if (tensor := first_tensor(item)) is not None), None)
 
 
 def count_rows(inputs: Inputs) -> int:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from studygroup._engine.isolate import without_side_effects
+from studygroup.functional.precision import single
 from studygroup.inputs import Inputs, logits
-from studygroup.precision import single
-from studygroup.trace import traceless
 
 Batches = Iterable[tuple[Inputs, Tensor]]
 """Network inputs and class indices (N,), where the networks' parameters lie. What is asked several times needs a
@@ -73,7 +73,7 @@ def summed(networks: Sequence[nn.Module], batches: Batches, figures: Figures) ->
     rows = 0
     with ExitStack() as stack:
         for network in networks:
-            stack.enter_context(traceless(network, training=False))
+            stack.enter_context(without_side_effects(network, training=False))
         for inputs, labels in batches:
             found = torch.stack([single(logits(network, inputs)) for network in networks])
             bad = (~torch.isfinite(found).all(-1)).sum(-1)

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from studygroup._engine.capture import modules_called
 from studygroup.analysis.answers import Batches, summed, wide
 from studygroup.analysis.base import Finished, Found, OfNetworks
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
-from studygroup.branching import first_tensor
-from studygroup.taps import modules_called
+from studygroup.inputs import first_tensor
 
 
 def linear_cka(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows other_width"]) -> Float[Tensor, ""]:

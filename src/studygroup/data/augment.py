@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 
+from studygroup._engine.selection import to_device
 from studygroup.data.splits import Rows
-from studygroup.selection import to_device
 
 
 @runtime_checkable

@@ -13,9 +13,8 @@ from studygroup.functional.imitation import (
     pairwise_loss,
     peer_targets,
 )
-from studygroup.functional.inner import linear_over_depth, local_targets, pull_push, pull_push_loss
+from studygroup.functional.inner import linear_over_depth, pull_push
 from studygroup.functional.kernels import kernel_decorrelation
-from studygroup.functional.localized import localized
 from studygroup.functional.mixing import best_mixture, error_products, least_error_weights
 from studygroup.functional.similarity import (
     Centre,
@@ -42,13 +41,10 @@ __all__ = [
     "label_similarity",
     "least_error_weights",
     "linear_over_depth",
-    "local_targets",
-    "localized",
     "masked_mean",
     "mixed_answers",
     "pairwise_loss",
     "peer_targets",
     "pull_push",
-    "pull_push_loss",
     "similarity_matrix",
 ]

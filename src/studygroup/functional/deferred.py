@@ -7,8 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from studygroup.functional.once import refuse_second_derivative
-
 Form = Callable[[Tensor, Tensor, tuple[Tensor, ...]], Sequence[Tensor | None]]
 """From the factor that came from above, the tensor and the constants to a gradient for each who learns."""
 
@@ -72,3 +70,16 @@ class _Deferred(torch.autograd.Function):
 
 def _precise(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def refuse_second_derivative(name: str) -> None:
+    """Call it first in a backward: its result would be taken for a constant, silently.
+
+    Raises:
+        RuntimeError: a graph of the backward pass is asked for.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            f"{name} can be differentiated once, and a graph of its gradient is asked for; call backward without "
+            "create_graph=True, or leave this term out of the total"
+        )

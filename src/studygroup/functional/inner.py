@@ -1,15 +1,8 @@
-"""Objectives of inner layers (intra-model collaborative learning, equations 6 and 9), and their weights.
-
-Computed in single precision at least, under autocast too.
-"""
+"""Pull and push (intra-model collaborative learning, equation 9), and weights over depth."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-
-from studygroup.functional.imitation import peer_targets
-from studygroup.functional.similarity import Centre, Statistic, label_similarity, similarity_matrix
-from studygroup.precision import single
 
 
 def pull_push(
@@ -35,66 +28,6 @@ def pull_push(
     to_labels: Tensor = torch.linalg.vector_norm(similarity - target)
     to_input: Tensor = torch.linalg.vector_norm(similarity - source)
     return pull * to_labels - push * to_input
-
-
-def pull_push_loss(
-    h: Float[Tensor, "rows channels *space"],
-    x: Float[Tensor, "rows input_channels *input_space"],
-    y: Int[Tensor, " rows"],
-    *,
-    classes: int,
-    pull: float,
-    push: float,
-    centre: Centre = "channels",
-    input_statistic: Statistic = "deviation",
-) -> Float[Tensor, ""]:
-    """Pulls a layer's representation to the labels and pushes it from the input: `pull_push` of the three.
-
-    Args:
-        h: the layer's representation after its projection, g(h).
-        x: the input; it gets a gradient if it requires one.
-        y: class indices.
-        classes: length of the one-hot rows.
-        pull: a; see `linear_over_depth`.
-        push: b.
-        centre: of all three similarities, see `similarity_matrix`.
-        input_statistic: of the input. The three deviations of a colour picture have little to say: two rows centred
-            over three channels lie on a circle; `"flatten"` compares the pictures.
-
-    Raises:
-        ValueError: as `similarity_matrix`.
-    """
-    own = similarity_matrix(h, centre=centre)
-    target = label_similarity(y, classes=classes, centre=centre, dtype=own.dtype)
-    source = similarity_matrix(x, centre=centre, statistic=input_statistic)
-    return pull_push(own, target, source, pull=pull, push=push)
-
-
-def local_targets(
-    logits: Float[Tensor, "layers rows classes"], temperature: float
-) -> Float[Tensor, "layers-1 rows classes"]:
-    """What each inner layer's classifier is to imitate: the mean answer of all above it, the network's included.
-
-    q_i = ψ((1/(L−i)) Σ_{j=i+1..L} z_j; T), L the network's output (intra-model paper, equation 6).
-    # reading: the printed sum begins at j = i, has L−i+1 terms and divides by L−i, which is 0 at i = L. Beginning
-    at i+1 the number of terms fits, and no layer imitates itself, as in equations 2 and 4.
-
-    Args:
-        logits: z from the lowest layer to the last, which is the network's own output.
-        temperature: T > 0.
-
-    Returns:
-        Probabilities without gradient: with one, the layers above would train the layer below.
-
-    Raises:
-        ValueError: a temperature that is not positive.
-    """
-    layers = len(logits)
-    above = torch.arange(layers - 1, -1, -1, device=logits.device).clamp(min=1)
-    with torch.autocast(logits.device.type, enabled=False):
-        z = single(logits.detach())
-        listens = torch.ones(layers, layers, dtype=z.dtype, device=z.device).triu(1) / above[:, None]
-        return peer_targets(z, listens, temperature)[:-1]
 
 
 def linear_over_depth(layers: int, start: float, end: float) -> tuple[float, ...]:

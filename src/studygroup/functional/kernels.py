@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from studygroup.functional.once import refuse_second_derivative
-from studygroup.precision import single
+from studygroup.functional.deferred import refuse_second_derivative
+from studygroup.functional.precision import single
 
 _ROUNDING = 32  # a row whose deviation is so many rounding steps of its mean is constant
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from studygroup.functional.once import refuse_second_derivative
-from studygroup.precision import single
+from studygroup.functional.deferred import refuse_second_derivative
+from studygroup.functional.precision import single
 
 Centre = Literal["channels", "batch"]
 Statistic = Literal["deviation", "flatten"]

@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from studygroup._engine.isolate import without_side_effects
 from studygroup.inputs import Inputs
 from studygroup.layers.chain import Chain
 from studygroup.layers.run import run, tensors
-from studygroup.trace import traceless
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -53,7 +53,7 @@ def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ..
         ValueError: no such convolution is called; name layers of another kind yourself.
     """
     watch = _Watch()
-    with ExitStack() as hooks, traceless(model, training=False):
+    with ExitStack() as hooks, without_side_effects(model, training=False):
         for name, module in model.named_modules():
             before, after = partial(watch.before, name), partial(watch.after, name)
             hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)

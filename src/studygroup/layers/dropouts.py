@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
+from studygroup._engine.isolate import dry_training
 from studygroup.inputs import Inputs
 from studygroup.layers.run import run
-from studygroup.trace import dry_training
 
 # position and name of the rate in functions that drop
 _RATES: dict[Any, tuple[int, str]] = {

@@ -10,8 +10,8 @@ from torch import nn
 from studygroup import models, recipes
 from studygroup.analysis.cost import parameters, saved_bytes
 from studygroup.analysis.sharing import layer_sharing
-from studygroup.collaborate import CollaborativeLearning, Subsets
 from studygroup.inputs import Inputs
+from studygroup.task import CollaborativeLearning, Subsets
 from studygroup.training import methods
 from studygroup.training.methods import Method
 
@@ -98,7 +98,8 @@ def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
     if not isinstance(task.rows, Subsets):
         return float(students * BATCHES)
     share = 1 / students + task.rows.overlap * (1 - 1 / students)
-    heard = 0.0 if task.listen is None else float(task.listen.consults(0).sum()) / students
+    consults = [one.consults(0) for one in task.teachers if one.of is None]
+    heard = float(sum(table.sum() for table in consults)) / students
     return students * share * BATCHES * (1 + peer * heard)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from studygroup.analysis.transfer import Scores, ranks
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.papers.convergence import changes
 from studygroup.papers.counting import batch, built, method_of
 from studygroup.papers.measures import MEASURES
 from studygroup.papers.reading import tables
 from studygroup.papers.results import Found, numbers
 from studygroup.papers.tables import Cell, DataSet, Place, Table
+from studygroup.task import CollaborativeLearning
 from studygroup.training.config import Config
 
 CONVERGENCE = "cgl-appendix-convergence"

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.inputs import Inputs
 from studygroup.papers.counting import gigabytes, millions, passes, passes_by_work, sharing
 from studygroup.papers.tables import Figures, Measure
+from studygroup.task import CollaborativeLearning
 
 
 def _accuracy(run: Figures) -> float:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.inputs import Inputs
+from studygroup.task import CollaborativeLearning
 from studygroup.training.config import Config
 
 Place = tuple[str, str]

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from studygroup.auxiliary import InnerClassifiers
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.listen import pooled
-from studygroup.listen.learnt import Pool
-from studygroup.probe import probe
+from studygroup.objectives import Capture, InnerClassifiers, Supervised, probe
 from studygroup.routes import independent
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import pooled
+from studygroup.teachers.learned import Pool
 
 
 def auxiliary_training(
@@ -32,11 +31,11 @@ def auxiliary_training(
         inner: names of the inner layers whose outputs are classified.
         example: one batch; run without gradient and without trace, it tells the widths.
         weight: of the inner classifiers; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `listen.pooled`.
+        pool: from a layer's output to (rows, width), see `teachers.pooled`.
     """
     names = tuple(inner)
     group = StudyGroup(model, independent(students=1))
-    seen = probe(group, example, want=names)
-    widths = {name: pool(seen.taps[name][0]).shape[1] for name in names}
+    seen = probe(group, example, capture=Capture(activations=names))
+    widths = {name: pool(seen.activations[name][0]).shape[1] for name in names}
     classifiers = InnerClassifiers(widths, classes=seen.logits.shape[-1], weight=weight, pool=pool)
-    return CollaborativeLearning(group, auxiliary=[classifiers])
+    return CollaborativeLearning(group, [Supervised(), classifiers])

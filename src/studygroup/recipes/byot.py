@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from studygroup.auxiliary import Bottleneck, LinearFeatures, SelfDistillation
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.listen import pooled
-from studygroup.listen.learnt import Pool
-from studygroup.probe import probe, smallest_map
+from studygroup.objectives import Bottleneck, Capture, LinearFeatures, SelfDistillation, Supervised
+from studygroup.objectives.probe import probe, smallest_map
 from studygroup.routes import independent
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import pooled
+from studygroup.teachers.learned import Pool
 
 
 def byot(
@@ -39,14 +39,14 @@ def byot(
             difference, mean over rows; that code has the norm of the whole batch's.
         temperature: T = 3 there. # reading: no T² is printed.
         convolutions: whether layers whose outputs are maps (rows, channels, height, width) get the paper's
-            bottlenecks of convolutions, see `auxiliary.Bottleneck`; `False` for maps in another order of axes.
+            bottlenecks of convolutions, see `objectives.Bottleneck`; `False` for maps in another order of axes.
             # departs: other layers, and all with `False`, get pooling and one linear map, which serves any network.
-        pool: from a layer's output to (rows, width), see `listen.pooled`. # reading: features are compared after
+        pool: from a layer's output to (rows, width), see `teachers.pooled`. # reading: features are compared after
             pooling, as in public code.
     """
     names = tuple(inner)
     group = StudyGroup(model, independent(students=1))
-    seen = probe(group, example, want=(*names, "features"))
+    seen = probe(group, example, capture=Capture(activations=names, features=True))
     assert seen.features is not None
     features, deepest = pool(seen.features[0]).shape[1], smallest_map(group, example)
 
@@ -59,7 +59,7 @@ def byot(
         return Bottleneck(output.shape[1], features, size=size, hidden=hidden)
 
     classifiers = SelfDistillation(
-        {name: fit(seen.taps[name][0]) for name in names},
+        {name: fit(seen.activations[name][0]) for name in names},
         features=features,
         classes=seen.logits.shape[-1],
         alpha=alpha,
@@ -67,4 +67,4 @@ def byot(
         temperature=temperature,
         pool=pool,
     )
-    return CollaborativeLearning(group, auxiliary=[classifiers])
+    return CollaborativeLearning(group, [Supervised(), classifiers])

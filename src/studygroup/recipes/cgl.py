@@ -5,12 +5,12 @@ from typing import Literal
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning, SharedRows, Subsets
-from studygroup.group import StudyGroup
-from studygroup.listen import RandomSubgroup
+from studygroup.group import Init, StudyGroup
+from studygroup.objectives import Imitation, Supervised
 from studygroup.routes import Layer, random
 from studygroup.schedules import ramp_up
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning, SharedRows, Subsets
+from studygroup.teachers import RandomSubgroup
 
 
 def cgl(
@@ -27,7 +27,7 @@ def cgl(
     temperature: float = 3.0,
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
-    peers: Literal["train", "eval"] = "train",
+    peers: Literal["joint", "train", "eval"] = "train",
     peers_gradient: bool | None = None,
     scale_by_t2: bool = False,
     init: Init = "fresh",
@@ -73,12 +73,16 @@ def cgl(
     routes = random(layers, students=students, modules=modules, seed=drawn, distinct=distinct)
     return CollaborativeLearning(
         StudyGroup(model, routes, init=init, share_head=True),
-        listen=RandomSubgroup(probability, selection=selection, include_self=include_self),
-        temperature=temperature,
-        imitation_weight=ramp_up(*ramp),
-        detach=not peers_gradient,
-        peers_gradient=bool(peers_gradient),
-        scale_by_t2=scale_by_t2,
+        [
+            Supervised(),
+            Imitation(
+                RandomSubgroup(probability, selection=selection, include_self=include_self),
+                temperature=temperature,
+                weight=ramp_up(*ramp),
+                moves_teachers=bool(peers_gradient),
+                scale_by_t2=scale_by_t2,
+            ),
+        ],
         rows=Subsets(overlap) if subsets else SharedRows(),
         peers=peers,
         seed=seed,

@@ -6,11 +6,10 @@ from typing import Literal
 from torch import nn
 
 from studygroup import routes
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.functional import Divergence
-from studygroup.group import StudyGroup
-from studygroup.listen import MeanOfOthers
-from studygroup.surgery import Init
+from studygroup.group import Init, StudyGroup
+from studygroup.objectives import song_chai
+from studygroup.task import CollaborativeLearning
 
 
 def cl_ilr(
@@ -53,11 +52,6 @@ def cl_ilr(
         StudyGroup(
             model, routes.branches(layers, students=students), init=init, rescale_gradients=rescale_gradients
         ),
-        listen=MeanOfOthers(),
-        supervised_weight=alpha,
-        imitation_weight=1 - alpha,
-        temperature=temperature,
-        divergence=divergence,
-        detach=detach,
+        song_chai(alpha, temperature, divergence, detach=detach),
         reduction=reduction,
     )

@@ -2,10 +2,11 @@
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
-from studygroup.listen import Pairwise
+from studygroup.group import Init
+from studygroup.objectives import Imitation, Supervised
 from studygroup.peers import separate
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import MeanOfOthers
 
 
 def dml(
@@ -37,10 +38,15 @@ def dml(
     """
     return CollaborativeLearning(
         separate(model, students=students, init=init),
-        listen=Pairwise(),
-        aggregate="probabilities",
-        temperature=temperature,
-        detach=detach,
-        scale_by_t2=scale_by_t2,
+        [
+            Supervised(),
+            Imitation(
+                MeanOfOthers(),
+                aggregate="divergences",
+                temperature=temperature,
+                moves_teachers=not detach,
+                scale_by_t2=scale_by_t2,
+            ),
+        ],
         in_turn=in_turn,
     )

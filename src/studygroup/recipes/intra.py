@@ -5,18 +5,25 @@ from functools import cache, partial
 
 from torch import nn
 
-from studygroup.auxiliary import Auxiliary, KernelDecorrelation, LocalClassifiers, PullPush
-from studygroup.auxiliary.local import Shapes
-from studygroup.collaborate import CollaborativeLearning
+from studygroup._engine.capture import Layer
+from studygroup._engine.isolate import dry_training
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers
-from studygroup.listen import MeanOfOthers
-from studygroup.probe import probe, shapes
+from studygroup.objectives import (
+    KernelDecorrelation,
+    LocalClassifiers,
+    Objective,
+    PullPush,
+    Supervised,
+    probe,
+    shapes,
+    song_chai,
+)
+from studygroup.objectives.local import Shapes
 from studygroup.routes import Routes, hierarchical_dropout, independent
-from studygroup.taps import Layer
-from studygroup.trace import dry_training
+from studygroup.task import CollaborativeLearning
 
 
 def intra(
@@ -41,7 +48,7 @@ def intra(
     Each part is a weight, 0 for off; the last three may also say how their module is made:
     `mid=functools.partial(LocalClassifiers, alpha=0.1)`. L_out (equation 4) is the loss of Song and Chai over
     views of one network, made by sampling its last dropout layers several times; it takes the place of the labels'
-    loss. The others are `auxiliary.LocalClassifiers`, `PullPush` and `KernelDecorrelation`; L_mid and L_pull-push
+    loss. The others are `objectives.LocalClassifiers`, `PullPush` and `KernelDecorrelation`; L_mid and L_pull-push
     train single layers, and nothing of any part ships.
 
     Args:
@@ -62,7 +69,7 @@ def intra(
         source: the layer whose output stands for the input in L_pull-push; needed where the input is token ids. This
             and the next are asked where `pull_push` is a weight.
         source_statistic: of the input in L_pull-push. `"flatten"` compares whole pictures and is needed where they
-            are grey: a single deviation says nothing, see `functional.pull_push_loss`.
+            are grey: a single deviation says nothing: two rows centred over three channels lie on a circle.
         kernels: names of the layers of L_kernel. Omitted, the convolutions of the last two groups, a group being
             convolutions in a row whose outputs are equally large.
 
@@ -78,7 +85,7 @@ def intra(
         )
     group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
     convolutions = cache(partial(convolution_layers, model, example))  # one dry run for all who ask
-    parts: list[Auxiliary] = []
+    parts: list[Objective] = []
     if mid or pull_push:
         found = _layers(convolutions, group, example, inner)
         classes = probe(group, example).logits.shape[-1]
@@ -89,21 +96,13 @@ def intra(
             parts.append(_maker(pull_push, usual)(found, classes))
     if kernel:
         parts.append(_maker(kernel, KernelDecorrelation)(kernels or _last_groups(convolutions())))
-    return CollaborativeLearning(
-        group,
-        listen=MeanOfOthers() if out else None,
-        supervised_weight=out * alpha if out else 1.0,
-        imitation_weight=out * (1 - alpha),
-        temperature=temperature,
-        divergence="cross_entropy",
-        reduction="mean",
-        auxiliary=parts,
-    )
+    of_students = song_chai(alpha, temperature, weight=out) if out else [Supervised()]
+    return CollaborativeLearning(group, [*of_students, *parts], reduction="mean")
 
 
 def _maker(
-    part: float | Callable[..., Auxiliary], usual: Callable[..., Auxiliary]
-) -> Callable[..., Auxiliary]:
+    part: float | Callable[..., Objective], usual: Callable[..., Objective]
+) -> Callable[..., Objective]:
     """How a part is made: as it says itself, or as usual with a weight."""
     return part if callable(part) else partial(usual, weight=part)
 

@@ -4,17 +4,18 @@ from collections.abc import Callable
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
-from studygroup.listen import Listener, MinLogit
+from studygroup.group import Init
+from studygroup.objectives import Imitation, Supervised
 from studygroup.peers import separate
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import MinLogit, OneTeacher
 
 
 def kdcl(
     model: nn.Module,
     *,
     students: int = 3,
-    teacher: Callable[[], Listener] = MinLogit,
+    teacher: Callable[[], OneTeacher] = MinLogit,
     temperature: float = 2.0,
     weight: float = 1.0,
     detach: bool = True,
@@ -23,11 +24,11 @@ def kdcl(
 ) -> CollaborativeLearning:
     """Independent networks that imitate one teacher, made of their answers and the label (Guo et al. 2020).
 
-    L = Σ_k [CE_k + λ T² KL(ψ(z_t; T) ‖ ψ(z_k; T))], z_t of `listen.MinLogit`, of `listen.BestStudent` (KDCL-Naive),
-    of `listen.LinearTeacher` or of `listen.GeneralTeacher`. Any student ships.
+    L = Σ_k [CE_k + λ T² KL(ψ(z_t; T) ‖ ψ(z_k; T))], z_t of `teachers.MinLogit`, of `teachers.BestStudent`
+    (KDCL-Naive), of `teachers.LinearTeacher` or of `teachers.GeneralTeacher`. Any student ships.
 
     # departs: all students see the same augmented rows; the paper augments anew for every student.
-    # departs: KDCL-General's weights are measured on training batches, see `listen.GeneralTeacher`.
+    # departs: KDCL-General's weights are measured on training batches, see `teachers.GeneralTeacher`.
 
     Args:
         model: the network to train and ship, or `Peers`: students of different capacity, the paper's case.
@@ -41,9 +42,14 @@ def kdcl(
     """
     return CollaborativeLearning(
         separate(model, students=students, init=init),
-        listen=teacher(),
-        temperature=temperature,
-        imitation_weight=weight,
-        detach=detach,
-        scale_by_t2=scale_by_t2,
+        [
+            Supervised(),
+            Imitation(
+                teacher(),
+                temperature=temperature,
+                weight=weight,
+                moves_teachers=not detach,
+                scale_by_t2=scale_by_t2,
+            ),
+        ],
     )

@@ -4,12 +4,11 @@ from typing import Literal
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.functional import Divergence
-from studygroup.group import StudyGroup
-from studygroup.listen import MeanOfOthers
+from studygroup.group import Init, StudyGroup
+from studygroup.objectives import song_chai
 from studygroup.routes import independent
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
 
 
 def multi_instance(
@@ -43,11 +42,6 @@ def multi_instance(
     """
     return CollaborativeLearning(
         StudyGroup(model, independent(students=students), init=init),
-        listen=MeanOfOthers(),
-        supervised_weight=alpha,
-        imitation_weight=1 - alpha,
-        temperature=temperature,
-        divergence=divergence,
-        detach=detach,
+        song_chai(alpha, temperature, divergence, detach=detach),
         reduction=reduction,
     )

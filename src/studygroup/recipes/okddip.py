@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.functional import Aggregate
-from studygroup.group import StudyGroup
+from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.listen import PeerAttention, pooled
-from studygroup.listen.learnt import Pool
-from studygroup.probe import features
+from studygroup.objectives import Imitation, Supervised
+from studygroup.objectives.probe import features
 from studygroup.routes import Layer, branches
 from studygroup.schedules import ramp_up
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import PeerAttention, pooled
+from studygroup.teachers.learned import Pool
 
 
 def okddip(
@@ -26,7 +26,6 @@ def okddip(
     ramp: tuple[float, float] = (0.0, 80 / 300),
     reduction: int = 8,
     include_self: bool = True,
-    detach: bool = False,
     aggregate: Aggregate = "logits",
     scale_by_t2: bool = True,
     pool: Pool = pooled,
@@ -35,8 +34,10 @@ def okddip(
     """Peers who weigh each other by attention, and a leader who learns from their mean (Chen et al. 2020).
 
     L = Σ CE + w(t) T² (Σ_peers KL(ψ(Σ_b A_ab z_b; T) ‖ ψ(z_a; T)) + KL(ψ(mean of peers; T) ‖ ψ(z_leader; T))),
-    A the attention of `listen.PeerAttention`, which leaves the leader out. The leader, the last student, ships.
-    `task.listen.entropy` tells how far the peers' weights are from one another's.
+    A the attention of `teachers.PeerAttention`, which leaves the leader out. The leader, the last student, ships.
+    # reading: whether targets are constants is not printed; the attention learns through them alone, and the public
+    code lets them move the peers too.
+    `task.teachers[0].entropy` tells how far the peers' weights are from one another's.
 
     Args:
         model: the network to train and ship.
@@ -49,27 +50,26 @@ def okddip(
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
             authors' public code, as in Laine and Aila (2017).
         reduction: width of the features over that of queries and keys; 8 in the public code.
-        include_self: whether a peer attends to himself, as printed.
-        detach: must stay `False`: the attention's only gradient comes through the targets. # reading: not
-            printed; the public code does not detach, so that targets move peers too.
+        include_self: whether a peer attends to itself, as printed.
         aggregate: `"logits"` as in the public code. # reading: the paper can be read as taking an
             average of softened `"probabilities"`.
         scale_by_t2: multiply imitation by T², as printed.
-        pool: from a student's features to (rows, width), see `listen.pooled`.
+        pool: from a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further students start, see `StudyGroup`.
 
     Raises:
-        ValueError: `detach=True`, or fewer than three students.
+        ValueError: fewer than three students.
     """
     leader = students - 1
     group = StudyGroup(model, branches(layers, students=students, leader=leader), init=init)
     width = pool(features(group, example)).shape[1]
-    return CollaborativeLearning(
-        group,
-        listen=PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool),
+    attention = PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool)
+    imitation = Imitation(
+        attention,
         temperature=temperature,
-        imitation_weight=ramp_up(*ramp),
-        detach=detach,
+        weight=ramp_up(*ramp),
+        moves_teachers=True,
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,
     )
+    return CollaborativeLearning(group, [Supervised(), imitation])

@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.functional import Aggregate
-from studygroup.group import StudyGroup
+from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.listen import Gate, pooled
-from studygroup.listen.learnt import Pool
-from studygroup.probe import trunk
+from studygroup.objectives import Ensemble, Imitation, Supervised
+from studygroup.objectives.probe import trunk
 from studygroup.routes import Layer, branches
 from studygroup.schedules import ramp_up
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Gate, pooled
+from studygroup.teachers.learned import Pool
 
 
 def one(
@@ -33,7 +33,7 @@ def one(
     """Branches that learn from their own gated ensemble (Lan, Zhu and Gong 2018).
 
     L = Σ_k CE_k + CE_e + w(t) T² Σ_k KL(ψ(z_e; T) ‖ ψ(z_k; T)), z_e = Σ_k g_k z_k the ensemble, g the gate
-    (`listen.Gate`), CE_e its cross-entropy, `Losses.auxiliary["ensemble"]`. Any branch ships.
+    (`teachers.Gate`), CE_e its cross-entropy, `Losses.auxiliary["ensemble"]`. Any branch ships.
 
     No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients.
 
@@ -50,17 +50,17 @@ def one(
             public code; the later re-implementation of OKDDip's authors does not detach.
         aggregate: the ensemble is made of logits, as printed.
         scale_by_t2: multiply imitation by T²; so in the paper's gradient argument and in the code.
-        pool: from the trunk to (rows, width), see `listen.pooled`.
+        pool: from the trunk to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
     group = StudyGroup(model, branches(layers, students=students), init=init)
-    return CollaborativeLearning(
-        group,
-        listen=Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool),
+    gate = Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool)
+    imitation = Imitation(
+        gate,
         temperature=temperature,
-        imitation_weight=ramp_up(*ramp),
-        ensemble_weight=1.0,
-        detach=detach,
+        weight=ramp_up(*ramp),
+        moves_teachers=not detach,
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,
     )
+    return CollaborativeLearning(group, [Supervised(), imitation, Ensemble(gate)])

@@ -1,19 +1,18 @@
 """Peer Collaborative Learning (PCL, AAAI 2021)."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from torch import nn
 
-from studygroup.auxiliary import MeanTeachers
-from studygroup.collaborate import CollaborativeLearning
-from studygroup.group import StudyGroup
+from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.listen import PeerEnsemble, pooled
-from studygroup.listen.learnt import Pool
-from studygroup.probe import probe
+from studygroup.objectives import Capture, Ensemble, Imitation, Supervised, probe
 from studygroup.routes import Layer, branches
 from studygroup.schedules import ramp_up
-from studygroup.surgery import Init
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Averages, MeanOfOthers, PeerEnsemble, pooled
+from studygroup.teachers.learned import Pool
 
 
 def pcl(
@@ -33,8 +32,8 @@ def pcl(
     """Branches that learn from an ensemble of their features and from each other's averages (Wu & Gong 2021).
 
     L = Σ_k CE_k + CE_e + w(t) T² Σ_k [KL(ψ(z_e; T) ‖ ψ(z_k; T)) + 1/(K−1) Σ_{j≠k} KL(ψ(z̄_j; T) ‖ ψ(z_k; T))], z_e
-    the answer of one classifier over the features of all (`listen.PeerEnsemble`), z̄_j that of the moving average
-    of student j (`auxiliary.MeanTeachers`). An average ships; all are equal.
+    the answer of one classifier over the features of all (`teachers.PeerEnsemble`), z̄_j that of the moving average
+    of student j (`teachers.Averages`). An average ships; all are equal.
 
     # departs: all students see the same augmented rows; the paper augments anew for every student.
     # reading: the numbers are those of the methods that the paper builds on (ONE; Tarvainen and Valpola's mean
@@ -50,23 +49,20 @@ def pcl(
         decay: largest share that an average keeps of itself in a step.
         detach: the ensemble's answer is a constant to those who imitate it.
         scale_by_t2: multiply both imitations by T².
-        pool: from a student's features to (rows, width), see `listen.pooled`.
+        pool: from a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
     group = StudyGroup(model, branches(layers, students=students), init=init)
-    seen = probe(group, example, want=("features",))
+    seen = probe(group, example, capture=Capture(features=True))
     assert seen.features is not None
     width = pool(seen.features[0]).shape[1]
-    weight = ramp_up(*ramp)
-    return CollaborativeLearning(
-        group,
-        listen=PeerEnsemble(width, students=students, classes=seen.logits.shape[-1], pool=pool),
-        temperature=temperature,
-        imitation_weight=weight,
-        ensemble_weight=1.0,
-        detach=detach,
-        scale_by_t2=scale_by_t2,
-        auxiliary=[
-            MeanTeachers(group, decay=decay, temperature=temperature, scale_by_t2=scale_by_t2, weight=weight)
-        ],
-    )
+    fused = PeerEnsemble(width, students=students, classes=seen.logits.shape[-1], pool=pool)
+    averages = Averages(group, decay=decay)
+    imitation = partial(Imitation, temperature=temperature, weight=ramp_up(*ramp), scale_by_t2=scale_by_t2)
+    objectives = [
+        Supervised(),
+        imitation(fused, moves_teachers=not detach),
+        Ensemble(fused),
+        imitation(MeanOfOthers(of=averages), aggregate="divergences", name="mean_teachers"),
+    ]
+    return CollaborativeLearning(group, objectives, exports=averages)

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from studygroup.collaborate import CollaborativeLearning
+from studygroup.task import CollaborativeLearning
 from studygroup.training.history import History, Row
 from studygroup.training.module import StudyModule
 

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from studygroup import seeding
-from studygroup.collaborate import CollaborativeLearning, Subsets
 from studygroup.data import (
     Augment,
     Batch,
@@ -22,6 +21,7 @@ from studygroup.data import (
     subsets,
 )
 from studygroup.inputs import Inputs
+from studygroup.task import CollaborativeLearning, Subsets
 
 _SCORED = 512  # images scored at once
 _TEXTS_SCORED = 64  # whose attention takes memory with the square of their length

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
+from studygroup.task import CollaborativeLearning
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.feed import Feed
 from studygroup.training.folder import RunFolder

@@ -16,10 +16,10 @@ from jsonargparse.typing import ClassFromFunctionBase  # type: ignore[attr-defin
 from torch import nn
 
 from studygroup import recipes
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.inputs import Inputs
 from studygroup.models import blocks, last_group
 from studygroup.naming import near
+from studygroup.task import CollaborativeLearning
 
 New = Callable[[], nn.Module]
 Method = Callable[[nn.Module, int, Inputs, New], CollaborativeLearning]

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from studygroup import seeding
-from studygroup.collaborate import CollaborativeLearning, Losses
 from studygroup.data import Batch
+from studygroup.task import CollaborativeLearning, Losses
 from studygroup.training.feed import Feed
 from studygroup.training.history import History, Row
 from studygroup.training.rates import Rate
@@ -157,8 +157,8 @@ class StudyModule(LightningModule):
         self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float()
         self._total += losses.total.detach().float()
         further = {f"auxiliary_{name}": value for name, value in losses.auxiliary.items()}
-        if self.task.listen is not None:
-            figures = self.task.listen.figures()
+        figures = self.task.figures()
+        if figures:
             further |= {f"listen_{name}": value / self.task.turns for name, value in figures.items()}
         for name, value in further.items():
             self._further[name] = self._further.get(name, self._total.new_zeros(())) + value.detach().float()
@@ -204,7 +204,7 @@ class StudyModule(LightningModule):
             "cpu_seconds": self._cpu_seconds,
             "rows_per_second": self._rows / self._seconds,
             "lr": self._lr,
-            "imitation_weight": self.task.imitation_weight(progress),
+            "imitation_weight": self.task.weights(progress).get("imitation", 0.0),
             "loss": total,
             "holdout_mean": scores.mean,
             "holdout_best": max(scores.students),

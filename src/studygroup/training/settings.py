@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from studygroup import models, seeding
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
+from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.feed import Feed

@@ -10,10 +10,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from studygroup import models, seeding
-from studygroup.collaborate import CollaborativeLearning
 from studygroup.data import Data
 from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
+from studygroup.task import CollaborativeLearning
 from studygroup.training.feed import Feed
 from studygroup.training.folder import WEIGHTS
 from studygroup.training.noise import noise_words

@@ -1,4 +1,4 @@
-"""Notes what passes through named layers of the user's model, wherever the surgery has put them."""
+"""Capture what passes through named layers of the user's model, wherever the surgery has put them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studygroup.branching import Flight, RoutedLayer, first_tensor
+from studygroup._engine.routed import ForwardState, RoutedLayer
+from studygroup._engine.rows import Rows
+from studygroup.inputs import first_tensor
 from studygroup.naming import check_layers
-from studygroup.rows import Rows
 
 Pieces = list[tuple[Rows, Tensor]]
 
@@ -37,8 +38,34 @@ class Layer:
         return self.modules[0]
 
 
+@dataclass(frozen=True)
+class Capture:
+    """What a caller wants of a pass besides logits.
+
+    Attributes:
+        activations: names of layers whose outputs (of their last call) are laid out by student and row.
+        features: whether the input of the classifier is.
+        trunk: whether the input of the first routed layer is, which all students share.
+        in_flight: layers whose outputs are wanted as they stand in flight, one tensor for each module.
+    """
+
+    activations: tuple[str, ...] = ()
+    features: bool = False
+    trunk: bool = False
+    in_flight: tuple[Layer, ...] = ()
+
+    def __or__(self, other: "Capture") -> "Capture":
+        """Return what either wants, once."""
+        return Capture(
+            activations=tuple(dict.fromkeys((*self.activations, *other.activations))),
+            features=self.features or other.features,
+            trunk=self.trunk or other.trunk,
+            in_flight=tuple(dict.fromkeys((*self.in_flight, *other.in_flight))),
+        )
+
+
 def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """All modules by the names that they have in the user's model; those of a bank share one name."""
+    """Yield all modules by the names that they have in the user's model; those of a bank share one name."""
     if isinstance(module, RoutedLayer):
         for parallel in module.bank:
             yield from user_modules(parallel, name)
@@ -49,15 +76,15 @@ def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Mo
 
 
 @contextmanager
-def tapping(
-    model: nn.Module, names: Iterable[str], flight: Flight, *, inputs: bool = False
+def capturing(
+    model: nn.Module, names: Iterable[str], state: ForwardState, *, inputs: bool = False
 ) -> Iterator[dict[str, Pieces]]:
-    """Notes the outputs, or the first inputs, of named layers during a flight.
+    """Capture the outputs, or the first inputs, of named layers during a pass.
 
     Args:
         model: a network with routed layers in it.
         names: layer names as the user's model has them.
-        flight: the pass that tells which rows a module works on.
+        state: the pass that tells which rows a module works on.
         inputs: note what goes in instead of what comes out.
 
     Yields:
@@ -74,7 +101,7 @@ def tapping(
     def note(name: str, module: nn.Module, value: Any) -> None:
         tensor = first_tensor(value)
         if tensor is not None:
-            seen.setdefault(name, {})[module] = (flight.rows, tensor)
+            seen.setdefault(name, {})[module] = (state.rows, tensor)
             called.pop(name, None)
             called[name] = list(seen[name].values())
 
@@ -86,23 +113,25 @@ def tapping(
 
 
 @contextmanager
-def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Iterator[Mapping[Layer, Pieces]]:
-    """Notes what comes out of layers during a flight, at their last call, as it stands in flight.
+def capturing_in_flight(
+    model: nn.Module, layers: Sequence[Layer], state: ForwardState
+) -> Iterator[Mapping[Layer, Pieces]]:
+    """Capture what comes out of layers at their last call in a pass, as it stands in flight.
 
     Args:
         model: a network with routed layers in it.
         layers: what to note; activations are told by their classes, those of `torch.nn` and of libraries that
             keep theirs in a module so called.
-        flight: the pass that tells which rows a module works on.
+        state: the pass that tells which rows a module works on.
 
     Yields:
-        For every layer, when the flight has ended, rows and tensor of each module; none for one never called.
+        For every layer, when the pass has ended, rows and tensor of each module; none for one never called.
 
     Raises:
         ValueError: a name that the model does not have.
     """
     modules = _by_name(model, [name for layer in layers for name in layer.modules])
-    watch = _Watch(layers, flight)
+    watch = _Watch(layers, state)
     found: dict[Layer, Pieces] = {}
     with ExitStack() as hooks:
         for layer in layers:
@@ -121,11 +150,11 @@ def watching(model: nn.Module, layers: Sequence[Layer], flight: Flight) -> Itera
 class _Watch:
     """What came out of each module of the layers, and of their activations."""
 
-    def __init__(self, layers: Sequence[Layer], flight: Flight) -> None:
+    def __init__(self, layers: Sequence[Layer], state: ForwardState) -> None:
         self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
             layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
-        self._flight = flight
+        self._state = state
         self._open: set[Layer] = set()  # whose activation has not come yet
         self._begun: nn.Module | None = None
 
@@ -143,7 +172,7 @@ class _Watch:
         if tensor is not None:
             for before in self._stages[layer][:stage]:
                 before.clear()
-            self._stages[layer][stage][self._flight.rows] = tensor
+            self._stages[layer][stage][self._state.rows] = tensor
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
         """An activation was called; one of another size belongs to a gate or a classifier."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from studygroup.branching import RoutedLayer
+from studygroup._engine.routed import RoutedLayer
 from studygroup.naming import check_layers
 from studygroup.routes import Routes
 

@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import Step
-from studygroup.auxiliary.local import CONVOLUTIONS, Local, Shapes, width_and_space
+from studygroup._engine.capture import Layer, Pieces
 from studygroup.functional import imitation_loss
-from studygroup.precision import single
+from studygroup.functional.precision import single
+from studygroup.objectives.base import Step
+from studygroup.objectives.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.schedules import Schedule
-from studygroup.taps import Layer, Pieces
 
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
@@ -26,7 +26,7 @@ class LocalClassifiers(Local):
     `functional.local_targets`. The temperature is in the hard loss too, as printed.
 
     A row that stands for several students or views counts once; its z_N is the mean of their answers. A student's
-    loss is the mean over the rows that he sees.
+    loss is the mean over the rows that it sees.
 
     A classifier is max pooling, a 3x3 convolution and a linear layer. # reading: sizes are not printed. The map is
     pooled to `size` pixels a side at most, and the convolution has `channels` filters at most, so that all
@@ -67,42 +67,42 @@ class LocalClassifiers(Local):
         self._above: Tensor | None = None  # (students, rows, classes), the sum of the answers above
         self._count = 0
 
-    def begin(self, step: Step) -> None:
-        """The network's own answer is above all layers."""
+    def start_step(self, step: Step) -> None:
+        """Put the network's own answer above all layers."""
         self._above, self._count = single(step.outputs.logits.detach()), 1
 
-    def answer(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
-        """The classifier's logits."""
-        return single(self.own(layer)(hidden))
+    def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
+        """Return the classifier's logits."""
+        return single(self.head(layer)(hidden))
 
-    def at(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
-        """The layer's hard and soft loss; its answer then is one of those above the next."""
-        plan, above = step.outputs.plan, self._above
-        assert plan is not None
+    def layer_loss(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
+        """Return the layer's hard and soft loss; its answer then is one of those above the next."""
+        layout, above = step.outputs.layout, self._above
+        assert layout is not None
         assert above is not None
         loss = above.new_zeros(())
         for rows, logits in answers:
-            standing = plan.standing(rows, logits.device, logits.dtype)
+            row_weights = layout.row_weights(rows, logits.device, logits.dtype)
             # not a matrix product, which autocast would round
-            heard = (standing.mean.T[..., None] * above[:, standing.sample]).sum(0)
+            heard = (row_weights.mean.T[..., None] * above[:, row_weights.sample]).sum(0)
             target = F.softmax(heard / self._count / self.temperature, dim=-1)
             soft = imitation_loss(logits[None], target[None], self.temperature, "cross_entropy")[0]
-            hard = F.cross_entropy(logits / self.temperature, step.y[standing.sample], reduction="none")
+            hard = F.cross_entropy(logits / self.temperature, step.y[row_weights.sample], reduction="none")
             each = self.alpha * hard + self.beta * soft
-            loss = loss + (each * standing.share).sum()
-        self._above = above + plan.leave([(rows, logits.detach()) for rows, logits in answers])
+            loss = loss + (each * row_weights.share).sum()
+        self._above = above + layout.scatter([(rows, logits.detach()) for rows, logits in answers])
         self._count += 1
         return loss
 
-    def own(self, layer: Layer) -> nn.Module:
-        """The layer's classifier."""
+    def head(self, layer: Layer) -> nn.Module:
+        """Return the layer's classifier."""
         return self.heads[self.layers.index(layer)]
 
 
 def _classifier(
     layer: Layer, shape: Sequence[int], *, classes: int, size: int, channels: int
 ) -> nn.Sequential:
-    """Pooling, convolution and linear layer for one row of a given shape."""
+    """Build pooling, convolution and linear layer for one row of a given shape."""
     width, space = width_and_space(layer, shape)
     filters = min(width, channels)
     if not space:

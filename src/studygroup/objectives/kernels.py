@@ -7,16 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import OfWeights
 from studygroup.functional import kernel_decorrelation
-from studygroup.group import StudyGroup
-from studygroup.peers import Peers
+from studygroup.group import Group
+from studygroup.objectives.base import Objective, Step
 from studygroup.schedules import Schedule
 
 _KNOWN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-class KernelDecorrelation(OfWeights):
+class KernelDecorrelation(Objective):
     """Σ ‖C − diag(C)‖_F over layers and their copies, C the correlations of a layer's filters.
 
     Intra-model paper, section III-D.
@@ -34,8 +33,8 @@ class KernelDecorrelation(OfWeights):
         super().__init__(name="kernel", weight=weight)
         self.names = tuple(names)
 
-    def of(self, group: StudyGroup | Peers) -> Float[Tensor, ""]:
-        """The sum.
+    def before_pass(self, group: Group) -> Float[Tensor, ""]:
+        """Return the sum, which needs the weights alone.
 
         Raises:
             ValueError: a layer that is neither a convolution nor linear; a transposed convolution has its filters
@@ -51,3 +50,7 @@ class KernelDecorrelation(OfWeights):
                     )
                 losses.append(kernel_decorrelation(module.weight, groups=getattr(module, "groups", 1)))
         return torch.stack(losses).sum()
+
+    def loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the same for a step at hand."""
+        return self.before_pass(step.group)

@@ -1,4 +1,4 @@
-"""The backward pass of one layer's losses: into the layer and what is built on it, and no further."""
+"""The backward pass of losses that train single layers: into the layer and what is built on it, and no further."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -8,11 +8,47 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from studygroup._engine.capture import Layer
+from studygroup._engine.products import Product, passing
 from studygroup.functional import deferred
-from studygroup.functional.products import Product, passing
+from studygroup.group import Group, Outputs
 
 Answer = Callable[[Tensor], Tensor]
 """What an objective makes of a layer's output: small, and the same when it is asked again."""
+
+
+class LayerGradients:
+    """Collects what the objectives of a step want of each layer, so that each layer has one backward pass for all."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[Layer, list[tuple[Answer, nn.Module, Sequence[Tensor]]]] = {}
+
+    def add(self, layer: Layer, answer: Answer, head: nn.Module, gradients: Sequence[Tensor]) -> None:
+        """Note what one objective wants of a layer.
+
+        Args:
+            layer: the layer.
+            answer: from the layer's output to what the objective looks at.
+            head: what the objective has built on the layer.
+            gradients: of the weighted loss, at the answer to each module's output.
+        """
+        self._wanted.setdefault(layer, []).append((answer, head, gradients))
+
+    def total(self, group: Group, outputs: Outputs) -> Float[Tensor, ""] | None:
+        """Return a zero that brings all these gradients into any total; `None` where nobody wants any."""
+        zeros = []
+        for layer, wanted in self._wanted.items():
+            answers, heads, gradients = zip(*wanted, strict=True)
+            one = OneLayer(
+                answers,
+                [module for name in layer.modules for module in group.copies(name)],
+                heads,
+                products=outputs.products,
+                device=outputs.logits.device,
+            )
+            for (_, hidden), *columns in zip(outputs.in_flight[layer], *gradients, strict=True):
+                zeros.append(one.learns(hidden, columns))
+        return torch.stack([zero.float() for zero in zeros]).sum() if zeros else None
 
 
 class OneLayer:

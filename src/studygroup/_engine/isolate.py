@@ -1,6 +1,6 @@
-"""A forward pass that leaves no trace: no running statistics, no random draw and, as a rule, no gradient."""
+"""Passes without side effects, and passes that train some parameters alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,8 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
-def traceless(model: nn.Module, *, training: bool, seed: int = 0, gradient: bool = False) -> Iterator[None]:
-    """Runs what is inside and leaves the model and the random state as they were; without a gradient, as a rule.
+def without_side_effects(
+    model: nn.Module, *, training: bool, seed: int = 0, gradient: bool = False
+) -> Iterator[None]:
+    """Leave the model and the random state as they were before what runs inside; by default without gradients.
 
     Batch normalisation still normalises by the batch where `training` is true, but neither its running
     statistics nor its count of batches move (momentum 0 would still count). Any other buffer that the pass
@@ -50,25 +52,47 @@ def traceless(model: nn.Module, *, training: bool, seed: int = 0, gradient: bool
 
 @contextmanager
 def dry_training(model: nn.Module) -> Iterator[None]:
-    """Like `traceless` in training mode, for few rows: dropout drops, and batch norms evaluate.
+    """Train without side effects on few rows: dropout drops, and batch norms use running statistics.
 
     Args:
         model: the network that answers. A single row has no batch statistics.
     """
-    with traceless(model, training=True):
+    with without_side_effects(model, training=True):
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
         yield
 
 
+@contextmanager
+def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let only the chosen of some parameters ask for a gradient inside.
+
+    A pass made inside leaves the gradients of all others as they are, `None` after `zero_grad`: an optimiser then
+    skips them. A zero in that place would still let momentum and weight decay move them.
+
+    Args:
+        parameters: of the whole group.
+        chosen: those that stay as they are.
+    """
+    stay = {id(parameter) for parameter in chosen}
+    others = [p for p in parameters if p.requires_grad and id(p) not in stay]
+    try:
+        for parameter in others:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
 def _writes(buffer: Tensor) -> int | None:
-    """How often a buffer was written to; tensors of inference mode do not count."""
+    """Return how often a buffer was written to; tensors of inference mode do not count."""
     return None if buffer.is_inference() else buffer._version
 
 
 def _seed(seed: int, devices: list[int]) -> None:
-    """Seeds only what `fork_rng` puts back: `torch.manual_seed` would reach every device."""
+    """Seed only what `fork_rng` puts back: `torch.manual_seed` would reach every device."""
     torch.default_generator.manual_seed(seed)
     for device in devices:
         torch.cuda.default_generators[device].manual_seed(seed)

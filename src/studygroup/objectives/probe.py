@@ -6,33 +6,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studygroup.group import Outputs, StudyGroup
+from studygroup._engine.capture import Capture, Layer, Pieces
+from studygroup._engine.isolate import without_side_effects
+from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
-from studygroup.peers import Peers
-from studygroup.taps import Layer, Pieces
-from studygroup.trace import traceless
+
+_NOTHING = Capture()
 
 
-def probe(
-    group: StudyGroup | Peers, example: Inputs, *, want: Sequence[str] = (), layers: Sequence[Layer] = ()
-) -> Outputs:
-    """A group's answer to one batch, in evaluation, without gradient and without trace.
+def probe(group: Group, example: Inputs, *, capture: Capture = _NOTHING) -> Outputs:
+    """Return a group's answers to one batch, in evaluation, without gradient and without side effects.
 
     Args:
         group: the students.
         example: one batch, as the network takes it; two rows are enough.
-        want: as `StudyGroup.forward`.
-        layers: as `StudyGroup.forward`.
+        capture: what is wanted besides logits.
     """
-    with traceless(group.model, training=False):
-        outputs: Outputs = group(example, want=want, layers=layers)
+    with without_side_effects(group.model, training=False):
+        outputs: Outputs = group(example, capture=capture)
     return outputs
 
 
-def shapes(
-    group: StudyGroup | Peers, example: Inputs, *, layers: Sequence[Layer]
-) -> dict[Layer, tuple[int, ...]]:
-    """The shape of one row of each layer's output, for the objectives that train single layers.
+def shapes(group: Group, example: Inputs, *, layers: Sequence[Layer]) -> dict[Layer, tuple[int, ...]]:
+    """Return the shape of one row of each layer's output, for the objectives that train single layers.
 
     Args:
         group: the students.
@@ -42,7 +38,7 @@ def shapes(
     Raises:
         ValueError: a layer that the group does not have, that is not called, or whose output has no rows.
     """
-    found = probe(group, example, layers=layers).layers
+    found = probe(group, example, capture=Capture(in_flight=tuple(layers))).in_flight
     return {layer: _row_shape(layer, found[layer]) for layer in layers}
 
 
@@ -61,15 +57,15 @@ def _row_shape(layer: Layer, pieces: Pieces) -> tuple[int, ...]:
     return tuple(tensor.shape[1:])
 
 
-def trunk(group: StudyGroup | Peers, example: Inputs) -> Tensor:
-    """What all students share for one batch, see `Outputs.trunk`."""
-    found = probe(group, example, want=("trunk",)).trunk
+def trunk(group: Group, example: Inputs) -> Tensor:
+    """Return what all students share for one batch, see `Outputs.trunk`."""
+    found = probe(group, example, capture=Capture(trunk=True)).trunk
     assert found is not None
     return found
 
 
-def smallest_map(group: StudyGroup | Peers, example: Inputs) -> tuple[int, int]:
-    """Height and width of the smallest map of more than one pixel that leaves a convolution, or (1, 1)."""
+def smallest_map(group: Group, example: Inputs) -> tuple[int, int]:
+    """Return height and width of the smallest map of more than one pixel that leaves a convolution, or (1, 1)."""
     sizes: list[tuple[int, int]] = []
 
     def note(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -77,15 +73,15 @@ def smallest_map(group: StudyGroup | Peers, example: Inputs) -> tuple[int, int]:
 
     hooks = [m.register_forward_hook(note) for m in group.model.modules() if isinstance(m, nn.Conv2d)]
     try:
-        probe(group, example, want=())
+        probe(group, example)
     finally:
         for hook in hooks:
             hook.remove()
     return min((size for size in sizes if size != (1, 1)), key=math.prod, default=(1, 1))
 
 
-def features(group: StudyGroup | Peers, example: Inputs) -> Tensor:
-    """The first student's features for one batch, see `Outputs.features`."""
-    found = probe(group, example, want=("features",)).features
+def features(group: Group, example: Inputs) -> Tensor:
+    """Return the first student's features for one batch, see `Outputs.features`."""
+    found = probe(group, example, capture=Capture(features=True)).features
     assert found is not None
     return found[0]

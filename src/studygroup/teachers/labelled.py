@@ -1,4 +1,4 @@
-"""Rules that know the labels: one teacher made of all students' answers (KDCL)."""
+"""Teachers that know the labels: one, made of all students' answers (KDCL)."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -7,42 +7,39 @@ from torch import Tensor
 from studygroup import bibliography
 from studygroup.functional import best_mixture, error_products, least_error_weights
 from studygroup.group import Outputs
-from studygroup.listen.base import Listener
+from studygroup.teachers.base import OneTeacher, Weights
 
 
-class _OneTeacher(Listener):
-    """All students imitate one teacher, made of what everybody says."""
-
-    one_answer = True
-    sources = (bibliography.KDCL,)
-
-
-class BestStudent(_OneTeacher):
+class BestStudent(OneTeacher):
     """On every row all listen to the student whose cross-entropy is the least (KDCL-Naive, Guo et al. 2020)."""
 
-    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """That student's logits, for every student."""
+    sources = (bibliography.KDCL,)
+
+    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """Return that student's logits, for every student."""
         rows = torch.arange(len(y), device=y.device)
-        likely = outputs.logits.log_softmax(-1)[:, rows, y]  # (students, rows)
-        best = outputs.logits[likely.argmax(0), rows]
-        return best.expand_as(outputs.logits)
+        likely = answers.logits.log_softmax(-1)[:, rows, y]  # (students, rows)
+        best = answers.logits[likely.argmax(0), rows]
+        return best.expand_as(answers.logits)
 
 
-class MinLogit(_OneTeacher):
+class MinLogit(OneTeacher):
     """All listen to the least of the students' logits, class by class (KDCL-MinLogit, Guo et al. 2020).
 
     z^c = z − z_y puts the true class at 0 for every student; the teacher's logit of a class is min_k z^c_k: the
     lowest cross-entropy that any choice among the students' logits can have.
     """
 
-    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """The teacher's logits, for every student."""
-        true = y.view(1, -1, 1).expand(len(outputs.logits), -1, 1)
-        relative = outputs.logits - outputs.logits.gather(-1, true)
-        return relative.amin(0).expand_as(outputs.logits)
+    sources = (bibliography.KDCL,)
+
+    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """Return the teacher's logits, for every student."""
+        true = y.view(1, -1, 1).expand(len(answers.logits), -1, 1)
+        relative = answers.logits - answers.logits.gather(-1, true)
+        return relative.amin(0).expand_as(answers.logits)
 
 
-class LinearTeacher(_OneTeacher):
+class LinearTeacher(OneTeacher):
     """All listen to the mixture of the students' logits that has the least cross-entropy (KDCL-Linear).
 
     z_t = Σ_k α_k z_k, α = argmin CE(y, Σ_k α_k z_k) on the simplex, see `functional.best_mixture`. α is a constant;
@@ -54,18 +51,20 @@ class LinearTeacher(_OneTeacher):
         steps: of the solver, a fixed number.
     """
 
+    sources = (bibliography.KDCL,)
+
     def __init__(self, *, per_row: bool = True, steps: int = 20) -> None:
         super().__init__()
         self.per_row = per_row
         self.steps = steps
 
-    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """The mixture, for every student."""
-        alpha = best_mixture(outputs.logits.detach(), y, per_row=self.per_row, steps=self.steps)
-        return torch.einsum("nk,knc->nc", alpha, outputs.logits).expand_as(outputs.logits)
+    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """Return the mixture, for every student."""
+        alpha = best_mixture(answers.logits.detach(), y, per_row=self.per_row, steps=self.steps)
+        return torch.einsum("nk,knc->nc", alpha, answers.logits).expand_as(answers.logits)
 
 
-class GeneralTeacher(_OneTeacher):
+class GeneralTeacher(OneTeacher):
     """All listen to the students weighed by how, and with whom, they err (KDCL-General).
 
     z_t = Σ_k w_k z_k, w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, C_ij the mean product of the errors of students i and j, see
@@ -91,6 +90,8 @@ class GeneralTeacher(_OneTeacher):
         ValueError: a decay outside [0, 1), or a ridge that is not positive.
     """
 
+    sources = (bibliography.KDCL,)
+
     products: Tensor
 
     def __init__(self, *, decay: float = 0.99, ridge: float = 1e-3, on_training_rows: bool = True) -> None:
@@ -102,29 +103,27 @@ class GeneralTeacher(_OneTeacher):
         self.decay, self.ridge, self.on_training_rows = decay, ridge, on_training_rows
 
     def join(self, *, students: int, seed: int) -> None:
-        """Makes room for C."""
+        """Make room for C."""
         super().join(students=students, seed=seed)
         self.register_buffer("products", torch.zeros(students, students))
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:
-        """Lets answers to rows with known labels into C."""
+        """Let answers to rows with known labels into C."""
         self.products.lerp_(error_products(logits, y).to(self.products), 1 - self.decay)
 
-    def weights(
-        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
-    ) -> Float[Tensor, "students students"]:
-        """The same weights in every row, from what was measured so far."""
+    def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
+        """Return the same weights in every row, from what was measured so far."""
         weights = least_error_weights(self.products, ridge=self.ridge)
-        return weights.to(outputs.logits).expand(self.students, -1)
+        return weights.to(answers.logits).expand(self.students, -1)
 
-    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """The students' own logits; in training their errors are measured for the steps to come."""
+    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """Return the students' own logits; in training their errors are measured for the steps to come."""
         if self.training and self.on_training_rows:
-            self.measure(outputs.logits, y)
-        return outputs.logits
+            self.measure(answers.logits, y)
+        return answers.logits
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
-        """The weight of each student."""
+        """Return the weight of each student."""
         weights = least_error_weights(self.products, ridge=self.ridge)
         return {f"weight_{student}": weight for student, weight in enumerate(weights)}

@@ -1,4 +1,4 @@
-"""The rows in flight: which sample each row of the batch is, and for which students it stands.
+"""The rows in state: which sample each row of the batch is, and for which students it stands.
 
 A pure book-keeping of small CPU tables. Rows stand in one canonical order, by lowest student and then by
 sample, so that equal row counts mean equal rows: a residual or a mask made before a split fits after it, or
@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from studygroup.selection import Selection, to_device
+from studygroup._engine.selection import Selection, to_device
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One line for each row in flight.
+    """One line for each row in state.
 
     Attributes:
         students: which students the row stands for.
@@ -78,8 +78,8 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
-    """What rows in flight stand for, on a device.
+class RowWeights:
+    """What rows in state stand for, on a device.
 
     Attributes:
         sample: which row of the caller's batch each is.
@@ -93,7 +93,7 @@ class Standing:
     mean: Float[Tensor, "rows students"]
 
 
-class Plan:
+class BatchLayout:
     """All that is decided on the host about one pattern of who sees what; kept and used again.
 
     Args:
@@ -115,8 +115,8 @@ class Plan:
         self.entry = Rows(rows.students, rows.sample, torch.arange(len(rows)))
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
-        self._leaves: dict[tuple[Rows, ...], _Leave] = {}
-        self._standings: dict[tuple[Rows, torch.device, torch.dtype], Standing] = {}
+        self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
+        self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
 
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
         """Splits rows at a layer where student k takes module `choice[k]` of `modules`."""
@@ -125,32 +125,32 @@ class Plan:
             self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
         return self._splits[key]
 
-    def standing(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> Standing:
-        """What rows in flight stand for, on the device of the tensors; kept."""
+    def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
+        """What rows in state stand for, on the device of the tensors; kept."""
         key = (rows, device, dtype)
-        if key not in self._standings:
+        if key not in self._row_weights:
             students = rows.students.to(dtype)
             seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
             tables = (rows.sample, 1 / seen.to(dtype), students / students.sum(1, keepdim=True))
-            self._standings[key] = Standing(*(to_device(table, device) for table in tables))
-        return self._standings[key]
+            self._row_weights[key] = RowWeights(*(to_device(table, device) for table in tables))
+        return self._row_weights[key]
 
-    def leave(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
+    def scatter(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
         """Lays rows out as (students, samples, ...); zero where a student did not see the sample."""
         key = tuple(rows for rows, _ in pieces)
-        if key not in self._leaves:
-            self._leaves[key] = _Leave(key, self.sees)
-        return self._leaves[key]([tensor for _, tensor in pieces])
+        if key not in self._scatters:
+            self._scatters[key] = _Scatter(key, self.sees)
+        return self._scatters[key]([tensor for _, tensor in pieces])
 
-    def leave_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
+    def scatter_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
         """Lays rows that nobody has parted from out as (samples, ...); zero where nobody saw the sample."""
         rows, tensor = piece
         together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
-        return _Leave([together], self.sees.any(0, keepdim=True))([tensor])[0]
+        return _Scatter([together], self.sees.any(0, keepdim=True))([tensor])[0]
 
 
-class _Leave:
-    """From rows in flight to (students, samples, ...)."""
+class _Scatter:
+    """From rows in state to (students, samples, ...)."""
 
     def __init__(self, rows: Sequence[Rows], sees: Bool[Tensor, "students samples"]) -> None:
         together = _end_to_end(rows)

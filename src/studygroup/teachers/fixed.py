@@ -1,49 +1,53 @@
-"""Rules that have nothing to learn: all others, each of them, a random sub-group."""
+"""Teachers that have nothing to learn: all others, oneself, a random sub-group."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from studygroup import bibliography
-from studygroup.group import Outputs
-from studygroup.listen.base import Listener, beside, share_equally
+from studygroup.group import Group, Outputs
 from studygroup.seeding import generator
+from studygroup.teachers.base import Teacher, Weights, share_equally, weights_like
 
 
-class MeanOfOthers(Listener):
-    """Every student listens to the mean of all others (Song & Chai 2018, equation 2).
+class MeanOfOthers(Teacher):
+    """Every student listens to all others alike (Song & Chai 2018, equation 2).
+
+    What is averaged (logits, probabilities or divergences, as in DML) is said by `objectives.Imitation`.
 
     Args:
         include_self: count the student's own answer too.
+        of: who answers, see `Teacher`.
     """
 
     sources = (bibliography.SONG_CHAI,)
 
-    def __init__(self, *, include_self: bool = False) -> None:
-        super().__init__()
+    def __init__(self, *, include_self: bool = False, of: Group | None = None) -> None:
+        super().__init__(of=of)
         self.include_self = include_self
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """All others, in every step."""
+        """Ask all others, in every step."""
         everybody = torch.ones(self.students, self.students, dtype=torch.bool)
         return everybody if self.include_self else everybody.fill_diagonal_(False)
 
 
-class Pairwise(MeanOfOthers):
-    """Every student imitates each of the others by himself (DML, Zhang et al. 2018).
-
-    The imitation loss is Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)), see `functional.pairwise_loss`. Its gradient
-    comes from the mean of the peers' *probabilities*, so `aggregate="probabilities"` belongs to it.
+class Self(Teacher):
+    """Every student listens to its own counterpart: its moving average, where `of` is one.
 
     Args:
-        include_self: count the student's own answer too, at distance 0.
+        of: who answers, with as many students as the group.
     """
 
-    sources = (bibliography.DML,)
-    pairwise = True
+    def __init__(self, *, of: Group) -> None:
+        super().__init__(of=of)
+
+    def consults(self, step: int) -> Bool[Tensor, "students students"]:
+        """Ask the counterpart alone."""
+        return torch.eye(self.students, dtype=torch.bool)
 
 
-class RandomSubgroup(Listener):
+class RandomSubgroup(Teacher):
     """Every student listens to a random sub-group, drawn anew each step (CGL, equation 5).
 
     Args:
@@ -52,7 +56,8 @@ class RandomSubgroup(Listener):
             n: constant cost, the rule of the paper's appendix. `"bernoulli"` draws each other with
             probability p and divides by the *expected* number H = p(K−1), as printed, so that weights sum to
             n/H. At p = 1 both are the mean of all others; at p = 0 both consult nobody, and imitation is 0.
-        include_self: let a student be among those he listens to; then K takes the place of K−1.
+        include_self: let a student be among those that it listens to; then K takes the place of K−1.
+        of: who answers, see `Teacher`.
 
     Raises:
         ValueError: a probability outside [0, 1] or an unknown `selection`.
@@ -60,8 +65,15 @@ class RandomSubgroup(Listener):
 
     sources = (bibliography.CGL,)
 
-    def __init__(self, probability: float, *, selection: str = "fixed", include_self: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        probability: float,
+        *,
+        selection: str = "fixed",
+        include_self: bool = False,
+        of: Group | None = None,
+    ) -> None:
+        super().__init__(of=of)
         if not 0 <= probability <= 1:
             raise ValueError(
                 f"imitating probability {probability}; it must lie in [0, 1], where 0 is no imitation"
@@ -86,7 +98,7 @@ class RandomSubgroup(Listener):
         )
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """A sub-group for each student, from (seed, step) alone."""
+        """Draw a sub-group for each student, from (seed, step) alone."""
         draw = torch.rand(self.students, self.students, generator=generator(self.seed, "listen", step))
         if not self.include_self:
             draw.fill_diagonal_(2.0)  # later than, and unlikelier than, anybody else
@@ -95,11 +107,9 @@ class RandomSubgroup(Listener):
         first = draw.argsort(dim=1)[:, : self.size]
         return torch.zeros_like(draw, dtype=torch.bool).scatter_(1, first, True)
 
-    def weights(
-        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
-    ) -> Float[Tensor, "students students"]:
-        """Equal weights, divided by n (`"fixed"`) or by the expected number (`"bernoulli"`)."""
+    def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
+        """Return equal weights, divided by n (`"fixed"`) or by the expected number (`"bernoulli"`)."""
         if self.selection == "fixed":
-            return share_equally(consults, outputs)
+            return share_equally(consults, answers)
         expected = self.probability * max(self.candidates, 1) or 1.0  # of nobody: all weights are 0
-        return beside(consults / expected, outputs)
+        return weights_like(consults / expected, answers)

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studygroup.rows import Plan, Rows, Split
+from studygroup._engine.rows import BatchLayout, Rows, Split
+from studygroup.inputs import first_tensor
 
 
-class Flight:
+class ForwardState:
     """One forward pass of a group: where the rows stand now, and what is noted down on the way.
 
     Args:
-        plan: who sees what.
+        layout: who sees what.
         rescale_gradients: whether gradients are divided by the number of branches where students part.
 
     Attributes:
@@ -24,11 +25,11 @@ class Flight:
         trunk: rows and input of the first routed layer.
     """
 
-    def __init__(self, plan: Plan, *, rescale_gradients: bool) -> None:
-        self.plan = plan
+    def __init__(self, layout: BatchLayout, *, rescale_gradients: bool) -> None:
+        self.layout = layout
         self.rescale_gradients = rescale_gradients
-        self.rows = plan.entry
-        self.counts = [len(plan.entry)]
+        self.rows = layout.entry
+        self.counts = [len(layout.entry)]
         self.reached: dict[str, None] = {}
         self.trunk: tuple[Rows, Tensor] | None = None
 
@@ -48,17 +49,17 @@ class Flight:
             self.rows = before
 
 
-_flight: ContextVar[Flight | None] = ContextVar("studygroup_flight", default=None)
+_state: ContextVar[ForwardState | None] = ContextVar("studygroup_state", default=None)
 
 
 @contextmanager
-def flying(flight: Flight) -> Iterator[Flight]:
-    """Makes a flight the one that routed layers see."""
-    token = _flight.set(flight)
+def use_state(state: ForwardState) -> Iterator[ForwardState]:
+    """Makes a state the one that routed layers see."""
+    token = _state.set(state)
     try:
-        yield flight
+        yield state
     finally:
-        _flight.reset(token)
+        _state.reset(token)
 
 
 class RoutedLayer(nn.Module):
@@ -79,34 +80,34 @@ class RoutedLayer(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Splits the rows by module, runs each module once, and puts the rows back in canonical order."""
-        flight = _flight.get()
-        if flight is None:
+        state = _state.get()
+        if state is None:
             raise ValueError(
                 f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "
                 "export(student=...) a plain network (re-computed activations are not supported around a "
                 "routed layer, only inside one)"
             )
         batch = first_tensor((args, kwargs))
-        self._check(batch, flight)
+        self._check(batch, state)
         assert batch is not None
-        flight.arrive(self.name, batch)
+        state.arrive(self.name, batch)
         if not (self.has_state or self.training):
             return self.bank[0](*args, **kwargs)  # deterministic and equal for all: nothing to part for
-        split = flight.plan.split(flight.rows, self.choice, len(self.bank))
-        given = _hand_out((args, kwargs), split, flight)
-        outputs = self._run(split, given, batch, flight)
-        flight.rows = split.rows
-        flight.counts.append(len(split.rows))
+        split = state.layout.split(state.rows, self.choice, len(self.bank))
+        given = _hand_out((args, kwargs), split, state)
+        outputs = self._run(split, given, batch, state)
+        state.rows = split.rows
+        state.counts.append(len(split.rows))
         result = _bring_together(outputs, split, self.name)
         idle = [p for module in split.idle for p in self.bank[module].parameters()]
         return joined_by_zero(result, idle)
 
-    def _run(self, split: Split, given: list[Any], batch: Tensor, flight: Flight) -> list[Any]:
+    def _run(self, split: Split, given: list[Any], batch: Tensor, state: ForwardState) -> list[Any]:
         outputs = []
         shared = len(split.modules) > 1
         version = None if batch.is_inference() else batch._version
         for module, rows, (args, kwargs) in zip(split.modules, split.parts, given, strict=True):
-            with flight.on(rows):
+            with state.on(rows):
                 outputs.append(self.bank[module](*args, **kwargs))
         if shared and version is not None and batch._version != version:
             raise ValueError(
@@ -115,13 +116,13 @@ class RoutedLayer(nn.Module):
             )
         return outputs
 
-    def _check(self, batch: Tensor | None, flight: Flight) -> None:
-        fits = batch is not None and batch.ndim and len(batch) in (len(flight.rows), len(flight.plan.entry))
+    def _check(self, batch: Tensor | None, state: ForwardState) -> None:
+        fits = batch is not None and batch.ndim and len(batch) in (len(state.rows), len(state.layout.entry))
         if not fits:
             shape = None if batch is None else tuple(batch.shape)
             raise ValueError(
-                f"layer {self.name!r} was given an input of shape {shape} while {len(flight.rows)} rows are in "
-                "flight; rows must lie along axis 0 (batch_first=True), or name the enclosing block"
+                f"layer {self.name!r} was given an input of shape {shape} while {len(state.rows)} rows are in "
+                "state; rows must lie along axis 0 (batch_first=True), or name the enclosing block"
             )
 
     def __getattr__(self, name: str) -> Any:
@@ -167,28 +168,20 @@ def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
     return alias
 
 
-def first_tensor(value: Any) -> Tensor | None:
-    """The first tensor in a nest of tuples, lists and mappings, depth first."""
-    if isinstance(value, Tensor):
-        return value
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return next((tensor for item in items if (tensor := first_tensor(item)) is not None), None)
-
-
-def _hand_out(value: Any, split: Split, flight: Flight) -> list[Any]:
+def _hand_out(value: Any, split: Split, state: ForwardState) -> list[Any]:
     """One copy of the arguments for each module with rows, with the rows of that module."""
     parts = range(len(split.parts))
-    if isinstance(value, Tensor) and value.ndim and len(value) == len(flight.rows):
-        if flight.rescale_gradients and value.requires_grad and len(split.rows) > len(flight.rows):
+    if isinstance(value, Tensor) and value.ndim and len(value) == len(state.rows):
+        if state.rescale_gradients and value.requires_grad and len(split.rows) > len(state.rows):
             value = _rescaled(value, split.branches_on(value.device))
         taken = split.take([value])
-    elif isinstance(value, Tensor) and value.ndim and len(value) == len(flight.plan.entry):
+    elif isinstance(value, Tensor) and value.ndim and len(value) == len(state.layout.entry):
         taken = split.take_entry([value])
     elif isinstance(value, Mapping):
-        columns = {key: _hand_out(item, split, flight) for key, item in value.items()}
+        columns = {key: _hand_out(item, split, state) for key, item in value.items()}
         return [_like(value, {key: column[i] for key, column in columns.items()}) for i in parts]
     elif isinstance(value, list | tuple):
-        rows = [_hand_out(item, split, flight) for item in value]
+        rows = [_hand_out(item, split, state) for item in value]
         return [_like(value, [row[i] for row in rows]) for i in parts]
     else:
         return [value for _ in parts]

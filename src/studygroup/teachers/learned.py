@@ -1,4 +1,4 @@
-"""Rules that learn: a gate over the branches (ONE), attention among peers (OKDDip)."""
+"""Teachers that learn: a gate over branches (ONE), attention among peers (OKDDip), a joint classifier (PCL)."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from studygroup import bibliography
+from studygroup._engine.capture import Capture
+from studygroup._engine.selection import to_device
 from studygroup.group import Outputs
-from studygroup.listen.base import Listener, share_equally
-from studygroup.selection import to_device
+from studygroup.teachers.base import OneTeacher, Teacher, Weights, share_equally
 
 Pool = Callable[[Tensor], Tensor]
 
 
 def pooled(hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows width"]:
-    """One vector a row: the mean over whatever is not the features.
+    """Return one vector a row: the mean over whatever is not the features.
 
     Args:
         hidden: (rows, width) is left as it is; of tokens (rows, tokens, width) the mean over tokens, padding
@@ -28,12 +29,12 @@ def pooled(hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows width"]:
     return hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
 
 
-class Gate(Listener):
+class Gate(OneTeacher):
     """All students listen to one ensemble, weighed for every sample by a gate (ONE, Lan et al. 2018).
 
     g = softmax(ReLU(BN(Linear(pool(h))))), h the representation that all branches share; z_e = Σ_k g_k z_k. The
-    gate learns from the ensemble's cross-entropy (`ensemble_weight`), and through the targets where they are
-    not detached.
+    gate learns from the ensemble's cross-entropy (`objectives.Ensemble`), and through the targets of an imitation
+    that moves its teachers.
 
     Args:
         width: features of the pooled trunk.
@@ -42,9 +43,7 @@ class Gate(Listener):
     """
 
     sources = (bibliography.ONE,)
-    want = ("trunk",)
-    learns = True
-    one_answer = True
+    capture = Capture(trunk=True)
 
     def __init__(self, width: int, *, students: int, pool: Pool = pooled) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ class Gate(Listener):
         self.norm = nn.BatchNorm1d(students)
 
     def join(self, *, students: int, seed: int) -> None:
-        """Checks that there is one output of the gate for each student."""
+        """Check that there is one output of the gate for each student."""
         super().join(students=students, seed=seed)
         if students != self.linear.out_features:
             raise ValueError(
@@ -62,28 +61,26 @@ class Gate(Listener):
                 f"with students={students}"
             )
 
-    def weights(
-        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
-    ) -> Float[Tensor, "rows students students"]:
-        """The gate's weights for each sample, the same in every row."""
-        hidden = self.pool(_present(outputs.trunk, "trunk"))
+    def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
+        """Return the gate's weights for each sample, the same in every row."""
+        hidden = self.pool(_present(answers.trunk, "trunk"))
         gate = F.softmax(F.relu(self.norm(self.linear(hidden))), dim=-1)
         return gate[:, None].expand(-1, self.students, -1)
 
 
-class PeerAttention(Listener):
+class PeerAttention(Teacher):
     """Every peer weighs the peers by attention; a leader outside it listens to their mean (OKDDip, Chen et al. 2020).
 
     A_ab = softmax_b(L(h_a) · E(h_b)), L and E linear maps without bias, h the pooled features of a
-    peer. There is no 1/√d, and a peer attends to himself too. The leader is nobody's teacher.
+    peer. There is no 1/√d, and a peer attends to itself too. The leader is nobody's teacher.
 
-    The attention's only gradient comes through the targets, so it asks for `detach=False`.
+    The attention's only gradient comes through the targets, so the imitation must move its teachers.
 
     Args:
-        width: features of a student, the input of his classifier.
+        width: features of a student, the input of its classifier.
         leader: number of the student who leads.
         reduction: width over the size of queries and keys. # reading: not printed; 8 in the authors' code.
-        include_self: whether a peer attends to himself, as printed.
+        include_self: whether a peer attends to itself, as printed.
         pool: from a student's features to (rows, width).
 
     Attributes:
@@ -92,8 +89,7 @@ class PeerAttention(Listener):
     """
 
     sources = (bibliography.OKDDIP,)
-    want = ("features",)
-    learns = True
+    capture = Capture(features=True)
 
     def __init__(
         self,
@@ -114,7 +110,7 @@ class PeerAttention(Listener):
         self.entropy: Tensor | None = None
 
     def join(self, *, students: int, seed: int) -> None:
-        """Checks that the leader is a student and has peers to listen to."""
+        """Check that the leader is a student and has peers to listen to."""
         super().join(students=students, seed=seed)
         if not 0 <= self.leader < students or students < 3:
             raise ValueError(
@@ -123,19 +119,17 @@ class PeerAttention(Listener):
             )
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Everybody asks the peers; nobody asks the leader."""
+        """Ask the peers; nobody asks the leader."""
         table = torch.ones(self.students, self.students, dtype=torch.bool)
         if not self.include_self:
             table.fill_diagonal_(False)
         table[:, self.leader] = False
         return table
 
-    def weights(
-        self, outputs: Outputs, consults: Bool[Tensor, "students students"]
-    ) -> Float[Tensor, "rows students students"]:
-        """Attention in the rows of the peers, equal weights in the leader's."""
-        students, rows = outputs.sees.shape
-        features = _present(outputs.features, "features").flatten(0, 1)
+    def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
+        """Return attention in the rows of the peers, equal weights in the leader's."""
+        students, rows = answers.sees.shape
+        features = _present(answers.features, "features").flatten(0, 1)
         hidden = self.pool(features).view(students, rows, -1)
         energy = torch.einsum("and,bnd->nab", self.query(hidden), self.key(hidden))
         asked = to_device(consults, energy.device)
@@ -143,42 +137,40 @@ class PeerAttention(Listener):
         peers = [student for student in range(students) if student != self.leader]
         self.entropy = _entropy(attention.detach()[:, peers])
         leads = torch.arange(students, device=energy.device) == self.leader
-        return torch.where(leads[:, None], share_equally(consults, outputs), attention)
+        return torch.where(leads[:, None], share_equally(consults, answers), attention)
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
-        """The entropy of the attention."""
+        """Return the entropy of the attention."""
         return {} if self.entropy is None else {"entropy": self.entropy}
 
 
-class PeerEnsemble(Listener):
+class PeerEnsemble(OneTeacher):
     """All students listen to one classifier over all their features together (PCL, Wu & Gong 2021).
 
     z_e = W [h_1, ..., h_K] + b, h_k the pooled features of student k. The classifier learns from the ensemble's
-    cross-entropy (`ensemble_weight`), and through the targets where they are not detached.
+    cross-entropy (`objectives.Ensemble`), and through the targets of an imitation that moves its teachers.
 
     Args:
-        width: features of a student, the input of his classifier.
+        width: features of a student, the input of its classifier.
         students: K.
         classes: how many classes.
         pool: from a student's features to (rows, width).
     """
 
     sources = (bibliography.PCL,)
-    want = ("features",)
-    learns = True
-    one_answer = True
+    capture = Capture(features=True)
 
     def __init__(self, width: int, *, students: int, classes: int, pool: Pool = pooled) -> None:
         super().__init__()
         self.pool = pool
         self.linear = nn.Linear(width * students, classes)
 
-    def answers(self, outputs: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """The ensemble's logits, for every student."""
-        features = _present(outputs.features, "features")
+    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+        """Return the ensemble's logits, for every student."""
+        features = _present(answers.features, "features")
         hidden = self.pool(features.flatten(0, 1)).view(*features.shape[:2], -1)
         logits: Tensor = self.linear(hidden.transpose(0, 1).flatten(1))
-        return logits.expand_as(outputs.logits)
+        return logits.expand_as(answers.logits)
 
 
 def _entropy(weights: Float[Tensor, "rows listeners students"]) -> Float[Tensor, ""]:
@@ -187,5 +179,5 @@ def _entropy(weights: Float[Tensor, "rows listeners students"]) -> Float[Tensor,
 
 def _present(value: Tensor | None, name: str) -> Tensor:
     if value is None:
-        raise ValueError(f"the outputs hold no {name}; call the group with want=({name!r},)")
+        raise ValueError(f"the outputs hold no {name}; call the group with capture=Capture({name}=True)")
     return value

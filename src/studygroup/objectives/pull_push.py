@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import Step
-from studygroup.auxiliary.local import CONVOLUTIONS, Local, Shapes, width_and_space
+from studygroup._engine.capture import Capture, Layer, Pieces
+from studygroup._engine.rows import Rows
+from studygroup._engine.selection import to_device
 from studygroup.functional import (
     Centre,
     Statistic,
@@ -18,10 +19,9 @@ from studygroup.functional import (
     pull_push,
     similarity_matrix,
 )
-from studygroup.rows import Rows
+from studygroup.objectives.base import Step
+from studygroup.objectives.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.schedules import Schedule
-from studygroup.selection import to_device
-from studygroup.taps import Layer, Pieces
 
 
 class PullPush(Local):
@@ -42,7 +42,8 @@ class PullPush(Local):
         push: b of the first layer and of the last. # reading: not printed.
         source: the layer whose output stands for x; omitted, x is the network's input, which must be numbers, as
             pictures are, and not a mapping of token ids.
-        source_statistic: of x; `"flatten"` compares whole pictures, see `functional.pull_push_loss`.
+        source_statistic: of x; `"flatten"` compares whole pictures; two rows of three deviations, centred,
+            lie on a circle.
         centre: what is centred, see `functional.similarity_matrix`.
         channels: most filters of g_i.
     """
@@ -63,7 +64,7 @@ class PullPush(Local):
         channels: int = 64,
     ) -> None:
         super().__init__(shapes, name="pull_push", weight=weight)
-        self.want = (source,) if source else ()
+        self.capture |= Capture(activations=(source,) if source else ())
         self.classes, self.source, self.centre = classes, source, centre
         self.source_statistic: Statistic = source_statistic
         pulls, pushes = linear_over_depth(len(shapes), *pull), linear_over_depth(len(shapes), *push)
@@ -73,16 +74,16 @@ class PullPush(Local):
         )
         self._ends: dict[Rows, tuple[Tensor, Tensor]] = {}
 
-    def begin(self, step: Step) -> None:
-        """Another batch has other ends."""
+    def start_step(self, step: Step) -> None:
+        """Forget the similarities of the batch before."""
         self._ends = {}
 
-    def answer(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:
-        """The deviations of the projected maps."""
-        return deviations(self.own(layer)(hidden.transpose(1, 2) if layer.tokens else hidden))
+    def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:
+        """Return the deviations of the projected maps."""
+        return deviations(self.head(layer)(hidden.transpose(1, 2) if layer.tokens else hidden))
 
-    def at(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
-        """The sum over the layer's modules."""
+    def layer_loss(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
+        """Return the sum over the layer's modules."""
         pull, push = self.weights[layer]
         losses = []
         for rows, answer in answers:
@@ -91,15 +92,15 @@ class PullPush(Local):
             losses.append(pull_push(own, target, source, pull=pull, push=push))
         return torch.stack(losses).sum()
 
-    def own(self, layer: Layer) -> nn.Module:
-        """The layer's projection."""
+    def head(self, layer: Layer) -> nn.Module:
+        """Return the layer's projection."""
         return self.projections[self.layers.index(layer)]
 
     def _between(self, rows: Rows, step: Step, own: Tensor) -> tuple[Tensor, Tensor]:
-        """S(y) and S(x) of some rows, the same for all layers that work on them; computed once a step."""
+        """Return S(y) and S(x) of some rows, the same for all layers that work on them; computed once a step."""
         if rows not in self._ends:
-            assert step.outputs.plan is not None
-            at = step.outputs.plan.standing(rows, own.device).sample
+            assert step.outputs.layout is not None
+            at = step.outputs.layout.row_weights(rows, own.device).sample
             x = self._input(step).detach()[at]
             if x.shape[1] < 2 and (self.centre, self.source_statistic) == ("channels", "deviation"):
                 raise ValueError(
@@ -113,9 +114,9 @@ class PullPush(Local):
         return self._ends[rows]
 
     def _input(self, step: Step) -> Tensor:
-        """What stands for x, one row a sample."""
+        """Return what stands for x, one row a sample."""
         if self.source:
-            tap, sees = step.outputs.taps[self.source], step.outputs.sees
+            tap, sees = step.outputs.activations[self.source], step.outputs.sees
             first = to_device(sees.to(torch.uint8).argmax(0), tap.device)
             taken = tap[first, torch.arange(len(first), device=tap.device)]
             return taken.transpose(1, 2) if taken.ndim == 3 else taken
@@ -129,7 +130,7 @@ class PullPush(Local):
 
 
 def _projection(layer: Layer, shape: Sequence[int], channels: int) -> nn.Module:
-    """g_i for one row of a given shape."""
+    """Build g_i for one row of a given shape."""
     width, space = width_and_space(layer, shape)
     filters = min(width, channels)
     if not space:

@@ -7,16 +7,17 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup import bibliography
-from studygroup.auxiliary.base import Auxiliary, Step
+from studygroup._engine.capture import Capture
+from studygroup._engine.selection import to_device
 from studygroup.functional import imitation_loss, label_loss, masked_mean
-from studygroup.listen import pooled
-from studygroup.listen.learnt import Pool
-from studygroup.precision import single
+from studygroup.functional.precision import single
+from studygroup.objectives.base import Objective, Step
 from studygroup.schedules import Schedule
-from studygroup.selection import to_device
+from studygroup.teachers import pooled
+from studygroup.teachers.learned import Pool
 
 
-class InnerClassifiers(Auxiliary):
+class InnerClassifiers(Objective):
     """Classifiers at inner layers, trained on the labels (auxiliary training, Szegedy et al. 2015).
 
     Σ_i CE_i over layers, mean over the rows that a student sees, sum over students.
@@ -25,7 +26,7 @@ class InnerClassifiers(Auxiliary):
         widths: features of each layer after pooling, by name.
         classes: how many classes.
         weight: of the sum; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `listen.pooled`.
+        pool: from a layer's output to (rows, width), see `teachers.pooled`.
     """
 
     sources = (bibliography.GOOGLENET,)
@@ -34,17 +35,18 @@ class InnerClassifiers(Auxiliary):
         self, widths: Mapping[str, int], *, classes: int, weight: float | Schedule, pool: Pool = pooled
     ) -> None:
         super().__init__(name="inner", weight=weight)
-        self.want = tuple(widths)
+        self.layers = tuple(widths)
+        self.capture = Capture(activations=self.layers)
         self.pool = pool
         self.heads = nn.ModuleList(nn.Linear(width, classes) for width in widths.values())
 
-    def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The sum of the cross-entropies."""
+    def loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the sum of the cross-entropies."""
         outputs, y = step.outputs, step.y
         sees = to_device(outputs.sees, y.device)
         losses = [
-            label_loss(head(_vectors(outputs.taps[name], self.pool)), y)
-            for name, head in zip(self.want, self.heads, strict=True)
+            label_loss(head(_vectors(outputs.activations[name], self.pool)), y)
+            for name, head in zip(self.layers, self.heads, strict=True)
         ]
         return sum((masked_mean(loss, sees).sum() for loss in losses), outputs.logits.new_zeros(()))
 
@@ -75,7 +77,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, maps: Float[Tensor, "rows width height across"]) -> Float[Tensor, "rows features"]:
-        """The features."""
+        """Return the features."""
         brought: Tensor = self.layers(maps)
         return brought.flatten(2).mean(2)
 
@@ -86,7 +88,7 @@ class LinearFeatures(nn.Module):
     Args:
         width: features of the layer after pooling.
         features: features of the network's own classifier.
-        pool: from the layer's output to (rows, width), see `listen.pooled`.
+        pool: from the layer's output to (rows, width), see `teachers.pooled`.
     """
 
     def __init__(self, width: int, features: int, *, pool: Pool = pooled) -> None:
@@ -95,12 +97,12 @@ class LinearFeatures(nn.Module):
         self.linear = nn.Linear(width, features)
 
     def forward(self, hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows features"]:
-        """The features."""
+        """Return the features."""
         found: Tensor = self.linear(self.pool(hidden))
         return found
 
 
-class SelfDistillation(Auxiliary):
+class SelfDistillation(Objective):
     """Inner classifiers that learn from the deepest one and from its features (Zhang et al. 2019).
 
     Σ_i [(1−α) CE_i + α KL(ψ(z_C; T) ‖ ψ(z_i; T)) + λ ‖F_i − F_C‖²] over layers, C the network's own classifier,
@@ -114,7 +116,7 @@ class SelfDistillation(Auxiliary):
         alpha: share of imitation.
         feature_weight: λ.
         temperature: T.
-        pool: from the input of the network's own classifier to (rows, features), see `listen.pooled`.
+        pool: from the input of the network's own classifier to (rows, features), see `teachers.pooled`.
     """
 
     sources = (bibliography.BYOT,)
@@ -132,14 +134,14 @@ class SelfDistillation(Auxiliary):
     ) -> None:
         super().__init__(name="inner", weight=1.0)
         self.layers = tuple(fit)
-        self.want = (*self.layers, "features")
+        self.capture = Capture(activations=self.layers, features=True)
         self.alpha, self.feature_weight, self.temperature = alpha, feature_weight, temperature
         self.pool = pool
         self.fit = nn.ModuleList(fit.values())
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in fit)
 
-    def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The sum over layers of labels, imitation and features."""
+    def loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the sum over layers of labels, imitation and features."""
         outputs, y = step.outputs, step.y
         assert outputs.features is not None
         answered = single(outputs.logits).detach()
@@ -149,7 +151,7 @@ class SelfDistillation(Auxiliary):
         labels = _rows(y.expand(len(answered), -1), seen)
         total = answered.new_zeros(())
         for layer, fit, head in zip(self.layers, self.fit, self.heads, strict=True):
-            own = fit(_rows(outputs.taps[layer], seen))
+            own = fit(_rows(outputs.activations[layer], seen))
             logits = single(head(own))
             hard = F.cross_entropy(logits, labels, reduction="none")
             soft = imitation_loss(logits[None], targets[None], self.temperature)[0]

@@ -1,0 +1,43 @@
+"""One call of a network whose rows are in flight."""
+
+import re
+
+from torch import Tensor, nn
+
+from studygroup._engine.routed import ForwardState, use_state
+from studygroup.inputs import Inputs, answer, logits_of
+
+
+def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
+    """Run a network with routed layers and return the logits of its rows in flight.
+
+    Args:
+        model: the network.
+        inputs: its rows as they enter.
+        state: where the rows stand; routed layers move it on.
+
+    Returns:
+        Logits of shape (rows in flight, ...).
+
+    Raises:
+        ValueError: students who part inside a residual connection, or an output without logits for every row.
+    """
+    try:
+        with use_state(state):
+            output = answer(model, inputs)
+    except RuntimeError as error:
+        counts = [count for count in set(state.counts) if re.search(rf"\b{count}\b", str(error))]
+        if len(counts) < 2 or "must match" not in str(error):
+            raise
+        raise ValueError(
+            f"rows do not fit after {next(reversed(state.reached))!r}: {error}. Students part inside a "
+            "residual connection, or after a tensor that is used again; name the enclosing block instead"
+        ) from error
+    logits = logits_of(output)
+    if logits is None or logits.ndim < 2 or len(logits) != len(state.rows):
+        found = type(output).__name__ if logits is None else tuple(logits.shape)
+        raise ValueError(
+            f"the model returned {found} for {len(state.rows)} rows; it must return logits of shape "
+            "(rows, classes), or an output that has such .logits"
+        )
+    return logits

@@ -1,0 +1,30 @@
+"""States of earlier versions under the names of this one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_OWN = ("supervised", "imitation", "ensemble")
+
+
+def upgraded(state: Mapping[str, Any], objectives: Sequence[str]) -> Mapping[str, Any]:
+    """Return a task's state dict under the names of this version; one of this version as it is.
+
+    In 0.1.0 a task held `listen`, the one rule, and `auxiliary`, the objectives beside labels and imitation; moving
+    averages were one of those.
+
+    Args:
+        state: of any version since 0.1.0.
+        objectives: names of the task's objectives, in their order.
+    """
+    if not any(key.startswith(("listen.", "auxiliary.")) for key in state):
+        return state
+    further = [place for place, name in enumerate(objectives) if name not in _OWN]
+
+    def renamed(key: str) -> str:
+        key = re.sub(r"^listen\.", "teachers.0.", key)
+        key = re.sub(r"^auxiliary\.\d+\.averages\.", "sources.0.model.", key)
+        key = re.sub(r"^auxiliary\.\d+\._extra_state$", "sources.0._extra_state", key)
+        return re.sub(r"^auxiliary\.(\d+)\.", lambda m: f"objectives.{further[int(m[1])]}.", key)
+
+    return {renamed(key): value for key, value in state.items()}

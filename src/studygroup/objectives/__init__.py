@@ -1,0 +1,35 @@
+"""What is added to the total: learning from labels, from teachers, and inside the network. None of it ships."""
+
+from studygroup._engine.capture import Capture, Layer
+from studygroup.objectives.base import Heard, Objective, Step
+from studygroup.objectives.classifiers import LocalClassifiers
+from studygroup.objectives.imitation import Imitation, song_chai
+from studygroup.objectives.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
+from studygroup.objectives.kernels import KernelDecorrelation
+from studygroup.objectives.local import Local, Shapes
+from studygroup.objectives.probe import probe, shapes
+from studygroup.objectives.pull_push import PullPush
+from studygroup.objectives.supervised import Ensemble, Supervised
+
+__all__ = [
+    "Bottleneck",
+    "Capture",
+    "Ensemble",
+    "Heard",
+    "Imitation",
+    "InnerClassifiers",
+    "KernelDecorrelation",
+    "Layer",
+    "LinearFeatures",
+    "Local",
+    "LocalClassifiers",
+    "Objective",
+    "PullPush",
+    "SelfDistillation",
+    "Shapes",
+    "Step",
+    "Supervised",
+    "probe",
+    "shapes",
+    "song_chai",
+]

@@ -1,0 +1,117 @@
+"""What every objective is, and what it sees of a training step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from studygroup._engine.capture import Capture
+from studygroup.functional.precision import single
+from studygroup.group import Group, Outputs
+from studygroup.inputs import Inputs
+from studygroup.objectives.layer_backward import LayerGradients
+from studygroup.schedules import Schedule, constant
+from studygroup.teachers import Teacher
+from studygroup.teachers.base import Weights
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What students hear of a teacher.
+
+    Attributes:
+        logits: the answers, in single precision at least.
+        weights: of each answer for each student.
+    """
+
+    logits: Float[Tensor, "teachers rows *classes"]
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an objective sees of a training step.
+
+    Attributes:
+        group: the students.
+        outputs: their answers on the rows on which each is supervised, with what the objective captures.
+        answers: their answers on the rows on which others consult them; where rows have no owner, the same.
+        x: the batch, as the model takes it.
+        y: the labels.
+        progress: how far training has come, from 0 to 1.
+        consults: who asks whom of each teacher.
+        by_others: what other groups than the students say, by group.
+        layer_gradients: where objectives that train single layers leave their gradients.
+    """
+
+    group: Group
+    outputs: Outputs
+    answers: Outputs
+    x: Inputs
+    y: Shaped[Tensor, "rows *_"]
+    progress: float
+    consults: Mapping[Teacher, Bool[Tensor, "students teachers"]] = field(default_factory=dict)
+    by_others: Mapping[Group, Outputs] = field(default_factory=dict)
+    layer_gradients: LayerGradients = field(default_factory=LayerGradients)
+    _heard: dict[Teacher, Heard] = field(default_factory=dict)
+
+    def hear(self, teacher: Teacher) -> Heard:
+        """Return what a teacher says in this step: computed once, with autocast off, however many objectives ask."""
+        if teacher not in self._heard:
+            answers = precise(self.answers if teacher.of is None else self.by_others[teacher.of])
+            with torch.autocast(answers.logits.device.type, enabled=False):
+                weights = teacher.weights(answers, self.consults[teacher])
+                self._heard[teacher] = Heard(teacher.logits(answers, self.y), weights)
+        return self._heard[teacher]
+
+
+class Objective(nn.Module):
+    """The base of everything that is added to the total.
+
+    Args:
+        name: under which the value stands in `Losses.values`.
+        weight: of the value in the total, a number or a function of progress.
+
+    Attributes:
+        capture: what the objective needs of the students' outputs besides logits.
+        teachers: whom it listens to; the task consults them and owns their parameters.
+        moves_teachers: whether its gradient goes into what the teachers say.
+        sources: BibTeX of what to cite, see `citation`.
+    """
+
+    capture: Capture = Capture()
+    teachers: tuple[Teacher, ...] = ()
+    moves_teachers: bool = False
+    sources: tuple[str, ...] = ()
+
+    def __init__(self, *, name: str, weight: float | Schedule = 1.0) -> None:
+        super().__init__()
+        self.name = name
+        self.weight: Schedule = weight if callable(weight) else constant(float(weight))
+
+    def before_pass(self, group: Group) -> Float[Tensor, ""] | None:
+        """Return the value of an objective that needs no pass; `None` for all others.
+
+        Computed before the pass, such a value is the last that the backward pass comes to: its gradients then take
+        the place of activations that are gone.
+        """
+        return None
+
+    def loss(self, step: Step) -> Float[Tensor, " students"] | Float[Tensor, ""]:
+        """Return the value, unweighted: one for each student, which the task reduces, or one for all.
+
+        Under autocast it is called with autocast on.
+        """
+        raise NotImplementedError
+
+
+def precise(outputs: Outputs) -> Outputs:
+    """Return the outputs in single precision at least: under autocast they come in half."""
+    return replace(
+        outputs,
+        logits=single(outputs.logits),
+        features=None if outputs.features is None else single(outputs.features),
+        trunk=None if outputs.trunk is None else single(outputs.trunk),
+    )

@@ -1,0 +1,115 @@
+"""Learning from a teacher: how far every student is from what it hears."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from studygroup import bibliography
+from studygroup._engine.selection import to_device
+from studygroup.functional import Divergence, imitation_loss, masked_mean, pairwise_loss, peer_targets
+from studygroup.functional.precision import single
+from studygroup.objectives.base import Objective, Step
+from studygroup.objectives.supervised import Supervised
+from studygroup.schedules import Schedule
+from studygroup.teachers import MeanOfOthers, Teacher
+
+Average = Literal["logits", "probabilities", "divergences"]
+_AVERAGES = ("logits", "probabilities", "divergences")
+
+
+class Imitation(Objective):
+    """Every student imitates a teacher on its rows: the mean of D(q_k, ψ(z_k; T)), ψ(z; T) = softmax(z / T).
+
+    Args:
+        teacher: whom students imitate.
+        temperature: T > 0, of targets and students.
+        weight: a number or a function of progress, such as `schedules.ramp_up(0.0, 0.2)`.
+        divergence: `"kl"` or `"cross_entropy"`, see `functional.imitation_loss`.
+        aggregate: what is averaged over those whom a student listens to: `"logits"`, q_k = ψ(Σ_j w_kj z_j; T) (CGL,
+            ONE), `"probabilities"`, q_k = Σ_j w_kj ψ(z_j; T), or `"divergences"`, Σ_j w_kj D(ψ(z_j; T), ψ(z_k; T))
+            (DML).
+        moves_teachers: whether targets have a gradient, which moves those who are imitated, and a teacher that
+            learns. By default targets are constants.
+        scale_by_t2: multiply by T².
+        name: see `Objective`.
+
+    Raises:
+        ValueError: an unknown `aggregate`.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        *,
+        temperature: float = 1.0,
+        weight: float | Schedule = 1.0,
+        divergence: Divergence = "kl",
+        aggregate: Average = "logits",
+        moves_teachers: bool = False,
+        scale_by_t2: bool = False,
+        name: str = "imitation",
+    ) -> None:
+        super().__init__(name=name, weight=weight)
+        if aggregate not in _AVERAGES:
+            raise ValueError(f"aggregate={aggregate!r}; use one of {', '.join(map(repr, _AVERAGES))}")
+        self.teachers = (teacher,)
+        self.temperature = temperature
+        self.divergence: Divergence = divergence
+        self.aggregate: Average = aggregate
+        self.moves_teachers = moves_teachers
+        self.scale_by_t2 = scale_by_t2
+        mutual = aggregate == "divergences" and teacher.of is None
+        self.sources = (bibliography.DML,) if mutual else teacher.sources
+
+    def loss(self, step: Step) -> Float[Tensor, " students"]:
+        """Return each student's mean over the rows on which it is supervised."""
+        heard = step.hear(self.teachers[0])
+        logits = single(step.outputs.logits)
+        with torch.autocast(logits.device.type, enabled=False):
+            each = self._of_rows(logits, heard.logits.to(logits), heard.weights)
+            return masked_mean(each, to_device(step.outputs.sees, logits.device))
+
+    def _of_rows(self, logits: Tensor, heard: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss of each student on each row."""
+        if self.aggregate == "divergences":
+            peers = heard if self.moves_teachers else heard.detach()
+            return pairwise_loss(logits, peers, weights, self.temperature, self.divergence, self.scale_by_t2)
+        targets = peer_targets(heard, weights, self.temperature, self.aggregate)
+        return imitation_loss(
+            logits,
+            targets if self.moves_teachers else targets.detach(),
+            self.temperature,
+            self.divergence,
+            self.scale_by_t2,
+        )
+
+
+def song_chai(
+    alpha: float,
+    temperature: float,
+    divergence: Divergence = "cross_entropy",
+    *,
+    detach: bool = True,
+    weight: float = 1.0,
+) -> list[Objective]:
+    """Return α J_hard + (1−α) J_soft: the labels, and the mean of the others' logits (Song and Chai 2018).
+
+    J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), q_h = ψ(mean of the other heads' logits; T).
+
+    Args:
+        alpha: α, in [0, 1].
+        temperature: T > 0.
+        divergence: of J_soft; `"kl"` has the same gradient and is 0 at agreement.
+        detach: whether q_h is a constant.
+        weight: of both.
+    """
+    imitation = Imitation(
+        MeanOfOthers(),
+        temperature=temperature,
+        weight=weight * (1 - alpha),
+        divergence=divergence,
+        moves_teachers=not detach,
+    )
+    return [Supervised(weight=weight * alpha), imitation]

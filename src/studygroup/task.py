@@ -1,0 +1,420 @@
+"""A training task: the students, what they learn from, and the one place where losses are weighed and added."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from studygroup import bibliography
+from studygroup._engine.capture import Capture
+from studygroup._engine.isolate import only_trains, without_side_effects
+from studygroup._engine.migrate import upgraded
+from studygroup._engine.selection import to_device
+from studygroup.group import Group, Outputs
+from studygroup.inputs import Inputs, count_rows, on_host
+from studygroup.objectives import Objective, Step
+from studygroup.seeding import derive
+from studygroup.teachers import Teacher
+
+Answering = Literal["joint", "train", "eval"]
+_ANSWERING = ("joint", "train", "eval")
+
+
+class NoOwnerWarning(UserWarning):
+    """Students were to have rows of their own, and nothing says which rows are whose."""
+
+
+@dataclass(frozen=True)
+class SharedRows:
+    """What a method asks of the data: all students see every row, one batch for all."""
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """What a method asks of the data: every student has a sub-set of its own, drawn once (CGL).
+
+    Attributes:
+        overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for everybody.
+    """
+
+    overlap: float = 0.0
+    sources: ClassVar[tuple[str, ...]] = (bibliography.CGL,)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a step costs.
+
+    Attributes:
+        total: weighted sum over students and objectives; call `backward` on it.
+        values: of each objective by name, unweighted: one for each student, or one for all.
+        logits: answers in the supervised pass, zero where a student did not see the row.
+    """
+
+    total: Float[Tensor, ""]
+    values: Mapping[str, Float[Tensor, " students"] | Float[Tensor, ""]]
+    logits: Float[Tensor, "students rows *classes"]
+
+    @property
+    def supervised(self) -> Float[Tensor, " students"]:
+        """The loss of each student on its labels, unweighted; zero without such an objective."""
+        return self._of_students("supervised")
+
+    @property
+    def imitation(self) -> Float[Tensor, " students"]:
+        """The imitation loss of each student, unweighted; zero without such an objective."""
+        return self._of_students("imitation")
+
+    @property
+    def auxiliary(self) -> dict[str, Float[Tensor, ""]]:
+        """All other objectives by name, unweighted, summed over students."""
+        return {
+            name: value.sum()
+            for name, value in self.values.items()
+            if name not in ("supervised", "imitation")
+        }
+
+    def _of_students(self, name: str) -> Tensor:
+        nothing = self.total.new_zeros(len(self.logits))
+        return self.values.get(name, nothing)
+
+
+class CollaborativeLearning(nn.Module):
+    """A group and the objectives from which it learns: call it in any training loop.
+
+    total = reduce_k [Σ_o w_o(t) · L_o,k] + Σ_p w_p(t) · L_p, over objectives o that have a value for each student
+    (the labels, the imitation of a teacher) and objectives p that have one for all.
+
+    Args:
+        group: the students.
+        objectives: what is added, each with a name of its own; see `studygroup.objectives`.
+        rows: what the method asks of the data, for whoever builds the loader.
+        exports: who is scored and shipped; omitted, the group. Moving averages of it, for example.
+        reduction: `"sum"` or `"mean"` over students.
+        peers: how those whom a row's owner consults answer on that row: `"joint"`, in the owner's own pass, prefixes
+            shared, where no objective captures anything of that pass, else as `"train"`; `"train"`, in a second pass,
+            by batch statistics; `"eval"`, in a second pass, by running statistics. A second pass leaves no side
+            effects.
+        in_turn: update one student after another on every batch, each on what the others then say; go through
+            `steps`. Otherwise all are updated together.
+        seed: seed of all draws of the teachers and of the peers' dropout.
+
+    Attributes:
+        teachers: whom the objectives listen to.
+        sources: who answers to them besides the group: averages, frozen networks.
+        step: training steps done, kept in the state dict; draws depend on (seed, step).
+
+    Raises:
+        ValueError: an unknown `reduction` or `peers`, two objectives of one name, a teacher that does not fit the
+            group, one that learns but that no objective moves, turns with sub-sets or with a teacher that learns.
+
+    Example:
+        >>> cgl = [Supervised(), Imitation(RandomSubgroup(0.25), weight=ramp, moves_teachers=True)]
+        >>> task = sg.CollaborativeLearning(group, cgl, rows=sg.Subsets())
+        >>> losses = task(images, labels, owner=owner, progress=epoch / epochs)
+        >>> losses.total.backward()
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        objectives: Iterable[Objective],
+        *,
+        rows: SharedRows | Subsets | None = None,
+        exports: Group | None = None,
+        reduction: Literal["sum", "mean"] = "sum",
+        peers: Answering = "train",
+        in_turn: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_choice("reduction", reduction, ("sum", "mean"))
+        _check_choice("peers", peers, _ANSWERING)
+        added = list(objectives)
+        teachers = list(dict.fromkeys(teacher for one in added for teacher in one.teachers))
+        others = dict.fromkeys(one for one in (*(t.of for t in teachers), exports) if one is not None)
+        self.group = group
+        self.teachers = nn.ModuleList(teachers)
+        self.sources = nn.ModuleList(one for one in others if one is not group)
+        self.objectives = nn.ModuleList(added)
+        self._exports = (exports,)  # in a tuple, as it stands among the sources
+        self.rows = rows or SharedRows()
+        self.reduction = reduction
+        self.peers = peers
+        self.in_turn = in_turn
+        self.seed = seed
+        self.step = 0
+        _check_names([one.name for one in added])
+        for teacher in teachers:
+            teacher.join(students=group.students, seed=seed)
+            _check_learning(teacher, added)
+        if in_turn:
+            _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
+
+    @property
+    def turns(self) -> int:
+        """Updates on a batch: one for each student, or one for all."""
+        return self.group.students if self.in_turn else 1
+
+    @property
+    def shipped(self) -> Group:
+        """The students who are scored and shipped."""
+        return self._exports[0] or self.group
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of every objective by name.
+
+        Args:
+            progress: how far training has come, from 0 to 1.
+        """
+        return {one.name: one.weight(progress) for one in self._objectives()}
+
+    def figures(self) -> dict[str, Float[Tensor, ""]]:
+        """Return what the teachers have to log of the last batch, by name; scalars on the device."""
+        return {name: value for one in self._teachers() for name, value in one.figures().items()}
+
+    def steps(
+        self,
+        x: Inputs,
+        y: Shaped[Tensor, "rows *_"],
+        *,
+        owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
+        progress: float = 1.0,
+    ) -> Iterator[Losses]:
+        """Yield the losses of each update on a batch, one after another; update before you ask for the next.
+
+        With `in_turn` a student's loss knows its own parameters alone: the others have no gradient from it, so that
+        momentum and weight decay leave them where they are. Otherwise there is one update, that of `forward`.
+
+        Args:
+            x: as for `forward`, and so are the others.
+            y: the labels.
+            owner: not with `in_turn`.
+            progress: how far training has come.
+
+        Raises:
+            ValueError: as `forward`, or owners of rows that all students take in turn.
+
+        Example:
+            >>> for losses in task.steps(images, labels):
+            ...     optimizer.zero_grad()
+            ...     losses.total.backward()
+            ...     optimizer.step()
+        """
+        if not self.in_turn:
+            yield self(x, y, owner=owner, progress=progress)
+            return
+        if owner is not None:
+            raise ValueError(
+                "rows have owners, and in_turn=True gives every row to every student; leave owner out"
+            )
+        for student in range(self.group.students):
+            with only_trains(self.group.parameters(), self.group.parameters_of(student)):
+                losses: Losses = self(x, y, owner=[student] * count_rows(x), progress=progress)
+            yield losses
+
+    def forward(
+        self,
+        x: Inputs,
+        y: Shaped[Tensor, "rows *_"],
+        *,
+        owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
+        progress: float = 1.0,
+    ) -> Losses:
+        """Return the losses of one step.
+
+        Args:
+            x: the batch, as the model takes it.
+            y: labels as the objectives take them, one a row, on the device of the logits.
+            owner: the student for whom each row is supervised: a sequence or a CPU tensor. Those whom the owner
+                consults answer on that row too, see `peers`. Omitted, every student sees every row and one pass
+                serves.
+            progress: how far training has come, from 0 to 1; weights are functions of it.
+
+        Raises:
+            ValueError: owners who are not students, labels of another length, progress outside [0, 1], one loss for
+                students who are trained in turn, and what objectives say of labels.
+        """
+        rows = count_rows(x)
+        if not y.ndim or len(y) != rows:
+            raise ValueError(f"labels of shape {tuple(y.shape)} for {rows} rows; hand in one a row")
+        if not 0 <= progress <= 1:
+            raise ValueError(f"progress is {progress}; hand in the share of training done, from 0 to 1")
+        if self.in_turn and self.training and owner is None:
+            raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
+        if owner is None and self.training and isinstance(self.rows, Subsets):
+            warnings.warn(
+                "students were to have sub-sets of their own, and no owner says which rows are whose: all are "
+                "supervised on all rows; hand in owner, or build the task with rows shared (subsets=False)",
+                NoOwnerWarning,
+                stacklevel=3,
+            )
+        owns = None if owner is None else _owners(owner, rows=rows, students=self.group.students)
+        objectives = self._objectives()
+        known = {one.name: one.before_pass(self.group) for one in objectives}
+        step = self._answered(x, y, owns, progress)
+        losses = self._add(objectives, step, known)
+        self.step += self.training
+        return losses
+
+    def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
+        """Let the students and all others answer."""
+        consults = {teacher: teacher.consults(self.step) for teacher in self._teachers()}
+        own = self._want(one.capture for one in self._objectives())
+        heard = self._want(teacher.capture for teacher in consults if teacher.of is None)
+        if owns is None:
+            outputs = answers = self.group(x, capture=own | heard)
+        else:
+            asked = self._asked(consults, owns, of=None)
+            outputs, answers = self._with_owners(x, owns, asked, own, heard)
+        by_others = {}
+        for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
+            want = self._want(teacher.capture for teacher in consults if teacher.of is other)
+            by_others[other] = other(x, sees=self._asked(consults, owns, of=other), capture=want)
+        return Step(self.group, outputs, answers, x, y, progress, consults, by_others)
+
+    def _with_owners(
+        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture
+    ) -> tuple[Outputs, Outputs]:
+        """Return what owners say on their rows, and what those say who are consulted there."""
+        if asked is None:
+            outputs = self.group(x, sees=owns, capture=own)
+            return outputs, outputs
+        if self.peers == "joint" and own == Capture():
+            answers = self.group(x, sees=owns | asked, capture=heard)
+            mine = to_device(owns, answers.logits.device)
+            mine = mine.view(*mine.shape, *[1] * (answers.logits.ndim - 2))
+            return replace(answers, logits=torch.where(mine, answers.logits, 0), sees=owns), answers
+        moves = any(one.moves_teachers for one in self._objectives())
+        if not moves:
+            answers = self._second_pass(x, asked, heard, gradient=False)
+            return self.group(x, sees=owns, capture=own), answers
+        # the owners first: the graph of the others would hold statistics that the owners' pass moves
+        outputs = self.group(x, sees=owns, capture=own)
+        return outputs, self._second_pass(x, asked, heard, gradient=True)
+
+    def _second_pass(self, x: Inputs, asked: Tensor, heard: Capture, *, gradient: bool) -> Outputs:
+        seed = derive(self.seed, "peers", self.step)
+        training = self.peers != "eval" and self.training
+        with without_side_effects(self.group.model, training=training, seed=seed, gradient=gradient):
+            outputs: Outputs = self.group(x, sees=asked, capture=heard)
+        return outputs
+
+    def _asked(
+        self, consults: Mapping[Teacher, Tensor], owns: Tensor | None, *, of: Group | None
+    ) -> Bool[Tensor, "teachers rows"] | None:
+        """Return who of a group is asked on which row; `None` where all are, or nobody is."""
+        tables = [table for teacher, table in consults.items() if teacher.of is of]
+        if owns is None or not tables:
+            return None
+        asked = (reduce(or_, tables).T.to(torch.uint8) @ owns.to(torch.uint8)).bool()
+        return asked if asked.any() else None
+
+    def _add(self, objectives: Sequence[Objective], step: Step, known: Mapping[str, Tensor | None]) -> Losses:
+        """Weigh and add all objectives: the only place where that is done."""
+        of_students = step.outputs.logits.new_zeros(self.group.students, dtype=_precise(step.outputs.logits))
+        shared = []
+        values = {}
+        for one in objectives:
+            value = known[one.name]
+            value = one.loss(step) if value is None else value
+            values[one.name] = value
+            weighted = one.weight(step.progress) * value
+            if value.ndim:
+                of_students = of_students + weighted
+            else:
+                shared.append(weighted)
+        reduced = of_students.sum() if self.reduction == "sum" else of_students.mean()
+        zero = step.layer_gradients.total(step.group, step.outputs)
+        total = sum((*shared, *([] if zero is None else [zero])), reduced)
+        return Losses(total, values, step.outputs.logits.to(of_students.dtype))
+
+    def get_extra_state(self) -> Shaped[Tensor, ""]:
+        """Return the step counter, for the state dict."""
+        return torch.tensor(self.step)
+
+    def set_extra_state(self, state: Tensor | dict[str, int]) -> None:
+        """Take the step counter back, from a state of version 0.1.0, a mapping, too."""
+        self.step = state["step"] if isinstance(state, dict) else int(state)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load a state, that of version 0.1.0 too, see `torch.nn.Module.load_state_dict`."""
+        names = [one.name for one in self._objectives()]
+        return super().load_state_dict(upgraded(state_dict, names), *args, **kwargs)
+
+    def _objectives(self) -> list[Objective]:
+        return [one for one in self.objectives if isinstance(one, Objective)]
+
+    def _teachers(self) -> list[Teacher]:
+        return [one for one in self.teachers if isinstance(one, Teacher)]
+
+    @staticmethod
+    def _want(captures: Iterable[Capture]) -> Capture:
+        return reduce(or_, captures, Capture())
+
+
+def _precise(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}={value!r}; use one of {', '.join(map(repr, known))}")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
+            "told apart"
+        )
+
+
+def _check_learning(teacher: Teacher, objectives: Sequence[Objective]) -> None:
+    """A teacher with parameters must have something to learn from."""
+    moved = any(one.moves_teachers for one in objectives if teacher in one.teachers)
+    if any(parameter.requires_grad for parameter in teacher.parameters()) and not moved:
+        raise ValueError(
+            f"{type(teacher).__name__} learns, and targets are constants, so that it would stay as it began; pass "
+            "moves_teachers=True to the imitation, or train it on the labels with objectives.Ensemble"
+        )
+
+
+def _check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
+    """Students who are updated in turn share their rows, and nothing learns beside them."""
+    if not shared:
+        raise ValueError(
+            "in_turn=True updates one student after another on the same rows, and rows are sub-sets; use SharedRows"
+        )
+    learning = [one for one in teachers if any(parameter.requires_grad for parameter in one.parameters())]
+    if learning:
+        raise ValueError(
+            f"{type(learning[0]).__name__} learns, and in_turn=True updates one student after another, each against "
+            "constant peers; leave in_turn out, so that all learn in one step"
+        )
+
+
+def _owners(
+    owner: Int[Tensor, " rows"] | Sequence[int], *, rows: int, students: int
+) -> Bool[Tensor, "students rows"]:
+    """Return the table of who is supervised on which row.
+
+    Raises:
+        ValueError: not one number a row, or one that is not a student's.
+    """
+    table = on_host(torch.as_tensor(owner), "owner")
+    if table.shape != (rows,) or table.is_floating_point():
+        raise ValueError(
+            f"owner is {table.dtype} of shape {tuple(table.shape)}; hand in one student number a row ({rows})"
+        )
+    wrong = table[(table < 0) | (table >= students)]
+    if len(wrong):
+        raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
+    return torch.arange(students)[:, None] == table

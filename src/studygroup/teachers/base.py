@@ -1,0 +1,88 @@
+"""What all teachers have in common: who is consulted, with what weight, and what they say."""
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from studygroup._engine.capture import Capture
+from studygroup._engine.selection import to_device
+from studygroup.group import Group, Outputs
+
+Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"]
+"""Row k holds the weights of what student k listens to; one matrix, or one for each row of the batch."""
+
+
+class Teacher(nn.Module):
+    """The base of all teachers: whom students imitate.
+
+    A teacher says before any forward pass who consults whom (`consults`), and after it with what weight each answer
+    counts (`weights`) and which logits are weighed (`logits`). Draws depend on the seed and the step alone, so they
+    are equal on all ranks and can be replayed. `CollaborativeLearning` calls `join` once.
+
+    Args:
+        of: who answers; omitted, the students themselves. Moving averages (`Averages`), a frozen network and any
+            other `Group` will do.
+
+    Attributes:
+        capture: what the teacher needs of the outputs besides logits.
+        sources: BibTeX of what to cite, see `citation`.
+    """
+
+    capture: Capture = Capture()
+    sources: tuple[str, ...] = ()
+
+    def __init__(self, *, of: Group | None = None) -> None:
+        super().__init__()
+        self.students = 0
+        self.seed = 0
+        self._of = (of,)  # in a tuple, as the task owns it
+
+    @property
+    def of(self) -> Group | None:
+        """Who answers; `None` for the students themselves."""
+        return self._of[0]
+
+    def join(self, *, students: int, seed: int) -> None:
+        """Learn how many students there are, and the seed of all draws.
+
+        Raises:
+            ValueError: the teacher does not fit that number of students.
+        """
+        self.students = students
+        self.seed = seed
+
+    def consults(self, step: int) -> Bool[Tensor, "students teachers"]:
+        """Return who asks whom in this step, a CPU table; here everybody asks everybody, themselves included."""
+        return torch.ones(self.students, self.students, dtype=torch.bool)
+
+    def weights(self, answers: Outputs, consults: Bool[Tensor, "students teachers"]) -> Weights:
+        """Return the weight of every answer, on the device of the answers.
+
+        The base class gives all who are consulted the same weight, rows summing to 1; a row of zeros means
+        that a student listens to nobody.
+        """
+        return share_equally(consults, answers)
+
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "teachers rows *classes"]:
+        """Return the logits that are weighed: the answers' own, unless a teacher is made of them."""
+        return answers.logits
+
+    def figures(self) -> dict[str, Float[Tensor, ""]]:
+        """Return what there is to log of the last batch, by name; scalars on the device."""
+        return {}
+
+
+class OneTeacher(Teacher):
+    """The base of teachers who say one and the same to all students, such as an ensemble of them."""
+
+
+def share_equally(consults: Bool[Tensor, "students teachers"], answers: Outputs) -> Weights:
+    """Return the same weight for all who are consulted, on the device of the answers."""
+    return weights_like(consults / consults.sum(1, keepdim=True).clamp(min=1), answers)
+
+
+def weights_like(weights: Float[Tensor, "students teachers"], answers: Outputs) -> Weights:
+    """Return weights made on the host, on the device and in the precision of the logits."""
+    return to_device(weights.to(answers.logits.dtype), answers.logits.device)

@@ -1,0 +1,208 @@
+"""Whom teachers can listen to besides the students themselves: their moving averages, a frozen network."""
+
+import copy
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from studygroup._engine.capture import Capture
+from studygroup.group import Group, Outputs, StudyGroup
+from studygroup.inputs import Inputs
+from studygroup.routes import independent
+from studygroup.teachers.base import Teacher
+
+_NOTHING = Capture()
+_LOW = (torch.float16, torch.bfloat16)
+
+
+class _Constant(Group):
+    """A group that answers without gradient."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.routes = group.routes
+        self.model = group.requires_grad_(False)
+
+    @property
+    def _group(self) -> Group:
+        assert isinstance(self.model, Group)
+        return self.model
+
+    @torch.no_grad()
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        sees: Bool[Tensor, "students rows"] | None = None,
+        capture: Capture = _NOTHING,
+    ) -> Outputs:
+        """Return the answers, see `StudyGroup.forward`; they are constants."""
+        outputs: Outputs = self.model(inputs, sees=sees, capture=capture)
+        return outputs
+
+    def copies(self, name: str) -> list[nn.Module]:
+        """Return all modules that stand in the place of one layer, see `Group.copies`."""
+        return self._group.copies(name)
+
+    def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
+        """Yield the parameters that a student's answers depend on."""
+        return self._group.parameters_of(student)
+
+    def export(self, student: int) -> nn.Module:
+        """Return one student as a plain network whose parameters can be trained, see `Group.export`."""
+        return self._group.export(student).requires_grad_(True)
+
+
+class Averages(_Constant):
+    """Exponential moving averages (EMA) of all students' weights: θ̄ ← φ θ̄ + (1−φ) θ.
+
+    φ = min(1 − 1/g, decay), g = 1 for the initial weights and one more after each update, as for mean teachers
+    (Tarvainen and Valpola 2017). Averages move after each step of the optimiser that holds the students' parameters:
+    once per update, however many passes it takes (gradient accumulation, SAM, closures), and not where a gradient
+    scaler skips the step. An optimiser that is not a `torch.optim.Optimizer` needs a call of `update` after its step.
+
+    The averages of parameters in half precision are kept in float32 and rounded for the pass. Buffers are not
+    averaged: in training mode averages normalise by the statistics of their own activations, and move those.
+
+    They can be listened to (`teachers.MeanOfOthers(of=averages)`, `teachers.Self(of=averages)`) and can be what is
+    scored and ships (`CollaborativeLearning(exports=averages)`).
+
+    Args:
+        group: the students; their averages begin as a copy.
+        decay: largest φ, in [0, 1].
+
+    Attributes:
+        updates: how many updates the averages have taken in, kept in the state dict.
+
+    Raises:
+        ValueError: a decay outside [0, 1].
+    """
+
+    def __init__(self, group: Group, *, decay: float = 0.999) -> None:
+        if not 0 <= decay <= 1:
+            raise ValueError(
+                f"decay {decay}; a moving average keeps a share of itself: use a number in [0, 1]"
+            )
+        super().__init__(copy.deepcopy(group))
+        self.decay = decay
+        self.updates = 0
+        self._followed = (group,)  # in a tuple, as the task owns it
+        self._lags = False  # a state from before averages moved after the update lacks the last one
+        self._keep_precise()
+        _follow_optimisers(self)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the students' weights in, once more."""
+        self.updates += 1
+        weight = 1 - min(1 - 1 / (self.updates + 1), self.decay)
+        own, followed = list(self.model.parameters()), list(self._followed[0].parameters())
+        precise = [self._precise(i, parameter) for i, parameter in enumerate(own)]
+        torch._foreach_lerp_(
+            precise, [new.to(old) for new, old in zip(followed, precise, strict=True)], weight
+        )
+        for parameter, average in zip(own, precise, strict=True):
+            if parameter is not average:
+                parameter.copy_(average)
+        self._lags = False
+
+    def forward(
+        self,
+        inputs: Inputs,
+        *,
+        sees: Bool[Tensor, "students rows"] | None = None,
+        capture: Capture = _NOTHING,
+    ) -> Outputs:
+        """Return the averages' answers, see `StudyGroup.forward`; they are constants."""
+        if self._lags and self.training:
+            self.update()
+        outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
+        return outputs
+
+    def get_extra_state(self) -> Shaped[Tensor, ""]:
+        """Return the number of updates, for the state dict."""
+        return torch.tensor(self.updates)
+
+    def set_extra_state(self, state: Tensor | dict[str, int]) -> None:
+        """Take the number of updates back; a state of version 0.1.0 is a mapping, and an update behind."""
+        self._lags = isinstance(state, dict)
+        self.updates = state["steps"] - 1 if isinstance(state, dict) else int(state)
+
+    def _precise(self, index: int, parameter: Tensor) -> Tensor:
+        return self.get_buffer(f"precise_{index}") if parameter.dtype in _LOW else parameter
+
+    def _keep_precise(self) -> None:
+        """Hold a float32 average of every parameter in half precision."""
+        for index, parameter in enumerate(self.model.parameters()):
+            name = f"precise_{index}"
+            there = self._buffers.get(name)
+            if parameter.dtype in _LOW:
+                self.register_buffer(name, (parameter if there is None else there).detach().float())
+            elif there is not None:
+                del self._buffers[name]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        precise = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, before in precise.items():  # moved, but not rounded
+            moved = self._buffers[name]
+            self._buffers[name] = before.to(device=None if moved is None else moved.device)
+        self._keep_precise()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        _follow_optimisers(self)
+
+
+class Frozen(Teacher):
+    """Every student listens to a trained network that stays as it is (Hinton et al. 2015).
+
+    Args:
+        network: any `nn.Module` that answers with logits of the students' classes. It is copied, does not learn and
+            stays in evaluation mode.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(of=_Evaluated(StudyGroup(network, independent(students=1))))
+
+    def consults(self, step: int) -> Bool[Tensor, "students 1"]:
+        """Ask the network alone."""
+        return torch.ones(self.students, 1, dtype=torch.bool)
+
+
+class _Evaluated(_Constant):
+    """A group that answers without gradient, always in evaluation mode."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__(group)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "_Evaluated":
+        """Stay in evaluation mode."""
+        super().train(False)
+        return self
+
+
+_following: "weakref.WeakSet[Averages]" = weakref.WeakSet()
+_hooks: list[Any] = []
+
+
+def _follow_optimisers(averages: Averages) -> None:
+    """Let averages move after each step of the optimiser that holds what they follow."""
+    _following.add(averages)
+    if not _hooks:
+        _hooks.append(register_optimizer_step_post_hook(_after_step))
+
+
+def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for averages in list(_following):
+        leading = next((p for p in averages._followed[0].parameters() if p.requires_grad), None)
+        if any(parameter is leading for group in optimizer.param_groups for parameter in group["params"]):
+            averages.update()
