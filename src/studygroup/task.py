@@ -2,49 +2,29 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.selection import to_device
 from studygroup.group import Group, Outputs
-from studygroup.inputs import Inputs, count_rows, on_host
-from studygroup.objectives import Objective, Step
+from studygroup.inputs import Inputs, count_rows
+from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
+from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
 from studygroup.teachers import Teacher
 
 Answering = Literal["joint", "train", "eval"]
 _ANSWERING = ("joint", "train", "eval")
-
-
-class NoOwnerWarning(UserWarning):
-    """Students were to have rows of their own, and nothing says which rows are whose."""
-
-
-@dataclass(frozen=True)
-class SharedRows:
-    """What a method asks of the data: all students see every row, one batch for all."""
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """What a method asks of the data: every student has a sub-set of its own, drawn once (CGL).
-
-    Attributes:
-        overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for everybody.
-    """
-
-    overlap: float = 0.0
-    sources: ClassVar[tuple[str, ...]] = (bibliography.CGL,)
+_CLASSES = CrossEntropy()
 
 
 @dataclass(frozen=True)
@@ -167,6 +147,11 @@ class CollaborativeLearning(nn.Module):
         """The students who are scored and shipped."""
         return self._exports[0] or self.group
 
+    @property
+    def criterion(self) -> Criterion:
+        """What labels are and how answers are compared, as the first objective says that has a criterion."""
+        return next((one.criterion for one in self._objectives() if one.criterion is not None), _CLASSES)
+
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of every objective by name.
 
@@ -255,7 +240,7 @@ class CollaborativeLearning(nn.Module):
                 NoOwnerWarning,
                 stacklevel=3,
             )
-        owns = None if owner is None else _owners(owner, rows=rows, students=self.group.students)
+        owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
         step = self._answered(x, y, owns, progress)
@@ -277,7 +262,7 @@ class CollaborativeLearning(nn.Module):
         for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
             want = self._want(teacher.capture for teacher in consults if teacher.of is other)
             by_others[other] = other(x, sees=self._asked(consults, owns, of=other), capture=want)
-        return Step(self.group, outputs, answers, x, y, progress, consults, by_others)
+        return Step(self.group, outputs, answers, x, y, progress, self.criterion, consults, by_others)
 
     def _with_owners(
         self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture
@@ -287,10 +272,8 @@ class CollaborativeLearning(nn.Module):
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
         if self.peers == "joint" and own == Capture():
-            answers = self.group(x, sees=owns | asked, capture=heard)
-            mine = to_device(owns, answers.logits.device)
-            mine = mine.view(*mine.shape, *[1] * (answers.logits.ndim - 2))
-            return replace(answers, logits=torch.where(mine, answers.logits, 0), sees=owns), answers
+            both = self.group(x, sees=owns | asked, capture=heard)
+            return _part(both, owns), _part(both, asked)
         moves = any(one.moves_teachers for one in self._objectives())
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
@@ -359,6 +342,18 @@ class CollaborativeLearning(nn.Module):
         return reduce(or_, captures, Capture())
 
 
+def _part(outputs: Outputs, sees: Tensor) -> Outputs:
+    """Return a part of what a pass answered: zero elsewhere, as though nothing else had been asked."""
+
+    def part(values: Tensor) -> Tensor:
+        mask = to_device(sees, values.device)
+        return torch.where(mask.view(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
+
+    features = None if outputs.features is None else part(outputs.features)
+    activations = {name: part(values) for name, values in outputs.activations.items()}
+    return Outputs(part(outputs.logits), sees, features, outputs.trunk, activations)
+
+
 def _precise(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
@@ -399,22 +394,3 @@ def _check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
             f"{type(learning[0]).__name__} learns, and in_turn=True updates one student after another, each against "
             "constant peers; leave in_turn out, so that all learn in one step"
         )
-
-
-def _owners(
-    owner: Int[Tensor, " rows"] | Sequence[int], *, rows: int, students: int
-) -> Bool[Tensor, "students rows"]:
-    """Return the table of who is supervised on which row.
-
-    Raises:
-        ValueError: not one number a row, or one that is not a student's.
-    """
-    table = on_host(torch.as_tensor(owner), "owner")
-    if table.shape != (rows,) or table.is_floating_point():
-        raise ValueError(
-            f"owner is {table.dtype} of shape {tuple(table.shape)}; hand in one student number a row ({rows})"
-        )
-    wrong = table[(table < 0) | (table >= students)]
-    if len(wrong):
-        raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
-    return torch.arange(students)[:, None] == table

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 Aggregate = Literal["logits", "probabilities"]
@@ -12,12 +12,12 @@ Divergence = Literal["kl", "cross_entropy"]
 
 
 def peer_targets(
-    logits: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    logits: Float[Tensor, "teachers rows *places classes"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
     temperature: float,
     aggregate: Aggregate = "logits",
-) -> Float[Tensor, "students rows classes"]:
-    """What each student is to imitate: his peers' answers, weighted and softened.
+) -> Float[Tensor, "students rows *places classes"]:
+    """Return what each student is to imitate: its teachers' answers, weighted and softened.
 
     With `aggregate="logits"` the target is ψ(Σ_j w_kj z_j; T) (CGL equations 4 and 5, Song & Chai, ONE), with
     `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
@@ -42,30 +42,32 @@ def peer_targets(
     mixed = mixed_answers(answers, weights)
     targets = mixed if aggregate == "probabilities" else F.softmax(mixed / temperature, dim=-1)
     listens = (weights != 0).any(-1)
-    return targets * (listens if weights.ndim == 3 else listens[None]).T[..., None]
+    each = (listens if weights.ndim == 3 else listens[None]).T
+    return targets * each.view(*each.shape, *[1] * (targets.ndim - 2))
 
 
 def mixed_answers(
-    answers: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "listeners students"] | Float[Tensor, "rows listeners students"],
-) -> Float[Tensor, "listeners rows classes"]:
-    """Σ_j w_kj a_j: what each listener hears, from logits or from probabilities.
+    answers: Float[Tensor, "teachers rows *shape"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
+) -> Float[Tensor, "students rows *shape"]:
+    """Return Σ_j w_kj a_j: what each student hears, from logits or from probabilities.
 
     Args:
-        answers: all students' answers.
-        weights: row k holds listener k's weights; one matrix, or one for each row of the batch.
+        answers: all teachers' answers.
+        weights: row k holds student k's weights; one matrix, or one for each row of the batch.
     """
     equation = "kj,jnc->knc" if weights.ndim == 2 else "nkj,jnc->knc"
-    return torch.einsum(equation, weights.to(answers.dtype), answers)
+    mixed = torch.einsum(equation, weights.to(answers.dtype), answers.flatten(2))
+    return mixed.view(len(mixed), *answers.shape[1:])
 
 
 def imitation_loss(
-    logits: Float[Tensor, "students rows classes"],
-    targets: Float[Tensor, "students rows classes"],
+    logits: Float[Tensor, "students rows *places classes"],
+    targets: Float[Tensor, "students rows *places classes"],
     temperature: float,
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
-) -> Float[Tensor, "students rows"]:
+) -> Float[Tensor, "students rows *places"]:
     """How far each student is from his target on each row.
 
     `"kl"` is KL(q ‖ ψ(z; T)) = Σ_c q_c log(q_c / ψ_c(z; T)) (CGL equation 4, ONE, OKDDip), `"cross_entropy"`
@@ -93,13 +95,13 @@ def imitation_loss(
 
 
 def pairwise_loss(
-    logits: Float[Tensor, "students rows classes"],
-    answers: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    logits: Float[Tensor, "students rows *places classes"],
+    answers: Float[Tensor, "teachers rows *places classes"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
     temperature: float,
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
-) -> Float[Tensor, "students rows"]:
+) -> Float[Tensor, "students rows *places"]:
     """How far each student is from each of his peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
 
     D is linear in its targets but for their entropy H, so one target a student serves instead of one a pair:
@@ -127,24 +129,40 @@ def pairwise_loss(
 
 
 def label_loss(
-    logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
+    logits: Float[Tensor, "students rows classes"],
+    y: Int[Tensor, " rows"] | Float[Tensor, "rows classes"],
 ) -> Float[Tensor, "students rows"]:
-    """The cross-entropy of every student's answer on every row, at T = 1.
+    """Return the cross-entropy of every student's answer on every row, at T = 1.
 
     Args:
         logits: all students' answers.
-        y: class indices.
+        y: class indices, or a probability for each class.
     """
-    each = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
+    labels = y.repeat(len(logits), *[1] * (y.ndim - 1))
+    each = F.cross_entropy(logits.flatten(0, 1), labels, reduction="none")
     return each.view(logits.shape[:2])
 
 
 def masked_mean(
-    values: Float[Tensor, "students rows"], sees: Bool[Tensor, "students rows"]
+    values: Float[Tensor, "students rows *places"],
+    sees: Bool[Tensor, "students rows"],
+    counts: Shaped[Tensor, "rows *places"] | None = None,
 ) -> Float[Tensor, " students"]:
-    """Each student's mean over the rows that he sees; 0 for a student who sees none."""
-    counted = torch.where(sees, values, 0)
-    return counted.sum(1) / sees.sum(1).clamp(min=1)
+    """Return each student's mean over the rows that it sees, and their places; 0 for a student who sees none.
+
+    Args:
+        values: what every answer costs.
+        sees: which student sees which row.
+        counts: what each answer counts in the number that the sum is divided by (a class weight, 0 for a missing
+            label, whose value is 0 already or left out here); omitted, 1.
+    """
+    seen = sees.view(*sees.shape, *[1] * (values.ndim - 2))
+    if counts is None:
+        counted = torch.where(seen, values, 0)
+        return counted.flatten(1).sum(1) / (seen.expand_as(values).flatten(1).sum(1)).clamp(min=1)
+    counted = torch.where(seen & (counts != 0), values, 0)
+    number = (seen * counts.to(values)).expand_as(values).flatten(1).sum(1)
+    return counted.flatten(1).sum(1) / torch.where(number > 0, number, 1)
 
 
 def diversity(

@@ -74,14 +74,18 @@ def deviations(h: Float[Tensor, "rows channels *space"]) -> Float[Tensor, "rows 
 
 
 def label_similarity(
-    y: Int[Tensor, " rows"], *, classes: int, centre: Centre = "channels", dtype: torch.dtype = torch.float32
+    y: Int[Tensor, " rows"] | Float[Tensor, "rows classes"],
+    *,
+    classes: int,
+    centre: Centre = "channels",
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "rows rows"]:
-    """S(y): the similarity of one-hot rows of length `classes`.
+    """Return S(y): the similarity of one-hot rows of length `classes`.
 
     Centred over classes it is 1 between rows of one class and −1/(C−1) between others.
 
     Args:
-        y: class indices.
+        y: class indices, or a probability for each class.
         classes: C, at least 2.
         centre: as for `similarity_matrix`.
         dtype: of the result.
@@ -90,7 +94,7 @@ def label_similarity(
         ValueError: as `similarity_matrix`.
     """
     # not one_hot, which waits for the device to check the indices
-    one_hot = y[:, None] == torch.arange(classes, device=y.device)
+    one_hot = y if y.is_floating_point() else y[:, None] == torch.arange(classes, device=y.device)
     return similarity_matrix(one_hot.to(dtype), centre=centre)
 
 

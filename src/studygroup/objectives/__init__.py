@@ -3,6 +3,7 @@
 from studygroup._engine.capture import Capture, Layer
 from studygroup.objectives.base import Heard, Objective, Step
 from studygroup.objectives.classifiers import LocalClassifiers
+from studygroup.objectives.criteria import BinaryCrossEntropy, Criterion, CrossEntropy, SquaredError
 from studygroup.objectives.imitation import Imitation, song_chai
 from studygroup.objectives.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
 from studygroup.objectives.kernels import KernelDecorrelation
@@ -12,8 +13,11 @@ from studygroup.objectives.pull_push import PullPush
 from studygroup.objectives.supervised import Ensemble, Supervised
 
 __all__ = [
+    "BinaryCrossEntropy",
     "Bottleneck",
     "Capture",
+    "Criterion",
+    "CrossEntropy",
     "Ensemble",
     "Heard",
     "Imitation",
@@ -27,6 +31,7 @@ __all__ = [
     "PullPush",
     "SelfDistillation",
     "Shapes",
+    "SquaredError",
     "Step",
     "Supervised",
     "probe",

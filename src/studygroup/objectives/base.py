@@ -11,6 +11,7 @@ from studygroup._engine.capture import Capture
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
+from studygroup.objectives.criteria import Criterion, CrossEntropy
 from studygroup.objectives.layer_backward import LayerGradients
 from studygroup.schedules import Schedule, constant
 from studygroup.teachers import Teacher
@@ -41,6 +42,7 @@ class Step:
         x: the batch, as the model takes it.
         y: the labels.
         progress: how far training has come, from 0 to 1.
+        criterion: what labels are and how answers are compared.
         consults: who asks whom of each teacher.
         by_others: what other groups than the students say, by group.
         layer_gradients: where objectives that train single layers leave their gradients.
@@ -52,10 +54,29 @@ class Step:
     x: Inputs
     y: Shaped[Tensor, "rows *_"]
     progress: float
+    criterion: Criterion = field(default_factory=CrossEntropy)
     consults: Mapping[Teacher, Bool[Tensor, "students teachers"]] = field(default_factory=dict)
     by_others: Mapping[Group, Outputs] = field(default_factory=dict)
     layer_gradients: LayerGradients = field(default_factory=LayerGradients)
     _heard: dict[Teacher, Heard] = field(default_factory=dict)
+
+    def class_labels(self, of: str) -> Shaped[Tensor, "rows *_"]:
+        """Return the labels for an objective that needs one class a row: indices, or a probability for each class.
+
+        Args:
+            of: who asks, for the error.
+
+        Raises:
+            ValueError: the task's criterion has other labels.
+        """
+        index = not self.y.is_floating_point() and self.y.ndim == 1
+        plain = isinstance(self.criterion, CrossEntropy) and self.outputs.logits.ndim == 3
+        if not plain or not (index or self.y.is_floating_point()):
+            raise ValueError(
+                f"{of} learns from one class a row, and the task has {type(self.criterion).__name__} on labels of "
+                f"shape {tuple(self.y.shape)}; leave it out, or use CrossEntropy with one label a row"
+            )
+        return self.y
 
     def hear(self, teacher: Teacher) -> Heard:
         """Return what a teacher says in this step: computed once, with autocast off, however many objectives ask."""
@@ -77,6 +98,7 @@ class Objective(nn.Module):
     Attributes:
         capture: what the objective needs of the students' outputs besides logits.
         teachers: whom it listens to; the task consults them and owns their parameters.
+        criterion: of the labels, where the objective has one; all others of the task follow it.
         moves_teachers: whether its gradient goes into what the teachers say.
         sources: BibTeX of what to cite, see `citation`.
     """
@@ -89,6 +111,7 @@ class Objective(nn.Module):
     def __init__(self, *, name: str, weight: float | Schedule = 1.0) -> None:
         super().__init__()
         self.name = name
+        self.criterion: Criterion | None = None
         self.weight: Schedule = weight if callable(weight) else constant(float(weight))
 
     def before_pass(self, group: Group) -> Float[Tensor, ""] | None:

@@ -1,21 +1,19 @@
 """Learning from a teacher: how far every student is from what it hears."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from studygroup import bibliography
 from studygroup._engine.selection import to_device
-from studygroup.functional import Divergence, imitation_loss, masked_mean, pairwise_loss, peer_targets
+from studygroup.functional import Divergence, masked_mean
 from studygroup.functional.precision import single
 from studygroup.objectives.base import Objective, Step
+from studygroup.objectives.criteria import Average, Comparison
 from studygroup.objectives.supervised import Supervised
 from studygroup.schedules import Schedule
 from studygroup.teachers import MeanOfOthers, Teacher
 
-Average = Literal["logits", "probabilities", "divergences"]
 _AVERAGES = ("logits", "probabilities", "divergences")
 
 
@@ -55,11 +53,8 @@ class Imitation(Objective):
         if aggregate not in _AVERAGES:
             raise ValueError(f"aggregate={aggregate!r}; use one of {', '.join(map(repr, _AVERAGES))}")
         self.teachers = (teacher,)
-        self.temperature = temperature
-        self.divergence: Divergence = divergence
-        self.aggregate: Average = aggregate
         self.moves_teachers = moves_teachers
-        self.scale_by_t2 = scale_by_t2
+        self._how = Comparison(temperature, divergence, aggregate, scale_by_t2, constant=not moves_teachers)
         mutual = aggregate == "divergences" and teacher.of is None
         self.sources = (bibliography.DML,) if mutual else teacher.sources
 
@@ -67,23 +62,11 @@ class Imitation(Objective):
         """Return each student's mean over the rows on which it is supervised."""
         heard = step.hear(self.teachers[0])
         logits = single(step.outputs.logits)
+        criterion = step.criterion
         with torch.autocast(logits.device.type, enabled=False):
-            each = self._of_rows(logits, heard.logits.to(logits), heard.weights)
-            return masked_mean(each, to_device(step.outputs.sees, logits.device))
-
-    def _of_rows(self, logits: Tensor, heard: Tensor, weights: Tensor) -> Tensor:
-        """Return the loss of each student on each row."""
-        if self.aggregate == "divergences":
-            peers = heard if self.moves_teachers else heard.detach()
-            return pairwise_loss(logits, peers, weights, self.temperature, self.divergence, self.scale_by_t2)
-        targets = peer_targets(heard, weights, self.temperature, self.aggregate)
-        return imitation_loss(
-            logits,
-            targets if self.moves_teachers else targets.detach(),
-            self.temperature,
-            self.divergence,
-            self.scale_by_t2,
-        )
+            said = criterion.spread(heard.logits.to(logits))
+            each = criterion.imitation(criterion.spread(logits), said, heard.weights, self._how)
+            return masked_mean(each, to_device(step.outputs.sees, logits.device), criterion.labelled(step.y))
 
 
 def song_chai(

@@ -42,7 +42,7 @@ class InnerClassifiers(Objective):
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the sum of the cross-entropies."""
-        outputs, y = step.outputs, step.y
+        outputs, y = step.outputs, step.class_labels("InnerClassifiers")
         sees = to_device(outputs.sees, y.device)
         losses = [
             label_loss(head(_vectors(outputs.activations[name], self.pool)), y)
@@ -142,13 +142,13 @@ class SelfDistillation(Objective):
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the sum over layers of labels, imitation and features."""
-        outputs, y = step.outputs, step.y
+        outputs, y = step.outputs, step.class_labels("SelfDistillation")
         assert outputs.features is not None
         answered = single(outputs.logits).detach()
         seen, share = _seen(outputs.sees, answered)
         deepest = single(self.pool(_rows(outputs.features, seen))).detach()
         targets = F.softmax(_rows(answered, seen) / self.temperature, dim=-1)
-        labels = _rows(y.expand(len(answered), -1), seen)
+        labels = _rows(y.expand(len(answered), *y.shape), seen)
         total = answered.new_zeros(())
         for layer, fit, head in zip(self.layers, self.fit, self.heads, strict=True):
             own = fit(_rows(outputs.activations[layer], seen))

@@ -101,14 +101,19 @@ class PullPush(Local):
         if rows not in self._ends:
             assert step.outputs.layout is not None
             at = step.outputs.layout.row_weights(rows, own.device).sample
-            x = self._input(step).detach()[at]
+            x, y = self._input(step).detach()[at], step.class_labels("PullPush")
             if x.shape[1] < 2 and (self.centre, self.source_statistic) == ("channels", "deviation"):
                 raise ValueError(
                     f"what pull-push takes for the input has {x.shape[1]} channel, whose deviation alone says "
                     "nothing; pass source_statistic='flatten', or a layer of more channels as source"
                 )
             self._ends[rows] = (
-                label_similarity(step.y[at], classes=self.classes, centre=self.centre, dtype=own.dtype),
+                label_similarity(
+                    y[at],
+                    classes=self.classes,
+                    centre=self.centre,
+                    dtype=own.dtype,
+                ),
                 similarity_matrix(x, centre=self.centre, statistic=self.source_statistic),
             )
         return self._ends[rows]

@@ -1,40 +1,48 @@
 """Learning from the labels: every student by itself, and an ensemble of them."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from studygroup._engine.selection import to_device
-from studygroup.functional import label_loss, masked_mean, mixed_answers
+from studygroup.functional import masked_mean, mixed_answers
 from studygroup.functional.precision import single
 from studygroup.objectives.base import Objective, Step
+from studygroup.objectives.criteria import Criterion, CrossEntropy
 from studygroup.schedules import Schedule
 from studygroup.teachers import OneTeacher
 
 
 class Supervised(Objective):
-    """Every student learns from the labels of its rows: the mean cross-entropy CE(y, ψ(z_k; 1)).
+    """Every student learns from the labels of its rows.
 
     Args:
+        criterion: what labels are and how answers are compared with them; imitation follows it. By default
+            `CrossEntropy()`: one class a row, by index or as probabilities.
         weight: a number or a function of progress.
         name: see `Objective`.
     """
 
-    def __init__(self, *, weight: float | Schedule = 1.0, name: str = "supervised") -> None:
+    def __init__(
+        self,
+        criterion: Criterion | None = None,
+        *,
+        weight: float | Schedule = 1.0,
+        name: str = "supervised",
+    ) -> None:
         super().__init__(name=name, weight=weight)
+        self.criterion = criterion or CrossEntropy()
 
     def loss(self, step: Step) -> Float[Tensor, " students"]:
         """Return each student's mean over the rows that it sees.
 
         Raises:
-            ValueError: labels of another type, or, on the CPU, a label that is no class (a device would have to be
-                waited for, and has an assertion of its own).
+            ValueError: labels that are none, see `Criterion.loss`.
         """
         logits = single(step.outputs.logits)
-        _check_labels(step.y, classes=logits.shape[-1])
         with torch.autocast(logits.device.type, enabled=False):
-            return masked_mean(label_loss(logits, step.y), to_device(step.outputs.sees, logits.device))
+            each, counts = self.criterion.loss(self.criterion.spread(logits), step.y)
+            return masked_mean(each, to_device(step.outputs.sees, logits.device), counts)
 
 
 class Ensemble(Objective):
@@ -66,19 +74,7 @@ class Ensemble(Objective):
         """Return the ensemble's mean over all rows."""
         heard = step.hear(self.teachers[0])
         with torch.autocast(heard.logits.device.type, enabled=False):
-            return F.cross_entropy(mixed_answers(heard.logits, heard.weights[..., :1, :])[0], step.y)
-
-
-def _check_labels(y: Tensor, *, classes: int) -> None:
-    if y.dtype not in (torch.int64, torch.uint8) or y.ndim != 1:
-        raise ValueError(
-            f"labels of shape {tuple(y.shape)}, {y.dtype}; hand in one class index a row, of torch.int64"
-        )
-    if y.device.type != "cpu":
-        return
-    wrong = y[(y < 0) | (y >= classes)]
-    if len(wrong):
-        raise ValueError(
-            f"label {int(wrong[0])} is not one of 0 to {classes - 1}, the classes that the network answers with; "
-            "number labels from 0, and give the network as many classes"
-        )
+            said = step.criterion.spread(mixed_answers(heard.logits, heard.weights[..., :1, :]))
+            each, counts = step.criterion.loss(said, step.y)
+            everybody = torch.ones(each.shape[:2], dtype=torch.bool, device=each.device)
+            return masked_mean(each, everybody, counts)[0]

@@ -1,7 +1,7 @@
 """Teachers that know the labels: one, made of all students' answers (KDCL)."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from studygroup import bibliography
@@ -15,8 +15,11 @@ class BestStudent(OneTeacher):
 
     sources = (bibliography.KDCL,)
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
         """Return that student's logits, for every student."""
+        y = _indices(y)
         rows = torch.arange(len(y), device=y.device)
         likely = answers.logits.log_softmax(-1)[:, rows, y]  # (students, rows)
         best = answers.logits[likely.argmax(0), rows]
@@ -32,9 +35,11 @@ class MinLogit(OneTeacher):
 
     sources = (bibliography.KDCL,)
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
         """Return the teacher's logits, for every student."""
-        true = y.view(1, -1, 1).expand(len(answers.logits), -1, 1)
+        true = _indices(y).view(1, -1, 1).expand(len(answers.logits), -1, 1)
         relative = answers.logits - answers.logits.gather(-1, true)
         return relative.amin(0).expand_as(answers.logits)
 
@@ -58,9 +63,11 @@ class LinearTeacher(OneTeacher):
         self.per_row = per_row
         self.steps = steps
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
         """Return the mixture, for every student."""
-        alpha = best_mixture(answers.logits.detach(), y, per_row=self.per_row, steps=self.steps)
+        alpha = best_mixture(answers.logits.detach(), _indices(y), per_row=self.per_row, steps=self.steps)
         return torch.einsum("nk,knc->nc", alpha, answers.logits).expand_as(answers.logits)
 
 
@@ -117,13 +124,28 @@ class GeneralTeacher(OneTeacher):
         weights = least_error_weights(self.products, ridge=self.ridge)
         return weights.to(answers.logits).expand(self.students, -1)
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
         """Return the students' own logits; in training their errors are measured for the steps to come."""
         if self.training and self.on_training_rows:
-            self.measure(answers.logits, y)
+            self.measure(answers.logits, _indices(y))
         return answers.logits
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
         """Return the weight of each student."""
         weights = least_error_weights(self.products, ridge=self.ridge)
         return {f"weight_{student}": weight for student, weight in enumerate(weights)}
+
+
+def _indices(y: Shaped[Tensor, "rows *_"]) -> Int[Tensor, " rows"]:
+    """Return class indices as int64.
+
+    Raises:
+        ValueError: labels that are something else.
+    """
+    if y.ndim != 1 or y.is_floating_point():
+        raise ValueError(
+            f"labels of shape {tuple(y.shape)}, {y.dtype}; teachers that know labels need one class index a row"
+        )
+    return y.long()

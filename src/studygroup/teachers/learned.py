@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup import bibliography
@@ -165,7 +165,9 @@ class PeerEnsemble(OneTeacher):
         self.pool = pool
         self.linear = nn.Linear(width * students, classes)
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
         """Return the ensemble's logits, for every student."""
         features = _present(answers.features, "features")
         hidden = self.pool(features.flatten(0, 1)).view(*features.shape[:2], -1)

@@ -1,0 +1,290 @@
+"""What labels are, and how answers are compared: with labels in learning, with each other in imitation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from studygroup.functional import (
+    Divergence,
+    imitation_loss,
+    label_loss,
+    mixed_answers,
+    pairwise_loss,
+    peer_targets,
+)
+from studygroup.teachers.base import Weights
+
+Average = Literal["logits", "probabilities", "divergences"]
+_INDICES = (torch.int64, torch.uint8)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How students imitate what they hear, see `objectives.Imitation`.
+
+    Attributes:
+        temperature: T > 0.
+        divergence: `"kl"` or `"cross_entropy"`.
+        aggregate: what is averaged over those whom a student listens to.
+        scale_by_t2: multiply by T².
+        constant: targets have no gradient.
+    """
+
+    temperature: float = 1.0
+    divergence: Divergence = "kl"
+    aggregate: Average = "logits"
+    scale_by_t2: bool = False
+    constant: bool = True
+
+
+class Criterion(nn.Module):
+    """The base of all criteria: answers are laid out with classes last, (students, rows, *places, classes).
+
+    Places are what a row has several answers at: pixels, tokens, labels. A mean over rows is one over their places.
+    """
+
+    def spread(
+        self, logits: Float[Tensor, "students rows *shape"]
+    ) -> Float[Tensor, "students rows *places classes"]:
+        """Return logits with classes last."""
+        return logits
+
+    def loss(
+        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
+    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+        """Return what every answer costs, and what it counts in the mean; `None` where all count 1.
+
+        Args:
+            spread: answers as `spread` gives them.
+            y: the labels.
+
+        Raises:
+            ValueError: labels of another shape or type, or, on the CPU, a label that is no class (a device would have
+                to be waited for, and has an assertion of its own).
+        """
+        raise NotImplementedError
+
+    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+        """Return which places have a label; `None` where all have. Imitation leaves out those without."""
+        return None
+
+    def imitation(
+        self,
+        spread: Float[Tensor, "students rows *places classes"],
+        heard: Float[Tensor, "teachers rows *places classes"],
+        weights: Weights,
+        how: Comparison,
+    ) -> Float[Tensor, "students rows *places"]:
+        """Return how far every student is from what it hears; here answers are logits of class probabilities."""
+        if how.aggregate == "divergences":
+            peers = heard.detach() if how.constant else heard
+            return pairwise_loss(spread, peers, weights, how.temperature, how.divergence, how.scale_by_t2)
+        targets = peer_targets(heard, weights, how.temperature, how.aggregate)
+        targets = targets.detach() if how.constant else targets
+        return imitation_loss(spread, targets, how.temperature, how.divergence, how.scale_by_t2)
+
+
+class CrossEntropy(Criterion):
+    """One class a place: CE(y, ψ(z; 1)), as in `nn.CrossEntropyLoss`.
+
+    Labels are class indices (rows, *places) of torch.int64 or uint8, or class probabilities of the logits' own shape:
+    mixup, CutMix, label smoothing. Logits are (rows, classes), maps (rows, classes, height, width), or with
+    `class_axis=-1` tokens (rows, tokens, classes).
+
+    Args:
+        weight: of each class, in the loss and in the mean it is divided by.
+        ignore_index: class index that says that a place has no label.
+        label_smoothing: in [0, 1].
+        class_axis: of the network's logits.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Float[Tensor, " classes"] | None = None,
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        class_axis: int = 1,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing {label_smoothing}; use a number in [0, 1]")
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.label_smoothing, self.class_axis = ignore_index, label_smoothing, class_axis
+
+    def spread(
+        self, logits: Float[Tensor, "students rows *shape"]
+    ) -> Float[Tensor, "students rows *places classes"]:
+        """Return logits with classes last."""
+        return logits.movedim(self.class_axis + 1 if self.class_axis > 0 else self.class_axis, -1)
+
+    def loss(
+        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
+    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+        """Return the cross-entropy at every place, see `Criterion.loss`."""
+        classes = spread.shape[-1]
+        if y.is_floating_point():
+            return self._of_probabilities(spread, y), None
+        self._check(spread, y)
+        plain = self.weight is None and self.label_smoothing == 0
+        labelled = self.labelled(y)
+        if plain and labelled is None and y.ndim == 1:
+            return label_loss(spread, y), None
+        each = F.cross_entropy(
+            spread.flatten(0, -2),
+            y.long().flatten().repeat(len(spread)),
+            weight=None if self.weight is None else self.weight.to(spread.dtype),
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        ).view(spread.shape[:-1])
+        if self.weight is None:
+            return each, labelled
+        there = torch.where(y == self.ignore_index, 0, y.long())
+        counts = self.weight.to(spread.dtype)[there.clamp(0, classes - 1)]
+        return each, counts if labelled is None else torch.where(labelled, counts, 0)
+
+    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+        """Return which places have a label; on the CPU `None` where all have."""
+        if y.is_floating_point():
+            return None
+        there = y != self.ignore_index
+        return None if self.ignore_index < 0 and y.dtype == torch.uint8 else _unless_all(there)
+
+    def _of_probabilities(self, spread: Tensor, y: Tensor) -> Tensor:
+        targets = y.movedim(self.class_axis, -1) if y.ndim > 1 else y
+        if targets.shape != spread.shape[1:]:
+            raise ValueError(
+                f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(spread.shape[1:])} with classes "
+                "last; hand in class indices of torch.int64, or one probability for each logit"
+            )
+        each = F.cross_entropy(
+            spread.flatten(0, -2),
+            targets.to(spread).flatten(0, -2).repeat(len(spread), 1),
+            weight=None if self.weight is None else self.weight.to(spread.dtype),
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        return each.view(spread.shape[:-1])
+
+    def _check(self, spread: Tensor, y: Tensor) -> None:
+        if y.dtype not in _INDICES or y.shape != spread.shape[1:-1]:
+            raise ValueError(
+                f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(spread.shape[1:])} with classes "
+                "last; hand in class indices of torch.int64, or one probability for each logit"
+            )
+        if y.device.type != "cpu":
+            return
+        wrong = y[((y < 0) | (y >= spread.shape[-1])) & (y != self.ignore_index)]
+        if len(wrong):
+            raise ValueError(
+                f"label {int(wrong[0])} is not one of 0 to {spread.shape[-1] - 1}, the classes that the network "
+                "answers with; number labels from 0, and give the network as many classes"
+            )
+
+
+class BinaryCrossEntropy(Criterion):
+    """Several labels a row, each there or not: the mean over labels of BCE(y, σ(z)), as in `nn.BCEWithLogitsLoss`.
+
+    Every label is an answer of two classes, with logits (z, 0), so that imitation is the Kullback-Leibler divergence
+    of Bernoulli distributions. Labels have the logits' own shape and lie in [0, 1]; NaN says that one is missing.
+
+    Args:
+        pos_weight: of a label that is there, over that of one that is not.
+    """
+
+    pos_weight: Tensor | None
+
+    def __init__(self, pos_weight: Float[Tensor, " labels"] | None = None) -> None:
+        super().__init__()
+        self.register_buffer("pos_weight", pos_weight)
+
+    def spread(
+        self, logits: Float[Tensor, "students rows *shape"]
+    ) -> Float[Tensor, "students rows *places classes"]:
+        """Return (z, 0) for every label."""
+        return torch.stack([logits, torch.zeros_like(logits)], dim=-1)
+
+    def loss(
+        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
+    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+        """Return the binary cross-entropy of every label, see `Criterion.loss`."""
+        _check_numbers(spread[..., 0], y)
+        there = self.labelled(y)
+        targets = (y if there is None else torch.where(there, y, 0)).to(spread)
+        if y.device.type == "cpu" and not bool(((targets >= 0) & (targets <= 1)).all()):
+            raise ValueError("a label lies outside [0, 1]; a label is there (1) or not (0), or a probability")
+        each = F.binary_cross_entropy_with_logits(
+            spread[..., 0],
+            targets.expand(spread.shape[:-1]),
+            pos_weight=None if self.pos_weight is None else self.pos_weight.to(spread.dtype),
+            reduction="none",
+        )
+        return each, there
+
+    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+        """Return which labels are not missing; on the CPU `None` where none is."""
+        return _unless_all(~y.isnan()) if y.is_floating_point() else None
+
+
+class SquaredError(Criterion):
+    """Real numbers: the mean of (z − y)², as in `nn.MSELoss`; imitation is that of means, without temperature.
+
+    Labels have the logits' own shape; NaN says that one is missing. Students imitate (Σ_j w_kj z_j − z_k)², or with
+    `aggregate="divergences"` Σ_j w_kj (z_j − z_k)².
+    """
+
+    def spread(
+        self, logits: Float[Tensor, "students rows *shape"]
+    ) -> Float[Tensor, "students rows *places classes"]:
+        """Return one number for every place."""
+        return logits[..., None]
+
+    def loss(
+        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
+    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+        """Return the squared error of every number, see `Criterion.loss`."""
+        _check_numbers(spread[..., 0], y)
+        there = self.labelled(y)
+        targets = (y if there is None else torch.where(there, y, 0)).to(spread)
+        return (spread[..., 0] - targets).square(), there
+
+    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+        """Return which numbers are not missing; on the CPU `None` where none is."""
+        return _unless_all(~y.isnan()) if y.is_floating_point() else None
+
+    def imitation(
+        self,
+        spread: Float[Tensor, "students rows *places classes"],
+        heard: Float[Tensor, "teachers rows *places classes"],
+        weights: Weights,
+        how: Comparison,
+    ) -> Float[Tensor, "students rows *places"]:
+        """Return squared distances; those who listen to nobody have distance 0."""
+        said = heard.detach() if how.constant else heard
+        means = mixed_answers(said, weights)
+        total = weights.sum(-1).T if weights.ndim == 3 else weights.sum(-1)[:, None]  # (students, rows or 1)
+        total = total.view(*total.shape, *[1] * (spread.ndim - 2)).to(spread)
+        if how.aggregate == "divergences":
+            each = mixed_answers(said.square(), weights) - 2 * spread * means + total * spread.square()
+        else:
+            each = torch.where(total > 0, (means - spread).square(), 0)
+        return each.squeeze(-1)
+
+
+def _check_numbers(answers: Tensor, y: Tensor) -> None:
+    if y.shape != answers.shape[1:]:
+        raise ValueError(
+            f"labels of shape {tuple(y.shape)} for answers of {tuple(answers.shape[1:])}; hand in one number for each"
+        )
+
+
+def _unless_all(there: Tensor) -> Tensor | None:
+    """Return the table, but `None` where it is all true; on a device, where looking would wait for it, the table."""
+    return None if there.device.type == "cpu" and bool(there.all()) else there
