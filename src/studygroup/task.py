@@ -152,6 +152,23 @@ class CollaborativeLearning(nn.Module):
         """What labels are and how answers are compared, as the first objective says that has a criterion."""
         return next((one.criterion for one in self._objectives() if one.criterion is not None), _CLASSES)
 
+    def with_criterion(self, criterion: Criterion) -> "CollaborativeLearning":
+        """Let the task learn from other labels than one class a row, whatever recipe it comes from.
+
+        Args:
+            criterion: takes the place of the objectives' own.
+
+        Returns:
+            The task itself.
+
+        Example:
+            >>> task = sg.recipes.dml(model).with_criterion(sg.objectives.BinaryCrossEntropy())
+        """
+        for one in self._objectives():
+            if one.criterion is not None:
+                one.criterion = criterion
+        return self
+
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of every objective by name.
 

@@ -40,8 +40,10 @@ class Supervised(Objective):
             ValueError: labels that are none, see `Criterion.loss`.
         """
         logits = single(step.outputs.logits)
+        criterion = self.criterion
+        assert criterion is not None
         with torch.autocast(logits.device.type, enabled=False):
-            each, counts = self.criterion.loss(self.criterion.spread(logits), step.y)
+            each, counts = criterion.loss(criterion.spread(logits), step.y)
             return masked_mean(each, to_device(step.outputs.sees, logits.device), counts)
 
 

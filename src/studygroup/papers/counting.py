@@ -11,7 +11,8 @@ from studygroup import models, recipes
 from studygroup.analysis.cost import parameters, saved_bytes
 from studygroup.analysis.sharing import layer_sharing
 from studygroup.inputs import Inputs
-from studygroup.task import CollaborativeLearning, Subsets
+from studygroup.ownership import Subsets
+from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.methods import Method
 

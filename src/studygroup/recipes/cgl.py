@@ -7,9 +7,10 @@ from torch import nn
 
 from studygroup.group import Init, StudyGroup
 from studygroup.objectives import Imitation, Supervised
+from studygroup.ownership import SharedRows, Subsets
 from studygroup.routes import Layer, random
 from studygroup.schedules import ramp_up
-from studygroup.task import CollaborativeLearning, SharedRows, Subsets
+from studygroup.task import CollaborativeLearning
 from studygroup.teachers import RandomSubgroup
 
 

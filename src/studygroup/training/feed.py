@@ -21,7 +21,8 @@ from studygroup.data import (
     subsets,
 )
 from studygroup.inputs import Inputs
-from studygroup.task import CollaborativeLearning, Subsets
+from studygroup.ownership import Subsets
+from studygroup.task import CollaborativeLearning
 
 _SCORED = 512  # images scored at once
 _TEXTS_SCORED = 64  # whose attention takes memory with the square of their length

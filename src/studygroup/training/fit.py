@@ -19,6 +19,7 @@ from studygroup.training.config import check_same
 from studygroup.training.folder import RunFolder
 from studygroup.training.guard import FiniteLoss
 from studygroup.training.history import History
+from studygroup.training.migrate import upgraded
 from studygroup.training.module import StudyModule
 from studygroup.training.settings import RESULT_STAYS, Settings
 
@@ -82,7 +83,7 @@ def fit(
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_readable(folder.checkpoints)
     if found is not None:
-        there = found[1]["callbacks"]["LastTwo"]["config"]
+        there = upgraded(found[1]["callbacks"]["LastTwo"]["config"])
         check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found[0]}")
     with _quiet():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips

@@ -11,6 +11,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from studygroup.files import checked, write_text
+from studygroup.training.migrate import upgraded
 
 WEIGHTS = "student.safetensors"
 _AGAIN = "train the run again in a new folder"
@@ -80,7 +81,7 @@ class RunFolder:
         config = _read(self.config, yaml.safe_load)
         if not isinstance(config, dict):
             raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
-        return config
+        return upgraded(config)
 
     def read_summary(self) -> dict[str, Any]:
         """The summary of the finished run that lies here.

@@ -1,0 +1,37 @@
+"""Configurations of earlier versions under the names and meanings of this one."""
+
+from typing import Any
+
+_MOVED = (("studygroup.listen.", "studygroup.teachers."), ("studygroup.auxiliary.", "studygroup.objectives."))
+_GONE = {"okddip": ("detach",)}
+_METHODS = "studygroup.training.methods."
+
+
+def upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration, read from its folder or checkpoint, as this version says it.
+
+    Args:
+        config: plain values, of any version since 0.1.0.
+    """
+    moved: dict[str, Any] = _moved(config)
+    recipe = moved.get("recipe")
+    if isinstance(recipe, dict) and str(recipe.get("class_path", "")).startswith(_METHODS):
+        name = recipe["class_path"].removeprefix(_METHODS)
+        options = {k: v for k, v in (recipe.get("init_args") or {}).items() if k not in _GONE.get(name, ())}
+        if (
+            name == "cgl" and options.get("peers_gradient") is None
+        ):  # in 0.1.0 those who are imitated were constants
+            options["peers_gradient"] = False
+        moved["recipe"] = {**recipe, "init_args": options}
+    return moved
+
+
+def _moved(value: Any) -> Any:
+    """Return values in which class paths are those of this version."""
+    if isinstance(value, dict):
+        return {key: _moved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item) for item in value]
+    if isinstance(value, str):
+        return next((new + value.removeprefix(old) for old, new in _MOVED if value.startswith(old)), value)
+    return value
