@@ -2,7 +2,7 @@
 
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:
-    """The error that tells which extra to install.
+    """Return the error that tells which extra to install.
 
     Args:
         what: what needs the package.

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file that is either whole or not there, whenever the process is killed.
+    """Write a file that is either whole or not there, whenever the process is killed.
 
     A kill may leave a hidden folder beside it, with a file that is not whole: never a file that who reads the folder
     takes for one of its own.
@@ -30,17 +30,17 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text atomically, see `write_atomically`."""
+    """Write text atomically, see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes bytes atomically, see `write_atomically`."""
+    """Write bytes atomically, see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def read_json(path: Path, *, way_out: str) -> Any:
-    """What a JSON file holds.
+    """Return what a JSON file holds.
 
     Args:
         path: of the file.
@@ -57,7 +57,7 @@ def read_json(path: Path, *, way_out: str) -> Any:
 
 
 def read_object(path: Path, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """What a JSON file holds by names.
+    """Return what a JSON file holds by names.
 
     Args:
         path: of the file.
@@ -72,7 +72,7 @@ def read_object(path: Path, *, way_out: str, holds: Sequence[str] = ()) -> dict[
 
 
 def checked(path: Path, content: Any, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """The content of a file if it holds things by names, see `read_object`."""
+    """Return the content of a file if it holds things by names, see `read_object`."""
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, where things stand by names; {way_out}")
     lacking = [name for name in holds if name not in content]

@@ -24,6 +24,7 @@ from studygroup._engine.forward import call
 from studygroup._engine.products import Product, sharing
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.rows import BatchLayout
+from studygroup._engine.selection import to_device
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.inputs import Inputs, count_rows, sees_table, select
@@ -60,6 +61,23 @@ class Outputs:
     in_flight: Mapping[Layer, Pieces] = field(default_factory=dict)
     products: Mapping[Tensor, Sequence[Product]] = field(default_factory=dict)
     layout: BatchLayout | None = None
+
+    def part(self, sees: Bool[Tensor, "students rows"]) -> "Outputs":
+        """Return a part of the answers, zero elsewhere, as though nothing else had been asked.
+
+        What was captured in flight is left out.
+
+        Args:
+            sees: the part, of those that were asked; a CPU table.
+        """
+
+        def masked(values: Tensor) -> Tensor:
+            mask = to_device(sees, values.device)
+            return torch.where(mask.view(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
+
+        features = None if self.features is None else masked(self.features)
+        activations = {name: masked(values) for name, values in self.activations.items()}
+        return Outputs(masked(self.logits), sees, features, self.trunk, activations)
 
 
 class Group(nn.Module):

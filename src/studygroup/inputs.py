@@ -16,7 +16,7 @@ class SynchronisationWarning(UserWarning):
 
 
 def on_host(table: Tensor, name: str) -> Tensor:
-    """A table that decides which rows go where, on the CPU; one on a device is waited for, with a warning."""
+    """Return a table that decides which rows go where on the CPU; one on a device is waited for, with a warning."""
     if table.device.type != "cpu":
         warnings.warn(
             f"{name} lies on {table.device} and is copied to the host, which waits for the device; keep it on "
@@ -47,18 +47,18 @@ def sees_table(sees: Tensor | None, *, students: int, rows: int) -> Tensor:
 
 
 def answer(model: nn.Module, inputs: Inputs) -> Any:
-    """What a model returns: called with the tensor, or with the mapping as keyword arguments."""
+    """Call a model: with the tensor, or with the mapping as keyword arguments."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """The logits among what a model returns: the tensor itself, or its `.logits`; None where there are none."""
+    """Return the logits among what a model returns: the tensor itself, or its `.logits`; None where there are none."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     return logits if isinstance(logits, Tensor) else None
 
 
 def logits(model: nn.Module, inputs: Inputs) -> Tensor:
-    """A plain network's answer (rows, classes).
+    """Return a plain network's logits (rows, classes).
 
     Raises:
         ValueError: the model returns no logits.
@@ -73,7 +73,7 @@ def logits(model: nn.Module, inputs: Inputs) -> Tensor:
 
 
 def first_tensor(value: Any) -> Tensor | None:
-    """The first tensor in a nest of tuples, lists and mappings, depth first."""
+    """Return the first tensor in a nest of tuples, lists and mappings, depth first."""
     if isinstance(value, Tensor):
         return value
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -99,7 +99,7 @@ def count_rows(inputs: Inputs) -> int:
 
 
 def select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
-    """Takes rows of a tensor, or of those tensors of a mapping that have as many rows."""
+    """Take rows of a tensor, or of those tensors of a mapping that have as many rows."""
     if isinstance(inputs, Tensor):
         return take(inputs)
     fits = {key: isinstance(v, Tensor) and v.ndim and len(v) == rows for key, v in inputs.items()}

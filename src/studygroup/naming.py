@@ -7,7 +7,7 @@ from torch import nn
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """A hint at names that look alike, whatever their case, to stand behind a name; empty where none does.
+    """Return a hint at names that look alike, whatever their case, to stand behind a name; empty where none does.
 
     Args:
         name: that is unknown.

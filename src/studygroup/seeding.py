@@ -20,5 +20,5 @@ def derive(seed: int, *path: int | str) -> int:
 
 
 def generator(seed: int, *path: int | str) -> torch.Generator:
-    """A CPU generator for the draw that `path` names, see `derive`."""
+    """Return a CPU generator for the draw that `path` names, see `derive`."""
     return torch.Generator().manual_seed(derive(seed, *path))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from studygroup._engine.capture import Capture
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
-from studygroup._engine.selection import to_device
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs, count_rows
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
@@ -290,7 +289,7 @@ class CollaborativeLearning(nn.Module):
             return outputs, outputs
         if self.peers == "joint" and own == Capture():
             both = self.group(x, sees=owns | asked, capture=heard)
-            return _part(both, owns), _part(both, asked)
+            return both.part(owns), both.part(asked)
         moves = any(one.moves_teachers for one in self._objectives())
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
@@ -359,18 +358,6 @@ class CollaborativeLearning(nn.Module):
         return reduce(or_, captures, Capture())
 
 
-def _part(outputs: Outputs, sees: Tensor) -> Outputs:
-    """Return a part of what a pass answered: zero elsewhere, as though nothing else had been asked."""
-
-    def part(values: Tensor) -> Tensor:
-        mask = to_device(sees, values.device)
-        return torch.where(mask.view(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
-
-    features = None if outputs.features is None else part(outputs.features)
-    activations = {name: part(values) for name, values in outputs.activations.items()}
-    return Outputs(part(outputs.logits), sees, features, outputs.trunk, activations)
-
-
 def _precise(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
@@ -390,7 +377,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _check_learning(teacher: Teacher, objectives: Sequence[Objective]) -> None:
-    """A teacher with parameters must have something to learn from."""
+    """Refuse a teacher with parameters that has nothing to learn from."""
     moved = any(one.moves_teachers for one in objectives if teacher in one.teachers)
     if any(parameter.requires_grad for parameter in teacher.parameters()) and not moved:
         raise ValueError(
@@ -400,7 +387,7 @@ def _check_learning(teacher: Teacher, objectives: Sequence[Objective]) -> None:
 
 
 def _check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
-    """Students who are updated in turn share their rows, and nothing learns beside them."""
+    """Refuse turns where rows are not shared, or where something learns beside the students."""
     if not shared:
         raise ValueError(
             "in_turn=True updates one student after another on the same rows, and rows are sub-sets; use SharedRows"

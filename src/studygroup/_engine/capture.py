@@ -159,7 +159,7 @@ class _Watch:
         self._begun: nn.Module | None = None
 
     def begin(self, layer: Layer, module: nn.Module, args: Any) -> None:
-        """A layer's first module is about to be called."""
+        """Note that a layer's first module is about to be called."""
         if module is not self._begun:
             self._open.clear()
         self._begun = module
@@ -167,7 +167,7 @@ class _Watch:
             self._open.add(layer)
 
     def write(self, layer: Layer, stage: int, module: nn.Module, args: Any, output: Any) -> None:
-        """A module of a layer was called; every row passes all stages, so those before need not be kept."""
+        """Note a module's output; every row passes all stages, so those before need not be kept."""
         tensor = first_tensor(output)
         if tensor is not None:
             for before in self._stages[layer][:stage]:
@@ -175,7 +175,7 @@ class _Watch:
             self._stages[layer][stage][self._state.rows] = tensor
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
-        """An activation was called; one of another size belongs to a gate or a classifier."""
+        """Note an activation's output; one of another size belongs to a gate or a classifier."""
         tensor = first_tensor(output)
         for layer in tuple(self._open):
             latest = self.last(layer)
@@ -184,7 +184,7 @@ class _Watch:
                 self._open.remove(layer)
 
     def last(self, layer: Layer) -> Pieces:
-        """The latest stage that was reached."""
+        """Return the latest stage that was reached."""
         return next((list(stage.items()) for stage in reversed(self._stages[layer]) if stage), [])
 
 

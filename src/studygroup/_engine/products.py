@@ -88,7 +88,7 @@ class _Sharing(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """The function's result."""
+        """Run the function."""
         kwargs = kwargs or {}
         given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a in self.calls]
         if not given:
@@ -119,7 +119,7 @@ class _Call:
     groups: int = 1
 
     def can_share(self, dimensions: int) -> bool:
-        """Whether the product of weights can be written down, and is precise."""
+        """Tell whether the product of weights can be written down, and is precise."""
         return (
             self.weight.requires_grad
             and self.weight.dtype in (torch.float32, torch.float64)
@@ -130,7 +130,7 @@ class _Call:
         )
 
     def share(self, func: Callable[..., Tensor]) -> tuple[Tensor, Product]:
-        """The output, and what a second loss needs of the call."""
+        """Return the output, and what a second loss needs of the call."""
         space = self.input.ndim - 2
         sizes = [_each(size, space) for size in (self.stride, self.padding, self.dilation)]
         weighs = [True]
@@ -141,7 +141,7 @@ class _Call:
 
 
 def _each(size: Any, space: int) -> list[int]:
-    """A size for each dimension."""
+    """Return a size for each dimension."""
     given = [size] if isinstance(size, int) else list(size)
     return given * space if len(given) == 1 else given
 

@@ -34,7 +34,7 @@ class ForwardState:
         self.trunk: tuple[Rows, Tensor] | None = None
 
     def arrive(self, name: str, batch: Tensor) -> None:
-        """Notes that a routed layer is reached, and what goes into it."""
+        """Note that a routed layer is reached, and what goes into it."""
         if self.trunk is None:
             self.trunk = (self.rows, batch)
         self.reached[name] = None
@@ -54,7 +54,7 @@ _state: ContextVar[ForwardState | None] = ContextVar("studygroup_state", default
 
 @contextmanager
 def use_state(state: ForwardState) -> Iterator[ForwardState]:
-    """Makes a state the one that routed layers see."""
+    """Make a state the one that routed layers see."""
     token = _state.set(state)
     try:
         yield state
@@ -79,7 +79,7 @@ class RoutedLayer(nn.Module):
         self.has_state = any(True for _ in (*self.bank.parameters(), *self.bank.buffers()))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Splits the rows by module, runs each module once, and puts the rows back in canonical order."""
+        """Split the rows by module, run each module once, and put the rows back in canonical order."""
         state = _state.get()
         if state is None:
             raise ValueError(
@@ -155,13 +155,13 @@ class _Zero(torch.autograd.Function):
 
 
 def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
-    """The same tensor, or nest of tensors; parameters that no row has reached get zero gradients with it."""
+    """Return a tensor, or nest of tensors, as it is; parameters that no row has reached get zero gradients with it."""
     trainable = [parameter for parameter in idle if parameter.requires_grad]
     return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
 
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
-    """The same values, with gradients divided by the number of branches of each row (CL-ILR)."""
+    """Return the same values, with gradients divided by the number of branches of each row (CL-ILR)."""
     alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too
     per_row = branches.view(-1, *[1] * (batch.ndim - 1))
     alias.register_hook(lambda gradient: gradient / per_row)  # type: ignore[no-untyped-call]
@@ -191,7 +191,7 @@ def _hand_out(value: Any, split: Split, state: ForwardState) -> list[Any]:
 
 
 def _bring_together(outputs: list[Any], split: Split, name: str) -> Any:
-    """The modules' outputs as one, rows in canonical order."""
+    """Join the modules' outputs, rows in canonical order."""
     first = outputs[0]
     if isinstance(first, Tensor):
         wrong = [o for o, part in zip(outputs, split.parts, strict=True) if not o.ndim or len(o) != len(part)]
@@ -213,7 +213,7 @@ def _bring_together(outputs: list[Any], split: Split, name: str) -> Any:
 
 
 def _like(example: Any, items: Any) -> Any:
-    """A container of the example's own class."""
+    """Build a container of the example's own class."""
     if hasattr(example, "_fields"):  # a named tuple
         return type(example)(*items)
     if isinstance(example, Mapping):

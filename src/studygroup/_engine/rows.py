@@ -1,4 +1,4 @@
-"""The rows in state: which sample each row of the batch is, and for which students it stands.
+"""The rows in flight: which sample each row of the batch is, and for which students it stands.
 
 A pure book-keeping of small CPU tables. Rows stand in one canonical order, by lowest student and then by
 sample, so that equal row counts mean equal rows: a residual or a mask made before a split fits after it, or
@@ -37,7 +37,7 @@ class Rows:
         return Rows(self.students[index], self.sample[index], self.entry[index])
 
     def canonical(self) -> Tensor:
-        """The order of these rows by lowest student, then by sample."""
+        """Return the order of these rows by lowest student, then by sample."""
         lowest = self.students.to(torch.uint8).argmax(1)  # argmax names the first of equal values
         samples = int(self.sample.max()) + 1 if len(self) else 1
         return torch.argsort(lowest * samples + self.sample)
@@ -79,7 +79,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RowWeights:
-    """What rows in state stand for, on a device.
+    """What rows in flight stand for, on a device.
 
     Attributes:
         sample: which row of the caller's batch each is.
@@ -119,14 +119,14 @@ class BatchLayout:
         self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
 
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
-        """Splits rows at a layer where student k takes module `choice[k]` of `modules`."""
+        """Split rows at a layer where student k takes module `choice[k]` of `modules`."""
         key = (choice, modules, rows)
         if key not in self._splits:
             self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
         return self._splits[key]
 
     def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
-        """What rows in state stand for, on the device of the tensors; kept."""
+        """Return what rows in flight stand for, on the device of the tensors; kept."""
         key = (rows, device, dtype)
         if key not in self._row_weights:
             students = rows.students.to(dtype)
@@ -150,7 +150,7 @@ class BatchLayout:
 
 
 class _Scatter:
-    """From rows in state to (students, samples, ...)."""
+    """Lay out rows in flight as (students, samples, ...)."""
 
     def __init__(self, rows: Sequence[Rows], sees: Bool[Tensor, "students samples"]) -> None:
         together = _end_to_end(rows)
@@ -200,7 +200,7 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -
 
 
 def _part(rows: Rows, found: Sequence[Tensor], sources: Sequence[Tensor]) -> tuple[list[Rows], list[Tensor]]:
-    """The rows of each module in their own canonical order, and where they come from."""
+    """Return the rows of each module in their own canonical order, and where they come from."""
     parts, ordered = [], []
     for students, source in zip(found, sources, strict=True):
         part = Rows(students[source], rows.sample[source], rows.entry[source])

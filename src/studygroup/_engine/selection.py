@@ -41,7 +41,7 @@ class Selection:
         self._partition = len(used) == len(set(used))
 
     def __call__(self, tensors: Sequence[Shaped[Tensor, "_ *shape"]]) -> list[Shaped[Tensor, "_ *shape"]]:
-        """The sets of rows, in the order of `wanted`; they keep the tensors' memory format."""
+        """Return the sets of rows, in the order of `wanted`; they keep the tensors' memory format."""
         if not self._sliced:
             whole = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
             taken = whole[self._on(whole.device)]
@@ -63,7 +63,7 @@ class Selection:
 
 
 def to_device(table: Tensor, device: torch.device) -> Tensor:
-    """Moves a small host table without stopping the device."""
+    """Move a small host table without stopping the device."""
     return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
 
 

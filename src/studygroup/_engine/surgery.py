@@ -25,7 +25,7 @@ class FreshInitWarning(UserWarning):
 
 
 def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module, dict[str, RoutedLayer]]:
-    """Puts a routed layer in the place of every layer that a route table names.
+    """Put a routed layer in the place of every layer that a route table names.
 
     Args:
         model: changed in place; hand in a copy to keep yours.
@@ -58,7 +58,7 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
 
 
 def distinct(init: Init, model: nn.Module) -> Init:
-    """The same way to draw weights, which refuses a function that returns a model that is there already.
+    """Return the same way to draw weights, which refuses a function that returns a model that is there already.
 
     Args:
         init: as for `install`.
@@ -82,7 +82,7 @@ def distinct(init: Init, model: nn.Module) -> Init:
 
 
 def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int) -> nn.Module:
-    """A deep copy of the user's network with one student's modules in the place of the routed layers."""
+    """Return a deep copy of the user's network with one student's modules in the place of the routed layers."""
     memo: dict[int, Any] = {}
     for layer in routed.values():
         memo[id(layer)] = copy.deepcopy(layer.bank[layer.choice[student]], memo)
@@ -112,7 +112,7 @@ def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
 
 
 def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.Module]]:
-    """The bank of every routed layer; the first module is the model's own."""
+    """Build the bank of every routed layer; the first module is the model's own."""
     banks = {name: [model.get_submodule(name)] for name in routes.layers}
     for copies in range(1, max(routes.modules)):
         new = init() if callable(init) else None
@@ -178,7 +178,7 @@ def _redraw(module: nn.Module) -> list[str]:
 
 
 def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
-    """The named layer of a new model, if it is of the same make as the model's own."""
+    """Return the named layer of a new model, if it is of the same make as the model's own."""
     check_layers([name], dict(new.named_modules(remove_duplicate=False)), of=new)
     layer = new.get_submodule(name)
     shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]

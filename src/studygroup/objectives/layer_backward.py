@@ -88,7 +88,7 @@ class OneLayer:
         )
 
     def learns(self, hidden: Tensor, gradients: Sequence[Tensor]) -> Float[Tensor, ""]:
-        """A zero that brings the gradients of the layer and of what is built on it into any total.
+        """Return a zero that brings the gradients of the layer and of what is built on it into any total.
 
         Args:
             hidden: the output of one of the layer's modules.
