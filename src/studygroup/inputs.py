@@ -52,7 +52,7 @@ def answer(model: nn.Module, inputs: Inputs) -> Any:
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """Return the logits among what a model returns: the tensor itself, or its `.logits`; None where there are none."""
+    """Return the logits among what a model returns: the tensor itself, or its `.logits`; None without any."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     return logits if isinstance(logits, Tensor) else None
 

@@ -155,7 +155,7 @@ class _Zero(torch.autograd.Function):
 
 
 def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
-    """Return a tensor, or nest of tensors, as it is; parameters that no row has reached get zero gradients with it."""
+    """Return a tensor, or nest of tensors; parameters that no row has reached get zero gradients with it."""
     trainable = [parameter for parameter in idle if parameter.requires_grad]
     return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
 
