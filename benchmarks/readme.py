@@ -5,9 +5,9 @@
 
 from pathlib import Path
 
+from reproduction.lab import Lab
+from reproduction.report.readme import replaced, results
 from studygroup.files import write_text
-from studygroup.papers import Lab
-from studygroup.papers.report.readme import replaced, results
 
 ROOT = Path(__file__).parents[1]
 LAB = Lab(run_dir=ROOT / "benchmarks" / "results", results=ROOT / "benchmarks" / "results" / "papers")

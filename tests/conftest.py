@@ -11,7 +11,7 @@ import torch
 import torchvision.transforms.v2  # noqa: F401
 from jaxtyping import install_import_hook
 
-install_import_hook("studygroup", "checked.typechecker")
+install_import_hook(["studygroup", "reproduction"], "checked.typechecker")
 
 torch.set_num_threads(1)  # the tests' networks are tiny: more threads only wait for each other
 

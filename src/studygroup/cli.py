@@ -13,8 +13,7 @@ from jsonargparse import ArgumentParser
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
 from studygroup.naming import near
-from studygroup.papers.command import add_commands, papers
-from studygroup.papers.report import report
+from studygroup.report import report
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
@@ -43,7 +42,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     options = parser.instantiate(parser.parse_args(given))
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     chosen = options.subcommand
     arguments = dict(options[chosen])
     arguments.pop("config", None)
@@ -100,7 +99,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
         if function is predict:
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
         if function is report:
-            own.add_argument("runs", nargs="+", type=str, help="folders of results, comparisons or runs")
+            own.add_argument("runs", nargs="+", type=str, help="folders of comparisons or runs")
         add_options(
             own,
             function,
@@ -113,17 +112,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
         "analyse", looks, help="Diversity, flatness, calibration and more of finished runs."
     )
     add_analyses(looks)  # after their parser has its place, as jsonargparse asks
-    tables = ArgumentParser(
-        description="Every table and figure of the two papers: published, planned, run, shown."
-    )
-    commands.add_subcommand(
-        "papers", tables, help="Tables and figures of the two papers, published and run here."
-    )
-    add_commands(tables)  # after their parser has its place, as jsonargparse asks
-    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {
-        "papers": papers,
-        "analyse": analyse_command,
-    }
+    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"analyse": analyse_command}
 
 
 def _train(options: dict[str, Any]) -> str:
@@ -186,8 +175,8 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]]
 }
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """A warning as one line, without the source line that means nothing to who trains."""
+def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning as one line, without the source line that means nothing to a user."""
     print(f"{category.__name__}: {message}", file=sys.stderr)
 
 

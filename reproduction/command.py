@@ -1,0 +1,226 @@
+"""`python -m reproduction`: the papers' tables on the command line."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
+
+from reproduction import show as showing
+from reproduction.keys import key
+from reproduction.lab import Lab, places
+from reproduction.plan import prices
+from reproduction.progress import Axis
+from reproduction.reading import table_called, tables
+from reproduction.report import report
+from reproduction.runner import Run, at_home, missing, trained, wanted
+from reproduction.scale import SCALES
+from reproduction.spread import WAYS
+from studygroup.cli import show_warning
+from studygroup.training.config import add_options
+from studygroup.training.report.tables import text
+
+_AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "updates"}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `python -m reproduction`.
+
+    Args:
+        args: the command line without the program's name; omitted, the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the message tells how to mend.
+    """
+    parser = _parser()
+    options = parser.parse_args(None if args is None else list(args))
+    warnings.showwarning = show_warning
+    chosen = options.subcommand
+    try:
+        print(_COMMANDS[chosen](dict(options[chosen])))
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"python -m reproduction {chosen}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m reproduction",
+        description="Every table and figure of the two papers: published, planned, run, shown.",
+    )
+    commands = parser.add_subcommands()
+    for name, run in _COMMANDS.items():
+        own = ArgumentParser(description=run.__doc__)
+        if name == "report":
+            own.add_argument("runs", nargs="+", type=str, help="folders of runs or of their results")
+            add_options(own, report, skip=("runs",))
+        else:
+            if name != "list":
+                own.add_argument(
+                    "id", type=str, help="of a table or figure, see `python -m reproduction list`"
+                )
+            _add_options(own, name)
+        commands.add_subcommand(name, own, help=(run.__doc__ or "").split("\n")[0])
+    return parser
+
+
+def _add_options(parser: ArgumentParser, name: str) -> None:
+    add = parser.add_argument
+    add("--run_dir", type=str, default="runs/papers", help="where runs and results lie")
+    add("--results", type=str | None, default=None, help="folder of the results; omitted, RUN_DIR/results")
+    add("--scale", type=Literal["small", "full"], default="small", help="one for a CPU, or the papers' own")
+    add("--rows", type=PositiveInt | None, default=None, help="training rows, in place of the scale's")
+    add("--epochs", type=PositiveInt | None, default=None, help="epochs, in place of the scale's")
+    add(
+        "--change",
+        type=dict[str, Any],
+        default={},
+        help='settings laid over all, as {"precision": "bf16-mixed"}',
+    )
+    if name == "show":
+        add(
+            "--at",
+            type=Literal["end", "time", "updates"],
+            default="end",
+            help="adds hold-out accuracies at equal training time or an equal number of updates, the least of a row",
+        )
+    if name in ("list", "plan", "run"):
+        add("--seeds", type=PositiveInt, default=3, help="seeds of each cell, from 0")
+    if name in ("plan", "run"):
+        add(
+            "--only",
+            action="append",
+            type=str,
+            default=[],
+            metavar="WORDS",
+            help="cells that have all these words in their labels, as 'CIFAR-100, CGL'; may be given several times",
+        )
+        add(
+            "--data",
+            action="append",
+            type=str,
+            default=[],
+            metavar="NAME=FOLDER",
+            help="place of a data set, such as cifar100=FOLDER; may be given several times, and is remembered",
+        )
+    if name == "run":
+        add(
+            "--jobs",
+            type=PositiveInt | None,
+            default=None,
+            help="runs side by side: here processes, of one thread each if there are several (omitted, 1); on a "
+            "cluster at most so many at a time (omitted, all that it has room for)",
+        )
+        ways = Literal["here", "slurm", "ray"]
+        add("--on", type=ways, default="here", help="this machine, or a cluster that sees RUN_DIR")
+        add(
+            "--cluster",
+            type=dict[str, Any],
+            default={},
+            help='of the jobs; on slurm submitit\'s parameters, as {"timeout_min": 600, "slurm_partition": "gpu", '
+            '"gpus_per_node": 1}; on ray {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
+        )
+
+
+def _lab(options: Mapping[str, Any]) -> Lab:
+    results = options["results"]
+    return Lab(
+        run_dir=Path(options["run_dir"]),
+        scale=SCALES[options["scale"]].changed(rows=options["rows"], epochs=options["epochs"]),
+        change=dict(options["change"]),
+        data=places(options.get("data", ())),
+        results=None if results is None else Path(results),
+    )
+
+
+def _to_be_shown(options: Mapping[str, Any]) -> Lab:
+    """As `_lab`; what would show nothing by mistake is refused.
+
+    Raises:
+        ValueError: a folder of results that is not there, or a change of a setting that there is not.
+    """
+    lab = _lab(options)
+    if lab.results is not None and not lab.results.is_dir():
+        raise ValueError(
+            f"there is no folder {lab.results}; give the one that `python -m reproduction run --results` wrote"
+        )
+    key(lab.change)
+    return lab
+
+
+def _list(options: Mapping[str, Any]) -> str:
+    """Lists every table and figure of the papers, and how much of it is run."""
+    return showing.listed(tuple(tables().values()), _to_be_shown(options), seeds=options["seeds"])
+
+
+def _show(options: Mapping[str, Any]) -> str:
+    """Shows a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
+    return showing.shown(table_called(options["id"]), _to_be_shown(options), equal=_AT[options["at"]])
+
+
+def _table(options: Mapping[str, Any]) -> str:
+    """Prints a table as Markdown."""
+    return showing.markdown(table_called(options["id"]), _to_be_shown(options)).rstrip()
+
+
+def _plan(options: Mapping[str, Any]) -> str:
+    """Says which runs are missing and how long they will take, from one measured step of each configuration."""
+    table, lab = table_called(options["id"]), _lab(options).recalling()
+    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
+    left = missing(runs, lab)
+    new = [run for run in left if not trained(run, lab)]
+    found = prices(new, lab)
+    rows = [("", "seeds", "updates", "a step", "a run")]
+    for name, price in found.items():
+        own = [run for run in new if run.key == name]
+        seeds = ", ".join(str(run.seed) for run in own)
+        rows.append(
+            (
+                own[0].cell.label,
+                seeds,
+                f"{price.updates:,}",
+                f"{1e3 * price.step:.0f} ms",
+                f"{price.hours:.2f} h",
+            )
+        )
+    priced = [found[run.key].hours for run in new if run.key in found]
+    said = f"{_count(left, runs)}, about {sum(priced):.1f} hours one after the other."
+    if len(left) > len(new):
+        said += f" {len(left) - len(new)} of them are trained and lack an analysis or a curve only."
+    if len(new) > len(priced):
+        said += f" {len(new) - len(priced)} of them are not counted: their data cannot be opened, see above."
+    return f"{text(rows)}\n{said}"
+
+
+def _run(options: Mapping[str, Any]) -> str:
+    """Trains what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
+    table, lab = table_called(options["id"]), _lab(options).remembering()
+    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
+    left = missing(runs, lab)
+    WAYS[options["on"]](table, lab, left, jobs=options["jobs"], cluster=options["cluster"])
+    left = missing(runs, lab)
+    more = "; they went wrong, see above, or are in hand elsewhere: call this again to go on" if left else ""
+    return f"{showing.shown(table, lab)}\n\n{_count(left, runs)}{more}."
+
+
+def _report(options: Mapping[str, Any]) -> str:
+    """Write one HTML page: tables beside ours, claims, plots, costs, what is missing."""
+    return f"wrote {report(**options)}"
+
+
+def _count(left: tuple[Run, ...], runs: tuple[Run, ...]) -> str:
+    return f"{len(left)} of {len(runs)} runs are missing"
+
+
+_COMMANDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "list": _list,
+    "show": _show,
+    "plan": _plan,
+    "run": _run,
+    "table": _table,
+    "report": _report,
+}

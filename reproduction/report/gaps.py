@@ -1,0 +1,112 @@
+"""What was not reproduced, and why: plain words for each table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reproduction import prices
+from reproduction.lab import Lab
+from reproduction.report.contents import Section
+from reproduction.tables import Cell
+from studygroup.analysis.intervals import FEWEST
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What is missing of a table.
+
+    Attributes:
+        id: of the table.
+        title: of the table.
+        reasons: why, most general first.
+    """
+
+    id: str
+    title: str
+    reasons: Sequence[str]
+
+
+def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
+    """The tables of which something was not reproduced.
+
+    Args:
+        sections: of all tables shown.
+        labs: whose places of data are known.
+    """
+    priced = {key: price for lab in labs for key, price in prices.known(lab.kept).items()}
+    found = []
+    for one in sections:
+        reasons = [*_reasons(one, labs), *_hours(one, labs[0], priced)]
+        found.append(Gap(one.table.id, one.table.title, reasons))
+    return [gap for gap in found if gap.reasons]
+
+
+def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
+    table, values = section.table, section.trained
+    if not table.runnable:
+        return [] if section.values else [f"{table.untrained}: nothing is trained for it"]
+    said = []
+    absent = [cell for cell in table.runnable if cell.place not in values]
+    if not values:
+        said.append(f"no runs of any of its {len(table.runnable)} cells")
+    elif absent:
+        said.append(f"no runs of {len(absent)} of {len(table.runnable)} cells: {_listed(absent)}")
+    homeless = sorted({cell.data.name for cell in absent if cell.data and not _at_hand(cell, labs)})
+    if homeless:
+        verb, needs = ("is", "it needs") if len(homeless) == 1 else ("are", "each needs")
+        said.append(f"{', '.join(homeless)} {verb} not at hand: {needs} a folder, see --data")
+    few = [table.cells[place] for place, numbers in values.items() if len(numbers) < FEWEST]
+    if few:
+        said.append(f"fewer than {FEWEST} seeds, so nothing is claimed: {_listed(few)}")
+    untold = sum(not one.claim.contrasts for one in section.judged)
+    if untold:
+        said.append(f"{untold} of {len(section.judged)} claims cannot be tested by any cell")
+    return said
+
+
+def _hours(section: Section, lab: Lab, priced: Mapping[str, prices.Price]) -> list[str]:
+    """What the runs would take that cells lack of as many seeds as a claim needs."""
+    lacking: dict[str, int] = {}
+    for cell in section.table.runnable:
+        seeds = FEWEST - len(section.values.get(cell.place, ()))
+        if seeds > 0:
+            lacking[lab.key(cell)] = seeds
+    if not lacking:
+        return []
+    said, asked = (
+        f"{sum(lacking.values())} runs are missing of {FEWEST} seeds",
+        f"python -m reproduction plan {section.table.id}",
+    )
+    known = {key: seeds for key, seeds in lacking.items() if key in priced}
+    if not known:
+        return [f"{said}; what they would take was not measured: `{asked}` does"]
+    hours = sum(priced[key].hours * seeds for key, seeds in known.items())
+    machines = " and ".join(sorted({priced[key].machine for key in known}))
+    whole = len(known) == len(lacking)
+    which = "which" if whole else f"{sum(known.values())} of them"
+    rest = "" if whole else f"; the others were not measured, `{asked}` does"
+    return [
+        f"{said}, {which} would take about {hours:.1f} hours one after the other, by a measured step of each on "
+        f"{machines}{rest}"
+    ]
+
+
+def _at_hand(cell: Cell, labs: Sequence[Lab]) -> bool:
+    """Whether a run would know where its data are, and finds them there if that is a folder of this machine."""
+    assert cell.data is not None
+    places = [lab.data.get(cell.data.short, cell.data.place) for lab in labs]
+    return any(
+        place is not None and (not Path(place).is_absolute() or Path(place).exists()) for place in places
+    )
+
+
+def _listed(cells: Sequence[Cell], *, most: int = 6) -> str:
+    """Cells by row: `ROW (COLUMN, COLUMN)`."""
+    rows: dict[str, list[str]] = {}
+    for cell in cells:
+        rows.setdefault(cell.place[0], []).append(cell.place[1])
+    said = [
+        f"{row} ({', '.join(columns) if len(columns) <= most else f'{len(columns)} columns'})"
+        for row, columns in rows.items()
+    ]
+    return "; ".join(said[:most]) + (f"; and {len(said) - most} rows more" if len(said) > most else "")

@@ -1,0 +1,115 @@
+"""What lies in the folders that a report is made of."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reproduction.lab import Lab
+from reproduction.reading import table_called, tables
+from reproduction.results import Found, read
+from reproduction.scale import SCALES
+from reproduction.tables import Place, Table
+from studygroup.report.sources import Folders, sort_folders
+from studygroup.training.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What of the papers' runs is shown.
+
+    Attributes:
+        tables: ids; empty means all.
+        scale: name of the runs' scale.
+        rows: training rows in place of the scale's.
+        epochs: epochs in place of the scale's.
+        change: settings laid over all.
+    """
+
+    tables: tuple[str, ...] = ()
+    scale: str = "small"
+    rows: int | None = None
+    epochs: int | None = None
+    change: Config = field(default_factory=dict)
+
+    def lab(self, run_dir: Path, results: Path | None = None) -> Lab:
+        """A folder of the papers' runs, read with these options; places of data as earlier runs had them."""
+        scale = SCALES[self.scale].changed(rows=self.rows, epochs=self.epochs)
+        return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).recalling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a report shows.
+
+    Attributes:
+        tables: of the papers, in print's order.
+        options: what of the papers' runs is shown.
+        labs: folders of the papers' runs or results.
+        whole: all of them as one.
+        folders: of comparisons and single runs, which are shown with them.
+        results: finished runs of the tables' cells, of all folders, by the tables' ids.
+    """
+
+    tables: tuple[Table, ...]
+    options: Options
+    labs: tuple[Lab, ...]
+    whole: Lab
+    folders: Folders
+    results: Mapping[str, Mapping[Place, Found]]
+
+    def found(self, table: Table) -> Mapping[Place, Found]:
+        """The finished runs of a table's cells, of all folders."""
+        return self.results[table.id]
+
+    def files(self) -> dict[str, list[dict[str, Any]]]:
+        """The files of results as they are, by table: commands, versions and machines stand in them."""
+        content: dict[str, list[dict[str, Any]]] = {}
+        for lab in self.labs:
+            for id in tables():
+                path = lab.kept / f"{id}.json"
+                if path.exists():
+                    content.setdefault(id, []).append(read(path))
+        return content
+
+
+def sources(folders: Sequence[str], options: Options) -> Sources:
+    """Sorts folders by what lies in them.
+
+    Args:
+        folders: of results, comparisons or runs.
+        options: what of the papers' runs is shown.
+
+    Raises:
+        ValueError: a folder holds nothing of these, there is no table of an id, no folder has results of a table,
+            results are damaged, or two folders
+            have runs of one cell on different data.
+    """
+    asked = {table_called(id).id for id in options.tables} or set(tables())
+    chosen = tuple(table for table in tables().values() if table.id in asked)
+    labs, folders_of_runs = [], sort_folders(folders)
+    for path in folders_of_runs.others:
+        if (path / "results").is_dir():
+            labs.append(options.lab(path))
+        elif any((path / f"{id}.json").exists() for id in tables()):
+            labs.append(options.lab(path, results=path))
+        else:
+            raise ValueError(
+                f"{path} holds no results; give a --run_dir of `python -m reproduction run`, a folder of its "
+                "results, one that `studygroup compare` wrote, or the folder of a finished run"
+            )
+    if not labs:
+        raise ValueError(
+            "no folder has results of a table; `studygroup report` makes a page of runs and comparisons"
+        )
+    # ranks, speeds and the like follow from the runs of all folders, not from those of each
+    whole = dataclasses.replace(labs[0], further=tuple(lab.kept for lab in labs[1:]))
+    return Sources(
+        tables=chosen,
+        options=options,
+        labs=tuple(labs),
+        whole=whole,
+        folders=folders_of_runs,
+        results={table.id: whole.found(table) for table in chosen},
+    )

@@ -1,0 +1,166 @@
+"""What is kept of finished runs: small JSON files, one a table, that all processes add to and everything reads."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from benchmarks.environment import provenance
+from reproduction.reading import tables
+from reproduction.tables import Cell, Figures, Measure, Table
+from studygroup.files import read_object, write_text
+from studygroup.training.config import Config
+
+_AGAIN = "take it from where it came, or, where the run folders are at hand, remove it: they are found again"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The finished runs of one configuration.
+
+    Attributes:
+        data: name of the folder or data set that they were trained on.
+        settings: as `keep` was given them.
+        runs: figures by seed.
+    """
+
+    data: str
+    settings: Config
+    runs: Mapping[int, Figures]
+
+
+def known(folder: Path) -> dict[str, Found]:
+    """The finished runs of all tables, by key: whichever table a run was made for, others may use it.
+
+    Args:
+        folder: of the results; a missing one has none.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    found: dict[str, Found] = {}
+    for path in (folder / f"{id}.json" for id in tables()):
+        for key, cell in read(path)["cells"].items() if path.exists() else ():
+            runs = dict(found[key].runs) if key in found else {}
+            for seed, figures in cell["seeds"].items():
+                runs[int(seed)] = {**runs.get(int(seed), {}), **figures}
+            found[key] = Found(cell["data"], cell["settings"], runs)
+    return found
+
+
+def numbers(measure: Measure, found: Found) -> list[float]:
+    """What a measure says of finished runs, of those whose figures have it, in the order of the seeds.
+
+    Args:
+        measure: of a cell.
+        found: its runs.
+    """
+    if measure.of is None:
+        return []
+    each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
+    return [number for number in each if number is not None]
+
+
+def mean_of(found: Found, name: str) -> float | None:
+    """Mean of a figure over finished runs; None where one of them lacks it.
+
+    Args:
+        found: the runs.
+        name: of the figure.
+    """
+    each = [run[name] for run in found.runs.values() if run.get(name) is not None]
+    return statistics.fmean(each) if len(each) == len(found.runs) else None
+
+
+def keep(
+    folder: Path,
+    table: Table,
+    cell: Cell,
+    key: str,
+    *,
+    seed: int,
+    settings: Config,
+    found: Figures,
+    made: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds a run to those of a table, or renews what is kept of it.
+
+    Args:
+        folder: of the results.
+        table: that it was made for.
+        cell: of that table.
+        key: of the run's configuration.
+        seed: of the run.
+        settings: of the run, as far as they are no defaults; `data` is a name.
+        found: what `figures` gave.
+        made: what `environment` gave where the run was made; omitted, in this process.
+    """
+    path = folder / f"{table.id}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f".{table.id}.lock"):
+        content: dict[str, Any] = {"table": table.id, "title": table.title, "made": [], "cells": {}}
+        if path.exists():
+            content = read(path)
+        entry = content["cells"].setdefault(
+            key, {"cell": cell.label, "data": settings["data"], "settings": settings, "seeds": {}}
+        )
+        before = entry["seeds"].get(str(seed))
+        if before is not None and before.get("seconds") == found.get("seconds"):  # of the same training
+            found = {**before, **found, "made": before["made"]}  # however often its figures are renewed
+        else:
+            machine = provenance() if made is None else dict(made)
+            if machine not in content["made"]:
+                content["made"].append(machine)
+            found = {**found, "made": content["made"].index(machine)}
+        entry["seeds"][str(seed)] = found
+        write_text(path, _text(content))
+
+
+def entries(path: Path) -> dict[str, Any]:
+    """A file of entries by name beside the results; a missing one has none.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return read_object(path, way_out=_AGAIN) if path.exists() else {}
+
+
+def add_entry(path: Path, name: str, value: Any) -> None:
+    """Keeps an entry, in the place of an earlier one, on a line of its own.
+
+    Args:
+        path: of the file; missing folders are made.
+        name: of the entry.
+        value: that JSON can hold.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.stem}.lock")):
+        lines = (f" {json.dumps(k)}: {json.dumps(v)}" for k, v in {**entries(path), name: value}.items())
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _text(value: Any, *, depth: int = 0) -> str:
+    """JSON with a line for each run, and one for the settings of each cell."""
+    if not isinstance(value, dict) or depth == 4 or "class_path" in value or "model" in value:
+        return json.dumps(value, ensure_ascii=False)
+    inner = (f"{' ' * depth} {json.dumps(k)}: {_text(v, depth=depth + 1)}" for k, v in value.items())
+    return "{\n" + ",\n".join(inner) + f"\n{' ' * depth}}}" + "\n" * (depth == 0)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A file of results as it is.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return read_object(path, way_out=_AGAIN, holds=("made", "cells"))

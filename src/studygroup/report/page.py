@@ -1,0 +1,75 @@
+"""Puts comparisons, runs and analyses into one page."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import markupsafe
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from studygroup.analysis.intervals import CONFIDENCE, FEWEST
+from studygroup.report.analyses import Analysed, analysed, of_folders
+from studygroup.report.comparisons import comparison
+from studygroup.report.marks import WORDS, Mark
+from studygroup.report.runs import single
+from studygroup.report.sources import Folders
+from studygroup.training.report.style import STYLE
+
+
+def page(folders: Folders) -> str:
+    """Return the page of some folders as HTML.
+
+    Args:
+        folders: of comparisons and runs.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    return render("page.html", folders, title="Runs and comparisons", program="studygroup report")
+
+
+def render(
+    template: str,
+    folders: Folders,
+    *,
+    packages: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    analyses: Sequence[Analysed] = (),
+    **values: Any,
+) -> str:
+    """Return a page with what folders hold.
+
+    Args:
+        template: `page.html`, or one that extends it.
+        folders: of comparisons and runs.
+        packages: that have further templates.
+        styles: further style sheets among their templates.
+        analyses: shown before those of the folders.
+        values: for the template, `title` and `program` among them.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    loader = ChoiceLoader([PackageLoader(name, "templates") for name in (*packages, "studygroup.report")])
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["coded"] = _coded
+    sheets = [loader.get_source(templates, name)[0] for name in ("page.css", *styles)]
+    runs = of_folders(folders)
+    text = templates.get_template(template).render(
+        style=markupsafe.Markup("".join([STYLE, *sheets])),
+        comparisons=[comparison(folder) for folder in folders.comparisons],
+        runs=[single(folder) for folder in folders.runs],
+        analyses=[*analyses, *([analysed("Analyses of the runs", runs)] if runs else [])],
+        marks=[(mark.value, words) for mark, words in WORDS.items() if mark is not Mark.NONE],
+        confidence=f"{CONFIDENCE:.0%}",
+        fewest=FEWEST,
+        **values,
+    )
+    return text + "\n"
+
+
+def _coded(text: str) -> markupsafe.Markup:
+    """Return a remark, with what stands between backticks as code."""
+    return markupsafe.Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(markupsafe.escape(text))))

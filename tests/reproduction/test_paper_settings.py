@@ -1,0 +1,392 @@
+"""The runs of each cell: their number, the papers' settings at full scale, what small changes, and their keys."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reproduction.keys import key
+from reproduction.lab import Lab, places
+from reproduction.reading import Parts, merged, read_paper, table_called, tables
+from reproduction.runner import wanted
+from reproduction.scale import FULL, SMALL
+from studygroup import models
+from studygroup.training import Settings
+from studygroup.training.settings import RESULT_STAYS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COUNTS = {
+    "intra-table-1": (32, 32),
+    "intra-table-2": (32, 32),
+    "intra-table-3": (30, 30),
+    "intra-figure-2": (30, 30),
+    "intra-memory": (3, 0),
+    "cgl-table-1": (24, 0),
+    "cgl-table-2": (18, 18),
+    "cgl-table-3": (24, 24),
+    "cgl-table-4": (4, 4),
+    "cgl-table-5": (4, 4),
+    "cgl-table-6": (12, 12),
+    "cgl-table-7": (32, 16),
+    "cgl-figure-3": (30, 30),
+    "cgl-figure-3b": (60, 0),
+    "cgl-figure-4": (10, 10),
+    "cgl-figure-5": (10, 5),
+    "cgl-figure-6": (12, 12),
+    "cgl-appendix-cost": (4, 0),
+    "cgl-appendix-time": (30, 30),
+    "cgl-appendix-convergence": (2, 0),
+    "regime-rows": (14, 14),
+    "regime-epochs": (36, 36),
+    "regime-settings": (21, 21),
+}
+
+
+@pytest.fixture
+def full(tmp_path):
+    return Lab(run_dir=tmp_path, scale=FULL, data={"imagenet32": "data/imagenet32", "stl10": "data/stl10"})
+
+
+@pytest.fixture
+def small(tmp_path):
+    return Lab(run_dir=tmp_path, scale=SMALL)
+
+
+def test_all_tables_are_there_with_their_cells():
+    assert {id: (len(table.cells), len(table.runnable)) for id, table in tables().items()} == COUNTS
+
+
+@pytest.mark.parametrize(
+    ("example", "id", "row", "column"),
+    [
+        ("intra_cifar_paper", "intra-table-1", "CIFAR-100, VGG-16", "out+mid+pull-push"),
+        ("intra_imagenet32_paper", "intra-table-2", "ImageNet32, ResNet-18", "mid+pull-push+kernel"),
+        ("intra_stl10_paper", "intra-table-2", "STL-10, ResNet-18", "mid+pull-push+kernel"),
+        ("cgl_cifar10_paper", "cgl-table-2", "ResNet-18, CIFAR-10", "CGL"),
+        ("cgl_imdb_paper", "cgl-table-3", "Transformer, IMDB", "CGL"),
+        ("cgl_yelp_paper", "cgl-table-3", "VDCNN-9, Yelp Review Full", "CGL"),
+    ],
+)
+def test_full_is_the_example_of_the_paper(full, example, id, row, column):
+    theirs = Settings.from_config(yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())).config()
+    ours = full.settings(table_called(id).cells[row, column], seed=0).config()
+    assert {k: v for k, v in ours.items() if k != "baseline"} == {
+        k: v for k, v in theirs.items() if k != "baseline"
+    }
+
+
+def of(lab, id, row, column, *names):
+    """Some settings of a cell; `optimizer.lr` is an argument of the optimiser."""
+    config = lab.config(table_called(id).cells[row, column])
+    values = []
+    for name in names:
+        first, _, rest = name.partition(".")
+        values.append(config[first]["init_args"][rest] if rest else config[first])
+    return values
+
+
+def test_intra_has_the_printed_settings(full):
+    names = (
+        "epochs",
+        "batch_size",
+        "optimizer.lr",
+        "rate.milestones",
+        "rate.multiply",
+        "optimizer.weight_decay",
+    )
+    cifar = [200, 128, 0.1, [60, 120, 160], 0.2, 5e-4]
+    for row in table_called("intra-table-1").rows:
+        assert of(full, "intra-table-1", row, "out", *names) == cifar
+    imagenet = [40, 256, 0.1, [12, 24, 36], 0.2, 5e-4]
+    assert of(full, "intra-table-2", "ImageNet32, VGG-16", "out", *names) == imagenet
+    stl = [200, 128, 0.05, [60, 120, 180], 0.2, 5e-4]
+    assert of(full, "intra-table-2", "STL-10, VGG-16", "baseline(2x)", *names) == stl
+    stl[1] = 64  # half, for memory
+    assert of(full, "intra-table-2", "STL-10, ResNet-18", "baseline(2x)", *names) == stl
+    for row in table_called("intra-table-1").rows:
+        assert of(full, "intra-table-1", row, "baseline", "model_options") == [
+            {"width": 64, "hidden": [512, 512]}
+        ]
+        assert of(full, "intra-table-1", row, "baseline(2x)", "model_options") == [
+            {"width": 128, "hidden": [512, 512]}
+        ]
+        assert of(full, "intra-table-1", row, "out", "optimizer.momentum", "recipe.out") == [0.9, 1.0]
+    levels = [
+        of(full, "intra-figure-2", row, "mid", "noise.rate")[0] for row in table_called("intra-figure-2").rows
+    ]
+    assert levels == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_the_columns_of_intra_are_its_parts(full):
+    weights = {"out": 1.0, "mid": 1.0, "pull_push": 0.01, "kernel": 0.01}
+    for column in table_called("intra-table-3").columns:
+        names = [word.replace("-", "_") for word in column.split("+")]
+        recipe = of(full, "intra-table-3", "VGG-16", column, "recipe")[0]
+        assert recipe == {"class_path": "intra", "init_args": {name: weights[name] for name in names}}
+
+
+def test_cgl_has_the_printed_settings(full):
+    pictures = ("epochs", "batch_size", "optimizer.lr", "rate.milestones", "rate.multiply", "holdout")
+    for row in table_called("cgl-table-2").rows:
+        for column in table_called("cgl-table-2").columns:
+            assert of(full, "cgl-table-2", row, column, *pictures) == [
+                200,
+                64,
+                1e-3,
+                [60, 120, 160],
+                0.5,
+                5000,
+            ]
+    texts = ("epochs", "batch_size", "optimizer.lr", "rate", "holdout")
+    assert of(full, "cgl-table-3", "VDCNN-9, Yahoo! Answers", "ONE", *texts) == [
+        20,
+        64,
+        1e-3,
+        "Constant",
+        50000,
+    ]
+    assert of(full, "cgl-table-3", "Transformer, IMDB", "DML", *texts) == [30, 64, 1e-4, "Constant", 2000]
+    students = {"cgl-table-2": 3, "cgl-table-3": 5}
+    for id, probability in (("cgl-table-2", 0.25), ("cgl-table-3", 0.5)):
+        for row in table_called(id).rows:
+            for column in ("DML", "CL-ILR", "ONE", "OKDDip"):
+                assert of(full, id, row, column, "recipe.students") == [students[id]]
+            names = ("recipe.students", "recipe.modules", "recipe.probability", "recipe.ramp")
+            assert of(full, id, row, "CGL", *names) == [8, 2, probability, [0.0, 0.2]]
+
+
+def test_holdout_sets_are_those_of_table_1():
+    published = table_called("cgl-table-1")
+    for id in ("cgl-table-2", "cgl-table-3"):
+        for cell in table_called(id).runnable:
+            train, held = (
+                published.cells[cell.data.name, column].published.mean for column in ("train", "hold-out")
+            )
+            assert (cell.data.holdout, cell.data.rows) == (held, train + held)
+
+
+def test_ablations_change_one_thing(full):
+    row, base = "ResNet-18, CIFAR-100", "cgl-table-4"
+    whole = of(full, base, row, "full CGL", "recipe")[0]["init_args"]
+    changed = {
+        "without random routing": {"layers": [""], "modules": 8},
+        "without sub-set learning": {"subsets": False},
+        "without sub-group imitation": {"probability": 1.0},
+    }
+    for column, change in changed.items():
+        assert of(full, base, row, column, "recipe")[0]["init_args"] == whole | change
+
+
+def test_figure_3_has_its_students_at_constant_cost(full):
+    for number in (3, 4, 6, 8, 12, 16):
+        for method in ("DML", "CL-ILR", "ONE", "OKDDip", "CGL"):
+            assert of(full, "cgl-figure-3", f"{number} students", method, "recipe.students") == [number]
+        (probability,) = of(full, "cgl-figure-3", f"{number} students", "CGL", "recipe.probability")
+        assert number * probability == pytest.approx(2, abs=1e-5)
+        assert round(number * probability) == 2  # peers that are asked
+
+
+def test_small_keeps_shares(small):
+    names = (
+        "epochs",
+        "train_rows",
+        "holdout",
+        "rate.milestones",
+        "model_options",
+        "image_size",
+        "augment.padding",
+    )
+    resnet = of(small, "cgl-table-2", "ResNet-18, CIFAR-100", "CGL", *names)
+    assert resnet == [40, 20_000, 2_000, [12, 24, 32], {"width": 16}, [16, 16], 2]
+    wide = of(small, "intra-table-2", "STL-10, VGG-16", "baseline(2x)", *names)
+    assert wide == [40, 5_000, 500, [12, 24, 36], {"width": 32, "hidden": [512, 512]}, [32, 32], 4]
+    (rows, held) = of(small, "cgl-table-3", "Transformer, IMDB", "CGL", "train_rows", "holdout")
+    assert held / rows == 2000 / 25000
+    for column in table_called("cgl-table-2").columns:
+        same = ("recipe", "batch_size", "optimizer")
+        own = small.config(table_called("cgl-table-2").cells["ResNet-34, CIFAR-100", column])
+        paper = table_called("cgl-table-2").cells["ResNet-34, CIFAR-100", column].settings
+        assert [own[name] for name in same] == [paper[name] for name in same]
+
+
+def test_small_pictures_fit_the_networks(small):
+    import torch
+
+    for row in table_called("intra-table-1").rows:
+        config = small.config(table_called("intra-table-1").cells[row, "baseline"])
+        net = models.build(config["model"], classes=10, **config["model_options"]).eval()
+        assert net(torch.zeros(2, 3, *config["image_size"])).shape == (2, 10)
+    with pytest.raises(RuntimeError, match="too small"):
+        models.build("cifar_vgg16", classes=10, width=16)(torch.zeros(2, 3, 16, 16))
+
+
+def test_rows_and_epochs_of_a_scale_can_be_changed(small):
+    other = dataclasses.replace(small, scale=SMALL.changed(rows=1_000, epochs=10))
+    names = ("epochs", "train_rows", "holdout", "rate.milestones")
+    assert of(other, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [10, 1_000, 100, [3, 6, 8]]
+    tiny = dataclasses.replace(small, scale=SMALL.changed(side=8))
+    names = ("image_size", "augment.padding", "train_rows")
+    assert of(tiny, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [[8, 8], 1, 20_000]
+    assert of(small, "regime-epochs", "80 epochs", "alike", *names, "epochs") == [[8, 8], 1, 20_000, 80]
+    finer = dataclasses.replace(small, change={"precision": "bf16-mixed"})
+    assert of(finer, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", "precision") == ["bf16-mixed"]
+
+
+def test_equal_cells_have_equal_keys(small):
+    def of_cell(id, row, column):
+        return small.key(table_called(id).cells[row, column])
+
+    row = "ResNet-18, CIFAR-100"
+    cgl = of_cell("cgl-table-2", row, "CGL")
+    assert cgl == of_cell("cgl-table-4", row, "full CGL") == of_cell("cgl-figure-4", "diversity", "0.25")
+    both = of_cell("intra-table-1", "CIFAR-100, VGG-16", "out+mid+pull-push")
+    assert both == of_cell("intra-table-3", "VGG-16", "out+mid+pull-push")
+    # but the data, which are no part of the settings of a cell, tell these apart
+    assert of_cell("cgl-table-2", "ResNet-18, CIFAR-10", "CGL") != cgl
+    assert len(wanted(table_called("cgl-figure-4"), small, seeds=2)) == 2 * 5
+    other = dataclasses.replace(small, scale=SMALL.changed(epochs=41))
+    assert other.key(table_called("cgl-table-2").cells[row, "CGL"]) != cgl
+
+
+@pytest.mark.slow
+def test_no_two_cells_of_a_table_are_the_same_run(small):
+    """But for those where two measures are taken of one run."""
+    for table in tables().values():
+        known = {}
+        for cell in table.runnable:
+            other = known.setdefault((small.key(cell), cell.measure), cell)
+            assert other is cell, f"{table.id}: {cell.label} is {other.label}"
+
+
+def test_nobody_imitates_in_the_columns_that_say_so(small):
+    for name, subsets in (("no imitation", None), ("no imitation, without", False)):
+        for row in table_called("cgl-table-6").rows:
+            arguments = small.config(table_called("cgl-table-6").cells[row, name])["recipe"]["init_args"]
+            assert arguments["probability"] == 0.0
+            assert arguments.get("subsets") is subsets
+
+
+@pytest.mark.slow
+def test_cells_of_equal_keys_have_equal_settings(small):
+    """By these, results are looked for before keys are compared: defaults are written out everywhere, or nowhere."""
+    alike = {}
+    for table in tables().values():
+        for cell in table.runnable:
+            alike.setdefault(small.key(cell), set()).add(json.dumps(small.config(cell), sort_keys=True))
+    # 12 of Table III, 1 of Tables 4, 5 and 6 each, 5, 2 + 5, 1 and 5 of Figures 3 to 6, 30 of times, 4 of the regime
+    # are there already
+    assert len(alike) == 353 - 12 - 3 - 5 - 7 - 1 - 5 - 30 - 4
+    assert {len(settings) for settings in alike.values()} == {1}
+
+
+def test_a_key_is_of_the_whole_configuration():
+    config = {"recipe": "cgl", "model": "cifar_resnet18", "model_options": {"width": 16}, "data": "CIFAR-10"}
+    whole = Settings.from_config(config).config()
+    telling = {name: value for name, value in whole.items() if name not in (*RESULT_STAYS, "seed")}
+    assert key(config) == hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+    assert key(config) == key(config | {"seed": 7, "baseline": False, "workers": 2, "accelerator": "cpu"})
+    assert key(config) == key(config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.0}}})
+    assert key(config) != key(config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.5}}})
+
+
+def test_keys_are_those_of_earlier_runs(full, monkeypatch):
+    """What is trained already is found again, whatever arguments recipes have got since."""
+    row = "ResNet-18, CIFAR-100"
+    cgl = table_called("cgl-table-2").cells[row, "CGL"]
+    assert full.key(cgl) == "00fad7b69d5f6f1a"
+    assert full.key(table_called("cgl-table-3").cells["Transformer, IMDB", "CGL"]) == "b1ff22b3ba80fa54"
+    assert full.key(table_called("intra-table-1").cells["CIFAR-100, VGG-16", "mid"]) == "ca7320353394a4f4"
+    config = full.config(cgl)
+    for structure, same in ((None, True), (0, False), (3, False)):
+        own = merged(config, {"recipe": {"init_args": {"structure": structure}}})
+        assert (key(own) == full.key(cgl)) is same
+    # even if a parser wrote them out
+    told = {"class_path": "a", "init_args": {"b": 1, "c": None, "d": {"e": None}}}
+    monkeypatch.setattr("reproduction.keys._whole", lambda name, value: json.loads(value))
+    monkeypatch.setattr("reproduction.keys._defaults", dict)
+    assert key({"recipe": told}) == key({"recipe": {"class_path": "a", "init_args": {"b": 1, "d": {}}}})
+    assert key({"recipe": told}) != key({"recipe": {"class_path": "a", "init_args": {"b": 2, "d": {}}}})
+
+
+def test_places_of_data():
+    assert places(["cifar100=digits"]) == {"cifar100": "digits"}
+    assert places([f"imdb={Path(__file__).parent}"]) == {"imdb": str(Path(__file__).parent)}
+    for wrong in ("cifar", "cifar10", "cifar10=", "cifer10=x"):
+        with pytest.raises(ValueError, match="NAME=FOLDER"):
+            places([wrong])
+
+
+def test_data_without_a_place_are_asked_for(tmp_path):
+    cell = table_called("intra-table-2").cells["STL-10, VGG-16", "out"]
+    with pytest.raises(ValueError, match="--data stl10=FOLDER"):
+        Lab(run_dir=tmp_path).settings(cell, seed=0)
+
+
+def test_data_from_another_place_are_refused(tmp_path):
+    Lab(run_dir=tmp_path, data={"cifar10": "digits"}).remembering()
+    again = Lab(run_dir=tmp_path, data={"cifar100": "there"}).remembering()
+    assert again.data == Lab(run_dir=tmp_path).recalling().data == {"cifar10": "digits", "cifar100": "there"}
+    again.folder("key", 0).write_config({})
+    with pytest.raises(ValueError, match="cifar10 from digits, not from elsewhere"):
+        Lab(run_dir=tmp_path, data={"cifar10": "elsewhere"}).recalling()
+
+
+def test_settings_are_laid_over_others():
+    sgd = {"optimizer": {"class_path": "SGD", "init_args": {"lr": 0.1, "momentum": 0.9}}, "rate": "Constant"}
+    assert merged(sgd, {"optimizer": {"init_args": {"lr": 0.2}}})["optimizer"]["init_args"] == {
+        "lr": 0.2,
+        "momentum": 0.9,
+    }
+    adam = {"class_path": "Adam", "init_args": {"lr": 1e-3}}
+    assert merged(sgd, {"optimizer": adam})["optimizer"] == adam
+    assert merged({"recipe": "baseline"}, {"recipe": adam})["recipe"] == adam
+    later = merged({"recipe": {"init_args": {"students": 3}}}, {"recipe": {"class_path": "dml"}})
+    assert later["recipe"] == {"init_args": {"students": 3}, "class_path": "dml"}
+    assert sgd["optimizer"]["init_args"]["lr"] == 0.1
+
+
+def picture_sets():
+    return {cell.data.name: cell.data for cell in table_called("cgl-table-2").runnable}
+
+
+def test_a_part_of_several_words_is_laid_once():
+    """What one word changes of the part, another with the same part does not take back."""
+    few, sure = ["base", {"size": 2}], ["base", {"sure": 1.0}]
+    words = {"CIFAR-10": {}, "base": {"size": 8, "sure": 0.5}, "few": few, "sure": sure}
+    parts = Parts(words, picture_sets(), where="t")
+    wanted = {"size": 2, "sure": 1.0, "holdout": 5000}
+    assert parts.settings({}, ["CIFAR-10", *parts.words("few, sure")]) == wanted
+    assert parts.settings({}, ["CIFAR-10", "base", *parts.words("sure, few")]) == wanted
+
+
+def test_mistakes_in_a_file_are_named():
+    table = {"title": "T", "measure": "accuracy", "columns": ["a"], "rows": {"CIFAR-10": [1.0]}}
+    parts = {"a": {}, "CIFAR-10": {}}
+
+    def read(**changes):
+        paper = {"name": "P", "common": {}, "parts": parts, "tables": {"t": {**table, **changes}}}
+        return list(read_paper(paper, picture_sets()))
+
+    assert read()[0].cells["CIFAR-10", "a"].settings == {"holdout": 5000}
+    with pytest.raises(ValueError, match="'b' is none of the parts a, CIFAR-10"):
+        read(columns=["b"])
+    with pytest.raises(ValueError, match="2 numbers for 1 columns"):
+        read(rows={"CIFAR-10": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="name 0 data sets"):
+        read(rows={"a": None})
+    with pytest.raises(ValueError, match="no cell 'CIFAR-10, a'"):
+        read(cells={"CIFAR-10, a": {}})
+    with pytest.raises(ValueError, match="which is no cell"):
+        read(claims=[{"says": "S", "better": "a", "than": "b"}])
+    with pytest.raises(ValueError, match="a claim has worse"):
+        read(claims=[{"says": "S", "better": "a", "worse": "b"}])
+    with pytest.raises(ValueError, match="only numbers that are counted can be"):
+        read(
+            rows={"CIFAR-10": None, "CIFAR-10, a": None},
+            claims=[{"says": "S", "constant": "a", "among": ["CIFAR-10", "CIFAR-10, a"]}],
+        )
+    with pytest.raises(ValueError, match="is not a number"):
+        read(rows={"CIFAR-10": ["1.0 +- 2"]})

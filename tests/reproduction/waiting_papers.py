@@ -1,0 +1,25 @@
+"""Two processes side by side that write down who they are and then wait: called with a folder."""
+
+import importlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from reproduction.lab import Lab
+from reproduction.reading import table_called
+from reproduction.scale import SMALL
+
+here = importlib.import_module("reproduction.spread.here")
+
+
+def work(table, lab, runs):
+    (lab.run_dir / f"{os.getpid()}.pid").touch()
+    time.sleep(300)
+
+
+here.work = work  # in the processes, too: they load this file again
+
+if __name__ == "__main__":
+    lab = Lab(run_dir=Path(sys.argv[1]), scale=SMALL)
+    here.side_by_side(table_called("cgl-table-2"), lab, [None], jobs=2)
