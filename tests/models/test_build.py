@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import pytest
 import timm.models
 import torch
 import torchvision.models
 
 from studygroup.models import build, reads_text
+from studygroup.models.resnet import ResNet
 from studygroup.models.transformer import TextTransformer
 from studygroup.models.vdcnn import VDCNN
 
@@ -11,9 +15,9 @@ from studygroup.models.vdcnn import VDCNN
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("cifar_resnet18", torchvision.models.ResNet),
-        ("cifar_resnet32", torchvision.models.ResNet),
-        ("cifar_resnet110", torchvision.models.ResNet),
+        ("cifar_resnet18", ResNet),
+        ("cifar_resnet32", ResNet),
+        ("cifar_resnet110", ResNet),
         ("torchvision/mobilenet_v3_small", torchvision.models.MobileNetV3),
         ("mobilenet_v3_small", torchvision.models.MobileNetV3),
         ("timm/resnet10t", timm.models.ResNet),
@@ -115,3 +119,16 @@ def test_what_a_network_reads():
 def test_options_of_the_other_kind(name, options, message):
     with pytest.raises(ValueError, match=message):
         build(name, classes=2, **options)
+
+
+def test_our_networks_need_torch_alone():
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('timm', 'torchvision', 'transformers', 'lightning', 'datasets'));"
+        "from studygroup.models import build, cifar_resnet18;"
+        "print(sum(p.numel() for p in cifar_resnet18(10).parameters()), type(build('vdcnn9', classes=2)).__name__);"
+        "build('resnet18', classes=2)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.stdout.split() == ["11173962", "VDCNN"]
+    assert "ValueError: network 'resnet18' needs a package more" in said.stderr
+    assert "pip install 'studygroup[train]'" in said.stderr

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import timm
-import torchvision.models
 from torch import nn
 
+from studygroup.extras import missing
 from studygroup.models.cifar import (
     cifar_resnet18,
     cifar_resnet20,
@@ -106,6 +105,11 @@ def _picture_network(name: str) -> Callable[..., nn.Module]:
     library, _, bare = name.rpartition("/")
     if not library and bare in _PICTURES:
         return _PICTURES[bare]
+    try:  # here, so that the networks of this package take torch alone
+        import timm
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise missing(f"network {name!r}", "train", error) from error
     if library in ("", "torchvision") and bare in _torchvision_names():
         return functools.partial(_from_torchvision, bare)
     if library in ("", "timm") and timm.is_model(bare):
@@ -121,11 +125,15 @@ def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any)
         raise ValueError(
             f"torchvision's {name} takes images of 3 channels, not {channels}; try 'timm/{name}'"
         )
+    import torchvision.models
+
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
     return network
 
 
 def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
+    import timm
+
     network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
     return network
 
@@ -133,11 +141,15 @@ def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.
 @functools.cache
 def _torchvision_names() -> frozenset[str]:
     """Classifiers of torchvision; its detectors and the like live in sub-modules."""
+    import torchvision.models
+
     return frozenset(torchvision.models.list_models(module=torchvision.models))
 
 
 def _all_names() -> list[str]:
     """Every name that `build` knows, bare and with its library."""
+    import timm
+
     torchvisions, timms = sorted(_torchvision_names()), timm.list_models()
     prefixed = [f"torchvision/{name}" for name in torchvisions] + [f"timm/{name}" for name in timms]
     return [*_PICTURES, *_TEXTS, *torchvisions, *timms, *prefixed]

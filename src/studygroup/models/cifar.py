@@ -1,13 +1,9 @@
-"""Residual networks for small images, as instances of torchvision's own class."""
+"""Residual networks for small images, by the names of the papers that use them."""
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-from torchvision.models import ResNet
-from torchvision.models.resnet import BasicBlock, Bottleneck
-
 from studygroup.models.head import classifier
+from studygroup.models.resnet import Bottleneck, ResNet
 
 
 def cifar_resnet18(
@@ -20,8 +16,7 @@ def cifar_resnet18(
 ) -> ResNet:
     """ResNet-18 with the usual stem for images of about 32 x 32: one 3x3 convolution, no pooling.
 
-    Everything else, parameter names and initialisation included, is as in torchvision, so a saved model loads
-    without this package.
+    Everything else, parameter names and initialisation included, is as in torchvision.
 
     Args:
         classes: how many classes.
@@ -36,7 +31,7 @@ def cifar_resnet18(
     Returns:
         A network from (N, channels, height, width) to logits (N, classes).
     """
-    net = _resnet([2, 2, 2, 2], classes=classes, width=width, channels=channels)
+    net = ResNet([2, 2, 2, 2], classes=classes, width=width, channels=channels)
     return _with_classifier(net, classes, hidden=hidden, dropout=dropout)
 
 
@@ -48,7 +43,7 @@ def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNe
         width: channels of the stem; the warning at `cifar_resnet18` holds here too.
         channels: of the images.
     """
-    return _resnet([3, 4, 6, 3], classes=classes, width=width, channels=channels)
+    return ResNet([3, 4, 6, 3], classes=classes, width=width, channels=channels)
 
 
 def cifar_resnet101(
@@ -69,7 +64,7 @@ def cifar_resnet101(
         hidden: widths of fully connected layers before the last, see `classifier`.
         dropout: after each of them.
     """
-    net = _resnet([3, 4, 23, 3], classes=classes, width=width, channels=channels, block=Bottleneck)
+    net = ResNet([3, 4, 23, 3], classes=classes, width=width, channels=channels, block=Bottleneck)
     return _with_classifier(net, classes, hidden=hidden, dropout=dropout)
 
 
@@ -108,43 +103,11 @@ def cifar_resnet110(classes: int, *, width: int = 16, channels: int = 3) -> ResN
 
 def _narrow(layers: int, *, classes: int, width: int, channels: int) -> ResNet:
     """A network of 6n + 2 layers in three groups of n blocks."""
-    return _resnet([(layers - 2) // 6] * 3, classes=classes, width=width, channels=channels)
+    return ResNet([(layers - 2) // 6] * 3, classes=classes, width=width, channels=channels)
 
 
 def _with_classifier(net: ResNet, classes: int, *, hidden: Sequence[int], dropout: float) -> ResNet:
     """The network, with fully connected layers before the last if there are any."""
     if hidden:
-        net.fc = classifier(net.inplanes, classes, hidden=hidden, dropout=dropout)
-    return net
-
-
-def _resnet(
-    depths: Sequence[int],
-    *,
-    classes: int,
-    width: int,
-    channels: int,
-    block: type[BasicBlock | Bottleneck] = BasicBlock,
-) -> ResNet:
-    """A network of the given depths: torchvision's class with other layers put in."""
-    if min(classes, width, channels) < 1:
-        raise ValueError(
-            f"classes, width and channels are {classes}, {width} and {channels}; give at least 1 for each"
-        )
-    # layers of the usual width are thrown away: on meta they are neither allocated nor drawn
-    with torch.device("meta"):
-        net = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=classes)
-    net.layer4 = nn.Sequential()  # where there are three groups
-    net.conv1 = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
-    net.bn1 = nn.BatchNorm2d(width)
-    net.maxpool = nn.Identity()
-    net.inplanes = width
-    for group, depth in enumerate(depths):
-        layers = net._make_layer(block, width * 2**group, depth, stride=1 if group == 0 else 2)
-        setattr(net, f"layer{group + 1}", layers)
-    net.fc = nn.Linear(net.inplanes, classes)
-    # as torchvision; batch norms and linear layers begin so by themselves
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        net.fc = classifier(net.features, classes, hidden=hidden, dropout=dropout)
     return net

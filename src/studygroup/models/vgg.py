@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torchvision.models import VGG
-from torchvision.models.vgg import make_layers
 
+from studygroup.extras import missing
 from studygroup.models.head import classifier
 
 _DEPTHS = (2, 2, 3, 3, 3)  # convolutions in each of the five groups, Simonyan & Zisserman (2015), table 1, D
@@ -19,7 +18,7 @@ def cifar_vgg16(
     channels: int = 3,
     hidden: Sequence[int] = (512, 512),
     dropout: float = 0.5,
-) -> VGG:
+) -> nn.Module:
     """VGG-16 with batch norm: 13 convolutions, then three fully connected layers (the intra-model paper's VGG-16).
 
     Five poolings take 32 x 32 pixels to one; what larger images leave (3 x 3 of 96 x 96) is averaged. The
@@ -39,10 +38,14 @@ def cifar_vgg16(
         deviation of 0.01, which is made for 4096 inputs: three layers of 512 begin with logits 17 times smaller.
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: a size below 1, or torchvision is missing.
     """
     if min(width, channels) < 1:
         raise ValueError(f"width and channels are {width} and {channels}; give at least 1 for each")
+    try:
+        from torchvision.models.vgg import VGG, make_layers
+    except ImportError as error:
+        raise missing("cifar_vgg16", "train", error) from error
     filters = [width * min(2**group, 8) for group in range(len(_DEPTHS))]
     plan = [entry for depth, size in zip(_DEPTHS, filters, strict=True) for entry in (*[size] * depth, "M")]
     # torchvision's classifier of 400 MB is thrown away: on meta it is neither allocated nor drawn
@@ -57,4 +60,5 @@ def cifar_vgg16(
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    return net
+    network: nn.Module = net
+    return network

@@ -145,7 +145,7 @@ def _onnx_lines(path: Path, build: dict[str, Any]) -> str:
 
 
 def _pickle_lines(path: Path, build: dict[str, Any]) -> str:
-    return f"import torch, torchvision\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
+    return f"import torch\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
 
 
 _WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], Data, Inputs], None]] = {
