@@ -61,3 +61,12 @@ def test_parts_put_together_are_cited_together():
     assert keys(task) == ["zhang2018deep", "song2018collaborative", "feng2021collaborative"]
     entries = sg.citation(task).split("\n\n")
     assert all(entry.count("{") == entry.count("}") for entry in entries)
+
+
+def test_a_source_that_the_bibliography_does_not_know_stands_by_its_year():
+    early = "@misc{early,\n  title = {A},\n  year  = {2016}\n}"
+    late = "@misc{late,\n  year = {2018}\n}"
+    undated = "@misc{undated,\n  title = {B}\n}"
+    task = sg.recipes.dml(build())  # of 2018
+    task.objectives[1].sources = (undated, late, *task.objectives[1].sources, early)
+    assert keys(task) == ["early", "zhang2018deep", "late", "undated"]

@@ -137,4 +137,5 @@ def precise(outputs: Outputs) -> Outputs:
         logits=single(outputs.logits),
         features=None if outputs.features is None else single(outputs.features),
         trunk=None if outputs.trunk is None else single(outputs.trunk),
+        activations={name: single(activation) for name, activation in outputs.activations.items()},
     )

@@ -61,10 +61,17 @@ def fit(
     Raises:
         ConfigurationChangedError: the checkpoint belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
+        ValueError: the task ships something else than its students.
     """
     history = History(folder.metrics)
+    task = settings.build_task(data)
+    if task.shipped.students != task.group.students:
+        raise ValueError(
+            f"the task trains {task.group.students} students and ships {task.shipped.students}, and a run ships one "
+            "student as the network that --model names; train such a task in a loop of your own, or export a student"
+        )
     module = StudyModule(
-        task=settings.build_task(data),
+        task=task,
         feed=settings.build_feed(data),
         epochs=settings.epochs,
         optimizer=settings.optimizer,
