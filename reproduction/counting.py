@@ -13,6 +13,7 @@ from studygroup.analysis.sharing import layer_sharing
 from studygroup.inputs import Inputs
 from studygroup.ownership import Subsets
 from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Teacher
 from studygroup.training import methods
 from studygroup.training.methods import Method
 
@@ -99,7 +100,7 @@ def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
     if not isinstance(task.rows, Subsets):
         return float(students * BATCHES)
     share = 1 / students + task.rows.overlap * (1 - 1 / students)
-    consults = [one.consults(0) for one in task.teachers if one.of is None]
+    consults = [one.consults(0) for one in task.teachers if isinstance(one, Teacher) and one.of is None]
     heard = float(sum(table.sum() for table in consults)) / students
     return students * share * BATCHES * (1 + peer * heard)
 

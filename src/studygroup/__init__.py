@@ -1,6 +1,7 @@
 """studygroup: students of one network teach each other; one plain network is shipped."""
 
 from studygroup import functional, objectives, recipes, routes, schedules, teachers
+from studygroup._engine.equal_starts import EqualStudentsWarning
 from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
 from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
@@ -12,6 +13,7 @@ from studygroup.task import CollaborativeLearning, Losses
 
 __all__ = [
     "CollaborativeLearning",
+    "EqualStudentsWarning",
     "FreshInitWarning",
     "Group",
     "Losses",

@@ -1,11 +1,11 @@
 """A study group: one network, several students, one forward pass."""
 
-import copy
 import warnings
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -19,7 +19,9 @@ from studygroup._engine.capture import (
     capturing_in_flight,
     modules_called,
 )
+from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
+from studygroup._engine.equal_starts import equal_modules
 from studygroup._engine.forward import call
 from studygroup._engine.products import Product, sharing
 from studygroup._engine.routed import ForwardState
@@ -126,6 +128,10 @@ class Group(nn.Module):
             ValueError: there is no such student.
         """
 
+    def starts_equal(self) -> bool:
+        """Tell whether students have modules of their own whose values are all the same."""
+        return False
+
     def _check_student(self, student: int) -> None:
         if not 0 <= student < self.students:
             raise ValueError(f"no student {student}; the group has students 0 to {self.students - 1}")
@@ -157,7 +163,7 @@ class StudyGroup(Group):
 
     Raises:
         ValueError: a layer that the model does not have, tied weights that copies would untie, two names of
-            one layer.
+            one layer, a `forward` that was replaced by a function, lazy parameters that are to be drawn anew.
 
     Example:
         >>> group = StudyGroup(model, sg.routes.branches(["layer4", "fc"], students=3))
@@ -184,7 +190,8 @@ class StudyGroup(Group):
         self.head = head
         self.rescale_gradients = rescale_gradients
         self.share_head = share_head
-        self.model, self._routed = install(copy.deepcopy(model), routes, init=distinct(init, model))
+        check_can_copy(model, fresh=init != "copy" and max(routes.modules) > 1)
+        self.model, self._routed = install(duplicate(model), routes, init=distinct(init, model))
         self._layouts: OrderedDict[tuple[torch.Size, bytes], BatchLayout] = OrderedDict()
         self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
@@ -268,6 +275,13 @@ class StudyGroup(Group):
         }
         return (parameter for parameter in self.parameters() if id(parameter) not in other)
 
+    def starts_equal(self) -> bool:
+        """Tell whether students have modules of their own whose values are all the same."""
+        banks = [
+            list(layer.bank) for layer in self._routed.values() if layer.has_state and len(layer.bank) > 1
+        ]
+        return bool(banks) and all(equal_modules(bank) for bank in banks)
+
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
 
@@ -284,11 +298,28 @@ class StudyGroup(Group):
         self._check_student(student)
         return extract(self.model, self._routed, student=student)
 
+    def get_extra_state(self) -> Shaped[Tensor, " bytes"]:
+        """Return the route table, for the state dict: the bytes of its JSON text."""
+        return torch.tensor(list(self.routes.to_json().encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Shaped[Tensor, " bytes"]) -> None:
+        """Compare the route table of a state with the group's own.
+
+        Raises:
+            ValueError: another table.
+        """
+        saved = Routes.from_json(bytes(state.tolist()).decode())
+        if saved != self.routes:
+            raise ValueError(f"the state is that of other students: {self.routes.difference(saved)}")
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())  # before 0.2 it held no table
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _layout(self, sees: Tensor | None, rows: int) -> BatchLayout:
         table = sees_table(sees, students=self.students, rows=rows)
         key = (table.shape, table.numpy().tobytes())
-        # a copy, as the caller may change the table
-        layout = self._layouts.pop(key, None) or BatchLayout(table.clone(), apart=self._apart)
+        layout = self._layouts.pop(key, None) or BatchLayout(table, apart=self._apart)
         self._layouts[key] = layout
         if len(self._layouts) > _MOST_LAYOUTS:
             self._layouts.popitem(last=False)

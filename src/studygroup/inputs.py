@@ -87,6 +87,11 @@ def count_rows(inputs: Inputs) -> int:
         ValueError: a mapping that holds `labels` (the loss is not the model's business here), no tensor, or
             no rows.
     """
+    if not isinstance(inputs, Tensor | Mapping):
+        raise ValueError(
+            f"the inputs are a {type(inputs).__name__}; hand in a tensor, or a mapping from the names of the model's "
+            "arguments to tensors with rows along axis 0"
+        )
     if isinstance(inputs, Mapping) and "labels" in inputs:
         raise ValueError("the inputs hold 'labels'; hand labels to the task, not to the model")
     first = first_tensor(inputs)
@@ -99,8 +104,22 @@ def count_rows(inputs: Inputs) -> int:
 
 
 def select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
-    """Take rows of a tensor, or of those tensors of a mapping that have as many rows."""
-    if isinstance(inputs, Tensor):
-        return take(inputs)
-    fits = {key: isinstance(v, Tensor) and v.ndim and len(v) == rows for key, v in inputs.items()}
-    return {key: take(value) if fits[key] else value for key, value in inputs.items()}
+    """Take rows of a tensor, or of those tensors in a mapping, and what it holds, that have as many rows.
+
+    Args:
+        inputs: a tensor, or a mapping of tensors, mappings, lists and tuples of them, and anything else.
+        rows: of the batch.
+        take: from a tensor to some of its rows.
+    """
+    taken: Inputs = _select(inputs, rows, take)
+    return taken
+
+
+def _select(value: Any, rows: int, take: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return take(value) if value.ndim and len(value) == rows else value
+    if isinstance(value, Mapping):
+        return {key: _select(item, rows, take) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_select(item, rows, take) for item in value)
+    return value

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
+from studygroup._engine.equal_starts import equal_modules
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.group import Group, Outputs, StudyGroup
@@ -119,6 +120,11 @@ class Peers(Group):
         """
         self._check_student(student)
         return self._groups()[student].export(0)
+
+    def starts_equal(self) -> bool:
+        """Tell whether all networks have the same values."""
+        groups = self._groups()
+        return len(groups) > 1 and equal_modules([group.model for group in groups])
 
     def _groups(self) -> list[StudyGroup]:
         return [group for group in self.model.children() if isinstance(group, StudyGroup)]

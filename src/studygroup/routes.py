@@ -4,7 +4,7 @@ import json
 import random as python_random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, product, zip_longest
 
 Layer = str | tuple[str, ...]
 """A layer's name, or several names that travel together: one choice of module for all of them."""
@@ -54,6 +54,20 @@ class Routes:
         pairs = list(combinations(range(self.students), 2))
         common = sum(row[a] == row[b] for row in self.table for a, b in pairs)
         return common / (len(pairs) * len(self.layers)) if pairs else 1.0
+
+    def difference(self, other: "Routes") -> str:
+        """Say in words where another table first differs from this one; empty where it does not."""
+        for own, its in zip_longest(self.layers, other.layers):
+            if own != its:
+                return f"layer {its!r} stands where this table has {own!r}"
+        for name, own_row, its_row in zip(self.layers, self.table, other.table, strict=True):
+            if own_row != its_row:
+                return (
+                    f"at layer {name!r} its students take modules {list(its_row)}, and here {list(own_row)}"
+                )
+        if self.modules != other.modules:
+            return f"it has {list(other.modules)} modules a layer, and this table {list(self.modules)}"
+        return "" if self == other else f"its leader is {other.leader}, and here {self.leader}"
 
     def to_json(self) -> str:
         """The table as JSON text, one line a layer."""

@@ -12,8 +12,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
+from studygroup._engine.equal_starts import warn_of_equal_students
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
+from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs, count_rows
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
@@ -133,6 +135,8 @@ class CollaborativeLearning(nn.Module):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             _check_learning(teacher, added)
+        if isinstance(self.rows, SharedRows) and group.starts_equal():
+            warn_of_equal_students(group.model)
         if in_turn:
             _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
@@ -261,7 +265,9 @@ class CollaborativeLearning(nn.Module):
         known = {one.name: one.before_pass(self.group) for one in objectives}
         step = self._answered(x, y, owns, progress)
         losses = self._add(objectives, step, known)
-        self.step += self.training
+        self.step += (
+            self.training or losses.total.requires_grad
+        )  # a task may be fine-tuned in evaluation mode
         return losses
 
     def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
@@ -317,7 +323,8 @@ class CollaborativeLearning(nn.Module):
 
     def _add(self, objectives: Sequence[Objective], step: Step, known: Mapping[str, Tensor | None]) -> Losses:
         """Weigh and add all objectives: the only place where that is done."""
-        of_students = step.outputs.logits.new_zeros(self.group.students, dtype=_precise(step.outputs.logits))
+        logits = single(step.outputs.logits)
+        of_students = logits.new_zeros(self.group.students)
         shared = []
         values = {}
         for one in objectives:
@@ -332,7 +339,7 @@ class CollaborativeLearning(nn.Module):
         reduced = of_students.sum() if self.reduction == "sum" else of_students.mean()
         zero = step.layer_gradients.total(step.group, step.outputs)
         total = sum((*shared, *([] if zero is None else [zero])), reduced)
-        return Losses(total, values, step.outputs.logits.to(of_students.dtype))
+        return Losses(total, values, logits)
 
     def get_extra_state(self) -> Shaped[Tensor, ""]:
         """Return the step counter, for the state dict."""
@@ -356,10 +363,6 @@ class CollaborativeLearning(nn.Module):
     @staticmethod
     def _want(captures: Iterable[Capture]) -> Capture:
         return reduce(or_, captures, Capture())
-
-
-def _precise(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:

@@ -64,7 +64,13 @@ WEIGHT = torch.tensor([1.0, 2.0, 0.5, 3.0], dtype=torch.float64)
 PLAIN = {
     "indices": (flat, (5,), INDEX, CrossEntropy(), nn.CrossEntropyLoss()),
     "soft": (flat, (5,), SOFT, CrossEntropy(), nn.CrossEntropyLoss()),
-    "smooth": (flat, (5,), INDEX, CrossEntropy(label_smoothing=0.1), nn.CrossEntropyLoss(label_smoothing=0.1)),
+    "smooth": (
+        flat,
+        (5,),
+        INDEX,
+        CrossEntropy(label_smoothing=0.1),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+    ),
     "weights": (flat, (5,), INDEX, CrossEntropy(WEIGHT), nn.CrossEntropyLoss(WEIGHT)),
     "ignored": (flat, (5,), INDEX, CrossEntropy(ignore_index=1), nn.CrossEntropyLoss(ignore_index=1)),
     "smooth weights": (
@@ -112,12 +118,16 @@ def test_rows_with_owners_are_averaged_alone(name):
     losses = task(x, y, owner=owner)
     for student in (0, 2):
         mine = torch.tensor(owner) == student
-        torch.testing.assert_close(losses.supervised[student], plain(task.group.export(student)(x[mine]), y[mine]))
+        torch.testing.assert_close(
+            losses.supervised[student], plain(task.group.export(student)(x[mine]), y[mine])
+        )
     assert losses.supervised[1] == 0
 
 
 def test_tokens_have_classes_last():
-    task = task_of(Tokens, Supervised(CrossEntropy(class_axis=-1)), Imitation(MeanOfOthers(), temperature=2.0))
+    task = task_of(
+        Tokens, Supervised(CrossEntropy(class_axis=-1)), Imitation(MeanOfOthers(), temperature=2.0)
+    )
     x = x_of(7, 2)
     losses = task(x, WORDS)
     nets = [task.group.export(student)(x) for student in range(STUDENTS)]

@@ -8,6 +8,12 @@ from studygroup._engine.routed import ForwardState, use_state
 from studygroup.inputs import Inputs, answer, logits_of
 
 
+def _other_logits(output: object) -> list[str]:
+    """Name the tensors that a named tuple holds, as torchvision's GoogLeNet and Inception return them."""
+    fields = getattr(output, "_fields", ())
+    return [name for name in fields if isinstance(getattr(output, name), Tensor)]
+
+
 def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
     """Run a network with routed layers and return the logits of its rows in flight.
 
@@ -34,6 +40,12 @@ def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
             "residual connection, or after a tensor that is used again; name the enclosing block instead"
         ) from error
     logits = logits_of(output)
+    aside = [name for name in _other_logits(output) if name != "logits"]
+    if aside:
+        raise ValueError(
+            f"the model returned {aside[0]!r} beside its logits ({type(output).__name__}), from which nothing would "
+            "be learnt; build it without auxiliary heads (aux_logits=False), or use recipes.auxiliary_training"
+        )
     if logits is None or logits.ndim < 2 or len(logits) != len(state.rows):
         found = type(output).__name__ if logits is None else tuple(logits.shape)
         raise ValueError(

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from studygroup._engine.selection import Selection, to_device
 
+_kept = torch.inference_mode(False)
+"""For tables that later passes use again: a tensor made in inference mode would have no gradient mode then."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -105,7 +108,9 @@ class BatchLayout:
         entry: the rows as they enter the network: those that somebody sees.
     """
 
+    @_kept
     def __init__(self, sees: Bool[Tensor, "students samples"], *, apart: tuple[int, ...] = ()) -> None:
+        sees = sees.clone()  # the caller may change the table
         self.sees = sees
         sample = sees.any(0).nonzero().flatten()
         rows = Rows(sees.T[sample], sample, sample)
@@ -118,6 +123,7 @@ class BatchLayout:
         self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
         self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
 
+    @_kept
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
         """Split rows at a layer where student k takes module `choice[k]` of `modules`."""
         key = (choice, modules, rows)
@@ -125,6 +131,7 @@ class BatchLayout:
             self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
         return self._splits[key]
 
+    @_kept
     def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
         """Return what rows in flight stand for, on the device of the tensors; kept."""
         key = (rows, device, dtype)
@@ -152,6 +159,7 @@ class BatchLayout:
 class _Scatter:
     """Lay out rows in flight as (students, samples, ...)."""
 
+    @_kept
     def __init__(self, rows: Sequence[Rows], sees: Bool[Tensor, "students samples"]) -> None:
         together = _end_to_end(rows)
         self.shape = sees.shape

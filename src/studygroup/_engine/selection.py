@@ -58,7 +58,8 @@ class Selection:
 
     def _on(self, device: torch.device) -> Tensor:
         if device not in self._index:
-            self._index[device] = to_device(torch.cat(self.wanted), device)
+            with torch.inference_mode(False):  # later passes use it again
+                self._index[device] = to_device(torch.cat(self.wanted), device)
         return self._index[device]
 
 

@@ -1,6 +1,5 @@
 """The surgery that puts routed layers into a network and takes one student out of it again."""
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from studygroup._engine.copying import carry_state, duplicate
 from studygroup._engine.routed import RoutedLayer
 from studygroup.naming import check_layers
 from studygroup.routes import Routes
@@ -85,9 +85,8 @@ def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int
     """Return a deep copy of the user's network with one student's modules in the place of the routed layers."""
     memo: dict[int, Any] = {}
     for layer in routed.values():
-        memo[id(layer)] = copy.deepcopy(layer.bank[layer.choice[student]], memo)
-    network: nn.Module = copy.deepcopy(model, memo)
-    return network
+        memo[id(layer)] = duplicate(layer.bank[layer.choice[student]], memo)
+    return duplicate(model, memo)
 
 
 def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
@@ -119,9 +118,12 @@ def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.M
         for name, modules in zip(routes.layers, routes.modules, strict=True):
             if copies < modules:
                 own = banks[name][0]
-                banks[name].append(copy.deepcopy(own) if new is None else _same(new, own, name))
+                banks[name].append(duplicate(own) if new is None else _same(new, own, name))
     if init == "fresh":
         _freshen(banks)
+    for bank in banks.values() if init != "copy" else ():
+        for drawn in bank[1:]:
+            carry_state(bank[0], drawn)
     return banks
 
 
@@ -182,7 +184,8 @@ def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
     check_layers([name], dict(new.named_modules(remove_duplicate=False)), of=new)
     layer = new.get_submodule(name)
     shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]
-    if type(layer) is not type(own) or shapes[0] != shapes[1]:
+    # by name: parametrised modules have a class each
+    if type(layer).__name__ != type(own).__name__ or shapes[0] != shapes[1]:
         raise ValueError(
             f"init returned a model whose layer {name!r} is a {type(layer).__name__} of other shapes than the "
             f"model's own {type(own).__name__}; return a new model of the same class and sizes"

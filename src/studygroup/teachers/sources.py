@@ -1,6 +1,5 @@
 """Whom teachers can listen to besides the students themselves: their moving averages, a frozen network."""
 
-import copy
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from studygroup._engine.capture import Capture
+from studygroup._engine.copying import duplicate
 from studygroup.group import Group, Outputs, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.routes import independent
@@ -89,7 +89,7 @@ class Averages(_Constant):
             raise ValueError(
                 f"decay {decay}; a moving average keeps a share of itself: use a number in [0, 1]"
             )
-        super().__init__(copy.deepcopy(group))
+        super().__init__(duplicate(group))
         self.decay = decay
         self.updates = 0
         self._followed = (group,)  # in a tuple, as the task owns it
@@ -122,6 +122,8 @@ class Averages(_Constant):
         """Return the averages' answers, see `StudyGroup.forward`; they are constants."""
         if self._lags and self.training:
             self.update()
+        for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
+            own.training = followed.training  # a frozen norm stays one
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
 

@@ -1,0 +1,50 @@
+"""Students who start equal and whom nothing parts would stay one network at the price of several."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+_RATES = ("p", "drop_prob", "drop_rate")
+
+
+class EqualStudentsWarning(UserWarning):
+    """Students start with equal weights, and nothing that the task knows of makes them differ."""
+
+
+def equal_modules(modules: Sequence[nn.Module]) -> bool:
+    """Tell whether modules have parameters and buffers of the same values."""
+    first, *others = (module.state_dict() for module in modules)
+    return all(first.keys() == other.keys() and _equal(first, other) for other in others)
+
+
+def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    tensors = {name: value for name, value in one.items() if isinstance(value, torch.Tensor)}
+    return all(v.shape == other[name].shape and bool((v == other[name]).all()) for name, v in tensors.items())
+
+
+def drops_something(model: nn.Module) -> bool:
+    """Tell whether a module of dropout or stochastic depth draws anew in every pass."""
+    return any(
+        "drop" in type(module).__name__.lower() or "stochasticdepth" in type(module).__name__.lower()
+        for module in model.modules()
+        if any(isinstance(rate := getattr(module, name, None), float) and rate > 0 for name in _RATES)
+    )
+
+
+def warn_of_equal_students(model: nn.Module) -> None:
+    """Warn that students will stay equal, unless the network draws something in every pass.
+
+    Args:
+        model: the students' network, whose weights are known to be equal from student to student.
+    """
+    if not drops_something(model):
+        warnings.warn(
+            "all students start with the same weights, see the same rows and draw nothing, so that they would stay "
+            "equal; start them apart with init=<a function that returns a new model>, give them sub-sets of rows "
+            "(rows=Subsets()), or dropout",
+            EqualStudentsWarning,
+            stacklevel=4,
+        )
