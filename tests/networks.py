@@ -32,6 +32,25 @@ class Case:
     source: str = ""
 
 
+def binary(case: Case) -> dict[str, list[int]]:
+    """Two heads on each of two branches."""
+    twigs = {name: [0, 1, 2, 3] for name in case.branch}
+    below = [
+        b for b in case.blocks if isinstance(b, str) and not f"{b}.".startswith(tuple(f"{t}." for t in twigs))
+    ]
+    return {below[-1]: [0, 0, 1, 1]} | twigs
+
+
+def inner(case: Case) -> list[str]:
+    """Two layers with an output to classify."""
+    return [block for block in case.blocks if isinstance(block, str)][:2]
+
+
+def kernels(net: nn.Module) -> list[str]:
+    """The last three layers with a matrix or kernels."""
+    return [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)][-3:]
+
+
 def images(size: int) -> Callable[[int], torch.Tensor]:
     return lambda rows: torch.randn(rows, 3, size, size, generator=torch.Generator().manual_seed(rows))
 

@@ -7,28 +7,13 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, OURS, Case
-
-
-def binary(case: Case) -> dict[str, list[int]]:
-    """Two heads on each of two branches."""
-    twigs = {name: [0, 1, 2, 3] for name in case.branch}
-    below = [
-        b for b in case.blocks if isinstance(b, str) and not f"{b}.".startswith(tuple(f"{t}." for t in twigs))
-    ]
-    return {below[-1]: [0, 0, 1, 1]} | twigs
-
-
-def inner(case: Case) -> list[str]:
-    """Two layers with an output to classify."""
-    return [block for block in case.blocks if isinstance(block, str)][:2]
+from networks import CASES, CLASSES, OURS, Case, binary, inner, kernels
 
 
 def intra(case: Case) -> sg.CollaborativeLearning:
     """All parts that the network has the layers for."""
     net = case.build()
     drops = any(isinstance(module, nn.Dropout) and module.p for module in net.modules())
-    weights = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     return sg.recipes.intra(
         net,
         example=case.inputs(2),
@@ -38,7 +23,7 @@ def intra(case: Case) -> sg.CollaborativeLearning:
         kernel=0.01,
         inner=inner(case),
         source=case.source,
-        kernels=weights[-3:],
+        kernels=kernels(net),
     )
 
 
