@@ -63,18 +63,18 @@ def dml(case: Case, net: nn.Module | sg.Peers | None = None, **other: Any) -> sg
 
 def kdcl(case: Case, net: nn.Module | sg.Peers | None = None, **other: Any) -> sg.CollaborativeLearning:
     given = {
-        "students": 3, "teacher": sg.listen.MinLogit, "temperature": 2.0, "weight": 1.0, "detach": True,
+        "students": 3, "teacher": sg.teachers.MinLogit, "temperature": 2.0, "weight": 1.0, "detach": True,
         "scale_by_t2": True, "init": case.build,
     }  # fmt: skip
     return sg.recipes.kdcl(net or case.build(), **given | other)
 
 
-TEACHERS: dict[str, Callable[[], sg.listen.Listener]] = {
-    "naive": sg.listen.BestStudent,
-    "min_logit": sg.listen.MinLogit,
-    "linear": partial(sg.listen.LinearTeacher, per_row=True, steps=20),
-    "linear of the batch": partial(sg.listen.LinearTeacher, per_row=False, steps=20),
-    "general": partial(sg.listen.GeneralTeacher, decay=0.9, ridge=1e-3),
+TEACHERS: dict[str, Callable[[], sg.teachers.Teacher]] = {
+    "naive": sg.teachers.BestStudent,
+    "min_logit": sg.teachers.MinLogit,
+    "linear": partial(sg.teachers.LinearTeacher, per_row=True, steps=20),
+    "linear of the batch": partial(sg.teachers.LinearTeacher, per_row=False, steps=20),
+    "general": partial(sg.teachers.GeneralTeacher, decay=0.9, ridge=1e-3),
 }
 
 
@@ -91,7 +91,7 @@ BRANCHES = {"temperature": 3.0, "ramp": (0.0, 80 / 300), "scale_by_t2": True}
 
 def okddip(case: Case, **other: Any) -> sg.CollaborativeLearning:
     given = BRANCHES | {
-        "students": 4, "reduction": 8, "include_self": True, "detach": False, "aggregate": "logits",
+        "students": 4, "reduction": 8, "include_self": True, "aggregate": "logits",
         "init": case.build,
     }  # fmt: skip
     return sg.recipes.okddip(case.build(), layers=case.branch, example=case.inputs(2), **given | other)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
+from studygroup.inputs import count_rows
 
 
 def make() -> nn.Module:
@@ -88,7 +89,7 @@ def test_inputs_of_other_kinds_are_refused_and_nested_ones_selected():
         net = group.export(student)
         torch.testing.assert_close(logits[student][sees[student]], net(**x)[sees[student]])
     with pytest.raises(ValueError, match="the inputs are a tuple; hand in a tensor, or a mapping"):
-        group((torch.randn(5, 6), torch.randn(5, 4)))
+        count_rows((torch.randn(5, 6), torch.randn(5, 4)))
 
 
 def test_auxiliary_logits_that_would_be_dropped_are_refused():

@@ -80,7 +80,7 @@ def first_tensor(value: Any) -> Tensor | None:
     return next((tensor for item in items if (tensor := first_tensor(item)) is not None), None)
 
 
-def count_rows(inputs: Inputs) -> int:
+def count_rows(inputs: Any) -> int:
     """Rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
 
     Raises:

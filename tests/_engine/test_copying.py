@@ -67,7 +67,7 @@ def test_a_forward_that_was_replaced_by_a_function_is_refused():
     net = make()
     plain = net.forward
     net.forward = lambda x: plain(x.float())
-    with pytest.raises(ValueError, match="forward of the model .* which copies would share"):
+    with pytest.raises(ValueError, match=r"forward of the model .* which copies would share"):
         sg.recipes.dml(net, init=make)
     bound = make()
     bound.forward = types.MethodType(lambda self, x: nn.Sequential.forward(self, x.float()), bound)
@@ -80,7 +80,7 @@ def test_lazy_parameters_are_refused_where_they_are_to_be_drawn():
     def lazy():
         return nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
 
-    with pytest.raises(ValueError, match="parameter '0.weight' has no shape yet"):
+    with pytest.raises(ValueError, match=r"parameter '0\.weight' has no shape yet"):
         sg.recipes.dml(lazy(), init=lazy)
     net = lazy()
     net(torch.randn(2, 6))

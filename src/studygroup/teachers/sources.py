@@ -97,11 +97,18 @@ class Averages(_Constant):
         self._keep_precise()
         _follow_optimisers(self)
 
-    @torch.no_grad()
     def update(self) -> None:
         """Take the students' weights in, once more."""
         self.updates += 1
-        weight = 1 - min(1 - 1 / (self.updates + 1), self.decay)
+        self._move(1 - min(1 - 1 / (self.updates + 1), self.decay))
+        self._lags = False
+
+    def _begin(self) -> None:
+        """Take the weights as they are before the first update, which may have been loaded since the beginning."""
+        self._move(1.0)
+
+    @torch.no_grad()
+    def _move(self, weight: float) -> None:
         own, followed = list(self.model.parameters()), list(self._followed[0].parameters())
         precise = [self._precise(i, parameter) for i, parameter in enumerate(own)]
         torch._foreach_lerp_(
@@ -110,7 +117,6 @@ class Averages(_Constant):
         for parameter, average in zip(own, precise, strict=True):
             if parameter is not average:
                 parameter.copy_(average)
-        self._lags = False
 
     def forward(
         self,
@@ -120,6 +126,8 @@ class Averages(_Constant):
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the averages' answers, see `StudyGroup.forward`; they are constants."""
+        if self.training and not self.updates:
+            self._begin()
         if self._lags and self.training:
             self.update()
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
