@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_papers import SMALL, kept, papers
 
-from killing import started
+from helpers.killing import started
 from studygroup.papers import table_called
 from studygroup.papers.command import _lab
 from studygroup.papers.results import environment
