@@ -11,7 +11,9 @@ import torch
 import torchvision.transforms.v2  # noqa: F401
 from jaxtyping import install_import_hook
 
-install_import_hook(["studygroup", "reproduction"], "checked.typechecker")
+import helpers.checked  # noqa: F401  (the hook imports `helpers` alone)
+
+install_import_hook(["studygroup", "reproduction"], "helpers.checked.typechecker")
 
 torch.set_num_threads(1)  # the tests' networks are tiny: more threads only wait for each other
 

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 
 import studygroup as sg
-from networks import CLASSES, Case
-from snapshot_tasks import entries
+from helpers.networks import CLASSES, Case
+from helpers.snapshot_tasks import entries
 
 FILE = Path(__file__).parent / "snapshots" / "losses.json.gz"
 ROWS, UPDATES = 16, 3

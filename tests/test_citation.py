@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 import studygroup as sg
+from studygroup.objectives import Imitation, Supervised
+from studygroup.teachers import MeanOfOthers
 
 
 def build() -> nn.Module:
@@ -38,26 +40,24 @@ def test_what_happens_inside_one_network_is_cited():
         assert keys(sg.recipes.intra(net, **options, **{part: 1.0})) == ["fang2021intra"]
     assert keys(sg.recipes.intra(net, **options, out=1.0)) == ["song2018collaborative", "fang2021intra"]
     views = sg.StudyGroup(net, sg.routes.hierarchical_dropout(["2"]))
-    assert keys(sg.CollaborativeLearning(views)) == ["fang2021intra"]
+    assert keys(sg.CollaborativeLearning(views, [Supervised()])) == ["fang2021intra"]
 
 
 def test_a_weight_that_ramps_up_is_cited_wherever_it_stands():
     group = sg.StudyGroup(build(), sg.routes.independent(students=2))
-    part = sg.auxiliary.InnerClassifiers({"2": 6}, classes=3, weight=sg.schedules.ramp_up(0.0, 0.2))
-    assert keys(sg.CollaborativeLearning(group, auxiliary=[part])) == [
+    part = sg.objectives.InnerClassifiers({"2": 6}, classes=3, weight=sg.schedules.ramp_up(0.0, 0.2))
+    assert keys(sg.CollaborativeLearning(group, [part])) == [
         "szegedy2015going",
         "laine2017temporal",
     ]
-    assert keys(sg.CollaborativeLearning(group, supervised_weight=sg.schedules.ramp_up(0.0, 0.2))) == [
-        "laine2017temporal"
-    ]
+    labels = Supervised(weight=sg.schedules.ramp_up(0.0, 0.2))
+    assert keys(sg.CollaborativeLearning(group, [labels])) == ["laine2017temporal"]
 
 
 def test_parts_put_together_are_cited_together():
     group = sg.StudyGroup(build(), sg.routes.branches(["2", "4"], students=3), rescale_gradients=True)
-    task = sg.CollaborativeLearning(
-        group, listen=sg.listen.Pairwise(), aggregate="probabilities", rows=sg.Subsets()
-    )
+    imitation = Imitation(MeanOfOthers(), aggregate="divergences")
+    task = sg.CollaborativeLearning(group, [Supervised(), imitation], rows=sg.Subsets())
     assert keys(task) == ["zhang2018deep", "song2018collaborative", "feng2021collaborative"]
     entries = sg.citation(task).split("\n\n")
     assert all(entry.count("{") == entry.count("}") for entry in entries)

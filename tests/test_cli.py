@@ -83,7 +83,7 @@ def test_a_wrong_option_is_named(wrong, capsys):
             [
                 "--recipe=kdcl",
                 "--recipe.teacher.decay=0.5",
-                "--recipe.teacher=studygroup.listen.GeneralTeacher",
+                "--recipe.teacher=studygroup.teachers.GeneralTeacher",
             ],
             "--recipe.teacher.decay stands before --recipe.teacher,",
         ),

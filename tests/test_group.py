@@ -9,7 +9,10 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, OURS, Case
+from helpers.networks import CASES, CLASSES, OURS, Case
+from studygroup.objectives import Capture
+
+BOTH = Capture(features=True, trunk=True)
 
 
 def grouped(case: Case, routes: sg.Routes, **options) -> sg.StudyGroup:
@@ -92,8 +95,8 @@ def test_any_pattern_of_who_sees_what(case):
     sees = torch.rand(4, 6, generator=torch.Generator().manual_seed(5)) < 0.4
     sees[:, 2] = False  # nobody sees row 2
     with torch.no_grad():
-        outputs = group(inputs, sees=sees, want=("features", "trunk"))
-        everything = group(inputs, want=("features", "trunk"))
+        outputs = group(inputs, sees=sees, capture=BOTH)
+        everything = group(inputs, capture=BOTH)
     torch.testing.assert_close(outputs.logits, everything.logits * sees[..., None], atol=1e-5, rtol=1e-5)
     seen = sees.view(4, 6, *[1] * (everything.features.ndim - 2))
     torch.testing.assert_close(outputs.features, everything.features * seen, atol=1e-5, rtol=1e-5)
@@ -125,7 +128,7 @@ def test_gradients_equal_the_separate_networks(case):
         weight = next(network.get_submodule(name).parameters())
         expected[module] = expected[module] + weight.grad
     for module, gradient in expected.items():
-        own = next(group._routed[name].bank[module].parameters()).grad
+        own = next(group.copies(name)[module].parameters()).grad
         torch.testing.assert_close(own, gradient, atol=1e-8, rtol=1e-6)
 
 
@@ -206,9 +209,12 @@ def counting() -> nn.Module:
 
 def test_each_module_is_called_once_and_a_shared_prefix_is_computed_once():
     table = {"1": [0, 0, 1, 1], "2": [0, 1, 2, 3], "3": [0, 1, 0, 1]}
-    group = sg.StudyGroup(counting(), sg.routes.tree(table), init=counting, share_head=True)
-    group._explored = True  # without the dry run's calls
-    group(torch.randn(5, 4))
+    x = torch.randn(5, 4)
+    group = sg.StudyGroup(counting(), sg.routes.tree(table), init=counting, share_head=True, example=x)
+    for module in group.modules():
+        if isinstance(module, Counting):
+            module.calls.clear()  # those of the dry run
+    group(x)
     assert group.model[0].calls == [5]
     assert [m.calls for m in group.model[1].bank] == [[5], [5]]
     assert [m.calls for m in group.model[2].bank] == [[5], [5], [5], [5]]
@@ -269,7 +275,7 @@ def test_features_trunk_and_taps():
     group = branch_group(case).eval()
     x = case.inputs(4)
     with torch.no_grad():
-        out = group(x, want=("features", "trunk", "layer3", "layer4.0.conv2"))
+        out = group(x, capture=BOTH | Capture(activations=("layer3", "layer4.0.conv2")))
         network = group.export(1).eval()
         seen = {}
         for name in ("layer3", "layer4.0.conv2", "fc"):
@@ -281,8 +287,8 @@ def test_features_trunk_and_taps():
     assert out.features.shape == (3, 4, 128)
     torch.testing.assert_close(out.features[1], seen["fc"][0])
     torch.testing.assert_close(out.trunk, seen["layer3"][1])
-    torch.testing.assert_close(out.taps["layer3"][1], seen["layer3"][1])
-    torch.testing.assert_close(out.taps["layer4.0.conv2"][1], seen["layer4.0.conv2"][1])
+    torch.testing.assert_close(out.activations["layer3"][1], seen["layer3"][1])
+    torch.testing.assert_close(out.activations["layer4.0.conv2"][1], seen["layer4.0.conv2"][1])
 
 
 def test_a_whole_model_can_be_routed():
@@ -375,10 +381,10 @@ class Unreached(nn.Module):
 def test_a_layer_that_is_never_called_cannot_be_noted():
     group = sg.StudyGroup(Unreached(), sg.routes.branches(["used"], students=2))
     with pytest.raises(ValueError, match="layer 'unused' was not called"):
-        group(torch.randn(2, 4), want=["unused"])
+        group(torch.randn(2, 4), capture=Capture(activations=("unused",)))
     group.head = "unused"
     with pytest.raises(ValueError, match="layer 'unused' was not called"):
-        group(torch.randn(2, 4), want=["features"])
+        group(torch.randn(2, 4), capture=Capture(features=True))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +393,7 @@ def test_a_layer_that_is_never_called_cannot_be_noted():
         (Unreached, ["unused"], torch.randn(2, 4), "never calls it"),
         (CASES["mlp"].build, ["7"], torch.zeros(0, 48), "rows along axis 0"),
         (CASES["mlp"].build, ["7"], {"labels": torch.zeros(2)}, "'labels'"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Unflatten(1, (2, 2))), ["0"], torch.randn(2, 4), "logits"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Flatten(0)), ["0"], torch.randn(2, 4), "logits"),
         (lambda: nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 4)), ["1"], torch.randn(3, 5, 4), "axis 0"),
     ],
 )
@@ -430,9 +436,9 @@ def test_a_model_without_a_linear_layer_needs_a_named_head():
     group = sg.StudyGroup(build(), sg.routes.branches(["0"], students=2), init=build)
     x = torch.randn(2, 3, 4, 4)
     with pytest.raises(ValueError, match=r"head=\.\.\."):
-        group(x, want=("features",))
+        group(x, capture=Capture(features=True))
     named = sg.StudyGroup(build(), sg.routes.branches(["0"], students=2), init=build, head="0")
-    assert named(x, want=("features",)).features.shape == (2, 2, 3, 4, 4)
+    assert named(x, capture=Capture(features=True)).features.shape == (2, 2, 3, 4, 4)
 
 
 def test_the_dry_run_leaves_no_trace():

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import studygroup as sg
+from studygroup.objectives import Capture, Imitation, Supervised
+from studygroup.teachers import MeanOfOthers
 
 CLASSES = 7
 
@@ -38,7 +40,7 @@ def test_every_network_answers_for_one_student():
 def test_students_see_their_own_rows():
     group = sg.Peers([narrow(), wide(), wide()]).train()
     x, sees = torch.randn(4, 4), torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]).bool()
-    outputs = group(x, sees=sees, want=("trunk",))
+    outputs = group(x, sees=sees, capture=Capture(trunk=True))
     assert torch.equal(outputs.sees, sees)
     assert not outputs.logits[~sees].any()
     torch.testing.assert_close(outputs.logits[1, sees[1]], group.export(1)(x[sees[1]]))
@@ -49,24 +51,25 @@ def test_students_see_their_own_rows():
 
 
 def test_features_must_be_of_equal_width():
-    assert sg.Peers([narrow(), narrow()])(torch.randn(2, 4), want=("features",)).features.shape == (2, 2, 6)
+    x, features = torch.randn(2, 4), Capture(features=True)
+    assert sg.Peers([narrow(), narrow()])(x, capture=features).features.shape == (2, 2, 6)
     with pytest.raises(ValueError, match=r"student 1 have shape \(2, 9\) and those of student 0 \(2, 6\)"):
-        sg.Peers([narrow(), wide()])(torch.randn(2, 4), want=("features",))
+        sg.Peers([narrow(), wide()])(x, capture=features)
     with pytest.raises(ValueError, match="logits of student 1"):
         sg.Peers([narrow(), nn.Linear(4, 3)])(torch.randn(2, 4))
 
 
-def test_layers_are_tapped_by_their_names():
-    taps = sg.Peers([narrow(), narrow()])(torch.randn(2, 4), want=("0",)).taps
-    assert taps["0"].shape == (2, 2, 6)
+def test_layers_are_captured_by_their_names():
+    found = sg.Peers([narrow(), narrow()])(torch.randn(2, 4), capture=Capture(activations=("0",))).activations
+    assert found["0"].shape == (2, 2, 6)
     with pytest.raises(ValueError, match="no layer 'stem'"):
-        sg.Peers([narrow(), wide()])(torch.randn(2, 4), want=("stem",))
+        sg.Peers([narrow(), wide()])(torch.randn(2, 4), capture=Capture(activations=("stem",)))
 
 
 def test_consulted_peers_leave_no_trace():
     torch.manual_seed(0)
     task = sg.CollaborativeLearning(
-        sg.Peers([narrow(), wide(), narrow()]), listen=sg.listen.MeanOfOthers()
+        sg.Peers([narrow(), wide(), narrow()]), [Supervised(), Imitation(MeanOfOthers())]
     ).train()
     x, y = torch.randn(6, 4), torch.arange(6)
     plain = copy.deepcopy(task.group)

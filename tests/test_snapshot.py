@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import snapshot
-import snapshot_tasks
+from helpers import snapshot_tasks
 from recipes.test_matrix import NETWORKS, RECIPES
 
 KNOWN = snapshot.load()

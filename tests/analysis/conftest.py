@@ -2,7 +2,7 @@ import functools
 
 import pytest
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import Result, methods, train
 
 

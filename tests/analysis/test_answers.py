@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from tiny import answers, batches, net
 from torch import nn
 
+from helpers.tiny import answers, batches, net
 from studygroup.analysis.answers import fit_of, right, summed
 
 

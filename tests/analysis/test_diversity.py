@@ -1,8 +1,8 @@
 import math
 
 import pytest
-from tiny import answers, batches, net
 
+from helpers.tiny import answers, batches, net
 from studygroup.analysis import analyses
 from studygroup.analysis.diversity import apart
 

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 import torch
-from tiny import batches, net
 
-from small_run import small
+from helpers.small_run import small
+from helpers.tiny import batches, net
 from studygroup.analysis import analyses
 from studygroup.analysis.flatness import Flatness, noisy_accuracy
 from studygroup.seeding import generator

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.analysis import analyses
 from studygroup.analysis.slices import along_direction, filter_normalised
 from studygroup.seeding import generator

@@ -9,7 +9,7 @@ import datasets
 import pytest
 import torch
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.analysis import analyses
 from studygroup.analysis.opening import opened
 from studygroup.data import Characters

@@ -3,9 +3,9 @@ import math
 
 import pytest
 import torch
-from tiny import answers, batches, net
 from torch import nn
 
+from helpers.tiny import answers, batches, net
 from studygroup.analysis.slices import along_direction, between, filter_normalised, points
 
 ROWS = batches(9, 6)

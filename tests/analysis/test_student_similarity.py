@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import batches, net
 from torch import nn
 
+from helpers.tiny import batches, net
 from studygroup.analysis import analyses
 from studygroup.analysis.similarity import linear_cka, representations, similarity
 

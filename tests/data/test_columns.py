@@ -2,7 +2,7 @@ import datasets
 import pytest
 import torch
 
-from made_up import encoded, picture, table
+from helpers.made_up import encoded, picture, table
 from studygroup.data.columns import image_column, label_column
 from studygroup.data.source import from_tables
 

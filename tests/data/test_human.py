@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from made_up import table
+from helpers.made_up import table
 from studygroup.data import HumanNoise, TrueLabels, load
 
 TRUE = [0, 1, 0] * 20

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import SequentialSampler
 
-from made_up import table
+from helpers.made_up import table
 from studygroup.data import Batch, MemorySplit, SharedBatches, StudentBatches, load, loader, subsets
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from made_up import image_files, table
+from helpers.made_up import image_files, table
 from studygroup.data import ArrowSplit, MemorySplit, NoTestSplitWarning, load
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from made_up import table
+from helpers.made_up import table
 from studygroup.data import (
     ArrowSplit,
     MemorySplit,

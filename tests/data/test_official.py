@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from official_files import as_compressed_npz, as_npz, as_pickle, content, imagenet32, stl10
 
-from made_up import picture, table
+from helpers.made_up import picture, table
+from helpers.official_files import as_compressed_npz, as_npz, as_pickle, content, imagenet32, stl10
 from studygroup.data import arrays, load, official
 from studygroup.data.images import resize
 from studygroup.data.places import open_source

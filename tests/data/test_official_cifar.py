@@ -3,8 +3,8 @@
 import datasets
 import pytest
 import torch
-from official_cifar import batch, meta
 
+from helpers.official_cifar import batch, meta
 from studygroup.data import load
 from studygroup.data.whole import in_memory
 

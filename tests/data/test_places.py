@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision.datasets
 
-from made_up import encoded, image_files, picture, table
+from helpers.made_up import encoded, image_files, picture, table
 from studygroup.data import load
 from studygroup.data.places import open_source
 

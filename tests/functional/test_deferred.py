@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from one_process import squares_sent
+from helpers.one_process import squares_sent
 from studygroup.functional import deferred
 
 X = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from similarity_loops import D, N, drawn, flat, similarity_by_loop, vectors_by_loop
 from torch.autograd import gradcheck
 
+from helpers.similarity_loops import D, N, drawn, flat, similarity_by_loop, vectors_by_loop
 from studygroup import functional as sgf
 
 SHAPES = [(N, D, 3, 2), (N, D, 6), (N, D), (N, D, 1, 1), (N, D, 2, 1, 3)]

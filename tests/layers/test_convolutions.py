@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision.models
 from torch import nn
 
-from networks import CASES
+from helpers.networks import CASES
 from studygroup.layers import ConvLayer, convolution_groups, convolution_layers
 from studygroup.models import cifar_resnet18, cifar_vgg16, vdcnn9
 

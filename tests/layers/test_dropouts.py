@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import CASES, OURS
+from helpers.networks import CASES, OURS
 from studygroup.layers import dropout_layers
 from studygroup.models import cifar_resnet18, cifar_vgg16
 

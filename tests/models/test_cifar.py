@@ -6,7 +6,7 @@ import torch
 import torchvision.models
 from torch import nn
 
-from networks import assert_real_and_learning
+from helpers.networks import assert_real_and_learning
 from studygroup.models import (
     cifar_resnet18,
     cifar_resnet20,

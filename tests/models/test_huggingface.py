@@ -7,7 +7,7 @@ import torch
 import transformers
 
 import studygroup as sg
-from networks import texts
+from helpers.networks import texts
 from studygroup.models import blocks, build, huggingface, last_group
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import OURS, assert_real_and_learning
+from helpers.networks import OURS, assert_real_and_learning
 from studygroup.models import blocks, last_group, text_transformer
 from studygroup.models.transformer import mean_over_tokens, sinusoids
+from studygroup.objectives import Capture
 
 
 def small(**options):
@@ -208,12 +209,12 @@ def test_a_layer_inside_a_block_can_be_routed_where_rows_have_parted_before():
     group = sg.StudyGroup(net, routes, init=small, share_head=True).eval()
     x, mask = texts([5, 2, 7])
     with torch.no_grad():
-        outputs = group({"input_ids": x, "attention_mask": mask}, want=(inside,))
+        outputs = group({"input_ids": x, "attention_mask": mask}, capture=Capture(activations=(inside,)))
         for student in range(2):
             alone = group.export(student).eval()
             torch.testing.assert_close(outputs.logits[student], alone(x, mask))
-    assert outputs.taps[inside].shape == (2, 3, 7, 5)
-    assert not torch.allclose(*outputs.taps[inside])
+    assert outputs.activations[inside].shape == (2, 3, 7, 5)
+    assert not torch.allclose(*outputs.activations[inside])
 
 
 @pytest.mark.parametrize("inside", ["embedding.dropout", "blocks.0.layer.norm2"])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import assert_real_and_learning
+from helpers.networks import assert_real_and_learning
 from studygroup.models import blocks, last_group, vdcnn9
 from studygroup.models.vdcnn import Convolution, k_max
 

@@ -31,7 +31,7 @@ def test_the_loss_and_its_gradient_are_the_papers(selection, progress, moved):
     y = torch.tensor([0, 3, 6, 2, 2])
     owner = [2, 0, 1, 2, 0]
     networks = [task.group.export(k) for k in range(STUDENTS)]
-    consults = copy.deepcopy(task.listen).consults(0).tolist()
+    consults = copy.deepcopy(task.teachers[0]).consults(0).tolist()
     phi = math.exp(-5 * (1 - progress / 0.2) ** 2) if progress <= 0.2 else 1.0
     divisor = round(0.6 * STUDENTS) if selection == "fixed" else 0.6 * (STUDENTS - 1)
 
@@ -66,11 +66,17 @@ def test_the_papers_defaults():
     task = sg.recipes.cgl(build(), layers=["0", "2", "4"])
     assert task.group.students == 8
     assert set(task.group.routes.modules) == {2}
-    assert (task.listen.probability, task.listen.size, task.listen.selection) == (0.25, 2, "fixed")
+    assert (task.teachers[0].probability, task.teachers[0].size, task.teachers[0].selection) == (
+        0.25,
+        2,
+        "fixed",
+    )
     assert task.rows == sg.Subsets(0.0)
-    assert [task.imitation_weight(p) for p in (0.2, 0.9)] == [1, 1]
-    assert task.imitation_weight(0.0) == pytest.approx(math.exp(-5))
-    assert (task.temperature, task.scale_by_t2, task.reduction) == (3.0, False, "sum")
+    assert [task.weights(p)["imitation"] for p in (0.2, 0.9)] == [1, 1]
+    assert task.weights(0.0)["imitation"] == pytest.approx(math.exp(-5))
+    imitation = task.objectives[1]
+    assert (imitation.temperature, imitation.scale_by_t2, imitation.moves_teachers) == (3.0, False, False)
+    assert (task.reduction, task.peers) == ("sum", "train")
 
 
 def test_without_subsets_every_student_sees_all_rows():
@@ -116,7 +122,7 @@ def test_a_structure_of_its_own():
     assert first.group.routes == second.group.routes
     # the run's seed stays that of the sub-groups
     assert not all(
-        torch.equal(first.listen.consults(step), second.listen.consults(step)) for step in range(9)
+        torch.equal(first.teachers[0].consults(step), second.teachers[0].consults(step)) for step in range(9)
     )
 
 

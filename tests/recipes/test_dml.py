@@ -2,7 +2,10 @@
 
 import pytest
 import torch
-from loops import (
+from torch import nn
+
+import studygroup as sg
+from helpers.loops import (
     CLASSES,
     ROWS,
     STUDENTS,
@@ -17,9 +20,6 @@ from loops import (
     log_psi,
     networks,
 )
-from torch import nn
-
-import studygroup as sg
 
 
 def loop(z) -> list[torch.Tensor]:
@@ -112,8 +112,10 @@ def test_students_of_different_architectures():
 
 def test_the_papers_defaults():
     task = sg.recipes.dml(build())
-    assert (task.group.students, task.temperature, task.detach, task.scale_by_t2) == (3, 1.0, True, False)
-    assert (task.reduction, task.imitation_weight(0.0)) == ("sum", 1.0)
+    imitation = task.objectives[1]
+    assert (task.group.students, imitation.temperature, imitation.aggregate) == (3, 1.0, "divergences")
+    assert (imitation.moves_teachers, imitation.scale_by_t2, task.reduction) == (False, False, "sum")
+    assert task.weights(0.0) == {"supervised": 1.0, "imitation": 1.0}
     weights = [module[0].weight for module in task.group.model.bank]
     assert len({weight.data_ptr() for weight in weights}) == 3
     assert not torch.equal(weights[0], weights[1])

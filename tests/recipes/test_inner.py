@@ -3,10 +3,10 @@
 import copy
 
 import torch
-from loops import LABELS, ROWS, assert_all_learn, batch, build, constant, hard, kl, log_psi
 from torch import nn
 
 import studygroup as sg
+from helpers.loops import LABELS, ROWS, assert_all_learn, batch, build, constant, hard, kl, log_psi
 
 LAYERS = ("0", "2")
 
@@ -28,7 +28,7 @@ def check(task, net, part, losses, total):
     torch.testing.assert_close(losses.total, total)
     for own, expected in zip(task.group.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad)
-    for own, expected in zip(task.auxiliary.parameters(), part.parameters(), strict=True):
+    for own, expected in zip(task.objectives[1].parameters(), part.parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad)
     assert_all_learn(task)
 
@@ -37,7 +37,7 @@ def test_auxiliary_training():
     torch.manual_seed(0)
     task = sg.recipes.auxiliary_training(build(), inner=LAYERS, example=torch.randn(2, 4)).double()
     x, y = batch()
-    net, part = task.group.export(0), copy.deepcopy(task.auxiliary[0])
+    net, part = task.group.export(0), copy.deepcopy(task.objectives[1])
     rows = inner(net, x)
     total = hard([z for _, _, z in rows])
     for i in range(2):
@@ -57,7 +57,7 @@ def test_self_distillation():
     torch.manual_seed(0)
     task = sg.recipes.byot(build(), inner=LAYERS, example=torch.randn(2, 4)).double()
     x, y = batch()
-    net, part = task.group.export(0), copy.deepcopy(task.auxiliary[0])
+    net, part = task.group.export(0), copy.deepcopy(task.objectives[1])
     rows = inner(net, x)
     total = hard([z for _, _, z in rows])
     for i in range(2):
@@ -105,7 +105,7 @@ def test_self_distillation_through_bottlenecks():
     example = torch.randn(2, 1, 4, 4)
     task = sg.recipes.byot(convolutional(), inner=LAYERS, example=example).double()
     x, y = torch.randn(ROWS, 1, 4, 4, dtype=torch.float64), torch.tensor(LABELS)
-    net, part = task.group.export(0), copy.deepcopy(task.auxiliary[0])
+    net, part = task.group.export(0), copy.deepcopy(task.objectives[1])
     assert [fit.layers[1][0].stride for fit in part.fit] == [(2, 2), (1, 1)]
     first = net[0](x)
     second = net[2](net[1](first))
@@ -123,18 +123,18 @@ def test_bottlenecks_are_for_maps_and_can_be_left_out():
     example = torch.randn(2, 1, 4, 4)
     for options in ({"convolutions": False}, {}):
         task = sg.recipes.byot(convolutional(), inner=["0", "5"], example=example, **options)
-        kinds = [type(fit) for fit in task.auxiliary[0].fit]
-        bottleneck = sg.auxiliary.LinearFeatures if options else sg.auxiliary.Bottleneck
-        assert kinds == [bottleneck, sg.auxiliary.LinearFeatures]
+        kinds = [type(fit) for fit in task.objectives[1].fit]
+        bottleneck = sg.objectives.LinearFeatures if options else sg.objectives.Bottleneck
+        assert kinds == [bottleneck, sg.objectives.LinearFeatures]
 
 
 def test_rows_that_a_student_does_not_see_do_not_count_in_a_bottleneck():
     """Two students who are alike see each his own rows: each bottleneck's norm is over the rows that were seen."""
     torch.manual_seed(0)
     group = sg.StudyGroup(convolutional(), sg.routes.branches(["2", "6"], students=2), init="copy")
-    bottleneck = sg.auxiliary.Bottleneck(2, 3, size=(2, 2))
-    part = sg.auxiliary.SelfDistillation({"0": bottleneck}, features=3, classes=7)
-    task = sg.CollaborativeLearning(group, auxiliary=[part]).double()
+    bottleneck = sg.objectives.Bottleneck(2, 3, size=(2, 2))
+    part = sg.objectives.SelfDistillation({"0": bottleneck}, features=3, classes=7)
+    task = sg.CollaborativeLearning(group, [sg.objectives.Supervised(), part]).double()
     x, y = torch.randn(ROWS, 1, 4, 4, dtype=torch.float64), torch.tensor(LABELS)
     value = task(x, y, owner=[0, 1, 0, 1, 0]).auxiliary["inner"]
     net = group.export(0)
@@ -156,8 +156,8 @@ def test_inner_classifiers_do_not_ship_and_are_told_apart():
 def test_inner_classifiers_work_inside_any_group():
     torch.manual_seed(0)
     group = sg.StudyGroup(build(), sg.routes.branches(["2", "4"], students=3))
-    part = sg.auxiliary.InnerClassifiers({"2": 6}, classes=7, weight=1.0)
-    task = sg.CollaborativeLearning(group, auxiliary=[part])
+    part = sg.objectives.InnerClassifiers({"2": 6}, classes=7, weight=1.0)
+    task = sg.CollaborativeLearning(group, [sg.objectives.Supervised(), part])
     x, y = batch()
     value = task(x.float(), y, owner=[0, 1, 0, 1, 0]).auxiliary["inner"]
     expected = 0

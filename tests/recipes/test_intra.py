@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from intra_loops import (
+from helpers.intra_loops import (
     CLASSES,
     LABELS,
     LAYERS,
@@ -26,9 +26,10 @@ from intra_loops import (
     out_by_loop,
     similarity,
 )
-from networks import CASES, OURS, bert
+from helpers.networks import CASES, OURS, bert
+from helpers.parts import further, objective
 from studygroup import models
-from studygroup.auxiliary import KernelDecorrelation, LocalClassifiers, PullPush
+from studygroup.objectives import KernelDecorrelation, LocalClassifiers, PullPush, song_chai
 
 CLOSE = {"atol": 1e-9, "rtol": 1e-9}  # a rule's weights, one third here, come in single precision
 
@@ -74,7 +75,7 @@ def test_the_output_layer():
 def test_all_four_together():
     task, (x, y) = make(out=0.9, mid=0.8, pull_push=0.1, kernel=0.2), batch()
     net = task.group.export(0).train()
-    mid, pull_push, _ = task.auxiliary
+    mid, pull_push, _ = further(task)
     heads, projections = copy.deepcopy(mid.heads), copy.deepcopy(pull_push.projections)
     losses = task(x, y)
     losses.total.backward()
@@ -130,10 +131,11 @@ def test_the_papers_networks():
         (models.build("cifar_vgg16", classes=3, width=4, hidden=(8, 8)), 13, None),
     ):
         task = sg.recipes.intra(net, example=x, out=1.0, mid=1.0, pull_push=0.01, kernel=0.01)
-        mid, pull_push, kernel = task.auxiliary
+        mid, pull_push, kernel = further(task)
         assert len(mid.layers) == len(pull_push.layers) == count
-        assert (task.group.students, task.temperature, task.divergence) == (4, 2.0, "cross_entropy")
-        assert (task.supervised_weight(0.0), task.imitation_weight(0.0), task.reduction) == (0.5, 0.5, "mean")
+        imitation, weights = objective(task, "imitation"), task.weights(0.0)
+        assert (task.group.students, imitation.temperature, imitation.divergence) == (4, 2.0, "cross_entropy")
+        assert (weights["supervised"], weights["imitation"], task.reduction) == (0.5, 0.5, "mean")
         if groups:
             assert len(kernel.names) == 8
             assert all(name.startswith(groups) for name in kernel.names)
@@ -203,7 +205,7 @@ def test_all_four_on_networks_without_a_stack_of_convolutions(name):
         net, example=inputs(2), out=1.0, mid=1.0, pull_push=0.1, kernel=0.1, kernels=kernels, **layers
     )
     assert task.group.routes.layers == dropouts
-    assert [layer.tokens for layer in task.auxiliary[0].layers] == [name != "mlp"] * 2
+    assert [layer.tokens for layer in objective(task, "mid").layers] == [name != "mlp"] * 2
     losses = task(inputs(5), torch.tensor(LABELS))
     losses.total.backward()
     assert losses.logits.shape == (2 ** len(dropouts), 5, CLASSES)
@@ -223,7 +225,7 @@ def test_the_convolutions_of_a_network_for_texts():
     task = sg.recipes.intra(
         net, example=x(2), out=1.0, mid=1.0, pull_push=0.1, kernel=0.1, source="embedding"
     ).double()
-    mid, _, kernel = task.auxiliary
+    mid, _, kernel = further(task)
     inside = [(f"levels.{i}.conv{j}", f"levels.{i}.bn{j}") for i in range(4) for j in (1, 2)]
     assert [layer.modules for layer in mid.layers] == [("stem",), *inside]
     assert not any(layer.tokens for layer in mid.layers)
@@ -241,18 +243,18 @@ def test_a_transformer_blocks_loss_trains_that_block_alone():
     torch.manual_seed(0)
     layer = "bert.encoder.layer.1"
     task = sg.recipes.intra(bert(), example=CASES["bert"].inputs(2), mid=1.0, inner=[layer]).double()
-    task.supervised_weight = lambda progress: 0.0
+    labels, part = task.objectives
+    labels.weight = lambda progress: 0.0
     task.eval()
     x, y = CASES["bert"].inputs(5), torch.tensor(LABELS)
     task(x, y).total.backward()
-    (part,) = task.auxiliary
     learning = [*task.group.copies(layer)[0].parameters(), *part.heads.parameters()]
     found = [p.grad for p in learning]
     inside = {id(p) for p in learning}
     assert not any(p.grad.any() for p in task.parameters() if id(p) not in inside and p.grad is not None)
     task.zero_grad()
-    outputs = task.group(x, layers=part.layers)
-    logits = part.heads[0](outputs.layers[part.layers[0]][0][1]) / 2
+    outputs = task.group(x, capture=part.capture)
+    logits = part.heads[0](outputs.in_flight[part.layers[0]][0][1]) / 2
     target = (outputs.logits[0].detach() / 2).softmax(-1)
     loss = 0.05 * nn.functional.cross_entropy(logits, y) + 0.05 * nn.functional.cross_entropy(logits, target)
     loss.backward(inputs=learning)
@@ -270,7 +272,7 @@ def test_a_part_may_say_how_its_module_is_made():
         kernel=functools.partial(KernelDecorrelation, weight=sg.schedules.ramp_up(0.0, 0.2)),
         kernels=["conv1"],
     )
-    mid, pull_push, kernel = task.auxiliary
+    mid, pull_push, kernel = further(task)
     assert (mid.alpha, mid.beta, mid.weight(0.0), len(mid.heads)) == (0.3, 0.05, 0.5, 3)
     assert (pull_push.centre, pull_push.weight(0.0)) == ("batch", 1.0)
     assert (kernel.names, kernel.weight(0.0), kernel.weight(1.0)) == (
@@ -338,15 +340,8 @@ def test_views_of_every_branch():
     torch.manual_seed(0)
     branches = sg.routes.branches(["conv3", "bn3", "fc.0", "fc.3", "fc.6"], students=2)
     routes = sg.routes.compose(branches, sg.routes.hierarchical_dropout(["fc.2", "fc.5"]))
-    options = {"temperature": 2.0, "divergence": "cross_entropy", "reduction": "mean"}
-    task = sg.CollaborativeLearning(
-        sg.StudyGroup(Net(), routes),
-        listen=sg.listen.MeanOfOthers(),
-        supervised_weight=0.5,
-        imitation_weight=0.5,
-        auxiliary=[KernelDecorrelation(["conv3"], weight=0.1)],
-        **options,
-    ).double()
+    objectives = [*song_chai(0.5, 2.0), KernelDecorrelation(["conv3"], weight=0.1)]
+    task = sg.CollaborativeLearning(sg.StudyGroup(Net(), routes), objectives, reduction="mean").double()
     x, y = batch()
     nets = [task.group.export(4 * branch).train() for branch in range(2)]
     losses = task(x, y)
@@ -378,7 +373,7 @@ def trained(weight: float) -> tuple[float, float]:
     layers = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")]
     task = sg.recipes.cgl(Net(), layers=layers, students=4, probability=0.5)
     kernel = KernelDecorrelation(["conv2", "conv3"], weight=weight)
-    task = sg.CollaborativeLearning(task.group, listen=task.listen, rows=task.rows, auxiliary=[kernel])
+    task = sg.CollaborativeLearning(task.group, [*task.objectives, kernel], rows=task.rows)
     optimiser = torch.optim.Adam(task.parameters(), lr=1e-2)
     x, y = torch.randn(16, 3, 6, 6), torch.arange(16) % CLASSES
     for _ in range(15):

@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 import torch
-from loops import (
+
+import studygroup as sg
+from helpers.loops import (
     CLASSES,
     LABELS,
     ROWS,
@@ -20,9 +22,7 @@ from loops import (
     log_psi,
     networks,
 )
-
-import studygroup as sg
-from studygroup.listen import BestStudent, GeneralTeacher, LinearTeacher, MinLogit
+from studygroup.teachers import BestStudent, GeneralTeacher, LinearTeacher, MinLogit
 
 
 def assert_equal_step(task, nets, total) -> None:
@@ -65,7 +65,7 @@ def test_the_least_logits_beat_every_student():
     task = sg.recipes.kdcl(build()).double()
     x, y = batch()
     outputs = task.group(x)
-    teacher = task.listen.answers(outputs, y)[0]
+    teacher = task.teachers[0].logits(outputs, y)[0]
     loss = torch.nn.functional.cross_entropy
     assert loss(teacher, y) <= min(loss(z, y) for z in outputs.logits)
 
@@ -198,10 +198,10 @@ def test_general():
         assert_equal_step(task, nets, total)
         new = error_products_by_loop(z)
         average = [[0.75 * average[i][j] + 0.25 * new[i][j] for j in range(3)] for i in range(3)]
-        torch.testing.assert_close(task.listen.products, torch.tensor(average, dtype=torch.float64))
+        torch.testing.assert_close(task.teachers[0].products, torch.tensor(average, dtype=torch.float64))
         optimiser.step()
     assert max(abs(a - b) for a, b in zip(*seen[1:], strict=True)) > 1e-3
-    figures = task.listen.figures()
+    figures = task.teachers[0].figures()
     assert [float(figures[f"weight_{k}"]) for k in range(3)] == pytest.approx(general_by_loop(average, 0.01))
 
 
@@ -219,7 +219,7 @@ def test_general_measures_what_it_is_told_to():
     task = sg.recipes.kdcl(build())
     logits = task.group(x.float()).logits
     for rule, train in ((GeneralTeacher(), False), (GeneralTeacher(on_training_rows=False), True)):
-        task = sg.CollaborativeLearning(task.group, listen=rule).train(train)
+        task = sg.CollaborativeLearning(task.group, [sg.objectives.Imitation(rule)]).train(train)
         task(x.float(), y)
         assert not rule.products.any()
     rule = GeneralTeacher(decay=0.0, on_training_rows=False)

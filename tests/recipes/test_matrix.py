@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, OURS, Case, binary, inner, kernels
+from helpers.networks import CASES, CLASSES, OURS, Case, binary, inner, kernels
 
 
 def intra(case: Case) -> sg.CollaborativeLearning:
@@ -39,10 +39,10 @@ RECIPES = {
     "intra": intra,
     "kdcl": lambda case: sg.recipes.kdcl(case.build(), init=case.build),
     "kdcl_general": lambda case: sg.recipes.kdcl(
-        case.build(), teacher=sg.listen.GeneralTeacher, init=case.build
+        case.build(), teacher=sg.teachers.GeneralTeacher, init=case.build
     ),
     "kdcl_linear": lambda case: sg.recipes.kdcl(
-        case.build(), teacher=sg.listen.LinearTeacher, init=case.build
+        case.build(), teacher=sg.teachers.LinearTeacher, init=case.build
     ),
     "multi_instance": lambda case: sg.recipes.multi_instance(case.build(), init=case.build),
     "okddip": lambda case: sg.recipes.okddip(

@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
-from loops import (
+
+import studygroup as sg
+from helpers.loops import (
     ROWS,
     answers,
     assert_all_learn,
@@ -18,8 +20,6 @@ from loops import (
     log_psi,
     networks,
 )
-
-import studygroup as sg
 
 
 def make(**options) -> sg.CollaborativeLearning:
@@ -41,7 +41,7 @@ def attention_by_loop(rule, features) -> list[list[torch.Tensor]]:
 def test_the_loss_and_its_gradient_are_the_papers(layers, aggregate):
     task = make(layers=layers, aggregate=aggregate)
     x, y = batch()
-    nets, rule = networks(task), copy.deepcopy(task.listen)
+    nets, rule = networks(task), copy.deepcopy(task.teachers[0])
     peers, leader, progress = range(3), 3, 0.1
     ramp = math.exp(-5 * (1 - progress / (80 / 300)) ** 2)
     z = answers(nets, x)
@@ -65,9 +65,9 @@ def test_the_loss_and_its_gradient_are_the_papers(layers, aggregate):
     losses.total.backward()
     torch.testing.assert_close(losses.total, total)
     assert_equal_gradients(task, nets, layers)
-    for own, expected in zip(task.listen.parameters(), rule.parameters(), strict=True):
+    for own, expected in zip(task.teachers[0].parameters(), rule.parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad)
-    assert task.listen.entropy.item() == pytest.approx(entropy)
+    assert task.teachers[0].entropy.item() == pytest.approx(entropy)
     assert_all_learn(task)
 
 
@@ -75,18 +75,13 @@ def test_branches_have_parameters_of_their_own():
     assert_own_parameters(make(), ("2", "4"))
 
 
-def test_detaching_what_the_attention_learns_from_is_an_error():
-    with pytest.raises(ValueError, match="PeerAttention learns through the targets"):
-        make(detach=True)
-
-
 def test_nobody_listens_to_the_leader():
     task = make()
     x, _ = batch()
-    consults = task.listen.consults(0)
+    consults = task.teachers[0].consults(0)
     assert not consults[:, 3].any()
-    outputs = task.group(x, want=("features",))
-    weights = task.listen.weights(outputs, consults)
+    outputs = task.group(x, capture=task.teachers[0].capture)
+    weights = task.teachers[0].weights(outputs, consults)
     assert not weights[:, :, 3].any()
     torch.testing.assert_close(weights.sum(-1), torch.ones(ROWS, 4, dtype=torch.float64))
     torch.testing.assert_close(weights[:, 3, :3], torch.full((ROWS, 3), 1 / 3, dtype=torch.float64))
@@ -95,9 +90,11 @@ def test_nobody_listens_to_the_leader():
 
 def test_the_papers_defaults():
     task = make(reduction=8)
-    assert (task.group.students, task.group.routes.leader, task.listen.leader) == (4, 3, 3)
-    assert (task.temperature, task.scale_by_t2, task.detach, task.aggregate) == (3.0, True, False, "logits")
-    assert task.listen.query.weight.shape == (1, 6)
-    assert task.imitation_weight(0.3) == 1.0
+    assert (task.group.students, task.group.routes.leader, task.teachers[0].leader) == (4, 3, 3)
+    imitation = task.objectives[1]
+    assert (imitation.temperature, imitation.scale_by_t2, imitation.aggregate) == (3.0, True, "logits")
+    assert imitation.moves_teachers
+    assert task.teachers[0].query.weight.shape == (1, 6)
+    assert task.weights(0.3)["imitation"] == 1.0
     with pytest.raises(ValueError, match="two peers at least"):
         make(students=2)

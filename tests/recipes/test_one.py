@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
-from loops import (
+
+import studygroup as sg
+from helpers.loops import (
     LABELS,
     ROWS,
     STUDENTS,
@@ -22,15 +24,13 @@ from loops import (
     networks,
 )
 
-import studygroup as sg
-
 LAYERS = ("2", "4")
 
 
 def make(**options) -> sg.CollaborativeLearning:
     torch.manual_seed(0)
     task = sg.recipes.one(build(), layers=LAYERS, example=torch.randn(2, 4), **options).double()
-    task.listen.norm.bias.data += 0.5  # so that the ReLU lets most of the gate through
+    task.teachers[0].norm.bias.data += 0.5  # so that the ReLU lets most of the gate through
     return task
 
 
@@ -56,7 +56,7 @@ def gate_by_loop(rule, trunk) -> list[list[torch.Tensor]]:
 def test_the_loss_and_its_gradient_are_the_papers(detach, progress):
     task = make(detach=detach)
     x, y = batch()
-    nets, rule = networks(task), copy.deepcopy(task.listen)
+    nets, rule = networks(task), copy.deepcopy(task.teachers[0])
     z = answers(nets, x)
     # the trunk is one tensor in the group and three equal ones in the networks: the gate's share goes to the first
     gates = gate_by_loop(rule, nets[0][1](nets[0][0](x)))
@@ -78,7 +78,7 @@ def test_the_loss_and_its_gradient_are_the_papers(detach, progress):
     torch.testing.assert_close(losses.total, total)
     torch.testing.assert_close(losses.auxiliary["ensemble"], ensemble)
     assert_equal_gradients(task, nets, LAYERS)
-    for own, expected in zip(task.listen.parameters(), rule.parameters(), strict=True):
+    for own, expected in zip(task.teachers[0].parameters(), rule.parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad)
     assert_all_learn(task)
 
@@ -89,8 +89,9 @@ def test_branches_have_parameters_of_their_own():
 
 def test_the_papers_defaults():
     task = make()
-    assert (task.group.students, task.temperature, task.scale_by_t2, task.detach) == (3, 3.0, True, True)
-    assert (task.reduction, task.aggregate, task.ensemble_weight(0.0)) == ("sum", "logits", 1.0)
-    assert task.imitation_weight(0.0) == pytest.approx(math.exp(-5))
-    assert task.imitation_weight(0.3) == 1.0
-    assert task.listen.linear.in_features == 6
+    imitation = task.objectives[1]
+    assert (task.group.students, imitation.temperature, imitation.scale_by_t2) == (3, 3.0, True)
+    assert (imitation.moves_teachers, imitation.aggregate, task.reduction) == (False, "logits", "sum")
+    assert task.weights(0.0) == {"supervised": 1.0, "imitation": pytest.approx(math.exp(-5)), "ensemble": 1.0}
+    assert task.weights(0.3)["imitation"] == 1.0
+    assert task.teachers[0].linear.in_features == 6

@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
-from loops import (
+
+import studygroup as sg
+from helpers.loops import (
     CLASSES,
     LABELS,
     ROWS,
@@ -22,8 +24,7 @@ from loops import (
     log_psi,
     networks,
 )
-
-import studygroup as sg
+from helpers.parts import objective
 
 LAYERS = ("2", "4")
 
@@ -58,10 +59,11 @@ def moved(task) -> sg.CollaborativeLearning:
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("progress", [0.1, 0.5])
 def test_the_loss_and_its_gradient_are_the_papers(detach, progress):
-    task = moved(make(detach=detach)).eval()  # in eval the averages stay where they are
+    task = moved(make(detach=detach)).eval()
     x, y = batch()
-    nets, linear, teachers = networks(task), copy.deepcopy(task.listen.linear), averages(task)
-    z, mean = answers(nets, x), answers(teachers, x)
+    (fused,) = objective(task, "ensemble").teachers
+    nets, linear = networks(task), copy.deepcopy(fused.linear)
+    z, mean = answers(nets, x), answers(averages(task), x)
     ramp = math.exp(-5 * (1 - progress / (80 / 300)) ** 2) if progress < 80 / 300 else 1.0
     ensemble, taught, total = 0, 0, sum(hard(z[k]) for k in range(STUDENTS))
     for n in range(ROWS):
@@ -86,22 +88,22 @@ def test_the_loss_and_its_gradient_are_the_papers(detach, progress):
     torch.testing.assert_close(losses.auxiliary["ensemble"], ensemble)
     torch.testing.assert_close(losses.auxiliary["mean_teachers"], taught)
     assert_equal_gradients(task, nets, LAYERS)
-    for own, expected in zip(task.listen.parameters(), linear.parameters(), strict=True):
+    for own, expected in zip(fused.parameters(), linear.parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad)
 
 
 def test_an_average_keeps_a_growing_share_of_itself():
     task = make(decay=0.6)
     x, y = batch()
-    expected = None
-    for step in range(1, 6):
-        weight = task.group.model[2].bank[1].weight.detach().clone()
-        keep = min(1 - 1 / step, 0.6)
-        expected = weight if step == 1 else keep * expected + (1 - keep) * weight
-        task(x, y)
-        torch.testing.assert_close(task.shipped.model[2].bank[1].weight, expected)
-        with torch.no_grad():
-            task.group.model[2].bank[1].weight.add_(torch.randn(6, 6, dtype=torch.float64))
+    optimiser = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=0.5)
+    expected = task.group.model[2].bank[1].weight.detach().clone()
+    for update in range(1, 6):
+        optimiser.zero_grad()
+        task(x, y).total.backward()
+        optimiser.step()
+        keep = min(1 - 1 / (update + 1), 0.6)
+        expected = keep * expected + (1 - keep) * task.group.model[2].bank[1].weight.detach()
+        torch.testing.assert_close(task.shipped.copies("2")[1].weight, expected)
 
 
 def test_the_averages_ship_and_none_of_them_learns():
@@ -127,8 +129,8 @@ def test_batch_norm_statistics_of_the_averages_are_their_own():
     task = sg.recipes.pcl(net, layers=["2"], example=torch.randn(2, 4))
     x, y = batch()
     task(x.float(), y)
-    assert int(task.shipped.model[1].num_batches_tracked) == 1
-    torch.testing.assert_close(task.shipped.model[1].running_mean, task.group.model[1].running_mean)
+    assert int(task.shipped.copies("1")[0].num_batches_tracked) == 1
+    torch.testing.assert_close(task.shipped.copies("1")[0].running_mean, task.group.model[1].running_mean)
 
 
 def test_a_decay_outside_its_range_is_refused():
@@ -138,6 +140,13 @@ def test_a_decay_outside_its_range_is_refused():
 
 def test_the_defaults():
     task = make()
-    assert (task.group.students, task.temperature, task.scale_by_t2, task.detach) == (3, 3.0, True, True)
-    assert (task.reduction, task.ensemble_weight(0.0), task.auxiliary[0].decay) == ("sum", 1.0, 0.999)
-    assert task.imitation_weight(0.0) == task.auxiliary[0].weight(0.0) == pytest.approx(math.exp(-5))
+    ramp = pytest.approx(math.exp(-5))
+    assert task.weights(0.0) == {"supervised": 1.0, "imitation": ramp, "ensemble": 1.0, "mean_teachers": ramp}
+    assert (task.group.students, task.reduction, task.shipped.decay) == (3, "sum", 0.999)
+    for name, of, aggregate in (
+        ("imitation", None, "logits"),
+        ("mean_teachers", task.shipped, "divergences"),
+    ):
+        imitation = objective(task, name)
+        assert (imitation.temperature, imitation.scale_by_t2, imitation.moves_teachers) == (3.0, True, False)
+        assert (imitation.teachers[0].of, imitation.aggregate) == (of, aggregate)

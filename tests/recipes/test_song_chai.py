@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from loops import (
+
+import studygroup as sg
+from helpers.loops import (
     ROWS,
     STUDENTS,
     answers,
@@ -17,8 +19,6 @@ from loops import (
     log_psi,
     networks,
 )
-
-import studygroup as sg
 
 
 def loop(z, heads: int = STUDENTS) -> torch.Tensor:
@@ -104,6 +104,7 @@ def test_the_papers_defaults():
         sg.recipes.cl_ilr(build(), layers=("4",)),
         sg.recipes.tree(build(), table={"4": [0, 1, 2]}),
     ):
-        assert (task.group.students, task.temperature, task.divergence) == (3, 2.0, "cross_entropy")
-        assert (task.supervised_weight(0.0), task.imitation_weight(0.0)) == (0.5, 0.5)
-        assert (task.reduction, task.detach, task.aggregate) == ("mean", True, "logits")
+        imitation = task.objectives[1]
+        assert (task.group.students, imitation.temperature, imitation.divergence) == (3, 2.0, "cross_entropy")
+        assert task.weights(0.0) == {"supervised": 0.5, "imitation": 0.5}
+        assert (task.reduction, imitation.moves_teachers, imitation.aggregate) == ("mean", False, "logits")

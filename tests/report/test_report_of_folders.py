@@ -7,7 +7,7 @@ import statistics
 import pytest
 import yaml
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.cli import main
 from studygroup.report import report
 from studygroup.report.comparisons import comparison

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from small_papers import papers
 
-from killing import kill_at
+from helpers.killing import kill_at
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import pytest
 from small_papers import SMALL, kept, papers
 
 from benchmarks.environment import provenance
-from killing import started
+from helpers.killing import started
 from reproduction.command import _lab
 from reproduction.reading import table_called
 from reproduction.runner import at_home, chosen, made, missing, wanted, work

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import Result, RunFolder, train
 
 

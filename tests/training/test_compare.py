@@ -4,7 +4,7 @@ import statistics
 import pytest
 import yaml
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import compare, methods
 from studygroup.training.compare import table
 

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 import studygroup as sg
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import train
 
 

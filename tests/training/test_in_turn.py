@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import Settings, methods, train
 from studygroup.training.checkpoints import saved
 from studygroup.training.history import read_history

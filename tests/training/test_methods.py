@@ -105,7 +105,7 @@ def test_recipes_are_taken_by_name_and_as_functions(unchecked):
 
 
 def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
-    arguments = ["--recipe.teacher", "studygroup.listen.GeneralTeacher", "--recipe.teacher.decay", "0.5"]
+    arguments = ["--recipe.teacher", "studygroup.teachers.GeneralTeacher", "--recipe.teacher.decay", "0.5"]
     with pytest.raises(SystemExit):
         main(["train", "--recipe", "kdcl", *arguments, "--print_config"])
     config = yaml.safe_load(capsys.readouterr().out)
@@ -113,8 +113,8 @@ def test_a_teacher_is_named_with_arguments_of_its_own(capsys):
     settings = Settings.from_config({"recipe": config["recipe"]})
     assert settings.config()["recipe"] == config["recipe"]
     task = settings.recipe(net(), 0, X, net)
-    assert isinstance(task.listen, sg.listen.GeneralTeacher)
-    assert (task.listen.decay, task.listen.ridge, task.group.students) == (0.5, 1e-3, 3)
+    assert isinstance(task.teachers[0], sg.teachers.GeneralTeacher)
+    assert (task.teachers[0].decay, task.teachers[0].ridge, task.group.students) == (0.5, 1e-3, 3)
 
 
 def test_a_weight_may_also_be_a_class_with_arguments():
@@ -124,9 +124,6 @@ def test_a_weight_may_also_be_a_class_with_arguments():
     settings = Settings.from_config({"recipe": recipe})
     assert Settings.from_config(settings.config()).config() == settings.config()
     task = settings.recipe(net(), 0, torch.randn(2, 3, 16, 16), net)
-    assert [type(part).__name__ for part in task.auxiliary] == ["LocalClassifiers", "KernelDecorrelation"]
-    assert (task.auxiliary[0].alpha, task.auxiliary[0].weight(0.0), task.auxiliary[1].weight(0.0)) == (
-        0.1,
-        1,
-        1,
-    )
+    _, mid, kernel = task.objectives
+    assert [type(part).__name__ for part in (mid, kernel)] == ["LocalClassifiers", "KernelDecorrelation"]
+    assert (mid.alpha, task.weights(0.0)) == (0.1, {"supervised": 1, "mid": 1, "kernel": 1})

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import methods, train
 from studygroup.training.history import read_history
 
@@ -13,14 +13,14 @@ class Watched:
     """The figures of every step of a run, read at once, to be compared with what the run keeps."""
 
     def __init__(self, monkeypatch):
-        from studygroup.collaborate import CollaborativeLearning
+        from studygroup.task import CollaborativeLearning
 
         self.steps, forward = [], CollaborativeLearning.forward
 
         def watch(task, *args, **options):
             losses = forward(task, *args, **options)
             if task.training:
-                figures = task.listen.figures() if task.listen is not None else {}
+                figures = task.figures()
                 named = {f"auxiliary_{name}": value.item() for name, value in losses.auxiliary.items()}
                 self.steps.append(named | {f"listen_{name}": value.item() for name, value in figures.items()})
             return losses

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from small_run import small, whole_and_resumed
+from helpers.small_run import small, whole_and_resumed
 from studygroup.cli import main
 from studygroup.data import HumanNoise, SharedBatches, SymmetricNoise, clean
 from studygroup.seeding import derive

@@ -1,22 +1,19 @@
 """A run that is killed goes on to the same weights, bit for bit, as the run that was not."""
 
 import signal
-from pathlib import Path
 
 import pytest
 import torch
 
-from killing import started
-from small_run import small
+from helpers.killing import HELPERS, started
+from helpers.small_run import small
 from studygroup.training import RunFolder, train
 from studygroup.training.checkpoints import newest_readable
 from studygroup.training.history import read_history
 
-HERE = Path(__file__).parent
-
 
 def run(folder, moment) -> int:
-    code: int = started(HERE / "killed_run.py", folder, moment).wait()
+    code: int = started(HELPERS / "killed_run.py", folder, moment).wait()
     return code
 
 

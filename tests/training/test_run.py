@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from made_up import table
-from small_run import small
+from helpers.made_up import table
+from helpers.small_run import small
 from studygroup import models
 from studygroup.data import ArrowSplit
 from studygroup.training import (

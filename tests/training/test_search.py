@@ -6,7 +6,7 @@ import optuna
 import pytest
 import yaml
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import Settings, methods
 from studygroup.training.tuning.axes import Range, Values, read_axis
 from studygroup.training.tuning.names import get, put

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from small_run import small, whole_and_resumed
+from helpers.small_run import small, whole_and_resumed
 from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
 from studygroup.inputs import logits

@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 from sqlalchemy.exc import DBAPIError
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import (
     ConfigurationChangedError,
     NonFiniteLossError,

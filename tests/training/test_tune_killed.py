@@ -2,16 +2,13 @@
 
 import json
 import signal
-from pathlib import Path
 
 import pytest
-from killed_tuning import SEARCH
 
-from killing import started
-from small_run import small
+from helpers.killed_tuning import SEARCH
+from helpers.killing import HELPERS, started
+from helpers.small_run import small
 from studygroup.training import tune
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +19,7 @@ def whole(tmp_path_factory):
 
 
 def run(folder, database, update=0):
-    return started(HERE / "killed_tuning.py", folder, f"sqlite:///{database}", str(update))
+    return started(HELPERS / "killed_tuning.py", folder, f"sqlite:///{database}", str(update))
 
 
 @pytest.mark.slow

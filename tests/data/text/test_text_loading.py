@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from helpers.text_rows import WordLengths
 from studygroup.data import load
 from studygroup.data.loading import NoTestSplitWarning
-from text_rows import WordLengths
 
 
 @pytest.fixture

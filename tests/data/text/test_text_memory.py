@@ -15,7 +15,7 @@ from studygroup.data.text import encoded
 from studygroup.data.stratify import stratified, without
 
 sys.path.insert(0, sys.argv[2])
-from text_rows import WordLengths
+from helpers.text_rows import WordLengths
 
 
 def own():

@@ -2,7 +2,7 @@ import datasets
 import pytest
 import torch
 
-from made_up import image_files, table
+from helpers.made_up import image_files, table
 from studygroup.data.places import open_source
 from studygroup.data.text.source import from_text_tables, holds_texts, text_columns
 

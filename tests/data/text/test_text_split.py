@@ -2,8 +2,8 @@ import datasets
 import pytest
 import torch
 
+from helpers.text_rows import text_split
 from studygroup.data.text import TextSplit
-from text_rows import text_split
 
 MANY = [f"text {number}" for number in range(3000)]
 

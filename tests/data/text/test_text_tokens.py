@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.text_rows import WordLengths, text_split
 from studygroup.data import SharedBatches, loader
 from studygroup.data.relabelled import relabelled
 from studygroup.data.splits import Split
 from studygroup.data.text import encoded, filled
 from studygroup.data.text.cache import cache_folder
-from text_rows import WordLengths, text_split
 
 TEXTS = ["a bb", "ccc", "d ee fff gggg", "", "a b c d e f g h i"]
 IDS = [[1, 2], [3], [1, 2, 3, 4], [0], [1] * 6]

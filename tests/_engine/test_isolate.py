@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from studygroup.trace import traceless
+from studygroup._engine.isolate import without_side_effects
 
 
 class Counter(nn.Module):
@@ -36,7 +36,7 @@ def test_nothing_moves(training):
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    with traceless(net, training=training):
+    with without_side_effects(net, training=training):
         out = net(torch.randn(8, 4) * 5 + 2)
         assert [m.training for m in net.modules()] == [training] * len(modes)
     assert not out.requires_grad
@@ -51,11 +51,11 @@ def test_nothing_moves(training):
 def test_batch_statistics_are_used_and_not_kept():
     norm = nn.BatchNorm1d(4)
     x = torch.randn(64, 4) * 5 + 2
-    with traceless(norm, training=True):
+    with without_side_effects(norm, training=True):
         out = norm(x)
     assert out.mean().abs() < 1e-5
     assert norm.num_batches_tracked == 0
-    with traceless(norm, training=False):
+    with without_side_effects(norm, training=False):
         torch.testing.assert_close(norm(x), x, atol=1e-4, rtol=1e-4)
 
 
@@ -64,7 +64,7 @@ def test_masks_come_from_the_seed():
     masks = []
     for seed in (1, 1, 2):
         torch.manual_seed(len(masks))
-        with traceless(net, training=True, seed=seed):
+        with without_side_effects(net, training=True, seed=seed):
             masks.append(net(x))
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
@@ -72,7 +72,7 @@ def test_masks_come_from_the_seed():
 
 def test_the_model_is_put_back_after_an_error():
     net = network()
-    with pytest.raises(RuntimeError), traceless(net, training=True):
+    with pytest.raises(RuntimeError), without_side_effects(net, training=True):
         net(torch.randn(8, 5))
     assert net[1].track_running_stats
     assert net.training
@@ -93,7 +93,7 @@ def test_answers_may_have_a_gradient_and_still_leave_no_trace():
     net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), Counter(), Scaled())
     before = copy.deepcopy(net.state_dict())
     x = torch.randn(8, 4)
-    with traceless(net, training=True, gradient=True):
+    with without_side_effects(net, training=True, gradient=True):
         out = net(x)
     assert all(torch.equal(net.state_dict()[key], value) for key, value in before.items())
     out.square().sum().backward()
@@ -101,5 +101,5 @@ def test_answers_may_have_a_gradient_and_still_leave_no_trace():
     net.zero_grad()
     net(x).square().sum().backward()
     torch.testing.assert_close(found, net[0].weight.grad)
-    with torch.no_grad(), traceless(net, training=True, gradient=True):
+    with torch.no_grad(), without_side_effects(net, training=True, gradient=True):
         assert not net(x).requires_grad

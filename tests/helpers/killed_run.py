@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from small_run import small
+from helpers.small_run import small
 from studygroup.training import train
 from studygroup.training.checkpoints import AtomicCheckpointIO
 from studygroup.training.module import StudyModule

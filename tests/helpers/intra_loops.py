@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import studygroup as sg
-from studygroup.auxiliary import Layer
+from studygroup import functional as sgf
+from studygroup.objectives import Layer, Objective, Supervised
 
 ROWS, CLASSES = 5, 7
 LABELS = [0, 3, 6, 2, 2]
@@ -59,15 +60,15 @@ def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     return x.to(dtype), torch.tensor(LABELS)
 
 
-def plain(*parts: sg.auxiliary.Auxiliary, **options) -> sg.CollaborativeLearning:
-    """One network with objectives inside, in double precision."""
+def plain(*parts: Objective, labels: bool = True) -> sg.CollaborativeLearning:
+    """One network with objectives inside, in double precision; with the labels' loss, or without it."""
     group = sg.StudyGroup(Net(), sg.routes.independent(students=1))
-    return sg.CollaborativeLearning(group, auxiliary=parts, **options).double()
+    return sg.CollaborativeLearning(group, [*([Supervised()] if labels else []), *parts]).double()
 
 
 def sizes() -> dict[Layer, tuple[int, ...]]:
     group = sg.StudyGroup(Net(), sg.routes.independent(students=1))
-    return sg.auxiliary.shapes(group, batch(torch.float32)[0], layers=layers())
+    return sg.objectives.shapes(group, batch(torch.float32)[0], layers=layers())
 
 
 def log_psi(z, temperature: float = 1.0) -> list[Tensor]:
@@ -140,6 +141,27 @@ def distance(first, second) -> Tensor:
         (a, b) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)
     ]
     return torch.sqrt(sum((a - b) ** 2 for a, b in pairs))
+
+
+def pull_push_of(
+    h: Tensor,
+    x: Tensor,
+    y: Tensor,
+    *,
+    classes: int = CLASSES,
+    pull: float = 1.0,
+    push: float = 1.0,
+    centre: sgf.Centre = "channels",
+    statistic: sgf.Statistic = "deviation",
+) -> Tensor:
+    """Equation 9 of a representation, by autograd alone."""
+    return sgf.pull_push(
+        sgf.similarity_matrix(h, centre=centre),
+        sgf.label_similarity(y, classes=classes, centre=centre, dtype=h.dtype),
+        sgf.similarity_matrix(x, centre=centre, statistic=statistic),
+        pull=pull,
+        push=push,
+    )
 
 
 def kernel_by_loop(weight: Tensor) -> Tensor:

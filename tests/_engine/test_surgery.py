@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from networks import CASES
+from helpers.networks import CASES
 
 
 def test_a_name_that_matches_nothing_lists_near_matches():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from intra_loops import (
+from helpers.intra_loops import (
     CLASSES,
     LAYERS,
     ROWS,
@@ -19,7 +19,7 @@ from intra_loops import (
     plain,
     sizes,
 )
-from studygroup.auxiliary import Layer, LocalClassifiers
+from studygroup.objectives import Layer, LocalClassifiers
 
 
 def make(number: str | None = None) -> tuple[sg.CollaborativeLearning, LocalClassifiers]:
@@ -27,7 +27,7 @@ def make(number: str | None = None) -> tuple[sg.CollaborativeLearning, LocalClas
     torch.manual_seed(0)
     chosen = {layer: shape for layer, shape in sizes().items() if number in (None, layer.name[-1])}
     part = LocalClassifiers(chosen, classes=CLASSES, size=2)
-    return plain(part, supervised_weight=0.0), part
+    return plain(part, labels=False), part
 
 
 def answers(heads, hidden):
@@ -68,8 +68,8 @@ def test_a_layers_loss_trains_that_layer_and_its_classifier_alone(number):
     task.zero_grad()
 
     torch.manual_seed(5)
-    outputs = task.group(x, layers=[part.layers[0]])
-    ((_, hidden),) = outputs.layers[part.layers[0]]
+    outputs = task.group(x, capture=part.capture)
+    ((_, hidden),) = outputs.in_flight[part.layers[0]]
     logits = part.heads[0](hidden) / 2
     target = (outputs.logits[0].detach() / 2).softmax(-1)
     loss = 0.05 * nn.functional.cross_entropy(logits, y) + 0.05 * nn.functional.cross_entropy(logits, target)
@@ -83,7 +83,7 @@ def test_rows_that_stand_for_several_students_count_once():
     torch.manual_seed(0)
     part = LocalClassifiers(dict(list(sizes().items())[:1]), classes=CLASSES, size=2)
     group = sg.StudyGroup(Net(), sg.routes.branches(["conv3", "bn3", "fc"], students=3))
-    task = sg.CollaborativeLearning(group, auxiliary=[part], supervised_weight=0.0).double()
+    task = sg.CollaborativeLearning(group, [part]).double()
     for module in task.group.copies("fc"):
         module.eval()
     x, y = batch()
@@ -107,9 +107,9 @@ def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
     """Branches whose rows have owners: each of two copies has its own mean, the classifier learns from both."""
     torch.manual_seed(0)
     group = sg.StudyGroup(unnormed(), sg.routes.branches(["2", "5"], students=2))
-    shapes = sg.auxiliary.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("2",), activated=True)])
+    shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("2",), activated=True)])
     part = LocalClassifiers(shapes, classes=CLASSES)
-    task = sg.CollaborativeLearning(group, auxiliary=[part], supervised_weight=0.0).double()
+    task = sg.CollaborativeLearning(group, [part]).double()
     x, y = batch()
     losses = task(x, y, owner=[0, 1, 0, 1, 0])
     losses.total.backward()
@@ -189,15 +189,17 @@ def test_under_autocast_targets_and_losses_are_in_single_precision():
     torch.manual_seed(0)
     part = LocalClassifiers(sizes(), classes=CLASSES, size=2)
     group = sg.StudyGroup(Net(), sg.routes.hierarchical_dropout(["fc.2", "fc.5"]))
-    task = sg.CollaborativeLearning(group, auxiliary=[part], supervised_weight=0.0)
+    task = sg.CollaborativeLearning(group, [part])
     x, y = batch(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.manual_seed(3)
         losses = task(x, y)
         losses.total.backward()
         torch.manual_seed(3)
-        outputs = task.group(x, layers=part.layers)
-        z = [head(outputs.layers[layer][0][1]) for head, layer in zip(part.heads, part.layers, strict=True)]
+        outputs = task.group(x, capture=part.capture)
+        z = [
+            head(outputs.in_flight[layer][0][1]) for head, layer in zip(part.heads, part.layers, strict=True)
+        ]
     assert z[0].dtype == torch.bfloat16
     assert losses.auxiliary["mid"].dtype == losses.total.dtype == torch.float32
     z = [*(answer.double() for answer in z), outputs.logits.double().mean(0)]

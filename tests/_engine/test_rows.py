@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from studygroup.rows import Plan
+from studygroup._engine.rows import BatchLayout
 
 
 def rows_by_loop(sees, choice):
@@ -21,8 +22,8 @@ def test_rows_stand_in_canonical_order(seed):
     sees = torch.rand(4, 7, generator=draw) < 0.5
     sees[0, 0] = True
     choice = tuple(torch.randint(3, (4,), generator=draw).tolist())
-    plan = Plan(sees)
-    split = plan.split(plan.entry, choice, 3)
+    layout = BatchLayout(sees)
+    split = layout.split(layout.entry, choice, 3)
     expected = rows_by_loop(sees, choice)
     after = [
         (int(s.nonzero()[0]), int(n), set(s.nonzero().flatten().tolist()))
@@ -36,42 +37,55 @@ def test_rows_stand_in_canonical_order(seed):
             for s, n in zip(part.students, part.sample, strict=True)
         ] == own
     values = torch.arange(7.0)[:, None]
-    entered = plan.enter([values])[0]
+    entered = layout.enter([values])[0]
     parts = split.take([entered])
     back = split.restore(parts)[0]
     assert back.flatten().tolist() == [row[1] for row in expected]
-    left = plan.leave([(split.rows, back)])
+    left = layout.scatter([(split.rows, back)])
     assert torch.equal(left[..., 0], torch.where(sees, torch.arange(7.0), 0))
 
 
 def test_equal_row_counts_are_the_same_rows():
-    plan = Plan(torch.eye(4, dtype=torch.bool)[:, [2, 0, 3, 1, 0]])
-    first = plan.split(plan.entry, (0, 1, 0, 1), 2)
-    assert len(first.rows) == len(plan.entry)
-    assert first.rows is plan.entry
+    layout = BatchLayout(torch.eye(4, dtype=torch.bool)[:, [2, 0, 3, 1, 0]])
+    first = layout.split(layout.entry, (0, 1, 0, 1), 2)
+    assert len(first.rows) == len(layout.entry)
+    assert first.rows is layout.entry
     assert first.idle == ()
-    assert plan.split(plan.entry, (1, 1, 1, 1), 2).idle == (0,)
+    assert layout.split(layout.entry, (1, 1, 1, 1), 2).idle == (0,)
 
 
 def test_what_rows_stand_for():
     """A row that stands for two students has the mean of their answers; a student's rows have weights of sum 1."""
     sees = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)
-    plan = Plan(sees)
-    rows = plan.split(plan.entry, (0, 0, 1), 2).rows
-    found = plan.standing(rows, torch.device("cpu"), torch.float64)
+    layout = BatchLayout(sees)
+    rows = layout.split(layout.entry, (0, 0, 1), 2).rows
+    found = layout.row_weights(rows, torch.device("cpu"), torch.float64)
     assert found.sample.tolist() == [0, 1, 2, 2, 3]
     assert found.mean.tolist() == [[0.5, 0.5, 0]] * 3 + [[0, 0, 1]] * 2
     assert found.share.tolist() == [1 / 3] * 3 + [1 / 2] * 2
-    assert plan.standing(rows, torch.device("cpu"), torch.float64) is found
-    assert plan.standing(plan.entry, torch.device("cpu")).share.dtype == torch.float32
+    assert layout.row_weights(rows, torch.device("cpu"), torch.float64) is found
+    assert layout.row_weights(layout.entry, torch.device("cpu")).share.dtype == torch.float32
+
+
+class Operations(TorchDispatchMode):
+    """Names of the operations that are run inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 def test_blocks_of_rows_need_no_index_on_the_device():
     """Sorted owners, as the loader gives them: every step of the way is a slice or a concatenation."""
     owner = torch.arange(8).repeat_interleave(64)
-    plan = Plan(torch.arange(8)[:, None] == owner)
-    split = plan.split(plan.entry, (0, 1, 1, 0, 1, 0, 0, 1), 2)
+    layout = BatchLayout(torch.arange(8)[:, None] == owner)
+    split = layout.split(layout.entry, (0, 1, 1, 0, 1, 0, 0, 1), 2)
     batch = torch.randn(512, 3)
-    assert plan.enter([batch])[0] is batch
-    assert split.take._sliced
-    assert split.restore._sliced
+    assert layout.enter([batch])[0] is batch
+    with Operations() as seen:
+        split.restore(split.take([batch]))
+    assert seen.names <= {"split_with_sizes", "unsafe_split_with_sizes", "cat"}

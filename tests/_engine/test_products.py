@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from studygroup.functional.products import passing, sharing
+from studygroup._engine.products import passing, sharing
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

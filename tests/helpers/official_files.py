@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 
-from made_up import picture
+from helpers.made_up import picture
 
 CLASSES = ["airplane", "bird", "car"]
 

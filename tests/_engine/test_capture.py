@@ -11,18 +11,22 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 import studygroup as sg
-from intra_loops import Net, batch, layers
-from networks import resnet
-from studygroup.auxiliary import Layer
+from helpers.intra_loops import Net, batch, layers
+from helpers.networks import resnet
+from studygroup.objectives import Capture, Layer
 
 
 def alone(net: nn.Module) -> sg.StudyGroup:
     return sg.StudyGroup(net, sg.routes.independent(students=1))
 
 
+def in_flight(group: sg.StudyGroup, x: torch.Tensor, *layers: Layer, **options):
+    return group(x, capture=Capture(in_flight=layers), **options).in_flight
+
+
 def noted(group: sg.StudyGroup, x: torch.Tensor, layer: Layer) -> torch.Tensor:
     """The one piece of a layer that all rows pass at once."""
-    ((rows, tensor),) = group(x, layers=[layer]).layers[layer]
+    ((rows, tensor),) = in_flight(group, x, layer)[layer]
     assert rows.sample.tolist() == list(range(len(x)))
     return tensor
 
@@ -31,7 +35,7 @@ def noted(group: sg.StudyGroup, x: torch.Tensor, layer: Layer) -> torch.Tensor:
 def test_an_activation_that_all_layers_share_belongs_to_the_one_before_it(inplace):
     torch.manual_seed(0)
     group, (x, _) = alone(Net(inplace=inplace)).eval(), batch(torch.float32)
-    found = group(x, layers=layers()).layers
+    found = in_flight(group, x, *layers())
     for layer, expected in zip(layers(), group.export(0).eval().inner(x), strict=True):
         ((_, tensor),) = found[layer]
         torch.testing.assert_close(tensor, expected)
@@ -42,10 +46,10 @@ def test_the_last_layer_of_a_residual_block_ends_with_the_sum_and_its_activation
     torch.manual_seed(0)
     group, x = alone(resnet()), torch.randn(4, 3, 32, 32)
     ends = [Layer((f"{block}.conv2", f"{block}.bn2"), activated=True) for block in ("layer1.1", "layer2.0")]
-    outputs = group(x, want=("layer1.1", "layer2.0"), layers=ends)
+    outputs = group(x, capture=Capture(activations=("layer1.1", "layer2.0"), in_flight=tuple(ends)))
     for layer, block in zip(ends, ("layer1.1", "layer2.0"), strict=True):
-        ((_, tensor),) = outputs.layers[layer]
-        torch.testing.assert_close(tensor, outputs.taps[block][0], atol=0, rtol=0)
+        ((_, tensor),) = outputs.in_flight[layer]
+        torch.testing.assert_close(tensor, outputs.activations[block][0], atol=0, rtol=0)
         assert tensor.min() == 0
 
 
@@ -116,7 +120,7 @@ def test_layers_that_are_routed_by_themselves():
     nets = [group.export(student).eval() for student in range(3)]
     second = [net.inner(x)[1] for net in nets]
     first, last = Layer(("conv2", "bn2"), activated=True), Layer(("conv2", "bn2"))
-    found = group(x, layers=[first, last]).layers
+    found = in_flight(group, x, first, last)
     ((rows, tensor),) = found[first]
     assert rows.students.tolist() == [[True, False, True]] * 5 + [[False, True, False]] * 5
     torch.testing.assert_close(tensor, torch.cat(second[:2]))
@@ -138,8 +142,7 @@ def test_layers_inside_a_routed_block():
     sees = torch.tensor([[True, False, True, True], [False, True, False, True]])
     layer = Layer(("layer2.0.conv1", "layer2.0.bn1"), activated=True)
     x = torch.randn(4, 3, 32, 32)
-    outputs = group(x, sees=sees, layers=[layer])
-    pieces = outputs.layers[layer]
+    pieces = in_flight(group, x, layer, sees=sees)[layer]
     assert [rows.sample.tolist() for rows, _ in pieces] == [[0, 2, 3], [1, 3]]
     for student, (rows, tensor) in enumerate(pieces):
         net = group.export(student).eval()
@@ -170,7 +173,7 @@ def test_the_last_call_counts_and_no_call_leaves_nothing():
     layer, unused = Layer(("linear",), activated=True), Layer(("unused",))
     expected = net.relu(net.linear(net.relu(net.linear(x))))
     torch.testing.assert_close(noted(group, x, layer), expected)
-    assert group(x, layers=[unused]).layers[unused] == []
+    assert in_flight(group, x, unused)[unused] == []
 
 
 def test_what_an_activation_has_replaced_is_not_kept():
@@ -178,21 +181,21 @@ def test_what_an_activation_has_replaced_is_not_kept():
     kept = []
     net.bn1.register_forward_hook(lambda *given: kept.append(weakref.ref(given[-1])))
     net.fc.register_forward_pre_hook(lambda *_: (gc.collect(), kept.append(kept[-1]() is None))[:0] or None)
-    alone(net)(x, layers=layers())
+    in_flight(alone(net), x, *layers())
     assert kept[-1] is True
 
 
 def test_a_name_that_the_model_does_not_have():
     group, (x, _) = alone(Net()), batch(torch.float32)
     with pytest.raises(ValueError, match=r"has no layer 'conv_2' \(near: 'conv2'"):
-        group(x, layers=[Layer(("conv_2", "bn2"))])
+        in_flight(group, x, Layer(("conv_2", "bn2")))
 
 
 def test_one_name_may_stand_for_two_layers():
     """With and without its activation: each gets its own output."""
     group, (x, _) = alone(Net()).eval(), batch(torch.float32)
     with_it, without = Layer(("conv1", "bn1"), activated=True), Layer(("conv1",))
-    found = group(x, layers=[with_it, without]).layers
+    found = in_flight(group, x, with_it, without)
     net = group.export(0).eval()
     torch.testing.assert_close(found[without][0][1], net.conv1(x))
     torch.testing.assert_close(found[with_it][0][1], net.inner(x)[0])
@@ -202,10 +205,10 @@ def test_shapes():
     x = torch.randn(2, 3, 32, 32)
     net = torchvision.models.resnet18(num_classes=7)
     blocks = [Layer(("conv1", "bn1"), activated=True), Layer(("layer3.1",)), Layer(("fc",))]
-    found = sg.auxiliary.shapes(alone(net), x, layers=blocks)
+    found = sg.objectives.shapes(alone(net), x, layers=blocks)
     assert list(found.items()) == list(zip(blocks, [(64, 16, 16), (256, 2, 2), (7,)], strict=True))
     with pytest.raises(ValueError, match="layer 'unused' is never called"):
-        sg.auxiliary.shapes(alone(Twice()), torch.randn(2, 6), layers=[Layer(("unused",))])
+        sg.objectives.shapes(alone(Twice()), torch.randn(2, 6), layers=[Layer(("unused",))])
 
 
 class Positions(nn.Module):
@@ -221,4 +224,4 @@ class Positions(nn.Module):
 
 def test_an_output_without_rows():
     with pytest.raises(ValueError, match=r"'embedding' returned a tensor of shape \(6, 6\) for 2 rows"):
-        sg.auxiliary.shapes(alone(Positions()), torch.randn(2, 6), layers=[Layer(("embedding",))])
+        sg.objectives.shapes(alone(Positions()), torch.randn(2, 6), layers=[Layer(("embedding",))])

@@ -4,8 +4,8 @@ import sys
 
 import torch
 
-from killing import kill_at
-from small_run import small
+from helpers.killing import kill_at
+from helpers.small_run import small
 from studygroup.training import tune
 
 SEARCH = {

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from studygroup.selection import Selection
+from studygroup._engine.selection import Selection
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from intra_loops import CLASSES, Net, assert_local, batch, kernel_by_loop, plain
-from studygroup.auxiliary import KernelDecorrelation
+from helpers.intra_loops import CLASSES, Net, assert_local, batch, kernel_by_loop, plain
+from studygroup.objectives import KernelDecorrelation
 
 
 def test_sum_over_layers_and_nobody_else_learns():
     torch.manual_seed(0)
     part = KernelDecorrelation(["conv2", "conv3", "fc.3"], weight=0.3)
-    task = plain(part, supervised_weight=0.0)
+    task = plain(part, labels=False)
     net = task.group.export(0)
     learning = [task.group.copies(name)[0].weight for name in part.names]
     weights = [net.get_parameter(f"{name}.weight") for name in part.names]
@@ -29,7 +29,7 @@ def test_sum_over_layers_and_nobody_else_learns():
 def test_every_copy_of_a_layer_counts():
     torch.manual_seed(0)
     group = sg.StudyGroup(Net(), sg.routes.branches(["conv3", "bn3", "fc"], students=3))
-    task = sg.CollaborativeLearning(group, auxiliary=[KernelDecorrelation(["conv3"])]).double()
+    task = sg.CollaborativeLearning(group, [KernelDecorrelation(["conv3"])]).double()
     expected = sum(kernel_by_loop(group.export(student).conv3.weight) for student in range(3))
     found = task(*batch()).auxiliary["kernel"]
     torch.testing.assert_close(found.detach(), expected.detach(), atol=1e-12, rtol=1e-12)
@@ -38,7 +38,7 @@ def test_every_copy_of_a_layer_counts():
 def test_peers_of_different_architectures():
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(108, width), nn.Linear(width, CLASSES)) for width in (4, 9)]
     peers = sg.Peers(nets)
-    task = sg.CollaborativeLearning(peers, auxiliary=[KernelDecorrelation(["1"])]).double()
+    task = sg.CollaborativeLearning(peers, [KernelDecorrelation(["1"])]).double()
     expected = sum(kernel_by_loop(peers.export(student)[1].weight) for student in range(2))
     found = task(*batch()).auxiliary["kernel"]
     torch.testing.assert_close(found.detach(), expected.detach(), atol=1e-12, rtol=1e-12)
@@ -47,7 +47,7 @@ def test_peers_of_different_architectures():
 def test_groups_are_taken_one_by_one():
     net = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.Flatten(), nn.Linear(96, CLASSES))
     group = sg.StudyGroup(net, sg.routes.independent(students=1))
-    task = sg.CollaborativeLearning(group, auxiliary=[KernelDecorrelation(["0"])]).double()
+    task = sg.CollaborativeLearning(group, [KernelDecorrelation(["0"])]).double()
     weight = group.export(0)[0].weight
     expected = sum(kernel_by_loop(weight[i : i + 2]) ** 2 for i in (0, 2, 4)).sqrt()
     found = task(*batch()).auxiliary["kernel"]
@@ -58,7 +58,7 @@ def test_groups_are_taken_one_by_one():
 def test_layers_whose_filters_are_not_known(layer, width):
     net = nn.Sequential(layer, nn.Flatten(), nn.Linear(width, CLASSES))
     group = sg.StudyGroup(net, sg.routes.independent(students=1))
-    task = sg.CollaborativeLearning(group, auxiliary=[KernelDecorrelation(["0"])])
+    task = sg.CollaborativeLearning(group, [KernelDecorrelation(["0"])])
     with pytest.raises(ValueError, match=f"'0' is a {type(layer).__name__}, .* Conv2d, Conv3d, Linear"):
         task(*batch(torch.float32))
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 import studygroup as sg
-from networks import CASES, CLASSES, OURS, Case, binary, inner, kernels
+from helpers.networks import CASES, CLASSES, OURS, Case, binary, inner, kernels
 
 Make = Callable[[Case], sg.CollaborativeLearning]
 NETWORKS = {name: CASES[name] for name in ("resnet", "timm_vit", "bert", "mlp")} | OURS

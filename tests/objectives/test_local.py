@@ -8,8 +8,28 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 import studygroup as sg
-from intra_loops import CLASSES, LAYERS, ROWS, Net, batch, kernel_by_loop, layers, mid_by_loop, plain, sizes
-from studygroup.auxiliary import KernelDecorrelation, Layer, LocalClassifiers, PullPush
+from helpers.intra_loops import (
+    CLASSES,
+    LAYERS,
+    ROWS,
+    Net,
+    batch,
+    kernel_by_loop,
+    layers,
+    mid_by_loop,
+    plain,
+    sizes,
+)
+from helpers.parts import objective
+from studygroup.objectives import (
+    Imitation,
+    KernelDecorrelation,
+    Layer,
+    LocalClassifiers,
+    PullPush,
+    Supervised,
+)
+from studygroup.teachers import RandomSubgroup
 
 
 def gradients(task: sg.CollaborativeLearning) -> dict[str, torch.Tensor]:
@@ -19,12 +39,12 @@ def gradients(task: sg.CollaborativeLearning) -> dict[str, torch.Tensor]:
 def local_gradients(parts, number: int = 0):
     """Losses and gradients of a task with some objectives, everything drawn alike."""
     torch.manual_seed(0)
-    task = plain(*copy.deepcopy(parts), supervised_weight=0.0)
+    task = plain(*copy.deepcopy(parts), labels=False)
     torch.manual_seed(number)
     losses = task(*batch())
     losses.total.backward()
     own = {name: p.grad for name, p in task.group.named_parameters() if p.grad is not None}
-    return losses, own, [gradients(part) for part in task.auxiliary]
+    return losses, own, [gradients(part) for part in task.objectives]
 
 
 def test_two_objectives_at_one_layer_add_up():
@@ -86,7 +106,7 @@ def test_work_in_place_changes_nothing():
         torch.manual_seed(0)
         net = residual(block)
         task = sg.recipes.intra(net, example=x.float(), mid=1.0, pull_push=0.1, kernel=0.1).double()
-        assert [layer.name for layer in task.auxiliary[0].layers] == [
+        assert [layer.name for layer in objective(task, "mid").layers] == [
             "0",
             "3.conv1",
             "3.conv2",
@@ -103,15 +123,19 @@ def test_work_in_place_changes_nothing():
         torch.testing.assert_close(gradient, second[name], atol=1e-12, rtol=1e-12)
 
 
-def routed(layers_: list, **options) -> sg.CollaborativeLearning:
+def routed(layers_: list, *, of_students: float = 1.0, kernel: float = 0.1) -> sg.CollaborativeLearning:
     """CGL over a small network, with local classifiers and kernel decorrelation."""
     torch.manual_seed(0)
     routes = sg.routes.random(layers_, students=4, modules=2, seed=3)
     group = sg.StudyGroup(Net(), routes, share_head=True)
-    shapes = sg.auxiliary.shapes(group, batch(torch.float32)[0], layers=layers())
-    parts = [LocalClassifiers(shapes, classes=CLASSES, size=2), KernelDecorrelation(["conv3"], weight=0.1)]
-    listen = sg.listen.RandomSubgroup(probability=0.5)
-    return sg.CollaborativeLearning(group, listen=listen, auxiliary=parts, **options).double()
+    shapes = sg.objectives.shapes(group, batch(torch.float32)[0], layers=layers())
+    parts = [
+        Supervised(weight=of_students),
+        Imitation(RandomSubgroup(probability=0.5), weight=of_students),
+        LocalClassifiers(shapes, classes=CLASSES, size=2),
+        KernelDecorrelation(["conv3"], weight=kernel),
+    ]
+    return sg.CollaborativeLearning(group, parts).double()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +153,7 @@ def test_random_routing_with_owners(names):
     owner = [0, 3, 1, 3, 2]
     losses = task(x, y, owner=owner)
     losses.total.backward()
-    heads = copy.deepcopy(task.auxiliary[0].heads)
+    heads = copy.deepcopy(objective(task, "mid").heads)
     nets = [task.group.export(student).eval() for student in range(4)]
     mid, per_layer = 0, []
     for i in range(3):
@@ -145,22 +169,20 @@ def test_random_routing_with_owners(names):
     kernel = sum(kernel_by_loop(module.weight) for module in task.group.copies("conv3"))
     torch.testing.assert_close(losses.auxiliary["mid"], mid.detach(), atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(losses.auxiliary["kernel"], kernel, atol=1e-12, rtol=1e-12)
-    for loss, head, found in zip(per_layer, heads, task.auxiliary[0].heads, strict=True):
+    for loss, head, found in zip(per_layer, heads, objective(task, "mid").heads, strict=True):
         expected = torch.autograd.grad(loss, list(head.parameters()), retain_graph=True)
         for parameter, gradient in zip(found.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, gradient, atol=1e-12, rtol=1e-12)
 
 
 def test_a_copys_local_gradient_comes_from_its_students_alone():
-    task = routed(
-        [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")], supervised_weight=0.0, imitation_weight=0.0
-    )
-    task.auxiliary[1].weight = lambda progress: 0.0
+    names = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")]
+    task = routed(names, of_students=0.0, kernel=0.0)
     task.eval()
     x, y = batch()
     owner = [0, 3, 1, 3, 2]
     task(x, y, owner=owner).total.backward()
-    heads = task.auxiliary[0].heads
+    heads = objective(task, "mid").heads
     choice = dict(zip(task.group.routes.layers, task.group.routes.table, strict=True))
     nets = [task.group.export(student).eval() for student in range(4)]
     for i, number in enumerate(LAYERS):
@@ -195,11 +217,11 @@ def test_without_gradient_the_values_alone_come():
 
 def test_a_frozen_layer_stays_and_its_classifier_learns():
     torch.manual_seed(0)
-    task = plain(LocalClassifiers(sizes(), classes=CLASSES), supervised_weight=0.0)
+    task = plain(LocalClassifiers(sizes(), classes=CLASSES), labels=False)
     task.group.model.requires_grad_(False)
     task(*batch()).total.backward()
     assert all(p.grad is None for p in task.group.parameters())
-    assert all(p.grad.any() for p in task.auxiliary.parameters())
+    assert all(p.grad.any() for p in task.objectives.parameters())
 
 
 class Skipping(Net):
@@ -218,7 +240,7 @@ def test_a_layer_that_a_step_leaves_out_learns_nothing():
     torch.manual_seed(0)
     group = sg.StudyGroup(Skipping(), sg.routes.independent(students=1))
     parts = [LocalClassifiers(sizes(), classes=CLASSES), PullPush(sizes(), classes=CLASSES)]
-    task = sg.CollaborativeLearning(group, auxiliary=parts).double()
+    task = sg.CollaborativeLearning(group, [Supervised(), *parts]).double()
     losses = task(*batch())
     losses.total.backward()
     assert losses.total.isfinite()
@@ -236,7 +258,7 @@ def test_a_loss_scale_keeps_small_local_gradients_from_underflowing():
     for weight in (1.0, 1e-4):
         torch.manual_seed(0)
         part = LocalClassifiers(sizes(), classes=CLASSES, weight=weight)
-        task = plain(part, supervised_weight=0.0).float()
+        task = plain(part, labels=False).float()
         task.eval()
         scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
         optimizer = torch.optim.SGD(task.parameters(), lr=0.1)
@@ -253,7 +275,7 @@ def test_a_loss_scale_keeps_small_local_gradients_from_underflowing():
 def test_peers_of_different_architectures_have_no_common_layers():
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(108, width), nn.Linear(width, CLASSES)) for width in (4, 9)]
     part = LocalClassifiers({Layer(("1",)): (4,)}, classes=CLASSES)
-    task = sg.CollaborativeLearning(sg.Peers(nets), auxiliary=[part])
+    task = sg.CollaborativeLearning(sg.Peers(nets), [part])
     with pytest.raises(ValueError, match=r"layer '1' .* different architectures; .* need a StudyGroup"):
         task(*batch(torch.float32))
 

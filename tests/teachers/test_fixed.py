@@ -3,17 +3,8 @@ import math
 import pytest
 import torch
 
-from studygroup.group import Outputs
-from studygroup.listen import Gate, Listener, MeanOfOthers, Pairwise, PeerAttention, RandomSubgroup, pooled
-
-
-def joined(rule: Listener, students: int = 8, seed: int = 0) -> Listener:
-    rule.join(students=students, seed=seed)
-    return rule
-
-
-def outputs(students: int) -> Outputs:
-    return Outputs(torch.zeros(students, 2, 3), torch.ones(students, 2, dtype=torch.bool))
+from helpers.teachers import joined, outputs
+from studygroup.teachers import MeanOfOthers, RandomSubgroup
 
 
 def test_mean_of_others():
@@ -104,36 +95,3 @@ def test_wrong_settings_say_what_is_right():
             RandomSubgroup(wrong)
     with pytest.raises(ValueError, match="'fixed' or 'bernoulli'"):
         RandomSubgroup(0.5, selection="half")
-
-
-def test_pairwise_has_the_weights_of_the_mean():
-    pair, mean = joined(Pairwise(), 4), joined(MeanOfOthers(), 4)
-    assert pair.pairwise
-    assert torch.equal(pair.weights(outputs(4), pair.consults(0)), mean.weights(outputs(4), mean.consults(0)))
-
-
-def test_features_are_pooled_over_space_or_tokens():
-    maps, tokens = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 3)
-    torch.testing.assert_close(pooled(maps), maps.mean((2, 3)))
-    torch.testing.assert_close(pooled(tokens), tokens.mean(1))
-    assert pooled(maps[..., 0, 0]) is not None
-
-
-def test_rules_that_learn_say_what_they_need():
-    with pytest.raises(ValueError, match="a gate over 3 branches cannot serve 4 students"):
-        joined(Gate(5, students=3), 4)
-    with pytest.raises(ValueError, match="leader 3 of 3 students"):
-        joined(PeerAttention(5, leader=3), 3)
-    with pytest.raises(ValueError, match=r"no trunk; call the group with want=\('trunk',\)"):
-        joined(Gate(5, students=3), 3).weights(outputs(3), torch.ones(3, 3, dtype=torch.bool))
-
-
-def test_the_entropy_of_attention_that_knows_nothing_is_the_largest():
-    rule = joined(PeerAttention(8, leader=0), 4)
-    rule.query.weight.data.zero_()
-    found = Outputs(torch.zeros(4, 2, 3), torch.ones(4, 2, dtype=torch.bool), features=torch.randn(4, 2, 8))
-    assert rule.entropy is None
-    rule.weights(found, rule.consults(0))
-    assert rule.entropy.item() == pytest.approx(math.log(3))
-    assert not rule.entropy.requires_grad
-    assert list(rule.state_dict()) == ["query.weight", "key.weight"]

@@ -11,23 +11,22 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import studygroup as sg
-from intra_loops import CLASSES, LAYERS, Net, batch, plain, sizes
-from studygroup import functional as sgf
+from helpers.intra_loops import CLASSES, LAYERS, Net, batch, plain, pull_push_of, sizes
 from studygroup.analysis.memory import allocated
-from studygroup.auxiliary import Layer, LocalClassifiers, PullPush
+from studygroup.objectives import Layer, LocalClassifiers, PullPush, Supervised
 
 
-def parts(shapes) -> list[sg.auxiliary.Local]:
+def parts(shapes) -> list[sg.objectives.Local]:
     torch.manual_seed(1)
     options = {"classes": CLASSES, "channels": 3}
     mid = LocalClassifiers(shapes, size=2, weight=0.7, **options)
     return [mid, PullPush(shapes, pull=(0.2, 0.9), push=(0.7, 0.1), weight=0.4, **options)]
 
 
-def over(net: nn.Module, layers: list[Layer], x, **options) -> sg.CollaborativeLearning:
+def over(net: nn.Module, layers: list[Layer], x) -> sg.CollaborativeLearning:
     group = sg.StudyGroup(net, sg.routes.independent(students=1))
-    shapes = sg.auxiliary.shapes(group, x.float(), layers=layers)
-    return sg.CollaborativeLearning(group, auxiliary=parts(shapes), **options)
+    shapes = sg.objectives.shapes(group, x.float(), layers=layers)
+    return sg.CollaborativeLearning(group, [Supervised(), *parts(shapes)])
 
 
 def gradients(task: nn.Module) -> dict[str, torch.Tensor]:
@@ -42,21 +41,21 @@ def assert_same(found, expected, **tolerances) -> None:
 
 def by_inputs(task: sg.CollaborativeLearning, x, y) -> dict[str, torch.Tensor]:
     """Gradients of the same task by `backward(inputs=...)`, each layer's losses after another."""
-    mid, pull_push = task.auxiliary
-    outputs = task.group(x, layers=mid.layers)
+    _, mid, pull_push = task.objectives
+    outputs = task.group(x, capture=mid.capture)
     F.cross_entropy(outputs.logits[0], y).backward(retain_graph=True)
     above = [outputs.logits[0].detach()]
     for layer in reversed(mid.layers):
-        ((_, hidden),) = outputs.layers[layer]
-        logits = mid.own(layer)(hidden)
+        ((_, hidden),) = outputs.in_flight[layer]
+        logits = mid.head(layer)(hidden)
         target = (torch.stack(above).mean(0) / 2).softmax(-1)
         above.append(logits.detach())
         local = 0.05 * F.cross_entropy(logits / 2, y) + 0.05 * F.cross_entropy(logits / 2, target)
         pull, push = pull_push.weights[layer]
-        projected = pull_push.own(layer)(hidden)
-        compared = sgf.pull_push_loss(projected, x, y, classes=CLASSES, pull=pull, push=push)
+        projected = pull_push.head(layer)(hidden)
+        compared = pull_push_of(projected, x, y, pull=pull, push=push)
         own = [module for name in layer.modules for module in task.group.copies(name)]
-        learning = [p for m in (*own, mid.own(layer), pull_push.own(layer)) for p in m.parameters()]
+        learning = [p for m in (*own, mid.head(layer), pull_push.head(layer)) for p in m.parameters()]
         (0.7 * local + 0.4 * compared).backward(inputs=learning, retain_graph=True)
     return gradients(task)
 
@@ -114,8 +113,8 @@ def test_layers_of_any_size_learn_what_backward_gives(layers, options):
     assert_same(gradients(task), by_inputs(other, x, y))
 
 
-def whole(**options) -> sg.CollaborativeLearning:
-    return plain(*parts(sizes()), **options).eval()
+def whole() -> sg.CollaborativeLearning:
+    return plain(*parts(sizes())).eval()
 
 
 def test_whatever_multiplies_the_total_multiplies_local_gradients():
@@ -174,7 +173,8 @@ def test_a_hook_of_an_activation_does_not_change_a_local_gradient_twice():
     """It doubles the layer's gradient, the local one too, once."""
     doubled = []
     for times in (1, 2):
-        task = whole(supervised_weight=0.0)
+        task = whole()
+        task.objectives[0].weight = lambda progress: 0.0
 
         def multiply(module, args, output, times=times):
             if output.requires_grad:
@@ -266,7 +266,7 @@ def test_copies_that_work_on_other_rows_have_no_part_in_a_pieces_gradient():
     """Three copies, one without rows; each learns as alone."""
     x, y = batch()
     group = sg.StudyGroup(Net(), sg.routes.branches(["conv2", "bn2", "conv3", "bn3", "fc"], students=3))
-    task = sg.CollaborativeLearning(group, auxiliary=parts(sizes())).double().eval()
+    task = sg.CollaborativeLearning(group, [Supervised(), *parts(sizes())]).double().eval()
     losses = task(x, y, owner=[0, 1, 0, 1, 0])
     losses.total.backward()
     found = [[m.weight.grad for m in group.copies(f"conv{number}")] for number in LAYERS[1:]]

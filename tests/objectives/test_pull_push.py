@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from intra_loops import (
+from helpers.intra_loops import (
     CLASSES,
     LABELS,
     LAYERS,
@@ -20,18 +20,19 @@ from intra_loops import (
     linear,
     one_hot,
     plain,
+    pull_push_of,
     similarity,
     sizes,
 )
-from studygroup import functional as sgf
-from studygroup.auxiliary import Layer, PullPush
+from helpers.parts import objective
+from studygroup.objectives import Layer, PullPush, Supervised
 
 
 def make(number: str | None = None, **options) -> tuple[sg.CollaborativeLearning, PullPush]:
     torch.manual_seed(0)
     chosen = {layer: shape for layer, shape in sizes().items() if number in (None, layer.name[-1])}
     part = PullPush(chosen, classes=CLASSES, **options)
-    return plain(part, supervised_weight=0.0), part
+    return plain(part, labels=False), part
 
 
 def test_all_layers():
@@ -63,8 +64,8 @@ def test_a_layers_loss_trains_that_layer_and_its_projection_alone(number):
     assert_local(task, learning, found)
     task.zero_grad()
 
-    ((_, hidden),) = task.group(x, layers=part.layers).layers[part.layers[0]]
-    loss = sgf.pull_push_loss(part.projections[0](hidden), x, y, classes=CLASSES, pull=1.0, push=0.5)
+    ((_, hidden),) = task.group(x, capture=part.capture).in_flight[part.layers[0]]
+    loss = pull_push_of(part.projections[0](hidden), x, y, pull=1.0, push=0.5)
     loss.backward(inputs=learning)
     assert_local(task, learning, found)
     assert all(gradient.abs().max() > 1e-9 for gradient in found)
@@ -79,20 +80,20 @@ def test_each_copy_compares_the_rows_that_it_works_on(centre, statistic):
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(20, CLASSES)
     )
     group = sg.StudyGroup(net, sg.routes.branches(["2", "4"], students=2))
-    shapes = sg.auxiliary.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("0",)), Layer(("2",))])
-    options = {"classes": CLASSES, "centre": centre}
-    part = PullPush(shapes, source_statistic=statistic, pull=(0.3, 0.8), push=(0.6, 0.2), **options)
-    task = sg.CollaborativeLearning(group, auxiliary=[part], supervised_weight=0.0).double()
+    shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("0",)), Layer(("2",))])
+    sides = {"pull": (0.3, 0.8), "push": (0.6, 0.2)}
+    part = PullPush(shapes, classes=CLASSES, source_statistic=statistic, centre=centre, **sides)
+    task = sg.CollaborativeLearning(group, [part]).double()
     x, y = batch()
     losses = task(x, y, owner=[0, 1, 0, 1, 0])
     losses.total.backward()
-    options["input_statistic"] = statistic
+    options = {"centre": centre, "statistic": statistic}
     first = part.projections[0](group.model[0](x))
-    shared = sgf.pull_push_loss(first, x, y, pull=0.3, push=0.6, **options)
+    shared = pull_push_of(first, x, y, pull=0.3, push=0.6, **options)
     total = shared
     for student, own in ((0, [0, 2, 4]), (1, [1, 3])):
         hidden = part.projections[1](group.export(student)[:3](x[own]))
-        total = total + sgf.pull_push_loss(hidden, x[own], y[own], pull=0.8, push=0.2, **options)
+        total = total + pull_push_of(hidden, x[own], y[own], pull=0.8, push=0.2, **options)
     torch.testing.assert_close(losses.auxiliary["pull_push"], total.detach(), atol=1e-12, rtol=1e-12)
     (gradient,) = torch.autograd.grad(shared, group.model[0].weight)
     torch.testing.assert_close(group.model[0].weight.grad, gradient, atol=1e-12, rtol=1e-12)
@@ -137,8 +138,8 @@ def embedded(**options) -> sg.CollaborativeLearning:
 
     group = sg.StudyGroup(Text(), sg.routes.independent(students=1))
     layer = Layer(("linear",), tokens=True)
-    shapes = sg.auxiliary.shapes(group, torch.zeros(2, 4, dtype=torch.long), layers=[layer])
-    return sg.CollaborativeLearning(group, auxiliary=[PullPush(shapes, classes=CLASSES, **options)])
+    shapes = sg.objectives.shapes(group, torch.zeros(2, 4, dtype=torch.long), layers=[layer])
+    return sg.CollaborativeLearning(group, [Supervised(), PullPush(shapes, classes=CLASSES, **options)])
 
 
 def test_another_layer_stands_for_an_input_that_is_no_numbers():
@@ -147,13 +148,12 @@ def test_another_layer_stands_for_an_input_that_is_no_numbers():
     ids, y = torch.arange(20).view(5, 4), torch.tensor(LABELS)
     losses = task(ids, y)
     losses.total.backward()
-    net, (projection,) = task.group.export(0), task.auxiliary[0].projections
+    net, (projection,) = task.group.export(0), objective(task, "pull_push").projections
     tokens = net.embedding(ids)
     h = projection(net.linear(tokens).transpose(1, 2))
-    options = {"classes": CLASSES, "pull": 1.0, "push": 1.0}
-    expected = sgf.pull_push_loss(h, tokens.transpose(1, 2), y, **options)
+    expected = pull_push_of(h, tokens.transpose(1, 2), y)
     torch.testing.assert_close(losses.auxiliary["pull_push"], expected.detach())
-    without = sg.CollaborativeLearning(sg.StudyGroup(net, sg.routes.independent(students=1)))
+    without = sg.CollaborativeLearning(sg.StudyGroup(net, sg.routes.independent(students=1)), [Supervised()])
     without(ids, y).total.backward()
     one, other = (each.group.copies("embedding")[0].weight.grad for each in (task, without))
     torch.testing.assert_close(one, other)
@@ -171,16 +171,16 @@ def test_students_who_see_nothing_of_a_row_say_nothing_of_it():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(20, CLASSES))
     group = sg.StudyGroup(net, sg.routes.independent(students=2), init="copy")
-    shapes = sg.auxiliary.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("1",))])
+    shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("1",))])
     part = PullPush(shapes, classes=CLASSES, source="0", push=(1.0, 1.0))
-    task = sg.CollaborativeLearning(group, auxiliary=[part]).double()
+    task = sg.CollaborativeLearning(group, [part]).double()
     x, y = batch()
     value = task(x, y, owner=[0, 1, 0, 1, 0]).auxiliary["pull_push"]
     expected = 0
     for own in ([0, 2, 4], [1, 3]):
         source = group.export(0)[0](x[own])
         h = part.projections[0](group.export(0)[1](source))
-        expected = expected + sgf.pull_push_loss(h, source, y[own], classes=CLASSES, pull=1.0, push=1.0)
+        expected = expected + pull_push_of(h, source, y[own])
     torch.testing.assert_close(value, expected.detach(), atol=1e-12, rtol=1e-12)
 
 
@@ -189,9 +189,7 @@ def test_grey_pictures_need_another_statistic():
     grey = torch.randn(5, 1, 6, 6, dtype=torch.float64)
     net = Net()
     net.conv1 = nn.Conv2d(1, 3, 3, padding=1)
-    task = sg.CollaborativeLearning(
-        sg.StudyGroup(net, sg.routes.independent(students=1)), auxiliary=[part]
-    ).double()
+    task = sg.CollaborativeLearning(sg.StudyGroup(net, sg.routes.independent(students=1)), [part]).double()
     with pytest.raises(ValueError, match=r"the input has 1 channel.*source_statistic='flatten'"):
         task(grey, torch.tensor(LABELS))
     part.source_statistic = "flatten"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from studygroup.training.module import StudyModule
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parent
 
 
 def started(script, *arguments):
     """A script of the tests in a process of its own, which finds what all tests share."""
-    paths = [str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(HELPERS.parent), str(HELPERS.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen([sys.executable, script, *arguments], cwd=script.parent, env=environment)
 
