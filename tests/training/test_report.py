@@ -5,7 +5,7 @@ import pytest
 
 from studygroup.training.report.curves import Curve, chart, ticks
 from studygroup.training.report.page import _named
-from studygroup.training.report.tables import score_head, scores, verdict
+from studygroup.training.tables import score_head, scores, verdict
 
 
 class Balanced(HTMLParser):

@@ -8,7 +8,7 @@ import markupsafe
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import read_history
 from studygroup.training.report.page import charts
-from studygroup.training.report.tables import costs, html, score_head, scores, verdict
+from studygroup.training.tables import costs, html, score_head, scores, verdict
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from studygroup.training.noise import noise_words
-from studygroup.training.report.tables import costs, score_head, scores, text, verdict
 from studygroup.training.run import Result
 from studygroup.training.ship import loading_lines
+from studygroup.training.tables import costs, score_head, scores, text, verdict
 
 
 def closing_words(result: Result) -> str:

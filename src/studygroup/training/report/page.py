@@ -10,8 +10,8 @@ from studygroup.training.history import Row, read_history
 from studygroup.training.noise import noise_words
 from studygroup.training.report.curves import Curve, chart
 from studygroup.training.report.style import STYLE
-from studygroup.training.report.tables import costs, html, score_head, scores, verdict
 from studygroup.training.ship import loading_lines
+from studygroup.training.tables import costs, html, score_head, scores, verdict
 
 
 def report(summary: Mapping[str, Any], folder: RunFolder) -> str:
