@@ -1,7 +1,6 @@
-"""Tables of a run, the same rows for its report and for the terminal, and rows as text, Markdown and HTML."""
+"""Tables of a run, the same rows for its report and for the terminal, and rows as text and Markdown."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from studygroup.training.scores import TOP5_FROM
@@ -88,16 +87,6 @@ def verdict(summary: Mapping[str, Any]) -> str:
     else:
         said = f"{recipe}'s shipped student does NOT beat the plain baseline: both have the same score"
     return f"{said} ({own:.2%} against {plain:.2%}; one seed, so a few rows are noise)."
-
-
-def html(rows: Rows, *, head: Sequence[str]) -> str:
-    """Return rows as an HTML table; the first cell of each row is its heading."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def markdown(rows: Rows, *, head: Sequence[str]) -> str:

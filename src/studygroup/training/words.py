@@ -33,7 +33,6 @@ def closing_words(result: Result) -> str:
     lines = loading_lines(folder.weights, builder=dict(run["model"]))
     parts.append(f"\nThe plain network lies in {folder.weights}; load it with\n")
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
-    parts.append(f"\nReport with curves: {folder.report}")
     return "\n".join(parts)
 
 
