@@ -1,21 +1,36 @@
-"""Writes the README's section of results from `benchmarks/results/papers`.
+"""Writes the papers' tables into `reproduction/RESULTS.md`, from `benchmarks/results/papers`.
 
-`python benchmarks/readme.py`; a test fails while README and results differ.
+`python -m benchmarks.readme`, from the root of the repository; a test fails while the file and the results differ.
 """
 
 from pathlib import Path
 
 from reproduction.lab import Lab
-from reproduction.report.readme import replaced, results
+from reproduction.reading import tables
+from reproduction.show import results_page
 from studygroup.files import write_text
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "reproduction" / "RESULTS.md"
 LAB = Lab(run_dir=ROOT / "benchmarks" / "results", results=ROOT / "benchmarks" / "results" / "papers")
+BEGIN, END = "<!-- tables: written by benchmarks/readme.py -->", "<!-- end of tables -->"
+
+
+def with_tables(page: str, text: str) -> str:
+    """Return a page with another text, which ends with a line break, between its marks.
+
+    Raises:
+        ValueError: a mark is missing, or they are not in order.
+    """
+    begin, end = page.find(BEGIN), page.find(END)
+    if begin < 0 or end < begin:
+        raise ValueError(f"the page has no {BEGIN!r} followed by {END!r}; put both where the tables belong")
+    return f"{page[: begin + len(BEGIN)]}\n\n{text}\n{page[end:]}"
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    write_text(readme, replaced(readme.read_text(encoding="utf-8"), results(LAB)))
+    text = results_page(tuple(tables().values()), LAB)
+    write_text(RESULTS, with_tables(RESULTS.read_text(encoding="utf-8"), text))
 
 
 if __name__ == "__main__":

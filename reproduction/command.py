@@ -9,19 +9,20 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from reproduction import show as showing
-from reproduction.keys import key
-from reproduction.lab import Lab, places
-from reproduction.plan import prices
+from reproduction.cluster import on_ray
+from reproduction.lab import Lab, config_key, parse_places
+from reproduction.parallel import side_by_side
+from reproduction.plan import measure_prices
 from reproduction.progress import Axis
 from reproduction.reading import table_called, tables
 from reproduction.report import report
-from reproduction.runner import Run, at_home, missing, trained, wanted
+from reproduction.runner import Run, is_trained, missing_runs, train_runs, wanted_runs, with_data
 from reproduction.scale import SCALES
-from reproduction.spread import WAYS
+from reproduction.show import as_markdown, as_text, list_tables
+from reproduction.view import view_of
 from studygroup.cli import show_warning
 from studygroup.training.config import add_options
-from studygroup.training.report.tables import text
+from studygroup.training.tables import text
 
 _AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "updates"}
 
@@ -115,14 +116,13 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
             help="runs side by side: here processes, of one thread each if there are several (omitted, 1); on a "
             "cluster at most so many at a time (omitted, all that it has room for)",
         )
-        ways = Literal["here", "slurm", "ray"]
+        ways = Literal["here", "ray"]
         add("--on", type=ways, default="here", help="this machine, or a cluster that sees RUN_DIR")
         add(
             "--cluster",
             type=dict[str, Any],
             default={},
-            help='of the jobs; on slurm submitit\'s parameters, as {"timeout_min": 600, "slurm_partition": "gpu", '
-            '"gpus_per_node": 1}; on ray {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
+            help='options of Ray, as {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
         )
 
 
@@ -132,13 +132,13 @@ def _lab(options: Mapping[str, Any]) -> Lab:
         run_dir=Path(options["run_dir"]),
         scale=SCALES[options["scale"]].changed(rows=options["rows"], epochs=options["epochs"]),
         change=dict(options["change"]),
-        data=places(options.get("data", ())),
+        data=parse_places(options.get("data", ())),
         results=None if results is None else Path(results),
     )
 
 
 def _to_be_shown(options: Mapping[str, Any]) -> Lab:
-    """As `_lab`; what would show nothing by mistake is refused.
+    """Return the lab, but refuse what would show nothing by mistake.
 
     Raises:
         ValueError: a folder of results that is not there, or a change of a setting that there is not.
@@ -148,45 +148,37 @@ def _to_be_shown(options: Mapping[str, Any]) -> Lab:
         raise ValueError(
             f"there is no folder {lab.results}; give the one that `python -m reproduction run --results` wrote"
         )
-    key(lab.change)
+    config_key(lab.change)
     return lab
 
 
 def _list(options: Mapping[str, Any]) -> str:
-    """Lists every table and figure of the papers, and how much of it is run."""
-    return showing.listed(tuple(tables().values()), _to_be_shown(options), seeds=options["seeds"])
+    """List every table and figure of the papers, and how much of it is run."""
+    return list_tables(tuple(tables().values()), _to_be_shown(options), seeds=options["seeds"])
 
 
 def _show(options: Mapping[str, Any]) -> str:
-    """Shows a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
-    return showing.shown(table_called(options["id"]), _to_be_shown(options), equal=_AT[options["at"]])
+    """Show a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
+    return as_text(view_of(table_called(options["id"]), _to_be_shown(options)), equal=_AT[options["at"]])
 
 
 def _table(options: Mapping[str, Any]) -> str:
-    """Prints a table as Markdown."""
-    return showing.markdown(table_called(options["id"]), _to_be_shown(options)).rstrip()
+    """Print a table as Markdown."""
+    return as_markdown(view_of(table_called(options["id"]), _to_be_shown(options))).rstrip()
 
 
 def _plan(options: Mapping[str, Any]) -> str:
-    """Says which runs are missing and how long they will take, from one measured step of each configuration."""
-    table, lab = table_called(options["id"]), _lab(options).recalling()
-    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
-    left = missing(runs, lab)
-    new = [run for run in left if not trained(run, lab)]
-    found = prices(new, lab)
+    """Say which runs are missing and how long they will take, from one measured step of each configuration."""
+    table, lab = table_called(options["id"]), _lab(options).with_places()
+    runs = with_data(wanted_runs(table, lab, seeds=options["seeds"], only=options["only"]), lab)
+    left = missing_runs(runs, lab)
+    new = [run for run in left if not is_trained(run, lab)]
+    found = measure_prices(new, lab)
     rows = [("", "seeds", "updates", "a step", "a run")]
-    for name, price in found.items():
-        own = [run for run in new if run.key == name]
-        seeds = ", ".join(str(run.seed) for run in own)
-        rows.append(
-            (
-                own[0].cell.label,
-                seeds,
-                f"{price.updates:,}",
-                f"{1e3 * price.step:.0f} ms",
-                f"{price.hours:.2f} h",
-            )
-        )
+    for key, price in found.items():
+        own = [run for run in new if run.key == key]
+        seeds, step = ", ".join(str(run.seed) for run in own), f"{1e3 * price.step:.0f} ms"
+        rows.append((own[0].cell.label, seeds, f"{price.updates:,}", step, f"{price.hours:.2f} h"))
     priced = [found[run.key].hours for run in new if run.key in found]
     said = f"{_count(left, runs)}, about {sum(priced):.1f} hours one after the other."
     if len(left) > len(new):
@@ -197,14 +189,21 @@ def _plan(options: Mapping[str, Any]) -> str:
 
 
 def _run(options: Mapping[str, Any]) -> str:
-    """Trains what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
-    table, lab = table_called(options["id"]), _lab(options).remembering()
-    runs = at_home(wanted(table, lab, seeds=options["seeds"], only=options["only"]), lab)
-    left = missing(runs, lab)
-    WAYS[options["on"]](table, lab, left, jobs=options["jobs"], cluster=options["cluster"])
-    left = missing(runs, lab)
+    """Train what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
+    table, lab = table_called(options["id"]), _lab(options).with_saved_places()
+    runs = with_data(wanted_runs(table, lab, seeds=options["seeds"], only=options["only"]), lab)
+    left, jobs, cluster = missing_runs(runs, lab), options["jobs"], options["cluster"]
+    if options["on"] == "ray":
+        on_ray(table, lab, left, jobs=jobs, cluster=cluster)
+    elif cluster:
+        raise ValueError(f"--cluster {dict(cluster)} is for --on ray; give that, or leave it out")
+    elif (jobs or 1) > 1 and left:
+        side_by_side(table, lab, left, jobs=jobs)
+    else:
+        train_runs(table, lab, left)
+    left = missing_runs(runs, lab)
     more = "; they went wrong, see above, or are in hand elsewhere: call this again to go on" if left else ""
-    return f"{showing.shown(table, lab)}\n\n{_count(left, runs)}{more}."
+    return f"{as_text(view_of(table, lab))}\n\n{_count(left, runs)}{more}."
 
 
 def _report(options: Mapping[str, Any]) -> str:

@@ -1,26 +1,27 @@
-"""Where the papers' runs lie, and at which scale and on which data they are made."""
+"""The folder of runs: how they are made, on which data, and the key that tells one configuration from another."""
 
 import dataclasses
+import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
-from reproduction import stopped
-from reproduction.derived import derived
-from reproduction.keys import key, run_name, settings_only
+from reproduction.derived import derive
 from reproduction.reading import merged, tables
-from reproduction.results import Found, known
+from reproduction.results import Found, read_results, read_stopped
 from reproduction.scale import SMALL, Scale
 from reproduction.tables import Cell, DataSet, Place, Table
 from studygroup.data.places import names_folder
 from studygroup.files import read_object, write_text
 from studygroup.naming import near
-from studygroup.training.config import Config
+from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
-from studygroup.training.settings import Settings
+from studygroup.training.settings import RESULT_STAYS, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +45,19 @@ class Lab:
     further: tuple[Path, ...] = ()
 
     @property
-    def kept(self) -> Path:
-        """The folder of the results."""
+    def results_dir(self) -> Path:
+        """Folder of the results."""
         return self.run_dir / "results" if self.results is None else self.results
 
-    def known(self) -> dict[str, Found]:
-        """The finished runs, by key.
+    def read_results(self) -> dict[str, Found]:
+        """Read the finished runs, by key.
 
         Raises:
             ValueError: a file is damaged, or two folders have runs of one configuration on different data.
         """
-        found = known(self.kept)
+        found = read_results(self.results_dir)
         for folder in self.further:
-            for name, other in known(folder).items():
+            for name, other in read_results(folder).items():
                 own = found.get(name, other)
                 if own.data != other.data:
                     raise ValueError(
@@ -67,36 +68,24 @@ class Lab:
                 found[name] = dataclasses.replace(own, runs={**own.runs, **seeds})
         return found
 
-    def ended(self) -> dict[str, str]:
-        """The runs that ended without figures, by name, with what was said of each."""
-        folders = (self.kept, *self.further)
-        return {name: words for folder in folders for name, words in stopped.known(folder).items()}
+    def read_stopped(self) -> dict[str, str]:
+        """Read which runs ended without figures, by name, with the error of each."""
+        folders = (self.results_dir, *self.further)
+        return {name: words for folder in folders for name, words in read_stopped(folder).items()}
 
     def config(self, cell: Cell) -> Config:
-        """The settings of a cell's runs as far as they are no defaults, without seed and with the data by their name.
-
-        Args:
-            cell: one that is run.
-        """
+        """Return the settings of a cell's runs that are no defaults, without seed and with the name of the data."""
         assert cell.settings is not None
         assert cell.data is not None
         scale = self.scale.changed(**cell.regime)
         return merged(scale.applied(cell.settings, cell.data), self.change) | {"data": cell.data.name}
 
     def key(self, cell: Cell) -> str:
-        """What tells the cell's configuration from all others, wherever the data lie: 16 hexadecimal digits.
-
-        Args:
-            cell: one that is run.
-        """
-        return key(self.config(cell))
+        """Return the key of a cell's configuration, wherever the data lie: 16 hexadecimal digits."""
+        return config_key(self.config(cell))
 
     def settings(self, cell: Cell, *, seed: int) -> Settings:
-        """A run, with the place of its data.
-
-        Args:
-            cell: one that is run.
-            seed: of the run.
+        """Return the settings of a run, with the place of its data.
 
         Raises:
             ValueError: there is no place for the data, or a setting is unknown.
@@ -106,7 +95,7 @@ class Lab:
         return Settings.from_config(self.config(cell) | own)
 
     def place(self, data: DataSet) -> str:
-        """Where a data set is taken from.
+        """Return the place that a data set is taken from.
 
         Raises:
             ValueError: it has no place of its own, and none was named.
@@ -119,24 +108,26 @@ class Lab:
         return place
 
     def folder(self, key: str, seed: int) -> RunFolder:
-        """The folder of a run."""
-        return RunFolder(self.run_dir / "runs" / run_name(key, seed))
+        """Return the folder of a run."""
+        return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
 
     def found(self, table: Table) -> dict[Place, Found]:
-        """What is known of a table's cells: finished runs, and numbers that follow without runs of their own."""
-        known = self.known()
+        """Return the runs of a table's cells, and the numbers that follow without runs of their own."""
+        known = self.read_results()
         # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
-        likely = {settings_only(found.settings) for found in known.values()}
-        cells = (cell for cell in table.runnable if settings_only(self.config(cell)) in likely)
+        likely = {_settings_only(found.settings) for found in known.values()}
+        cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
         keys = {cell.place: self.key(cell) for cell in cells}
         trained = {place: known[key] for place, key in keys.items() if key in known}
         trained = {
-            place: some for place, all in trained.items() if (some := _shown(table.cells[place], all)).runs
+            place: some
+            for place, all in trained.items()
+            if (some := _with_measure(table.cells[place], all)).runs
         }
-        return trained | derived(table, trained, config=self.config, finds=self.found)
+        return trained | derive(table, trained, config=self.config, finds=self.found)
 
-    def remembering(self) -> "Lab":
-        """The same with the places of data that earlier runs in this folder had; those of this one are written down.
+    def with_saved_places(self) -> "Lab":
+        """Return the same with the places of data that earlier runs in this folder had, and write them down.
 
         Raises:
             ValueError: earlier runs had the same data set from another place.
@@ -144,12 +135,12 @@ class Lab:
         path = self.run_dir / "data.json"
         self.run_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(self.run_dir / ".data.lock"):
-            lab = self.recalling()
+            lab = self.with_places()
             write_text(path, json.dumps(dict(lab.data), indent=1) + "\n")
         return lab
 
-    def recalling(self) -> "Lab":
-        """The same with the places of data that earlier runs in this folder had.
+    def with_places(self) -> "Lab":
+        """Return the same with the places of data that earlier runs in this folder had.
 
         A place that nothing was trained on yet gives way.
 
@@ -168,15 +159,15 @@ class Lab:
         return dataclasses.replace(self, data={**before, **self.data})
 
 
-def _shown(cell: Cell, found: Found) -> Found:
-    """The runs of a cell's configuration that have what its measure needs."""
+def _with_measure(cell: Cell, found: Found) -> Found:
+    """Return the runs of a configuration that have what the cell's measure needs."""
     analysis = cell.measure.analysis
     runs = {seed: run for seed, run in found.runs.items() if analysis is None or analysis in run}
     return dataclasses.replace(found, runs=runs)
 
 
-def places(given: Sequence[str]) -> dict[str, str]:
-    """Places of data by short names.
+def parse_places(given: Sequence[str]) -> dict[str, str]:
+    """Return places of data by short names.
 
     Args:
         given: as `cifar100=FOLDER`; folders that are there are made absolute.
@@ -198,3 +189,48 @@ def places(given: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"--data {one}: there is no folder {folder}; check the path")
         found[name] = str(folder.resolve()) if folder.exists() else place
     return found
+
+
+def config_key(config: Config) -> str:
+    """Hash a configuration: all settings, defaults included, but the seed and `RESULT_STAYS`.
+
+    Args:
+        config: settings as plain values, model and its options among them.
+
+    Raises:
+        ValueError: a name or value that the settings do not know.
+    """
+    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+    stays = (*RESULT_STAYS, "seed")
+    # what stands at None is left out at every depth, so that a new argument which is None changes no key
+    telling = {
+        name: _without_none(value) for name, value in whole.items() if name not in stays and value is not None
+    }
+    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _without_none(value: Any) -> Any:
+    """Return a setting without the arguments that are None."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
+
+
+def _settings_only(config: Config) -> str:
+    """Return settings to be compared, whatever their data."""
+    return json.dumps({name: value for name, value in config.items() if name != "data"}, sort_keys=True)
+
+
+# one by one: tables have many cells of few different settings, and a parser takes its time
+@functools.cache
+def _whole(name: str, value: str) -> Any:
+    """Return one setting, from JSON, as a whole configuration has it."""
+    # an instance, whose classes are named where they stand
+    live = instances(Settings, {name: json.loads(value)}, only=name)
+    return complete(Settings, live, only=name)[name]
+
+
+@functools.cache
+def _defaults() -> Config:
+    """Return all settings, as where the data are not digits, which have a default of their own."""
+    return Settings.from_config({"data": "-"}).config()

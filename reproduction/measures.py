@@ -1,36 +1,125 @@
-"""What the numbers of the papers' tables say, by the names that the tables' files have."""
+"""The measures of the tables: read from a finished run, or counted from a task that is built of shapes alone."""
 
+import statistics
 from collections.abc import Callable, Mapping
 from operator import itemgetter
+from typing import Any
 
-from reproduction.counting import gigabytes, millions, passes, passes_by_work, sharing
+import torch
+from torch import nn
+
 from reproduction.tables import Figures, Measure
+from studygroup import models, recipes
+from studygroup.analysis.cost import parameters, saved_bytes
+from studygroup.analysis.sharing import layer_sharing
 from studygroup.inputs import Inputs
+from studygroup.objectives import Objective
+from studygroup.ownership import Subsets
 from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Teacher
+from studygroup.training import methods
+from studygroup.training.methods import Method
+
+BATCHES = 16
+"""Batches of the common size in the epoch whose cost CGL's appendix counts."""
 
 
-def _accuracy(run: Figures) -> float:
-    return 100 * float(run["test"])
+def build_task(
+    method: Method, *, network: Mapping[str, Any], form: Mapping[str, Any], seed: int = 0
+) -> CollaborativeLearning:
+    """Build a method on a network, shapes alone: on the device `meta`, where no number is kept.
+
+    Args:
+        method: as a run calls it.
+        network: arguments of `studygroup.models.build`, such as `name`, `classes`, `channels`.
+        form: facts of the rows, see `studygroup.data.form.Form`: `shape` of pictures, or `tokenizer` of texts.
+        seed: of the run.
+    """
+
+    def new() -> nn.Module:
+        with torch.device("meta"):
+            return models.build(**network)
+
+    return method(new(), seed, meta_batch(form), new)
 
 
-def _error(run: Figures) -> float:
-    return 100 * (1 - float(run["test"]))
+def meta_batch(form: Mapping[str, Any], rows: int = 2) -> Inputs:
+    """Return a batch of shapes alone, of the `form` that `build_task` takes."""
+    if "tokenizer" in form:
+        ids = torch.zeros(rows, form["tokenizer"]["length"], dtype=torch.long, device="meta")
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return torch.zeros(rows, *form["shape"], device="meta")
 
 
-def _top5_error(run: Figures) -> float:
-    return 100 * (1 - float(run["test_top5"]))
+def method_of(recipe: Any) -> Method:
+    """Return a recipe as a run calls it, without the parser, which takes its time.
+
+    Args:
+        recipe: a name in `studygroup.recipes`, or `class_path` and `init_args`.
+    """
+    named: Mapping[str, Any] = {"class_path": recipe} if isinstance(recipe, str) else recipe
+    make = methods.method(getattr(recipes, named["class_path"].rpartition(".")[2]))
+    given = named.get("init_args", {}).items()
+    # JSON has lists for tuples
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
+    return lambda model, seed, example, new: make(model, seed, example, new, **options)
 
 
-def _diversity(run: Figures) -> float:
-    return float(run["diversity"])
+def millions(task: CollaborativeLearning) -> float:
+    """Return millions of parameters in training, what does not ship included."""
+    return parameters(task) / 1e6
 
 
-def _drop(run: Figures) -> float:
-    return float(run["flatness"]["drop"])
+def gigabytes(task: CollaborativeLearning, x: Inputs) -> float:
+    """Return gigabytes that the forward pass of all students on all rows keeps for the backward pass.
+
+    Each storage counts once. These are activations of float32, without losses, auxiliary heads, weights, gradients
+    and the optimiser's state.
+    """
+    return saved_bytes(lambda: task.group(x).logits, ignore=task.group) / 1e9
 
 
-def _kept(run: Figures) -> float | None:
-    """Of the accuracy above chance: a network that knows little has little to lose, and one at chance nothing."""
+def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
+    """Return the cost of an epoch of `BATCHES` batches as CGL's appendix counts it, in passes forward and backward.
+
+    Each of K students has N batches, or N / K with a sub-set of its own (more with an overlap); on these its peers
+    answer, too. Where all students see all rows, they consult one another for nothing. What students share costs each
+    of them again, as it does in print: a trunk, or the modules of a path.
+
+    Args:
+        task: any.
+        peer: cost of the answer of a peer; in print as much as a pass of one's own.
+    """
+    students = task.group.students
+    if not isinstance(task.rows, Subsets):
+        return float(students * BATCHES)
+    share = 1 / students + task.rows.overlap * (1 - 1 / students)
+    consults = [one.consults(0) for one in task.teachers if isinstance(one, Teacher) and one.of is None]
+    heard = float(sum(table.sum() for table in consults)) / students
+    return students * share * BATCHES * (1 + peer * heard)
+
+
+def passes_by_work(task: CollaborativeLearning) -> float:
+    """Return `passes` with a peer's constant answer as a third: a forward pass; a backward one is twice as much."""
+    moves = task.peers == "joint" or any(
+        one.moves_teachers for one in task.objectives if isinstance(one, Objective)
+    )
+    return passes(task, peer=1.0 if moves else 1 / 3)
+
+
+def sharing(task: CollaborativeLearning) -> float:
+    """Return the share of layers that two students have in common, mean over pairs and layers, routed or not."""
+    return statistics.fmean(layer_sharing(task.group.routes, task.group.export(0)).values())
+
+
+def _of_task(
+    number: Callable[[CollaborativeLearning], float],
+) -> Callable[[CollaborativeLearning, Inputs], float]:
+    return lambda task, x: number(task)
+
+
+def _accuracy_kept(run: Figures) -> float | None:
+    """Return the share of the accuracy above chance that noise leaves; None where there is none to lose."""
     if "classes" not in run:
         return None
     flat, chance = run["flatness"], 1 / run["classes"]
@@ -40,41 +129,29 @@ def _kept(run: Figures) -> float | None:
     return 100 * float((noisy - chance) / (flat["clean"] - chance))
 
 
-def _seconds(run: Figures) -> float | None:
-    spent: float | None = run.get("spent")
-    return spent
-
-
-def _alone(
-    number: Callable[[CollaborativeLearning], float],
-) -> Callable[[CollaborativeLearning, Inputs], float]:
-    return lambda task, x: number(task)
-
-
-MEASURES: Mapping[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure("accuracy", "%", 2, 1, _accuracy),
-        Measure("error", "%", 2, -1, _error),
-        Measure("top-5 error", "%", 2, -1, _top5_error),
-        Measure("diversity", "L2 distance", 3, 1, _diversity),
-        Measure("drop", "points", 2, -1, _drop, analysis="flatness"),
-        Measure("accuracy kept", "% of that above chance", 1, 1, _kept, analysis="flatness"),
-        Measure("memory", "GB", 2, -1, itemgetter("memory"), counted=gigabytes),
-        Measure("rows", "how many", 0, 1),
-        Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
-        Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=_alone(millions)),
-        Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=_alone(passes)),
-        Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=_alone(sharing)),
-        Measure(
-            "work",
-            "passes, a peer's answer a third",
-            1,
-            -1,
-            itemgetter("work"),
-            counted=_alone(passes_by_work),
-        ),
-        Measure("seconds", "s", 0, -1, _seconds),
-        Measure("change", "%", 1, 1, itemgetter("change")),
-    )
-}
+_ALL = (
+    Measure("accuracy", "%", 2, 1, lambda run: 100 * float(run["test"])),
+    Measure("error", "%", 2, -1, lambda run: 100 * (1 - float(run["test"]))),
+    Measure("top-5 error", "%", 2, -1, lambda run: 100 * (1 - float(run["test_top5"]))),
+    Measure("diversity", "L2 distance", 3, 1, itemgetter("diversity")),
+    Measure("drop", "points", 2, -1, lambda run: float(run["flatness"]["drop"]), analysis="flatness"),
+    Measure("accuracy kept", "% of that above chance", 1, 1, _accuracy_kept, analysis="flatness"),
+    Measure("memory", "GB", 2, -1, itemgetter("memory"), counted=gigabytes),
+    Measure("rows", "how many", 0, 1),
+    Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
+    Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=_of_task(millions)),
+    Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=_of_task(passes)),
+    Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=_of_task(sharing)),
+    Measure(
+        "work",
+        "passes, a peer's constant answer a third",
+        1,
+        -1,
+        itemgetter("work"),
+        counted=_of_task(passes_by_work),
+    ),
+    Measure("seconds", "s", 0, -1, lambda run: run.get("spent")),
+    Measure("change", "%", 1, 1, itemgetter("change")),
+)
+MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+"""All measures, by the names that the tables' files have."""

@@ -1,20 +1,69 @@
-"""What runs will take, from one measured step of each configuration, before anything is trained."""
+"""The hours that runs will take, from one measured step of each configuration, before anything is trained."""
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from benchmarks.environment import provenance
 from reproduction.lab import Lab
-from reproduction.prices import Price, add, known, machine
-from reproduction.runner import Run, each, say
+from reproduction.results import add_entry, read_entries
+from reproduction.runner import Run, for_each, say
 from studygroup.data import UnavailableError
 from studygroup.training.price import price
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
 
+_FILE = "prices.json"
 
-def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
-    """What one run of each configuration takes on this machine, by key; measured once and kept with the results.
+
+@dataclass(frozen=True)
+class Price:
+    """The time of a run on the machine where it was measured, as busy as that was.
+
+    Attributes:
+        step: seconds of a training step.
+        updates: steps in all.
+        scoring: seconds of scoring one batch with all students.
+        batches: batches scored in all: the hold-out rows once an epoch, the test rows once.
+        machine: it was measured on.
+    """
+
+    step: float
+    updates: int
+    scoring: float
+    batches: int
+    machine: str
+
+    @property
+    def hours(self) -> float:
+        """Hours of the run, without loading the data."""
+        return (self.step * self.updates + self.scoring * self.batches) / 3600
+
+
+def read_prices(folder: Path) -> Mapping[str, Price]:
+    """Read the prices that were measured, by key of the configuration; a missing folder has none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / _FILE
+    try:
+        return {key: Price(**price) for key, price in read_entries(path).items()}
+    except TypeError as error:
+        raise ValueError(
+            f"{path} holds no prices ({error}); remove it, `python -m reproduction plan` measures again"
+        ) from error
+
+
+def add_price(folder: Path, key: str, price: Price) -> None:
+    """Keep the price of a configuration, in the place of an earlier one."""
+    add_entry(folder / _FILE, key, asdict(price))
+
+
+def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
+    """Measure what one run of each configuration takes on this machine, by key; once, and kept with the results.
 
     Configurations whose data cannot be opened are left out and told, unless there are none but them.
 
@@ -25,8 +74,8 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     Raises:
         ValueError: data, network or recipe do not fit together; the file of prices is damaged.
     """
-    own = machine()
-    here = {key: price for key, price in known(lab.kept).items() if price.machine == own}
+    own = _machine()
+    here = {key: price for key, price in read_prices(lab.results_dir).items() if price.machine == own}
 
     def one(run: Run) -> None:
         if run.key not in here:
@@ -34,10 +83,10 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
             settings = lab.settings(run.cell, seed=0)
             with cpu_threads(settings.threads):
                 here[run.key] = _price(settings)
-            add(lab.kept, run.key, here[run.key])
+            add_price(lab.results_dir, run.key, here[run.key])
 
     try:
-        each(runs, one)
+        for_each(runs, one)
     except UnavailableError as error:
         if not any(run.key in here for run in runs):
             raise
@@ -46,7 +95,7 @@ def prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
 
 
 def _price(settings: Settings) -> Price:
-    """Measures one step and the scoring of one batch."""
+    """Measure one step and the scoring of one batch."""
     device, data = settings.device, settings.load_data()
     task, feed = settings.build_task(data), settings.build_feed(data)
     updates = len(feed.training_batches(task, epoch=0))
@@ -63,5 +112,10 @@ def _price(settings: Settings) -> Price:
         updates=updates * settings.epochs,
         scoring=seconds[-1],
         batches=held * settings.epochs + tested,
-        machine=machine(),
+        machine=_machine(),
     )
+
+
+def _machine() -> str:
+    here = provenance()
+    return str(here["gpu"] or here["cpu"])

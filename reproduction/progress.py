@@ -1,4 +1,4 @@
-"""How far configurations were at a time or after so many updates: curves of the runs, averaged over seeds."""
+"""Learning curves of configurations, averaged over seeds: accuracy at equal time and at equal updates."""
 
 import bisect
 import statistics
@@ -14,8 +14,8 @@ Axis = Literal["spent", "updates"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """A configuration's way, means over its seeds, one value an epoch.
+class Curve:
+    """The learning curve of a configuration, means over its seeds, one value an epoch.
 
     Attributes:
         accuracy: mean of the students on the hold-out rows, in percent.
@@ -30,12 +30,8 @@ class Line:
     n: int
 
 
-def line(found: Found) -> Line | None:
-    """The curve of a configuration; None where its runs have none.
-
-    Args:
-        found: its finished runs.
-    """
+def mean_curve(found: Found) -> Curve | None:
+    """Return the curve of a configuration; None where its runs have none."""
     curves = [run["curve"] for run in found.runs.values() if run.get("curve")]
     if not curves:
         return None
@@ -46,19 +42,15 @@ def line(found: Found) -> Line | None:
         ]
         for name in ("holdout", "updates", "spent")
     }
-    return Line(
+    return Curve(
         [100 * share for share in columns["holdout"]], columns["updates"], columns["spent"], len(curves)
     )
 
 
 def late_change(found: Found) -> float | None:
-    """By how many points the hold-out accuracy changed over the last fifth of the epochs, mean over seeds.
+    """Return by how many points hold-out accuracy changed over the last fifth of the epochs, mean over seeds.
 
-    Args:
-        found: finished runs of a configuration.
-
-    Returns:
-        None where no run has a curve of five epochs or more.
+    None where no run has a curve of five epochs or more.
     """
     changes = [
         convergence.late_change(run["curve"]["holdout"]) for run in found.runs.values() if run.get("curve")
@@ -67,19 +59,15 @@ def late_change(found: Found) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def beside(table: Table) -> dict[str, dict[str, Place]]:
-    """Cells to be held beside one another, by name: those of a row, or, in a table of one column, all.
-
-    Args:
-        table: any.
-    """
+def comparable_cells(table: Table) -> dict[str, dict[str, Place]]:
+    """Return cells to be compared with one another, by name: those of a row, or, in a table of one column, all."""
     if len(table.columns) == 1:
         return {column: {row: (row, column) for row in table.rows} for column in table.columns}
     return {row: {column: (row, column) for column in table.columns} for row in table.rows}
 
 
-def at(places: Sequence[float], values: Sequence[float], place: float) -> float:
-    """The value of the last epoch that ended at a place or before it; the first epoch's, if none did.
+def value_at(places: Sequence[float], values: Sequence[float], place: float) -> float:
+    """Return the value of the last epoch that ended at a place or before it; the first epoch's, if none did.
 
     Args:
         places: rising, such as updates so far.
@@ -89,21 +77,23 @@ def at(places: Sequence[float], values: Sequence[float], place: float) -> float:
     return values[max(bisect.bisect_right(places, place) - 1, 0)]
 
 
-def at_equal(lines: Mapping[str, Line], axis: Axis) -> tuple[float, dict[str, float]]:
-    """What each configuration has reached when the first of them is through; those without the axis are left out.
+def at_equal(curves: Mapping[str, Curve], axis: Axis) -> tuple[float, dict[str, float]]:
+    """Return what each configuration has reached when the first of them is through, of those that have the axis.
 
     The others are then in the middle of their schedules, with learning rates that are still high: it tells what a
     budget buys in the runs that were made, not what a schedule made for that budget would.
 
     Args:
-        lines: by name.
+        curves: by name.
         axis: what is equal.
 
     Returns:
         The smallest of the totals, and accuracies by name; of fewer than two there are none.
     """
-    lines = {name: some for name, some in lines.items() if getattr(some, axis)}
-    if len(lines) < 2:
+    curves = {name: some for name, some in curves.items() if getattr(some, axis)}
+    if len(curves) < 2:
         return 0.0, {}
-    totals = min(getattr(some, axis)[-1] for some in lines.values())
-    return totals, {name: at(getattr(some, axis), some.accuracy, totals) for name, some in lines.items()}
+    totals = min(getattr(some, axis)[-1] for some in curves.values())
+    return totals, {
+        name: value_at(getattr(some, axis), some.accuracy, totals) for name, some in curves.items()
+    }

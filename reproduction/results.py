@@ -1,4 +1,4 @@
-"""What is kept of finished runs: small JSON files, one a table, that all processes add to and everything reads."""
+"""Figures of finished runs: small JSON files, one a table, that all processes add to and everything reads."""
 
 import json
 import statistics
@@ -33,11 +33,10 @@ class Found:
     runs: Mapping[int, Figures]
 
 
-def known(folder: Path) -> dict[str, Found]:
-    """The finished runs of all tables, by key: whichever table a run was made for, others may use it.
+def read_results(folder: Path) -> dict[str, Found]:
+    """Read the finished runs of all tables, by key: whichever table a run was made for, others may use it.
 
-    Args:
-        folder: of the results; a missing one has none.
+    A missing folder has none.
 
     Raises:
         ValueError: a file is damaged.
@@ -53,12 +52,7 @@ def known(folder: Path) -> dict[str, Found]:
 
 
 def numbers(measure: Measure, found: Found) -> list[float]:
-    """What a measure says of finished runs, of those whose figures have it, in the order of the seeds.
-
-    Args:
-        measure: of a cell.
-        found: its runs.
-    """
+    """Return a measure of finished runs, of those whose figures have it, in the order of the seeds."""
     if measure.of is None:
         return []
     each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
@@ -66,12 +60,7 @@ def numbers(measure: Measure, found: Found) -> list[float]:
 
 
 def mean_of(found: Found, name: str) -> float | None:
-    """Mean of a figure over finished runs; None where one of them lacks it.
-
-    Args:
-        found: the runs.
-        name: of the figure.
-    """
+    """Return the mean of a figure over finished runs; None where one of them lacks it."""
     each = [run[name] for run in found.runs.values() if run.get(name) is not None]
     return statistics.fmean(each) if len(each) == len(found.runs) else None
 
@@ -87,7 +76,7 @@ def keep(
     found: Figures,
     made: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds a run to those of a table, or renews what is kept of it.
+    """Add a run to those of a table, or renew its figures.
 
     Args:
         folder: of the results.
@@ -96,8 +85,8 @@ def keep(
         key: of the run's configuration.
         seed: of the run.
         settings: of the run, as far as they are no defaults; `data` is a name.
-        found: what `figures` gave.
-        made: what `environment` gave where the run was made; omitted, in this process.
+        found: its figures.
+        made: what `provenance` gave where the run was made; omitted, in this process.
     """
     path = folder / f"{table.id}.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,11 +109,8 @@ def keep(
         write_text(path, _text(content))
 
 
-def entries(path: Path) -> dict[str, Any]:
-    """A file of entries by name beside the results; a missing one has none.
-
-    Args:
-        path: of the file.
+def read_entries(path: Path) -> dict[str, Any]:
+    """Read a file of entries by name beside the results; a missing one has none.
 
     Raises:
         ValueError: it is damaged.
@@ -133,21 +119,32 @@ def entries(path: Path) -> dict[str, Any]:
 
 
 def add_entry(path: Path, name: str, value: Any) -> None:
-    """Keeps an entry, in the place of an earlier one, on a line of its own.
-
-    Args:
-        path: of the file; missing folders are made.
-        name: of the entry.
-        value: that JSON can hold.
-    """
+    """Keep an entry, in the place of an earlier one, on a line of its own; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.stem}.lock")):
-        lines = (f" {json.dumps(k)}: {json.dumps(v)}" for k, v in {**entries(path), name: value}.items())
+        content = {**read_entries(path), name: value}
+        lines = (f" {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
         write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def read_stopped(folder: Path) -> Mapping[str, str]:
+    """Read which runs ended without figures, as their loss was no number any more, with the error of each.
+
+    A run is repeatable, and would end so again.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    return read_entries(folder / "stopped.json")
+
+
+def add_stopped(folder: Path, run: str, words: str) -> None:
+    """Write down that a run ended without figures, with the words of its error."""
+    add_entry(folder / "stopped.json", run, words)
+
+
 def _text(value: Any, *, depth: int = 0) -> str:
-    """JSON with a line for each run, and one for the settings of each cell."""
+    """Write JSON with a line for each run, and one for the settings of each cell."""
     if not isinstance(value, dict) or depth == 4 or "class_path" in value or "model" in value:
         return json.dumps(value, ensure_ascii=False)
     inner = (f"{' ' * depth} {json.dumps(k)}: {_text(v, depth=depth + 1)}" for k, v in value.items())
@@ -155,10 +152,7 @@ def _text(value: Any, *, depth: int = 0) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A file of results as it is.
-
-    Args:
-        path: of the file.
+    """Read a file of results as it is.
 
     Raises:
         ValueError: it is damaged.

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reproduction import stopped
-from reproduction.figures import figures
-from reproduction.keys import run_name
 from reproduction.lab import Lab
-from reproduction.results import Found, keep
+from reproduction.measures import build_task
+from reproduction.results import Found, add_stopped, keep
 from reproduction.tables import Cell, Figures, Table
 from studygroup.analysis import analyse
+from studygroup.analysis.convergence import way
+from studygroup.analysis.cost import parameters
 from studygroup.data import UnavailableError
 from studygroup.training.folder import held
 from studygroup.training.guard import NonFiniteLossError
-from studygroup.training.run import train
+from studygroup.training.run import Result, train
+from studygroup.training.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """In folders and files."""
-        return run_name(self.key, self.seed)
+        """Name in folders and files."""
+        return f"{self.key}-{self.seed}"
 
 
-def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> tuple[Run, ...]:
-    """The runs of a table: all cells with seed 0, then all with seed 1, and so on.
+def wanted_runs(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> tuple[Run, ...]:
+    """Return the runs of a table: all cells with seed 0, then all with seed 1, and so on.
 
     Args:
         table: whose cells are run.
@@ -62,7 +63,7 @@ def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> t
         )
     cells: dict[str, Cell] = {}
     for cell in table.runnable:
-        if not only or any(chosen(cell, words) for words in only):
+        if not only or any(has_words(cell, words) for words in only):
             cells.setdefault(lab.key(cell), cell)
     if not cells:
         labels = "; ".join(cell.label for cell in table.runnable)
@@ -70,24 +71,15 @@ def wanted(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ()) -> t
     return tuple(Run(cell, key, seed) for seed in range(seeds) for key, cell in cells.items())
 
 
-def chosen(cell: Cell, words: str) -> bool:
-    """Whether a cell has all of some words in its labels, all split by `, ` or ` | `.
-
-    Args:
-        cell: of any table.
-        words: such as `ResNet-18, CIFAR-100, CGL`.
-    """
+def has_words(cell: Cell, words: str) -> bool:
+    """Return whether a cell has all words, as in `ResNet-18, CIFAR-100, CGL`, in its labels."""
     return {*words.replace(" | ", ", ").split(", ")} <= {
         word for label in cell.place for word in label.split(", ")
     }
 
 
-def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
-    """The runs whose data have a place; the others are named, unless there are none but them.
-
-    Args:
-        runs: of any table.
-        lab: where data are.
+def with_data(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
+    """Return the runs whose data have a place, and name the others; fail where there are none but those.
 
     Raises:
         ValueError: none of the runs has data.
@@ -103,53 +95,44 @@ def at_home(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
     return left
 
 
-def missing(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
-    """The runs without a result, or whose figures lack something: an analysis, or what was not kept before.
+def missing_runs(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
+    """Return the runs without a result, or whose figures lack something: an analysis, or what was not kept before.
 
-    Those that ended without figures are not among them: they would end so again, see `reproduction.stopped`.
-
-    Args:
-        runs: of any table.
-        lab: where they are, or may be, kept.
+    Those that ended without figures are not among them: they would end so again, see `results.read_stopped`.
 
     Raises:
         ValueError: the results of a run are of other data.
     """
-    known, ended = lab.known(), lab.ended()
+    known, ended = lab.read_results(), lab.read_stopped()
     for run in runs:
         assert run.cell.data is not None
         name = Path(lab.place(run.cell.data)).name
         if run.key in known and known[run.key].data != name:
             raise ValueError(
-                f"{lab.kept} has results on {known[run.key].data} where {name} is asked for ({run}); give another "
-                "--run_dir and --results"
+                f"{lab.results_dir} has results on {known[run.key].data} where {name} is asked for ({run}); give "
+                "another --run_dir and --results"
             )
     left = (run for run in runs if run.name not in ended)
     return tuple(run for run in left if _lacks(run, known.get(run.key), lab))
 
 
 def _lacks(run: Run, found: Found | None, lab: Lab) -> bool:
-    """Whether a run is not finished, or its figures lack something that can be had without training again."""
+    """Return whether a run is not finished, or its figures lack something that can be had without training again."""
     if found is None or run.seed not in found.runs:
         return True
     figures, analysis = found.runs[run.seed], run.cell.measure.analysis
     if analysis is not None and analysis not in figures:
         return True
-    return "curve" not in figures and trained(run, lab)
+    return "curve" not in figures and is_trained(run, lab)
 
 
-def trained(run: Run, lab: Lab) -> bool:
-    """Whether the folder of a run holds it finished.
-
-    Args:
-        run: of any table.
-        lab: where it is, or may be.
-    """
+def is_trained(run: Run, lab: Lab) -> bool:
+    """Return whether the folder of a run holds it finished."""
     return lab.folder(run.key, run.seed).summary.exists()
 
 
-def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
-    """Does runs in order, but for those that another process has in hand or has finished.
+def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
+    """Train runs in order, but for those that another process has in hand or has finished.
 
     A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
     Runs whose data cannot be opened do not keep the others from being made.
@@ -167,20 +150,20 @@ def work(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
     def one(run: Run) -> None:
         path = lab.folder(run.key, run.seed).path
         with held(path) as free:
-            if not free or not missing([run], lab):
+            if not free or not missing_runs([run], lab):
                 return
             say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
             try:
-                kept(table, lab, run, made(lab, run))
+                keep_run(table, lab, run, make(lab, run))
             except NonFiniteLossError as error:
                 say(f"{run}: {error}")
-                stopped.add(lab.kept, run.name, str(error))
+                add_stopped(lab.results_dir, run.name, str(error))
 
-    each(runs, one)
+    for_each(runs, one)
 
 
-def each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
-    """Does one thing with each run; runs on data that cannot be opened are passed over, and told at the end.
+def for_each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
+    """Do one thing with each run; pass over runs on data that cannot be opened, and tell them at the end.
 
     Args:
         runs: in order.
@@ -201,12 +184,15 @@ def each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
         raise UnavailableError("; ".join(f"{name}: {error}" for name, error in closed.items()))
 
 
-def made(lab: Lab, run: Run) -> Figures:
-    """Makes a run, from wherever it is, or finds it finished; then the analysis that its cell asks for.
+def make(lab: Lab, run: Run) -> Figures:
+    """Make a run, from wherever it is, or find it finished; then the analysis that its cell asks for.
 
     Args:
         lab: where and how.
         run: whose folder this process holds.
+
+    Returns:
+        Its figures, see `figures`, and the analysis by its name.
 
     Raises:
         NonFiniteLossError: the loss became infinite or not a number.
@@ -219,8 +205,45 @@ def made(lab: Lab, run: Run) -> Figures:
     return found if name is None else found | {name: analyse(folder, name)}
 
 
-def kept(table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str, Any] | None = None) -> None:
-    """Keeps the figures of a finished run.
+def figures(result: Result) -> dict[str, Any]:
+    """Return what is kept of a finished run; accuracies are shares.
+
+    `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
+    up, where it trained, of the clock on a GPU; None in runs that did not take them.
+
+    All is read in the run folder: the figures of a run that was finished long ago can be renewed.
+    """
+    summary = result.summary
+    curve = way(result.folder.metrics, device=summary["run"].get("device"))
+    spent = curve.get("spent")
+    return {
+        "holdout": summary["shipped"]["holdout"],
+        "test": summary["shipped"]["test"],
+        "test_top5": summary["shipped"]["test_top5"],
+        "students_mean": summary["test"]["mean"],
+        "ensemble": summary["test"]["ensemble"],
+        "diversity": summary["test"]["diversity"],
+        "updates": summary["run"]["updates"],
+        "classes": len(summary["run"]["classes"]),
+        "seconds": round(summary["run"]["training_seconds"], 1),
+        "spent": spent[-1] if spent else None,
+        "parameters": _parameters(result),
+        "curve": curve,
+    }
+
+
+def _parameters(result: Result) -> int:
+    """Return the number of parameters in training, what does not ship included."""
+    settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
+    return parameters(
+        build_task(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed)
+    )
+
+
+def keep_run(
+    table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str, Any] | None = None
+) -> None:
+    """Keep the figures of a finished run.
 
     Args:
         table: that it was made for.
@@ -231,9 +254,9 @@ def kept(table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str
     """
     assert run.cell.data is not None
     settings = lab.config(run.cell) | {"data": Path(lab.place(run.cell.data)).name}
-    keep(lab.kept, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)
+    keep(lab.results_dir, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)
 
 
 def say(words: str) -> None:
-    """Says something while runs are made."""
+    """Print something on stderr while runs are made."""
     print(words, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Whether a claim holds, by results: differences of means over seeds with a Welch interval and its p-value."""
+"""Claims judged by results, with Welch intervals of differences of means over seeds, and their verdicts in words."""
 
 import enum
 import math
@@ -10,7 +10,7 @@ from studygroup.analysis.intervals import CONFIDENCE, FEWEST, welch
 
 
 class Verdict(enum.Enum):
-    """What results say of a claim."""
+    """Verdict of results on a claim."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -53,7 +53,7 @@ class Judged:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the claim as a whole: it holds if all comparisons hold, and none is left out.
+        """Verdict of the claim as a whole: it holds if all comparisons hold, and none is left out.
 
         One that fails refutes it, whatever is left out. Of many, one fails by chance: it has to do so at a level that
         is divided by their number (Bonferroni, which for any failure at all is Holm's).
@@ -69,32 +69,24 @@ class Judged:
 
     @property
     def in_print(self) -> tuple[int, int]:
-        """How many comparisons have the claimed sign in the published numbers, and how many can be made there."""
+        """Number of published comparisons with the claimed sign, and of all published ones."""
         pairs = zip(self.claim.contrasts, self.published, strict=True)
         agree = [(some == 0) if one.equal else (some > 0) for one, some in pairs if some is not None]
         return sum(agree), len(agree)
 
     def count(self, verdict: Verdict) -> int:
-        """How many comparisons came out so."""
+        """Return how many comparisons came out so."""
         return sum(compared.verdict is verdict for compared in self.compared)
 
 
-def counts(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float, float]:
-    """Σ weight × number, of numbers that are counted and have no spread.
-
-    Args:
-        samples: one value each.
-        weights: one a sample.
-
-    Returns:
-        The sum, three times, as `welch` has estimate and interval, and 0, or 1 where the sum is 0.
-    """
+def _exact(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return Σ weight × number, of counted numbers without spread: three times, and p, as `welch` does."""
     total = sum(weight * sample[0] for weight, sample in zip(weights, samples, strict=True))
     return total, total, total, float(total == 0)
 
 
-def judged(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
-    """All claims of a table.
+def judge(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
+    """Judge all claims of a table.
 
     Args:
         table: with its claims.
@@ -115,7 +107,7 @@ def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[
     counted = all(table.cells[place].measure.counted for place in contrast.places)
     if min(map(len, samples)) < (1 if counted else FEWEST):
         return Compared(Verdict.UNTESTED)
-    estimate, low, high, p = (counts if counted else welch)(samples, _signed(table, contrast))
+    estimate, low, high, p = (_exact if counted else welch)(samples, _signed(table, contrast))
     if contrast.equal:
         return Compared(Verdict.FAILS if estimate else Verdict.HOLDS, estimate, low, high, p)
     verdict = Verdict.OPEN if low <= 0 <= high else Verdict.HOLDS if low > 0 else Verdict.FAILS
@@ -131,5 +123,97 @@ def _published(table: Table, contrast: Contrast) -> float | None:
 
 
 def _signed(table: Table, contrast: Contrast) -> list[float]:
-    """The weights, turned around where less is better."""
+    """Return the weights, turned around where less is better."""
     return [weight * table.cells[place].measure.sign for place, weight in contrast.weights]
+
+
+_OF_SEVERAL = {Verdict.HOLDS: "hold", Verdict.FAILS: "do not hold"}
+
+
+def claim_lines(judged: Judged) -> str:
+    """Return a claim for the terminal: verdict and sentence, both sides' numbers, and each comparison."""
+    said = f"published numbers: {_in_print(judged)}; here: {_here(judged)}"
+    lines = [f"  [{judged.verdict.value}] {_words(judged)}", f"      {said}"]
+    return "\n".join([*lines, *(f"        {one}" for one in comparison_lines(judged))])
+
+
+def claim_cells(judged: Judged) -> tuple[str, str, str]:
+    """Return a claim as a row of a table: the sentence, published numbers, the verdict with ours."""
+    return _words(judged), _in_print(judged), f"{judged.verdict.value}: {_here(judged)}"
+
+
+def comparison_lines(judged: Judged) -> Sequence[str]:
+    """Return what came of each comparison that was tested, where a claim makes several."""
+    if len(judged.compared) == 1:
+        return ()
+    pairs = zip(judged.claim.contrasts, judged.compared, strict=True)
+    return [
+        f"{_in_words(contrast)}: {compared.verdict.value}, {_interval(compared)}"
+        for contrast, compared in pairs
+        if compared.difference is not None
+    ]
+
+
+def _in_words(contrast: Contrast) -> str:
+    """Return a comparison in words: columns of a row, or what one column gains over another in two rows."""
+    more, less = ([place for place, weight in contrast.weights if sign * weight > 0] for sign in (1, -1))
+    rows = {row for row, _ in contrast.places}
+    if len(rows) == 1:
+        return f"{rows.pop()}: {_columns(more)} against {_columns(less)}"
+    (row, column), (_, over) = more[0], less[0]
+    if contrast.equal:
+        return f"{column}: {row} as much as {less[0][0]}"
+    return f"gain of {column} over {over}: {row} against {less[1][0]}"
+
+
+def _columns(places: Sequence[Place]) -> str:
+    columns = [column for _, column in places]
+    return columns[0] if len(columns) == 1 else f"mean of {', '.join(columns)}"
+
+
+def _words(judged: Judged) -> str:
+    """Return a claim, and how it is read."""
+    return f"{judged.claim.says} {judged.claim.note}".strip()
+
+
+def _in_print(judged: Judged) -> str:
+    """Tell what the published numbers say."""
+    agree, known = judged.in_print
+    if not known:
+        return "no numbers"
+    if known > 1:
+        return f"{agree} of {known} comparisons agree"
+    difference = next(value for value in judged.published if value is not None)
+    return f"{'agree' if agree else 'disagree'}, {difference:+.3g}"
+
+
+def _here(judged: Judged) -> str:
+    """Tell what the results say in detail."""
+    tested = [compared for compared in judged.compared if compared.difference is not None]
+    if not judged.compared:
+        return "no cell tests it"
+    if not tested:
+        return f"fewer than {FEWEST} seeds"
+    if len(judged.compared) == 1:
+        return _interval(tested[0]) + _printed_difference(judged.claim.contrasts[0], tested[0])
+    counts = {verdict: judged.count(verdict) for verdict in Verdict}
+    return ", ".join(f"{count} {_said(verdict, count)}" for verdict, count in counts.items() if count)
+
+
+def _printed_difference(contrast: Contrast, compared: Compared) -> str:
+    """Tell whether the difference that the text prints is ours as well: the verdict is on its direction alone."""
+    if contrast.said is None:
+        return ""
+    within = compared.low <= contrast.said <= compared.high
+    return f"; the text's {contrast.said:+.3g} is {'within' if within else 'not within'}"
+
+
+def _said(verdict: Verdict, count: int) -> str:
+    """Return the words of a verdict on so many comparisons."""
+    return _OF_SEVERAL.get(verdict, verdict.value) if count > 1 else verdict.value
+
+
+def _interval(compared: Compared) -> str:
+    if compared.low == compared.high:
+        return f"{compared.difference:+.3g}"
+    return f"{compared.difference:+.3g} [{compared.low:+.3g}, {compared.high:+.3g}] at {CONFIDENCE:.0%}"

@@ -21,7 +21,7 @@ def analyses(sources: Sources) -> list[Analysed]:
 
 
 def _of_tables(sources: Sources) -> list[tuple[str, dict[str, list[Kept]]]]:
-    """By table, and by label of the configuration: what each run has."""
+    """Return by table, and by label of the configuration: what each run has."""
     groups: dict[str, dict[str, list[Kept]]] = {}
     chosen, seen = {table.id for table in sources.tables}, set()
     for id, files in sources.files().items():
@@ -36,7 +36,7 @@ def _of_tables(sources: Sources) -> list[tuple[str, dict[str, list[Kept]]]]:
 
 
 def _with_results(sources: Sources, key: str, seed: int, figures: Mapping[str, Any]) -> Kept:
-    """What a run of the papers has, in its folder or among its figures."""
+    """Return the analyses of a run, in its folder or among its figures."""
     found: Kept = {"flatness": figures["flatness"]} if "flatness" in figures else {}
     for lab in sources.labs:
         found |= kept(lab.folder(key, seed))

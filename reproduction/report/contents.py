@@ -1,33 +1,29 @@
-"""What the page says of each table: numbers side by side, marks, claims, remarks; plain values for the template."""
+"""The section of a table in the report: numbers side by side with marks, claims, plots and costs."""
 
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
-from reproduction import show
-from reproduction.conclusions import cells_of, each_of
 from reproduction.report.costs import Costs, costs
-from reproduction.report.marks import baseline_of, mark
 from reproduction.report.plots import plots
-from reproduction.report.sources import Sources
-from reproduction.results import Found
-from reproduction.tables import Cell, Place, Table
-from reproduction.verdicts import Judged, Verdict, judged
+from reproduction.tables import Cell
+from reproduction.verdicts import Verdict, claim_cells, comparison_lines
+from reproduction.view import View, baseline_of, mean_and_deviation, published
 from studygroup.analysis.intervals import FEWEST
 from studygroup.report.drawing import Plot
-from studygroup.report.marks import WORDS, Mark
+from studygroup.report.marks import WORDS, Mark, compared
 
 
-@dataclass(frozen=True)
-class Ours:
+class Ours(NamedTuple):
     """A number of ours.
 
     Attributes:
         mean: as printed; empty where there is none.
         std: sample deviation, empty for one seed.
-        n: how many seeds; 0 where the number is counted and not trained for.
+        n: number of seeds; 0 where the number is counted and not trained for.
         mark: against the baseline.
-        words: what the mark means.
+        words: meaning of the mark.
     """
 
     mean: str = ""
@@ -37,48 +33,29 @@ class Ours:
     words: str = ""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row in the paper's layout.
-
-    Attributes:
-        label: of the row.
-        unit: of its numbers.
-        published: as in print.
-        ours: beside them.
-    """
+class Row(NamedTuple):
+    """A row in the paper's layout."""
 
     label: str
-    unit: str
     published: Sequence[str]
     ours: Sequence[Ours]
 
 
 @dataclass(frozen=True)
-class Section:
-    """A table or figure of the page.
+class Section(View):
+    """A table as the report has it."""
 
-    Attributes:
-        table: as it is.
-        rows: its numbers.
-        printed: whether any number is published.
-        values: one number a seed of each cell that has runs.
-        claims: the sentence, published numbers, ours, the verdict, and what came of each of several comparisons.
-        judged: the claims as they came out.
-        remarks: what is to be known.
-        plots: of our numbers.
-        costs: of training.
-    """
-
-    table: Table
-    rows: Sequence[Row]
-    printed: bool
-    values: Mapping[Place, Sequence[float]]
-    claims: Sequence[tuple[str, str, str, str, Sequence[str]]]
-    judged: Sequence[Judged]
-    remarks: Sequence[str]
-    plots: Sequence[Plot] = ()
-    costs: Costs = field(default_factory=Costs)
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The numbers, published and ours."""
+        return [
+            Row(
+                row,
+                [published(cell) for cell in self.row(row)],
+                [self._marked_number(cell) for cell in self.row(row)],
+            )
+            for row in self.table.rows
+        ]
 
     @property
     def marked(self) -> bool:
@@ -88,23 +65,13 @@ class Section:
     @property
     def said(self) -> str:
         """How the numbers are to be read."""
-        ours = (
-            "mean ± sample deviation over seeds (number of seeds)"
-            if self.trained
-            else "counted, nothing is trained"
-        )
+        ours = "mean ± sample deviation over seeds (number of seeds)"
+        ours = ours if self.trained else "counted, nothing is trained"
         if not self.values:
             return "Published."
-        return (
-            f"Published, and below it ours: {ours}."
-            if self.printed
-            else f"Ours: {ours}. No numbers are published."
-        )
-
-    @property
-    def trained(self) -> Mapping[Place, Sequence[float]]:
-        """The numbers that come from runs of their own."""
-        return {place: numbers for place, numbers in self.values.items() if self.table.cells[place].trained}
+        if self.printed:
+            return f"Published, and below it ours: {ours}."
+        return f"Ours: {ours}. No numbers are published."
 
     @property
     def seeds(self) -> str:
@@ -114,63 +81,44 @@ class Section:
 
     @property
     def enough(self) -> int:
-        """Cells with as many seeds as a claim needs."""
+        """Number of cells with as many seeds as a claim needs."""
         return sum(len(numbers) >= FEWEST for numbers in self.trained.values())
 
     @property
     def verdicts(self) -> Sequence[tuple[str, int]]:
-        """How many claims came out how; those not tested last."""
-        counts = ((verdict.value, sum(one.verdict is verdict for one in self.judged)) for verdict in Verdict)
+        """Number of claims by verdict; those not tested last."""
+        counts = ((verdict.value, sum(one.verdict is verdict for one in self.claims)) for verdict in Verdict)
         return [(words, count) for words, count in counts if count]
 
+    @property
+    def claim_rows(self) -> list[tuple[str, str, str, str, Sequence[str]]]:
+        """Of each claim the sentence, published numbers, ours, the verdict, and each of several comparisons."""
+        return [(*claim_cells(one), one.verdict.name.lower(), comparison_lines(one)) for one in self.claims]
 
-def section(table: Table, sources: Sources) -> Section:
-    """Everything that the page says of a table.
+    @cached_property
+    def plots(self) -> list[Plot]:
+        """Plots of the numbers."""
+        return plots(self.table, self.values)
 
-    Args:
-        table: of the papers.
-        sources: whose results are shown.
-    """
-    found = sources.found(table)
-    values = {place: numbers for place, numbers in show.values(table, found).items() if numbers}
-    claims = judged(table, values)
-    return Section(
-        table=table,
-        rows=[_row(table, row, values) for row in table.rows],
-        printed=any(cell.published for cell in table.cells.values()),
-        values=values,
-        claims=[(*cells_of(one), one.verdict.name.lower(), each_of(one)) for one in claims],
-        judged=claims,
-        remarks=_remarks(table, sources, found),
-        plots=plots(table, values),
-        costs=costs(table, found, values),
-    )
+    @cached_property
+    def costs(self) -> Costs:
+        """Costs of training."""
+        return costs(self)
 
+    def mark(self, cell: Cell) -> Mark:
+        """Return whether a number is better or worse than the baseline's; no mark below `FEWEST` seeds."""
+        plain = baseline_of(self.table, cell)
+        if plain is None:
+            return Mark.NONE
+        own, others = (self.values.get(place, ()) for place in (cell.place, plain.place))
+        return compared(own, others, sign=cell.measure.sign)
 
-def _row(table: Table, row: str, values: Mapping[Place, Sequence[float]]) -> Row:
-    cells = [table.cells[row, column] for column in table.columns]
-    unit = ", ".join(dict.fromkeys(f"{cell.measure.name} ({cell.measure.unit})" for cell in cells))
-    return Row(
-        row, unit, [_published(cell) for cell in cells], [_ours(table, cell, values) for cell in cells]
-    )
-
-
-def _published(cell: Cell) -> str:
-    return "" if cell.published is None else show.published(cell)
-
-
-def _ours(table: Table, cell: Cell, values: Mapping[Place, Sequence[float]]) -> Ours:
-    numbers = values.get(cell.place, ())
-    if not numbers:
-        return Ours()
-    digits, found = cell.measure.digits, mark(table, cell, values)
-    std = f"{statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    plain = baseline_of(table, cell)
-    words = f"{WORDS[found]} ({plain.label})" if plain is not None and found is not Mark.NONE else ""
-    count = len(numbers) if cell.trained else 0
-    return Ours(f"{statistics.fmean(numbers):,.{digits}f}", std, count, found.value, words)
-
-
-def _remarks(table: Table, sources: Sources, found: Mapping[Place, Found]) -> list[str]:
-    """What `python -m reproduction show` says below the table."""
-    return show.remarks(table, sources.whole, found)
+    def _marked_number(self, cell: Cell) -> Ours:
+        numbers = self.values.get(cell.place, ())
+        if not numbers:
+            return Ours()
+        found, plain = self.mark(cell), baseline_of(self.table, cell)
+        words = f"{WORDS[found]} ({plain.label})" if plain is not None and found is not Mark.NONE else ""
+        return Ours(
+            *mean_and_deviation(cell, numbers), len(numbers) if cell.trained else 0, found.value, words
+        )

@@ -1,171 +1,179 @@
-"""What training cost beside what it reached: per configuration, and at equal time and equal updates."""
+"""The cost of training beside what it reached: per configuration, and at equal time and equal updates."""
 
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reproduction.progress import Line, at_equal, beside, line
-from reproduction.report.costplots import cost_plot, curve_plots
-from reproduction.report.marks import baseline_of
+from reproduction.progress import Curve, at_equal, comparable_cells, mean_curve
 from reproduction.results import Found, mean_of
-from reproduction.tables import Place, Table
-from studygroup.report.drawing import Plot
-
-Values = Mapping[Place, Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One configuration.
-
-    Attributes:
-        label: of its cell.
-        reached: mean of the table's number.
-        students: mean test accuracy of the students in percent; empty where it was not kept.
-        ensemble: that of the mean of their answers.
-        n: seeds.
-        updates: of the weights.
-        time: of training in words, mean over seeds: of the processor, or of the clock on a GPU; empty where that was
-            not taken.
-        ratio: of that time to the baseline's; empty where there is none.
-        parameters: in training; empty where they were not counted.
-    """
-
-    label: str
-    reached: str
-    students: str
-    ensemble: str
-    n: int
-    updates: str
-    time: str
-    ratio: str
-    parameters: str
-
-
-@dataclass(frozen=True)
-class Equal:
-    """Hold-out accuracy of configurations beside one another at equal time and at equal updates.
-
-    Attributes:
-        label: of the configuration.
-        n: seeds.
-        time: accuracy at equal time; empty where time was not taken.
-        updates: accuracy at equal updates.
-    """
-
-    label: str
-    n: int
-    time: str
-    updates: str
+from reproduction.tables import Place
+from reproduction.view import View, baseline_of
+from studygroup.report.drawing import DASHES, MARKERS, MOST, Plot, colour, drawn, legend, svg
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one table.
+    """The costs of one table.
 
     Attributes:
-        rows: one a configuration.
+        head: of the table of configurations; empty where there are none.
+        rows: one a configuration: its cell, the table's number, mean test accuracy of the students and accuracy of
+            their ensemble, seeds, updates, time of training (of the processor, or of the clock on a GPU), that over
+            the baseline's, and parameters in training, where these were counted.
         plots: cost beside accuracy, and curves over time and updates.
-        equal: of cells beside one another: what is equal, and the accuracies there.
+        equal: of cells to be compared what is equal, and rows of configuration, seeds, accuracy at equal time and at
+            equal updates.
     """
 
-    rows: Sequence[Cost] = ()
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     plots: Sequence[Plot] = ()
-    equal: Sequence[tuple[str, Sequence[Equal]]] = ()
-
-    @property
-    def parameters(self) -> bool:
-        """Whether they were counted for any."""
-        return any(row.parameters for row in self.rows)
+    equal: Sequence[tuple[str, Sequence[Sequence[str]]]] = ()
 
 
-def costs(table: Table, found: Mapping[Place, Found], values: Values) -> Costs:
-    """The costs of a table's runs, each configuration once.
+_HEAD = (
+    *("configuration", "reached", "students, mean (%)", "ensemble (%)", "seeds", "updates", "time"),
+    *("to the baseline", "parameters in training"),
+)
 
-    Args:
-        table: any.
-        found: its finished runs.
-        values: one number a seed of each cell that has runs.
-    """
-    places = _once(found, values)
+
+def costs(view: View) -> Costs:
+    """Return the costs of a table's runs, each configuration once."""
+    places = _distinct(view)
     if not places:
         return Costs()
-    rows = [_cost(table, place, found, values) for place in places]
-    lines = {name: _curves(group, places, found) for name, group in beside(table).items()}
-    lines = {name: some for name, some in lines.items() if len(some) > 1}
-    equal = [_equal(name, some) for name, some in lines.items()]
-    drawn = [
-        plot for name, some in lines.items() for plot in curve_plots(f"{table.title}, {name}", name, some)
+    rows, counted = [_row(view, place) for place in places], len(_HEAD)
+    if not any(row[-1] for row in rows):
+        counted -= 1
+    curves = {
+        name: _curves(group, places, view.found) for name, group in comparable_cells(view.table).items()
+    }
+    curves = {name: some for name, some in curves.items() if len(some) > 1}
+    plots = [
+        plot
+        for name, some in curves.items()
+        for plot in _curve_plots(f"{view.table.title}, {name}", name, some)
     ]
-    return Costs(rows, [*cost_plot(table, places, found, values), *drawn], equal)
-
-
-def hours(found: Sequence[Found]) -> float:
-    """Hours of training of some configurations.
-
-    Args:
-        found: each configuration once.
-    """
-    return sum(run.get("seconds") or 0.0 for some in found for run in some.runs.values()) / 3600
-
-
-def _once(found: Mapping[Place, Found], values: Values) -> list[Place]:
-    """Cells of different configurations, those with a cost: two rows may show two numbers of the same runs."""
-    kept: dict[str, Place] = {}
-    for place, some in found.items():
-        if place in values and all("seconds" in run and "updates" in run for run in some.runs.values()):
-            kept.setdefault(json.dumps(some.settings, sort_keys=True), place)
-    return list(kept.values())
-
-
-def _cost(table: Table, place: Place, found: Mapping[Place, Found], values: Values) -> Cost:
-    cell, own = table.cells[place], found[place]
-    runs = list(own.runs.values())
-    plain = baseline_of(table, cell)
-    seconds = mean_of(own, "spent")
-    alone = found.get(plain.place) if plain is not None else None
-    usual = mean_of(alone, "spent") if alone is not None else None
-    sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
-    return Cost(
-        label=cell.label,
-        reached=f"{statistics.fmean(values[place]):.{cell.measure.digits}f}",
-        students=_percent(mean_of(own, "students_mean")),
-        ensemble=_percent(mean_of(own, "ensemble")),
-        n=len(runs),
-        updates=f"{statistics.fmean(run['updates'] for run in runs):,.0f}",
-        time="" if seconds is None else duration(seconds),
-        ratio="" if seconds is None or usual is None else f"{seconds / usual:.2f} x",
-        parameters=f"{sizes[0]:,}" if sizes else "",
+    return Costs(
+        _HEAD[:counted],
+        [row[:counted] for row in rows],
+        [*_scatters(view, places), *plots],
+        [_equal(name, some) for name, some in curves.items()],
     )
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"
+def hours(found: Sequence[Found]) -> float:
+    """Return the hours of training of some configurations, each given once."""
+    return sum(run.get("seconds") or 0.0 for some in found for run in some.runs.values()) / 3600
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `42 s`, `12.5 min`, `3.1 h`."""
+    """Return seconds in words: `42 s`, `12.5 min`, `3.1 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def _distinct(view: View) -> list[Place]:
+    """Return cells of different configurations, those with a cost: two rows may show two numbers of the same runs."""
+    kept: dict[str, Place] = {}
+    for place, some in view.found.items():
+        if place in view.values and all("seconds" in run and "updates" in run for run in some.runs.values()):
+            kept.setdefault(json.dumps(some.settings, sort_keys=True), place)
+    return list(kept.values())
+
+
+def _row(view: View, place: Place) -> list[str]:
+    cell, own = view.table.cells[place], view.found[place]
+    plain = baseline_of(view.table, cell)
+    seconds = mean_of(own, "spent")
+    usual = (
+        mean_of(view.found[plain.place], "spent") if plain is not None and plain.place in view.found else None
+    )
+    shares = (mean_of(own, name) for name in ("students_mean", "ensemble"))
+    runs = list(own.runs.values())
+    sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
+    return [
+        cell.label,
+        f"{statistics.fmean(view.values[place]):.{cell.measure.digits}f}",
+        *("" if share is None else f"{100 * share:.2f}" for share in shares),
+        str(len(runs)),
+        f"{statistics.fmean(run['updates'] for run in runs):,.0f}",
+        "" if seconds is None else duration(seconds),
+        "" if seconds is None or usual is None else f"{seconds / usual:.2f} x",
+        f"{sizes[0]:,}" if sizes else "",
+    ]
+
+
 def _curves(
     group: Mapping[str, Place], places: Sequence[Place], found: Mapping[Place, Found]
-) -> dict[str, Line]:
-    """Hold-out curves of configurations, by name, of those that have them."""
-    lines = {name: line(found[place]) for name, place in group.items() if place in places}
-    return {name: some for name, some in lines.items() if some is not None}
+) -> dict[str, Curve]:
+    curves = {name: mean_curve(found[place]) for name, place in group.items() if place in places}
+    return {name: some for name, some in curves.items() if some is not None}
 
 
-def _equal(row: str, lines: Mapping[str, Line]) -> tuple[str, Sequence[Equal]]:
-    """What each has reached when the first of them is through."""
-    seconds, in_time = at_equal(lines, "spent")
-    updates, in_updates = at_equal(lines, "updates")
+def _equal(row: str, curves: Mapping[str, Curve]) -> tuple[str, Sequence[Sequence[str]]]:
+    """Return what each has reached when the first of them is through."""
+    seconds, in_time = at_equal(curves, "spent")
+    updates, in_updates = at_equal(curves, "updates")
     after = [f"after {duration(seconds)}"] if in_time else []
     said = f"{row}: {', '.join([*after, f'after {updates:,.0f} updates'])}"
     return said, [
-        Equal(name, some.n, f"{in_time[name]:.2f}" if name in in_time else "", f"{in_updates[name]:.2f}")
-        for name, some in lines.items()
+        [name, str(some.n), f"{in_time[name]:.2f}" if name in in_time else "", f"{in_updates[name]:.2f}"]
+        for name, some in curves.items()
     ]
+
+
+def _scatters(view: View, places: Sequence[Place]) -> list[Plot]:
+    """Plot the table's number against training time, for each row that has several configurations."""
+    plots = []
+    for row in view.table.rows:
+        spent = {place: mean_of(view.found[place], "spent") for place in places if place[0] == row}
+        timed = {place: seconds for place, seconds in spent.items() if seconds is not None}
+        if 1 < len(timed) <= MOST:
+            plots.append(_scatter(view, row, timed))
+    return plots
+
+
+def _scatter(view: View, row: str, spent: Mapping[Place, float]) -> Plot:
+    measure, said = view.table.cells[next(iter(spent))].measure, []
+    with drawn() as (figure, (axes,)):
+        for number, (place, seconds) in enumerate(spent.items()):
+            minutes, reached = seconds / 60, statistics.fmean(view.values[place])
+            axes.plot(minutes, reached, MARKERS[number], color=colour(number), markersize=8, label=place[1])
+            said.append(f"{place[1]}: {reached:.4g} after {minutes:.3g} minutes")
+        axes.set_xlim(left=0)
+        axes.margins(0.12)
+        axes.set_xlabel("minutes of training")
+        axes.set_ylabel(f"{measure.name}, {measure.unit}")
+        legend(figure)
+        words = f"{view.table.title}, {row}: {measure.name} against training time. {'; '.join(said)}."
+        return Plot(row, words, svg(figure, words), "Means over seeds.")
+
+
+def _curve_plots(about: str, row: str, curves: Mapping[str, Curve]) -> list[Plot]:
+    """Plot hold-out accuracy over training time, and over updates."""
+    curves = dict(list(curves.items())[:MOST])
+    timed = {name: some for name, some in curves.items() if some.spent}
+    over_time = {name: ([s / 60 for s in some.spent], some.accuracy) for name, some in timed.items()}
+    over_updates = {name: (some.updates, some.accuracy) for name, some in curves.items()}
+    plots = [_over(about, row, over_time, "minutes of training")] if len(timed) > 1 else []
+    return [*plots, _over(about, row, over_updates, "updates")]
+
+
+def _over(
+    about: str, row: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], name: str
+) -> Plot:
+    said = []
+    with drawn() as (figure, (axes,)):
+        for number, (label, (x, y)) in enumerate(curves.items()):
+            axes.plot(x, y, color=colour(number), linestyle=DASHES[number % len(DASHES)], label=label)
+            axes.plot(x[-1], y[-1], MARKERS[number % len(MARKERS)], color=colour(number))
+            said.append(f"{label} ends at {y[-1]:.1f} after {x[-1]:.4g}")
+        axes.set_xlim(left=0)
+        axes.set_xlabel(name)
+        axes.set_ylabel("hold-out accuracy, %")
+        legend(figure)
+        words = f"{about}: hold-out accuracy over {name}. {'; '.join(said)}."
+        return Plot(row, words, svg(figure, words), "Mean of the students, mean over seeds.")

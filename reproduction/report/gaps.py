@@ -1,44 +1,25 @@
-"""What was not reproduced, and why: plain words for each table."""
+"""The parts of the tables that were not reproduced, and why: plain words for each table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from reproduction import prices
 from reproduction.lab import Lab
+from reproduction.plan import Price, read_prices
 from reproduction.report.contents import Section
-from reproduction.tables import Cell
+from reproduction.tables import Cell, Table
 from studygroup.analysis.intervals import FEWEST
 
 
-@dataclass(frozen=True)
-class Gap:
-    """What is missing of a table.
-
-    Attributes:
-        id: of the table.
-        title: of the table.
-        reasons: why, most general first.
-    """
-
-    id: str
-    title: str
-    reasons: Sequence[str]
-
-
-def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[Gap]:
-    """The tables of which something was not reproduced.
+def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[tuple[Table, Sequence[str]]]:
+    """Return the tables of which something was not reproduced, with reasons, most general first.
 
     Args:
         sections: of all tables shown.
         labs: whose places of data are known.
     """
-    priced = {key: price for lab in labs for key, price in prices.known(lab.kept).items()}
-    found = []
-    for one in sections:
-        reasons = [*_reasons(one, labs), *_hours(one, labs[0], priced)]
-        found.append(Gap(one.table.id, one.table.title, reasons))
-    return [gap for gap in found if gap.reasons]
+    priced = {key: price for lab in labs for key, price in read_prices(lab.results_dir).items()}
+    found = [(one.table, [*_reasons(one, labs), *_hours(one, priced)]) for one in sections]
+    return [(table, reasons) for table, reasons in found if reasons]
 
 
 def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
@@ -58,19 +39,19 @@ def _reasons(section: Section, labs: Sequence[Lab]) -> list[str]:
     few = [table.cells[place] for place, numbers in values.items() if len(numbers) < FEWEST]
     if few:
         said.append(f"fewer than {FEWEST} seeds, so nothing is claimed: {_listed(few)}")
-    untold = sum(not one.claim.contrasts for one in section.judged)
+    untold = sum(not one.claim.contrasts for one in section.claims)
     if untold:
-        said.append(f"{untold} of {len(section.judged)} claims cannot be tested by any cell")
+        said.append(f"{untold} of {len(section.claims)} claims cannot be tested by any cell")
     return said
 
 
-def _hours(section: Section, lab: Lab, priced: Mapping[str, prices.Price]) -> list[str]:
-    """What the runs would take that cells lack of as many seeds as a claim needs."""
+def _hours(section: Section, priced: Mapping[str, Price]) -> list[str]:
+    """Tell how long the runs would take that cells lack of as many seeds as a claim needs."""
     lacking: dict[str, int] = {}
     for cell in section.table.runnable:
         seeds = FEWEST - len(section.values.get(cell.place, ()))
         if seeds > 0:
-            lacking[lab.key(cell)] = seeds
+            lacking[section.lab.key(cell)] = seeds
     if not lacking:
         return []
     said, asked = (
@@ -92,7 +73,7 @@ def _hours(section: Section, lab: Lab, priced: Mapping[str, prices.Price]) -> li
 
 
 def _at_hand(cell: Cell, labs: Sequence[Lab]) -> bool:
-    """Whether a run would know where its data are, and finds them there if that is a folder of this machine."""
+    """Return whether a run would know where its data are, and find them there if that is a folder of this machine."""
     assert cell.data is not None
     places = [lab.data.get(cell.data.short, cell.data.place) for lab in labs]
     return any(
@@ -101,7 +82,7 @@ def _at_hand(cell: Cell, labs: Sequence[Lab]) -> bool:
 
 
 def _listed(cells: Sequence[Cell], *, most: int = 6) -> str:
-    """Cells by row: `ROW (COLUMN, COLUMN)`."""
+    """List cells by row: `ROW (COLUMN, COLUMN)`."""
     rows: dict[str, list[str]] = {}
     for cell in cells:
         rows.setdefault(cell.place[0], []).append(cell.place[1])

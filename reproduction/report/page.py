@@ -1,4 +1,4 @@
-"""Puts everything into one page: the template's one door."""
+"""The report: everything in one page."""
 
 import json
 import shlex
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from reproduction.report.analyses import analyses
-from reproduction.report.contents import Section, section
+from reproduction.report.contents import Section
 from reproduction.report.gaps import gaps
 from reproduction.report.sources import Sources
 from reproduction.report.summary import machines, summary
@@ -22,7 +22,7 @@ def page(sources: Sources) -> str:
     Raises:
         ValueError: results that are damaged, or do not fit together.
     """
-    sections = [section(table, sources) for table in sources.tables]
+    sections = [Section(table, sources.whole, sources.whole.found(table)) for table in sources.tables]
     return render(
         "tables.html",
         sources.folders,
@@ -45,7 +45,7 @@ def _by_paper(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
 
 
 def _again(sources: Sources) -> str:
-    """The options behind `python -m reproduction run ID` that make these runs."""
+    """Return the options behind `python -m reproduction run ID` that make these runs."""
     options = sources.options
     size = {"--scale": options.scale, "--rows": options.rows, "--epochs": options.epochs}
     said = [word for name, value in size.items() if value is not None for word in (name, str(value))]

@@ -34,7 +34,7 @@ class Axis:
 
 
 def axis(labels: Sequence[str]) -> Axis | None:
-    """The labels as places on an axis; None where they are names.
+    """Return the labels as places on an axis; None where they are names.
 
     Args:
         labels: of rows or columns. Three or more numbers of one unit, behind words that all begin with, are an axis;
@@ -56,7 +56,7 @@ def axis(labels: Sequence[str]) -> Axis | None:
 
 
 def plots(table: Table, values: Values) -> list[Plot]:
-    """The plots of a table, of those parts of it that have runs.
+    """Plot the parts of a table that have runs.
 
     Args:
         table: any.
@@ -94,7 +94,7 @@ def plots(table: Table, values: Values) -> list[Plot]:
 
 
 def _ratios(table: Table, values: Values) -> Axis | None:
-    """The columns' sharing ratios as places on an axis, of a table that counts them in a row."""
+    """Return the columns' sharing ratios as places on an axis, of a table that counts them in a row."""
     row = next((row for row in table.rows if table.cells[row, table.columns[0]].measure.name == _RATIO), None)
     if row is None:
         return None
@@ -102,7 +102,7 @@ def _ratios(table: Table, values: Values) -> Axis | None:
 
 
 def _alike(table: Table) -> list[list[str]]:
-    """Rows by what is measured in them."""
+    """Return rows by their measure."""
     groups: dict[str, list[str]] = {}
     for row in table.rows:
         groups.setdefault(table.cells[row, table.columns[0]].measure.name, []).append(row)
@@ -114,7 +114,7 @@ def _unit(cell: Cell) -> str:
 
 
 def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[str, Place]]) -> Plot:
-    """Means against numbers, with intervals; beside them, on axes of their own, what is published, if anything is."""
+    """Plot means against numbers, with intervals; what is published stands beside them, on axes of its own."""
     some = {
         name: places for name, places in lines.items() if any(place in values for place in places.values())
     }
@@ -170,7 +170,7 @@ def _published_line(axes: Axes, number: int, table: Table, at: Axis, places: Map
 
 
 def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str, Place]]) -> Plot:
-    """Means of ours with intervals, one line a cell; published numbers beside them, on an axis of their own."""
+    """Plot means of ours with intervals, one line a cell; published numbers beside them, on an axis of their own."""
     cells = [(label, table.cells[place]) for label, place in places]
     cells = [(label, cell) for label, cell in cells if cell.published or cell.place in values]
     unit, some = _unit(cells[0][1]), any(cell.published for _, cell in cells)
@@ -190,7 +190,7 @@ def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str
 
 
 def _point(axes: Sequence[Axes], y: int, label: str, cell: Cell, numbers: Sequence[float]) -> str:
-    """A cell's points, in words, too."""
+    """Plot a cell's points, and return them in words."""
     said = []
     if cell.published:
         bar: dict[str, Any] = {"color": SOFT, "capsize": 2, "elinewidth": 1, "markerfacecolor": "none"}
@@ -209,7 +209,7 @@ def _in_print(table: Table, lines: Mapping[str, Mapping[str, Place]]) -> bool:
 
 
 def _note(table: Table, values: Values, *, published: bool) -> str:
-    """How the signs are to be read."""
+    """Tell how the signs are to be read."""
     if all(table.cells[place].measure.counted for place in values):
         return (
             f"Filled: ours, counted. {_HOLLOW}"
@@ -227,5 +227,5 @@ def _note(table: Table, values: Values, *, published: bool) -> str:
 
 
 def _axis_name(table: Table) -> str:
-    """What a bare number on the axis is: the title's words behind `against` or its last words."""
+    """Name the bare numbers on the axis: the title's words behind `against` or its last words."""
     return table.title.rpartition(" against ")[2].removeprefix("the ")

@@ -1,23 +1,23 @@
-"""What lies in the folders that a report is made of."""
+"""The folders that a report is made of."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reproduction.lab import Lab
 from reproduction.reading import table_called, tables
-from reproduction.results import Found, read
+from reproduction.results import read
 from reproduction.scale import SCALES
-from reproduction.tables import Place, Table
+from reproduction.tables import Table
 from studygroup.report.sources import Folders, sort_folders
 from studygroup.training.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What of the papers' runs is shown.
+    """The runs of the papers that are shown.
 
     Attributes:
         tables: ids; empty means all.
@@ -34,14 +34,14 @@ class Options:
     change: Config = field(default_factory=dict)
 
     def lab(self, run_dir: Path, results: Path | None = None) -> Lab:
-        """A folder of the papers' runs, read with these options; places of data as earlier runs had them."""
+        """Return a folder of the papers' runs, read with these options; places of data as earlier runs had them."""
         scale = SCALES[self.scale].changed(rows=self.rows, epochs=self.epochs)
-        return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).recalling()
+        return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).with_places()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What a report shows.
+    """The folders and tables that a report shows.
 
     Attributes:
         tables: of the papers, in print's order.
@@ -49,7 +49,6 @@ class Sources:
         labs: folders of the papers' runs or results.
         whole: all of them as one.
         folders: of comparisons and single runs, which are shown with them.
-        results: finished runs of the tables' cells, of all folders, by the tables' ids.
     """
 
     tables: tuple[Table, ...]
@@ -57,25 +56,20 @@ class Sources:
     labs: tuple[Lab, ...]
     whole: Lab
     folders: Folders
-    results: Mapping[str, Mapping[Place, Found]]
-
-    def found(self, table: Table) -> Mapping[Place, Found]:
-        """The finished runs of a table's cells, of all folders."""
-        return self.results[table.id]
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
-        """The files of results as they are, by table: commands, versions and machines stand in them."""
+        """Return the files of results as they are, by table: commands, versions and machines stand in them."""
         content: dict[str, list[dict[str, Any]]] = {}
         for lab in self.labs:
             for id in tables():
-                path = lab.kept / f"{id}.json"
+                path = lab.results_dir / f"{id}.json"
                 if path.exists():
                     content.setdefault(id, []).append(read(path))
         return content
 
 
 def sources(folders: Sequence[str], options: Options) -> Sources:
-    """Sorts folders by what lies in them.
+    """Sort folders by what lies in them.
 
     Args:
         folders: of results, comparisons or runs.
@@ -104,12 +98,11 @@ def sources(folders: Sequence[str], options: Options) -> Sources:
             "no folder has results of a table; `studygroup report` makes a page of runs and comparisons"
         )
     # ranks, speeds and the like follow from the runs of all folders, not from those of each
-    whole = dataclasses.replace(labs[0], further=tuple(lab.kept for lab in labs[1:]))
+    whole = dataclasses.replace(labs[0], further=tuple(lab.results_dir for lab in labs[1:]))
     return Sources(
         tables=chosen,
         options=options,
         labs=tuple(labs),
         whole=whole,
         folders=folders_of_runs,
-        results={table.id: whole.found(table) for table in chosen},
     )

@@ -14,49 +14,29 @@ from studygroup.analysis.intervals import FEWEST
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A number at the top.
-
-    Attributes:
-        number: large.
-        of: behind it, smaller.
-        words: below it.
-    """
-
-    number: str
-    of: str
-    words: str
-
-
-@dataclass(frozen=True)
 class Summary:
     """The top of the page.
 
     Attributes:
-        tiles: numbers.
-        verdicts: how many claims came out how: name for the style sheet, words, number.
+        tiles: a number, what it is of, and words.
+        verdicts: of the claims: name for the style sheet, words, number of claims.
         scale: as it is for each network that has runs.
-        others: what the results hold besides; empty where that is nothing.
+        others: tells of further results; empty where there are none.
     """
 
-    tiles: Sequence[Tile]
+    tiles: Sequence[tuple[str, str, str]]
     verdicts: Sequence[tuple[str, str, int]]
     scale: str
     others: str
 
 
 def summary(sections: Sequence[Section], sources: Sources) -> Summary:
-    """Counts what there is.
-
-    Args:
-        sections: of all tables shown.
-        sources: whose results are shown.
-    """
+    """Count tables, cells, claims and runs."""
     runnable = sum(len(one.table.runnable) for one in sections)
     begun, enough = sum(len(one.trained) for one in sections), sum(one.enough for one in sections)
-    claims = [one for section in sections for one in section.judged]
+    claims = [one for section in sections for one in section.claims]
     tested = sum(one.verdict is not Verdict.UNTESTED for one in claims)
-    shown = _configurations(sections, sources)
+    shown = _configurations(sections)
     runs = sum(len(some.runs) for some in shown)
     counts = [
         (verdict.name.lower(), verdict.value, sum(one.verdict is verdict for one in claims))
@@ -64,16 +44,14 @@ def summary(sections: Sequence[Section], sources: Sources) -> Summary:
     ]
     return Summary(
         tiles=[
-            Tile(
+            (
                 f"{sum(bool(s.values) for s in sections)}",
                 f"of {len(sections)}",
                 "tables and figures with results",
             ),
-            Tile(
-                f"{enough}", f"of {runnable}", f"cells with {FEWEST} seeds or more; {begun} with at least one"
-            ),
-            Tile(f"{tested}", f"of {len(claims)}", "claims tested"),
-            Tile(f"{runs}", "runs", f"of {len(shown)} configurations, {hours(shown):.1f} hours of training"),
+            (f"{enough}", f"of {runnable}", f"cells with {FEWEST} seeds or more; {begun} with at least one"),
+            (f"{tested}", f"of {len(claims)}", "claims tested"),
+            (f"{runs}", "runs", f"of {len(shown)} configurations, {hours(shown):.1f} hours of training"),
         ],
         verdicts=counts,
         scale=_scale(sections, sources),
@@ -84,12 +62,7 @@ def summary(sections: Sequence[Section], sources: Sources) -> Summary:
 def machines(
     sources: Sources, sections: Sequence[Section]
 ) -> list[tuple[Mapping[str, Any], list[tuple[str, str]]]]:
-    """Machines with versions, and the commands run on each: id of the table and command.
-
-    Args:
-        sources: whose results are shown.
-        sections: of all tables shown; files of other tables are left out, unless a table shown has none of its own.
-    """
+    """Return machines with versions, and the commands run on each: id of the table and command."""
     ids = {section.table.id for section in sections}
     found: dict[str, tuple[dict[str, Any], dict[tuple[str, str], None]]] = {}
     for id, files in sources.files().items():
@@ -100,18 +73,18 @@ def machines(
     return [(machine, list(commands)) for machine, commands in found.values()]
 
 
-def _configurations(sections: Sequence[Section], sources: Sources) -> list[Found]:
-    """What is shown, each configuration once."""
+def _configurations(sections: Sequence[Section]) -> list[Found]:
+    """Return what is shown, each configuration once."""
     kept: dict[str, Found] = {}
     for section in sections:
         for place in section.trained:
-            some = sources.found(section.table)[place]
+            some = section.found[place]
             kept.setdefault(json.dumps(some.settings, sort_keys=True), some)
     return list(kept.values())
 
 
 def _scale(sections: Sequence[Section], sources: Sources) -> str:
-    """Scale and regimes of the networks that have runs."""
+    """Tell scale and regimes of the networks that have runs."""
     scale = sources.labs[0].scale
     cells = [one.table.cells[place] for one in sections for place in one.trained]
     models = dict.fromkeys(cell.settings["model"] for cell in cells if cell.settings and not cell.regime)
@@ -119,9 +92,11 @@ def _scale(sections: Sequence[Section], sources: Sources) -> str:
 
 
 def _others(shown: Sequence[Found], sources: Sources) -> str:
-    """Results that no table shown has."""
+    """Tell of results that no table shown has."""
     seen = {json.dumps(some.settings, sort_keys=True) for some in shown}
-    every = {json.dumps(some.settings, sort_keys=True): some for some in sources.whole.known().values()}
+    every = {
+        json.dumps(some.settings, sort_keys=True): some for some in sources.whole.read_results().values()
+    }
     rest = [some for key, some in every.items() if key not in seen]
     if not rest:
         return ""

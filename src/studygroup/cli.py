@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
 from studygroup.naming import near
-from studygroup.report import report
+from studygroup.report import report, run_report
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
@@ -120,7 +120,8 @@ def _train(options: dict[str, Any]) -> str:
     folder = RunFolder(Path(others["run_dir"] or default_folder(settings)))
     if others["resume"] and not folder.config.exists():
         print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)
-    return "\n" + closing_words(train(settings, **others))
+    result = train(settings, **others)
+    return f"\n{closing_words(result)}\n\nReport with curves: {run_report(result.folder)}"
 
 
 def _evaluate(options: dict[str, Any]) -> str:

@@ -1,10 +1,9 @@
-"""Stands in for the Python of submitit's jobs, and for what Ray starts; sends itself a signal, once.
+"""What Ray starts in each process; sends itself a signal, once.
 
 The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth.
 """
 
 import os
-import sys
 from pathlib import Path
 
 UPDATE = 5
@@ -24,11 +23,3 @@ def arm():
         return step(self, batch, batch_idx)
 
     StudyModule.training_step = training_step
-
-
-if __name__ == "__main__":
-    from submitit.core.submission import submitit_main
-
-    arm()
-    sys.argv = [sys.argv[0], sys.argv[-1]]  # submitit's folder
-    submitit_main()

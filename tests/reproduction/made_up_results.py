@@ -51,7 +51,9 @@ def fill(folder, ids, *, seeds=3, skip=(), **more):
             key, settings = lab.key(cell), lab.config(cell) | {"data": "made_up"}
             for seed in range(seeds):
                 found = fake(cell, seed) | more
-                keep(lab.kept, table, cell, key, seed=seed, settings=settings, found=found, made=MACHINE)
+                keep(
+                    lab.results_dir, table, cell, key, seed=seed, settings=settings, found=found, made=MACHINE
+                )
     return lab
 
 

@@ -3,22 +3,22 @@
 import pytest
 import torch
 
-from reproduction.counting import (
-    batch,
-    built,
+from reproduction.derived import count
+from reproduction.lab import Lab
+from reproduction.measures import (
+    build_task,
     gigabytes,
+    meta_batch,
     method_of,
     millions,
     passes,
     passes_by_work,
     sharing,
 )
-from reproduction.derived import count
-from reproduction.lab import Lab
 from reproduction.reading import table_called
 from reproduction.scale import FULL, SMALL
-from reproduction.show import remarks, values
-from reproduction.verdicts import Verdict, judged
+from reproduction.verdicts import Verdict, judge
+from reproduction.view import view_of
 from studygroup import models
 from studygroup.analysis.cost import parameters, saved_bytes
 
@@ -42,7 +42,7 @@ def real(recipe, sizes, example):
 def test_parameters_are_those_of_the_task_as_it_is_trained(recipe):
     form = {"shape": [3, 8, 8]}
     task = real(recipe, SIZES, torch.zeros(2, 3, 8, 8))
-    shadow = built(method_of(recipe), network=SIZES, form=form)
+    shadow = build_task(method_of(recipe), network=SIZES, form=form)
     assert parameters(shadow) == parameters(task) > 0
     assert all(parameter.is_meta for parameter in shadow.group.model.parameters())
     assert millions(shadow) == parameters(task) / 1e6
@@ -57,7 +57,7 @@ def test_parameters_of_a_text_network():
         "embedding": 8,
         "hidden": 8,
     }
-    task = built(method_of(RECIPES["okddip"]), network=sizes, form={"tokenizer": {"length": 5}})
+    task = build_task(method_of(RECIPES["okddip"]), network=sizes, form={"tokenizer": {"length": 5}})
     rows = {
         "input_ids": torch.ones(2, 5, dtype=torch.long),
         "attention_mask": torch.ones(2, 5, dtype=torch.long),
@@ -84,7 +84,7 @@ def test_sharing_is_over_the_stem_and_the_blocks():
 
 def cgl(**options):
     recipe = {"class_path": "cgl", "init_args": options}
-    return built(method_of(recipe), network=SIZES, form={"shape": [3, 8, 8]})
+    return build_task(method_of(recipe), network=SIZES, form={"shape": [3, 8, 8]})
 
 
 def test_passes_of_an_epoch():
@@ -97,7 +97,7 @@ def test_passes_of_an_epoch():
     assert passes(cgl(overlap=0.5)) == 8 * 9 * (1 + 2)
     assert passes(cgl(subsets=False)) == 8 * 16  # all see all, and hear one another for nothing
     for name, students in (("dml", 3), ("one", 3), ("baseline", 1)):
-        task = built(method_of(RECIPES[name]), network=SIZES, form={"shape": [3, 8, 8]})
+        task = build_task(method_of(RECIPES[name]), network=SIZES, form={"shape": [3, 8, 8]})
         assert passes(task) == passes_by_work(task) == 16 * students
 
 
@@ -108,7 +108,7 @@ def test_memory_is_what_a_real_pass_keeps(column):
     form, x = {"shape": [3, 16, 16]}, torch.randn(8, 3, 16, 16)
     task = real(recipe, sizes, x[:2])
     kept = saved_bytes(lambda: task.group(x).logits, ignore=task.group)
-    counted = gigabytes(built(method_of(recipe), network=sizes, form=form), batch(form, 8))
+    counted = gigabytes(build_task(method_of(recipe), network=sizes, form=form), meta_batch(form, 8))
     assert 1e9 * counted == pytest.approx(kept, rel=0.01)
 
 
@@ -125,7 +125,7 @@ def test_memory_of_the_papers_case(tmp_path):
 
 
 def numbers(lab, id):
-    return {place: some for place, (some,) in values(table_called(id), lab.found(table_called(id))).items()}
+    return {place: some for place, (some,) in view_of(table_called(id), lab).values.items()}
 
 
 def test_the_appendix_cost_is_the_published_one(tmp_path):
@@ -134,10 +134,11 @@ def test_the_appendix_cost_is_the_published_one(tmp_path):
     for column in table.columns:
         assert found["one epoch", column] == table.cells["one epoch", column].published.mean
     assert found["one epoch, by work", "CGL"] == pytest.approx(80 / 3)
-    (claim,) = judged(table, values(table, lab.found(table)))
+    view = view_of(table, lab)
+    (claim,) = view.claims
     assert claim.verdict is Verdict.HOLDS
     assert claim.compared[0].difference == 80
-    assert remarks(table, lab, lab.found(table))[-1] == "Counted at scale small: nothing is trained for it."
+    assert view.remarks()[-1] == "Counted at scale small: nothing is trained for it."
 
 
 @pytest.mark.slow
@@ -153,10 +154,10 @@ def test_parameters_against_students(tmp_path):
     assert full.config(cell)["model_options"] == {"width": 64}
     # a ResNet-18 of the papers' width has some 11.2 million parameters
     assert count(full.config(cell), cell.data, "parameters") == pytest.approx(3 * 11.2, abs=0.1)
-    claims = judged(table, {place: [number] for place, number in small.items()})
+    claims = judge(table, {place: [number] for place, number in small.items()})
     assert [claim.verdict for claim in claims] == [Verdict.HOLDS] * 2
     grown = small["parameters, 16 students", "DML"] - small["parameters, 3 students", "DML"]
     assert [one.difference for one in claims[0].compared[:5]] == [0] * 5
     assert claims[0].compared[5].difference == pytest.approx(grown)
     other = small | {("parameters, 6 students", "CGL"): 1.0}
-    assert judged(table, {place: [number] for place, number in other.items()})[0].verdict is Verdict.FAILS
+    assert judge(table, {place: [number] for place, number in other.items()})[0].verdict is Verdict.FAILS

@@ -2,12 +2,13 @@
 
 import pytest
 
-from reproduction.convergence import changes, speed
+from reproduction.derived import speed, speed_changes
 from reproduction.lab import Lab
-from reproduction.progress import at, at_equal, late_change, line
+from reproduction.progress import at_equal, late_change, mean_curve, value_at
 from reproduction.reading import table_called
 from reproduction.results import Found, keep
-from reproduction.show import remarks, shown, values
+from reproduction.show import as_text
+from reproduction.view import view_of
 
 
 def run(holdout, *, update=10, second=1.0, **more):
@@ -27,22 +28,22 @@ def found(*runs):
 
 
 def test_a_curve_is_the_mean_over_seeds():
-    some = line(found(run([0.1, 0.3], second=1.0), run([0.3, 0.5], second=2.0), {"test": 0.4}))
+    some = mean_curve(found(run([0.1, 0.3], second=1.0), run([0.3, 0.5], second=2.0), {"test": 0.4}))
     assert some.accuracy == pytest.approx([20, 40])
     assert some.n == 2
     assert some.spent == pytest.approx([1.5, 3.0])
     assert some.updates == [10, 20]
-    assert line(found({"test": 0.4}, {"curve": {}})) is None
+    assert mean_curve(found({"test": 0.4}, {"curve": {}})) is None
 
 
 @pytest.mark.parametrize(("place", "value"), [(5, 1), (10, 1), (19, 1), (20, 2), (29, 2), (99, 3)])
 def test_the_last_epoch_that_ended_by_then_counts(place, value):
-    assert at([10, 20, 30], [1.0, 2.0, 3.0], place) == value
+    assert value_at([10, 20, 30], [1.0, 2.0, 3.0], place) == value
 
 
 def test_equal_is_the_smallest_total_of_all():
-    slow = line(found(run([0.2, 0.4, 0.6], update=10, second=4.0)))
-    quick = line(found(run([0.1, 0.3, 0.5], update=40, second=1.5)))
+    slow = mean_curve(found(run([0.2, 0.4, 0.6], update=10, second=4.0)))
+    quick = mean_curve(found(run([0.1, 0.3, 0.5], update=40, second=1.5)))
     assert at_equal({"slow": slow, "quick": quick}, "updates") == (
         30,
         {"slow": 60, "quick": pytest.approx(10)},
@@ -78,9 +79,9 @@ def test_speed_is_against_the_mean_of_all_others():
     some = {(row, column): found(curves(level)) for column, level in levels.items()}
     some[table.rows[1], "CGL"] = found(curves(3))  # alone
     others = (1 / 4 + 1 / 8 + 1 / 8 + 1 / 10 + 1 / 10) / 5
-    assert changes(table, some) == {row: pytest.approx(100 * (1 / 10 / others - 1))}
+    assert speed_changes(table, some) == {row: pytest.approx(100 * (1 / 10 / others - 1))}
     del some[row, "ONE"]
-    assert changes(table, some) == {}
+    assert speed_changes(table, some) == {}
 
 
 def keep_row(lab, id, row, figures):
@@ -88,7 +89,7 @@ def keep_row(lab, id, row, figures):
     for column, some in figures.items():
         cell = table.cells[row, column]
         settings = lab.config(cell) | {"data": "made_up"}
-        keep(lab.kept, table, cell, lab.key(cell), seed=0, settings=settings, found=some)
+        keep(lab.results_dir, table, cell, lab.key(cell), seed=0, settings=settings, found=some)
 
 
 def test_the_appendix_has_the_range_over_experiments(tmp_path):
@@ -99,15 +100,16 @@ def test_the_appendix_has_the_range_over_experiments(tmp_path):
     keep_row(
         lab, "cgl-table-2", "ResNet-18, CIFAR-100", {c: curves(8 if c == "CGL" else 10) for c in columns}
     )
-    assert values(table, lab.found(table)) == {
+    assert view_of(table, lab).values == {
         ("CGL", "lowest"): [0],
         ("CGL", "highest"): [pytest.approx(25)],
     }
-    assert "2 of 7 experiments: ResNet-18, CIFAR-10 +0.0 %; ResNet-18, CIFAR-100 +25.0 %." in remarks(
-        table, lab, lab.found(table)
+    assert (
+        "2 of 7 experiments: ResNet-18, CIFAR-10 +0.0 %; ResNet-18, CIFAR-100 +25.0 %."
+        in view_of(table, lab).remarks()
     )
-    assert "25.0" in shown(table, lab)
-    assert "(1)" not in shown(table, lab)  # no seeds of its own
+    assert "25.0" in as_text(view_of(table, lab))
+    assert "(1)" not in as_text(view_of(table, lab))  # no seeds of its own
 
 
 def test_accuracies_at_equal_time_and_updates_are_shown(tmp_path, capsys):
@@ -125,16 +127,18 @@ def test_accuracies_at_equal_time_and_updates_are_shown(tmp_path, capsys):
         },
     )
     table = table_called("cgl-table-2")
-    assert "hold-out" not in shown(table, lab)
+    assert "hold-out" not in as_text(view_of(table, lab))
 
     def line_with(words, axis):
-        return next(one for one in shown(table, lab, equal=axis).splitlines() if words in one).split()
+        return next(
+            one for one in as_text(view_of(table, lab), equal=axis).splitlines() if words in one
+        ).split()
 
     assert line_with("hold-out, 30 updates", "updates")[3:] == ["20.00", "-", "-", "-", "-", "50.00"]
     assert line_with("hold-out, 300 seconds", "spent")[3:] == ["60.00", "-", "-", "-", "-", "10.00"]
     lacking = "after how many seconds, so that they are left out: ResNet-18, CIFAR-100 | ONE."
-    assert lacking in shown(table, lab, equal="spent")
-    assert "left out" not in shown(table, lab)
+    assert lacking in as_text(view_of(table, lab), equal="spent")
+    assert "left out" not in as_text(view_of(table, lab))
     assert main(["show", "cgl-table-2", "--at=time", "--run_dir", str(tmp_path)]) == 0
     assert "hold-out, 300 seconds" in capsys.readouterr().out
     assert main(["show", "cgl-table-2", "--run_dir", str(tmp_path)]) == 0

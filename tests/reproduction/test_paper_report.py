@@ -2,19 +2,24 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import made_up_results
 import pytest
 
-from reproduction import prices
 from reproduction.command import main
+from reproduction.lab import Lab
+from reproduction.plan import Price, add_price
 from reproduction.reading import table_called, tables
 from reproduction.report import report
+from reproduction.report.contents import Section
 from reproduction.report.costs import costs, duration
-from reproduction.report.marks import Mark, baseline_of, compared, mark
-from reproduction.report.plots import axis, half_width, plots
+from reproduction.report.plots import axis, plots
 from reproduction.report.sources import Options, sources
 from reproduction.results import Found
+from reproduction.view import View, baseline_of
+from studygroup.analysis.intervals import half_width
+from studygroup.report.marks import Mark, compared
 
 ROW = "ResNet-18, CIFAR-100"
 SHOWN = ("cgl-table-4", "cgl-table-7", "cgl-figure-4", "intra-table-2", "cgl-figure-5")
@@ -158,7 +163,7 @@ def test_what_is_missing_is_told_with_its_measured_hours(tmp_path):
     figure = table_called("cgl-figure-5")
     keys = [lab.key(cell) for cell in figure.runnable if cell.place[1] != "5 layers shared"]
     for key in keys:
-        prices.add(lab.kept, key, prices.Price(3.6, 1000, 0.36, 1000, "a <fast> processor"))  # 1.1 hours
+        add_price(lab.results_dir, key, Price(3.6, 1000, 0.36, 1000, "a <fast> processor"))  # 1.1 hours
     said = report([str(tmp_path)], tables=["cgl-figure-5"]).read_text(encoding="utf-8")
     left = sum(
         1 if cell.place[1] not in ("3 layers shared", "5 layers shared") else 3 for cell in figure.runnable
@@ -186,6 +191,14 @@ def test_marks_need_three_seeds_and_an_interval_without_zero():
     assert compared(high[:2], low) is compared(high, low[:2]) is Mark.NONE
 
 
+def mark_of(table, place, values):
+    """The mark of a cell, of made-up numbers."""
+    found = {place: Found("", {}, {}) for place in values}
+    section = Section(table, Lab(run_dir=Path("nowhere")), found)
+    vars(section)["values"] = values
+    return section.mark(table.cells[place])
+
+
 def test_the_baseline_is_that_of_the_row_or_the_column():
     table = table_called("cgl-table-2")
     assert baseline_of(table, table.cells[ROW, "CGL"]).place == (ROW, "baseline")
@@ -193,7 +206,7 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
     alone = table_called("cgl-figure-5")
     assert baseline_of(alone, next(iter(alone.cells.values()))) is None
     values = {(ROW, "baseline"): [60.0, 60.1, 60.2], (ROW, "CGL"): [59.0, 59.1, 59.2]}
-    assert mark(table, table.cells[ROW, "CGL"], values) is Mark.WORSE
+    assert mark_of(table, (ROW, "CGL"), values) is Mark.WORSE
     wide = table_called("intra-table-1")  # a wider network, and one of fewer rows, are held against it, too
     assert baseline_of(wide, wide.cells["CIFAR-10, VGG-16", "baseline(2x)"]).place == (
         "CIFAR-10, VGG-16",
@@ -203,7 +216,7 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
         ("CIFAR-10, VGG-16", "baseline"): [6.0, 6.1, 6.2],
         ("CIFAR-10, VGG-16", "baseline(2x)"): [3.0, 3.1, 3.2],
     }
-    assert mark(wide, wide.cells["CIFAR-10, VGG-16", "baseline(2x)"], values) is Mark.BETTER
+    assert mark_of(wide, ("CIFAR-10, VGG-16", "baseline(2x)"), values) is Mark.BETTER
     few = table_called("regime-epochs")
     assert baseline_of(few, few.cells["40 epochs", "an eighth of the rows"]).place == (
         "40 epochs",
@@ -212,7 +225,7 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
     assert baseline_of(few, few.cells["40 epochs", "baseline"]) is None
     errors = table_called("intra-figure-2")
     values = {("10 %", "baseline"): [60.0, 60.1, 60.2], ("10 %", "out"): [59.0, 59.1, 59.2]}
-    assert mark(errors, errors.cells["10 %", "out"], values) is Mark.BETTER
+    assert mark_of(errors, ("10 %", "out"), values) is Mark.BETTER
 
 
 @pytest.mark.parametrize(
@@ -253,15 +266,16 @@ def test_cells_of_one_column_are_held_beside_one_another():
     }
     found = {
         (row, "CIFAR-10"): Found(
-            "some", {"row": row}, {0: {"curve": c, "seconds": 9, "spent": c["spent"][-1], "updates": 0}}
+            "some",
+            {"row": row},
+            {0: {"test": 0.5, "curve": c, "seconds": 9, "spent": c["spent"][-1], "updates": 0}},
         )
         for row, c in curves.items()
     }
-    values = {place: [1.0] for place in found}
-    ((said, equal),) = costs(table, found, values).equal
+    ((said, equal),) = costs(View(table, Lab(run_dir=Path("nowhere")), found)).equal
     assert said == "CIFAR-10: after 2 s, after 10 updates"
-    assert [(one.label, one.time, one.updates) for one in equal] == [
-        ("baseline", "75.00", "50.00"), ("CGL", "25.00", "50.00"),
+    assert equal == [
+        ["baseline", "1", "75.00", "50.00"], ["CGL", "1", "25.00", "50.00"],
     ]  # fmt: skip
 
 
@@ -310,9 +324,8 @@ def test_ranks_are_those_of_the_runs_of_all_folders(tmp_path):
     made_up_results.fill(tmp_path / "one", ["cgl-table-7"], seeds=1, skip=last)
     made_up_results.fill(tmp_path / "other", ["cgl-table-7"], seeds=1, skip=first)
     table = table_called("cgl-table-7")
-    found = sources([str(tmp_path / name) for name in ("one", "other")], Options(tables=(table.id,))).found(
-        table
-    )
+    folders = [str(tmp_path / name) for name in ("one", "other")]
+    found = sources(folders, Options(tables=(table.id,))).whole.found(table)
     ranks = {place: some.runs for place, some in whole.found(table).items() if place[0] == "CIFAR-10, rank"}
     assert len(ranks) == 8
     assert {place: found[place].runs for place in ranks} == ranks

@@ -13,8 +13,8 @@ from benchmarks.environment import provenance
 from helpers.killing import started
 from reproduction.command import _lab
 from reproduction.reading import table_called
-from reproduction.runner import at_home, chosen, made, missing, wanted, work
-from reproduction.show import values
+from reproduction.runner import has_words, make, missing_runs, train_runs, wanted_runs, with_data
+from reproduction.view import view_of
 from studygroup.training.folder import held
 
 HERE = Path(__file__).parent
@@ -134,7 +134,10 @@ def test_results_without_the_runs_are_left_as_they_are(whole, tmp_path):
     text = (whole / "results" / "cgl-table-2.json").read_text()
     (tmp_path / "results" / "cgl-table-2.json").write_text(text.replace('"curve"', '"bend"'))
     here = lab(tmp_path)
-    assert missing(wanted(table_called("cgl-table-2"), here, seeds=2, only=["CIFAR-10, CGL"]), here) == ()
+    assert (
+        missing_runs(wanted_runs(table_called("cgl-table-2"), here, seeds=2, only=["CIFAR-10, CGL"]), here)
+        == ()
+    )
 
 
 def test_an_analysis_is_made_once_and_without_training(whole, monkeypatch):
@@ -153,19 +156,19 @@ def test_an_analysis_is_made_once_and_without_training(whole, monkeypatch):
         table.cells[place], measure=figure.cells["ResNet-18, CIFAR-100", "CGL"].measure
     )
     noisy = dataclasses.replace(figure, cells={place: cell})
-    runs = wanted(noisy, here, seeds=2)
-    assert missing(runs, here) == runs
+    runs = wanted_runs(noisy, here, seeds=2)
+    assert missing_runs(runs, here) == runs
     assert here.found(noisy) == {}
     finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
-    work(noisy, here, runs)
+    train_runs(noisy, here, runs)
     assert asked == [(f"{run.key}-{run.seed}", "flatness") for run in runs]
-    assert missing(runs, here) == ()
-    assert values(noisy, here.found(noisy)) == {place: [1.5, 1.5]}
-    work(noisy, here, runs)
+    assert missing_runs(runs, here) == ()
+    assert view_of(noisy, here).values == {place: [1.5, 1.5]}
+    train_runs(noisy, here, runs)
     assert len(asked) == 2
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     # the table that has the runs as well shows what it had
-    assert values(table, here.found(table))[place] == [
+    assert view_of(table, here).values[place] == [
         100 * kept(whole)["{} | {}".format(*place), seed]["test"] for seed in "01"
     ]
     (whole / "results" / "cgl-figure-6.json").unlink()
@@ -179,8 +182,8 @@ def test_flatness_is_measured_on_the_run_folder(whole):
     noisy = dataclasses.replace(
         table, cells={place: dataclasses.replace(table.cells[place], measure=measure)}
     )
-    (run,) = wanted(noisy, here, seeds=1)
-    found = made(here, run)
+    (run,) = wanted_runs(noisy, here, seeds=1)
+    found = make(here, run)
     assert len(found["flatness"]["accuracy"]) == len(found["flatness"]["sigmas"])
     assert -100 <= found["flatness"]["drop"] <= 100
     assert found["test"] == kept(whole)["{} | {}".format(*place), "0"]["test"]
@@ -189,11 +192,11 @@ def test_flatness_is_measured_on_the_run_folder(whole):
 def test_another_table_has_the_runs_it_shares(whole):
     here = lab(whole)
     table = table_called("cgl-table-2")
-    everything = wanted(table, here, seeds=3, only=["CIFAR-10"])
+    everything = wanted_runs(table, here, seeds=3, only=["CIFAR-10"])
     assert [(run.seed, run.cell.place[1]) for run in everything][:6] == [
         (0, column) for column in table.columns
     ]
-    left = missing(everything, here)
+    left = missing_runs(everything, here)
     assert len(everything) - len(left) == 4
     # of figure 4, whose data are CIFAR-100, nothing is there
     figure = table_called("cgl-figure-4")
@@ -204,19 +207,19 @@ def test_another_table_has_the_runs_it_shares(whole):
 def test_a_run_in_hand_elsewhere_is_left_alone(whole, tmp_path, capsys):
     here = lab(tmp_path)
     table = table_called("cgl-table-2")
-    runs = wanted(table, here, seeds=1, only=["CIFAR-10, baseline"])
+    runs = wanted_runs(table, here, seeds=1, only=["CIFAR-10, baseline"])
     with held(here.folder(runs[0].key, 0).path) as free:
         assert free
-        work(table, here, runs)
-    assert missing(runs, here) == runs
+        train_runs(table, here, runs)
+    assert missing_runs(runs, here) == runs
     assert not here.folder(runs[0].key, 0).config.exists()
 
 
 def test_results_on_other_data_are_refused(whole, tmp_path):
     here = lab(whole, data=[f"cifar10={tmp_path}"])
-    runs = wanted(table_called("cgl-table-2"), here, seeds=1, only=["CIFAR-10, baseline"])
+    runs = wanted_runs(table_called("cgl-table-2"), here, seeds=1, only=["CIFAR-10, baseline"])
     with pytest.raises(ValueError, match="results on digits where"):
-        missing(runs, here)
+        missing_runs(runs, here)
 
 
 def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
@@ -234,7 +237,7 @@ def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     price = next(iter(json.loads((whole / "results" / "prices.json").read_text()).values()))
     assert price["step"] > 0
     assert price["batches"] == 3  # hold-out rows twice, test rows once
-    monkeypatch.setattr("reproduction.plan.machine", lambda: "another")
+    monkeypatch.setattr("reproduction.plan._machine", lambda: "another")
     assert papers("plan", whole, "--seeds=3") == 0
     assert capsys.readouterr().err.count("measuring") == 2
 
@@ -262,22 +265,22 @@ def test_data_that_cannot_be_opened_do_not_keep_the_others(tmp_path, capsys):
 
 def test_a_word_may_be_part_of_a_column():
     cell = table_called("regime-epochs").cells["40 epochs", "T² times, p = 1"]
-    assert chosen(cell, "40 epochs, p = 1")
-    assert not chosen(cell, "20 epochs, p = 1")
-    assert chosen(cell, cell.label)  # as messages have it
-    assert not chosen(cell, "20 epochs | T² times, p = 1")
+    assert has_words(cell, "40 epochs, p = 1")
+    assert not has_words(cell, "20 epochs, p = 1")
+    assert has_words(cell, cell.label)  # as messages have it
+    assert not has_words(cell, "20 epochs | T² times, p = 1")
 
 
 def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
     here, table = lab(tmp_path), table_called("intra-table-2")
-    runs = wanted(table, here, seeds=1)
+    runs = wanted_runs(table, here, seeds=1)
     stl10 = dataclasses.replace(here, data={"stl10": "somewhere"})
-    left = at_home(runs, stl10)
+    left = with_data(runs, stl10)
     assert {run.cell.data.short for run in left} == {"stl10"}
     assert len(left) == 15  # of 29
     assert "left out: ImageNet32 has no place; give --data imagenet32=FOLDER" in capsys.readouterr().err
     with pytest.raises(ValueError, match="give --data imagenet32=FOLDER"):
-        at_home([run for run in runs if run not in left], stl10)
+        with_data([run for run in runs if run not in left], stl10)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,7 @@ def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
 def test_tables_without_runs_say_where_their_numbers_are_from(tmp_path, id, how):
     said = f"nothing is trained for {id}, which is {how}; see it with `python -m reproduction show`"
     with pytest.raises(ValueError, match=said):
-        wanted(table_called(id), lab(tmp_path), seeds=1)
+        wanted_runs(table_called(id), lab(tmp_path), seeds=1)
 
 
 def test_what_cannot_be_run_is_said(tmp_path, capsys):
@@ -305,11 +308,11 @@ def test_what_cannot_be_run_is_said(tmp_path, capsys):
 
 
 def test_a_place_gives_way_until_something_is_trained(whole, tmp_path):
-    lab(tmp_path, data=["cifar10=degits"]).remembering()
-    assert lab(tmp_path).remembering().data == {"cifar10": "digits"}
-    assert lab(tmp_path, data=()).recalling().data == {"cifar10": "digits"}
+    lab(tmp_path, data=["cifar10=degits"]).with_saved_places()
+    assert lab(tmp_path).with_saved_places().data == {"cifar10": "digits"}
+    assert lab(tmp_path, data=()).with_places().data == {"cifar10": "digits"}
     with pytest.raises(ValueError, match="have cifar10 from digits, not from degits; give another --run_dir"):
-        lab(whole, data=["cifar10=degits"]).recalling()
+        lab(whole, data=["cifar10=degits"]).with_places()
 
 
 @pytest.mark.parametrize("name", ["cgl-table-2", "stopped", "prices"])

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reproduction.keys import key
-from reproduction.lab import Lab, places
+from reproduction.lab import Lab, config_key, parse_places
 from reproduction.reading import Parts, merged, read_paper, table_called, tables
-from reproduction.runner import wanted
+from reproduction.runner import wanted_runs
 from reproduction.scale import FULL, SMALL
 from studygroup import models
 from studygroup.training import Settings
@@ -42,6 +41,7 @@ COUNTS = {
     "regime-rows": (14, 14),
     "regime-epochs": (36, 36),
     "regime-settings": (21, 21),
+    "regime-methods": (26, 26),
 }
 
 
@@ -246,7 +246,7 @@ def test_equal_cells_have_equal_keys(small):
     assert both == of_cell("intra-table-3", "VGG-16", "out+mid+pull-push")
     # but the data, which are no part of the settings of a cell, tell these apart
     assert of_cell("cgl-table-2", "ResNet-18, CIFAR-10", "CGL") != cgl
-    assert len(wanted(table_called("cgl-figure-4"), small, seeds=2)) == 2 * 5
+    assert len(wanted_runs(table_called("cgl-figure-4"), small, seeds=2)) == 2 * 5
     other = dataclasses.replace(small, scale=SMALL.changed(epochs=41))
     assert other.key(table_called("cgl-table-2").cells[row, "CGL"]) != cgl
 
@@ -286,10 +286,16 @@ def test_a_key_is_of_the_whole_configuration():
     config = {"recipe": "cgl", "model": "cifar_resnet18", "model_options": {"width": 16}, "data": "CIFAR-10"}
     whole = Settings.from_config(config).config()
     telling = {name: value for name, value in whole.items() if name not in (*RESULT_STAYS, "seed")}
-    assert key(config) == hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
-    assert key(config) == key(config | {"seed": 7, "baseline": False, "workers": 2, "accelerator": "cpu"})
-    assert key(config) == key(config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.0}}})
-    assert key(config) != key(config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.5}}})
+    assert config_key(config) == hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+    assert config_key(config) == config_key(
+        config | {"seed": 7, "baseline": False, "workers": 2, "accelerator": "cpu"}
+    )
+    assert config_key(config) == config_key(
+        config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.0}}}
+    )
+    assert config_key(config) != config_key(
+        config | {"recipe": {"class_path": "cgl", "init_args": {"temperature": 3.5}}}
+    )
 
 
 def test_keys_are_those_of_earlier_runs(full, monkeypatch):
@@ -302,21 +308,25 @@ def test_keys_are_those_of_earlier_runs(full, monkeypatch):
     config = full.config(cgl)
     for structure, same in ((None, True), (0, False), (3, False)):
         own = merged(config, {"recipe": {"init_args": {"structure": structure}}})
-        assert (key(own) == full.key(cgl)) is same
+        assert (config_key(own) == full.key(cgl)) is same
     # even if a parser wrote them out
     told = {"class_path": "a", "init_args": {"b": 1, "c": None, "d": {"e": None}}}
-    monkeypatch.setattr("reproduction.keys._whole", lambda name, value: json.loads(value))
-    monkeypatch.setattr("reproduction.keys._defaults", dict)
-    assert key({"recipe": told}) == key({"recipe": {"class_path": "a", "init_args": {"b": 1, "d": {}}}})
-    assert key({"recipe": told}) != key({"recipe": {"class_path": "a", "init_args": {"b": 2, "d": {}}}})
+    monkeypatch.setattr("reproduction.lab._whole", lambda name, value: json.loads(value))
+    monkeypatch.setattr("reproduction.lab._defaults", dict)
+    assert config_key({"recipe": told}) == config_key(
+        {"recipe": {"class_path": "a", "init_args": {"b": 1, "d": {}}}}
+    )
+    assert config_key({"recipe": told}) != config_key(
+        {"recipe": {"class_path": "a", "init_args": {"b": 2, "d": {}}}}
+    )
 
 
 def test_places_of_data():
-    assert places(["cifar100=digits"]) == {"cifar100": "digits"}
-    assert places([f"imdb={Path(__file__).parent}"]) == {"imdb": str(Path(__file__).parent)}
+    assert parse_places(["cifar100=digits"]) == {"cifar100": "digits"}
+    assert parse_places([f"imdb={Path(__file__).parent}"]) == {"imdb": str(Path(__file__).parent)}
     for wrong in ("cifar", "cifar10", "cifar10=", "cifer10=x"):
         with pytest.raises(ValueError, match="NAME=FOLDER"):
-            places([wrong])
+            parse_places([wrong])
 
 
 def test_data_without_a_place_are_asked_for(tmp_path):
@@ -326,12 +336,14 @@ def test_data_without_a_place_are_asked_for(tmp_path):
 
 
 def test_data_from_another_place_are_refused(tmp_path):
-    Lab(run_dir=tmp_path, data={"cifar10": "digits"}).remembering()
-    again = Lab(run_dir=tmp_path, data={"cifar100": "there"}).remembering()
-    assert again.data == Lab(run_dir=tmp_path).recalling().data == {"cifar10": "digits", "cifar100": "there"}
+    Lab(run_dir=tmp_path, data={"cifar10": "digits"}).with_saved_places()
+    again = Lab(run_dir=tmp_path, data={"cifar100": "there"}).with_saved_places()
+    assert (
+        again.data == Lab(run_dir=tmp_path).with_places().data == {"cifar10": "digits", "cifar100": "there"}
+    )
     again.folder("key", 0).write_config({})
     with pytest.raises(ValueError, match="cifar10 from digits, not from elsewhere"):
-        Lab(run_dir=tmp_path, data={"cifar10": "elsewhere"}).recalling()
+        Lab(run_dir=tmp_path, data={"cifar10": "elsewhere"}).with_places()
 
 
 def test_settings_are_laid_over_others():

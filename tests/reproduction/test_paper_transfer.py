@@ -3,8 +3,9 @@
 from reproduction.lab import Lab
 from reproduction.reading import table_called
 from reproduction.results import keep
-from reproduction.show import markdown, remarks, values
-from reproduction.verdicts import Verdict, judged
+from reproduction.show import as_markdown
+from reproduction.verdicts import Verdict
+from reproduction.view import view_of
 from studygroup.analysis.transfer import ranks, spread_of_equals
 
 
@@ -33,7 +34,7 @@ def filled(lab, *, seeds, rows=("CIFAR-10, score", "CIFAR-100, score"), step=0.0
             sign = 1 if row.startswith("CIFAR-10,") else -1
             for seed in range(seeds):
                 test = 0.5 + sign * step * int(column) + seed / 1000
-                keep(lab.kept, table, cell, key, seed=seed, settings=settings, found={"test": test})
+                keep(lab.results_dir, table, cell, key, seed=seed, settings=settings, found={"test": test})
     return table, lab.found(table)
 
 
@@ -50,11 +51,12 @@ def test_structures_are_the_columns(tmp_path):
 
 def test_ours_are_ranked_and_correlated(tmp_path):
     lab = Lab(run_dir=tmp_path)
-    table, found = filled(lab, seeds=3)
-    numbers = values(table, found)
+    table, _ = filled(lab, seeds=3)
+    view = view_of(table, lab)
+    numbers = view.values
     assert [numbers["CIFAR-10, rank", column] for column in table.columns] == [[8 - k] for k in range(8)]
     assert [numbers["CIFAR-100, rank", column] for column in table.columns] == [[1 + k] for k in range(8)]
-    said = "\n".join(remarks(table, lab, found))
+    said = "\n".join(view_of(table, lab).remarks())
     assert "Spearman's rho -1.00 [-1.00, -1.00], Kendall's tau -1.00 [-1.00, -1.00]; 95% over seeds" in said
     assert (
         "CIFAR-10, score: the structures span 7.00 points; as many equal ones would stay below 0.28" in said
@@ -63,18 +65,18 @@ def test_ours_are_ranked_and_correlated(tmp_path):
         "structure 8, the best on CIFAR-10, score, has rank 8 of 8 on CIFAR-100, score, -3.50 points" in said
     )
     assert "Of the 3 best on CIFAR-10, score, 0 are among the 3 best on CIFAR-100, score." in said
-    assert "| CIFAR-10, rank | 2 / 8 | 4 / 7 |" in markdown(table, lab)
-    assert {claim.verdict for claim in judged(table, numbers)} == {Verdict.UNTESTED}
+    assert "| CIFAR-10, rank | 2 / 8 | 4 / 7 |" in as_markdown(view_of(table, lab))
+    assert {claim.verdict for claim in view.claims} == {Verdict.UNTESTED}
 
 
 def test_one_seed_says_little(tmp_path):
     lab = Lab(run_dir=tmp_path)
-    table, found = filled(lab, seeds=1, rows=["CIFAR-10, score"])
-    said = "\n".join(remarks(table, lab, found))
+    table, _ = filled(lab, seeds=1, rows=["CIFAR-10, score"])
+    said = "\n".join(view_of(table, lab).remarks())
     assert "span 7.00 points; with one seed of each they cannot be told from seeds." in said
     assert "Ranks want a run of each structure, their correlation both rows." in said
-    table, found = filled(lab, seeds=1)
-    said = "\n".join(remarks(table, lab, found))
+    table, _ = filled(lab, seeds=1)
+    said = "\n".join(view_of(table, lab).remarks())
     assert "Spearman's rho -1.00, Kendall's tau -1.00; no interval, which takes 3 seeds" in said
-    table, found = filled(lab, seeds=1, step=0.0)
-    assert "No rank correlation: the structures of a row are all equal." in remarks(table, lab, found)
+    table, _ = filled(lab, seeds=1, step=0.0)
+    assert "No rank correlation: the structures of a row are all equal." in view_of(table, lab).remarks()

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from reproduction.reading import table_called, tables
-from reproduction.verdicts import Verdict, judged
+from reproduction.verdicts import Verdict, judge
 from studygroup.analysis.intervals import welch
 
 
@@ -61,7 +61,7 @@ def found(difference, *, seeds=3, table="cgl-table-5", jitter=0.01):
     for row, column in table_called(table).cells:
         mean = 50 + difference * (column == "20")
         values[row, column] = [mean + jitter * (seed - 1) for seed in range(seeds)]
-    return judged(table_called(table), values)
+    return judge(table_called(table), values)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_one_cell_short_of_seeds_leaves_the_claim_untested():
     table = table_called("cgl-table-5")
     values = {place: [50.0 + (place[1] == "20"), 50.1, 50.2] for place in table.cells}
     values["ResNet-18, CIFAR-100", "80"].pop()
-    first, second = judged(table, values)
+    first, second = judge(table, values)
     assert first.verdict is not Verdict.UNTESTED
     assert second.verdict is Verdict.UNTESTED
     assert [one.verdict is Verdict.UNTESTED for one in second.compared] == [False, True]
@@ -101,7 +101,7 @@ def test_one_comparison_that_fails_refutes_the_claim():
     table = table_called("cgl-table-5")
     means = {"0": 49.0, "20": 50.0, "40": 49.0, "80": 51.0}
     values = {(row, column): [means[column] + 0.01 * s for s in range(3)] for row, column in table.cells}
-    first, second = judged(table, values)
+    first, second = judge(table, values)
     assert (first.verdict, second.verdict) == (Verdict.HOLDS, Verdict.FAILS)
     assert (second.count(Verdict.HOLDS), second.count(Verdict.FAILS)) == (1, 1)
 
@@ -114,7 +114,7 @@ def test_a_failure_refutes_whatever_is_left_out():
         for row in table.rows[:2]
         for column in table.columns
     }
-    best = judged(table, values)[0]
+    best = judge(table, values)[0]
     assert best.verdict is Verdict.FAILS
     assert (best.count(Verdict.FAILS), best.count(Verdict.UNTESTED)) == (10, 5)
 
@@ -126,7 +126,7 @@ def test_a_failure_among_many_has_to_be_clear():
 
     def best(deficit):
         means = dict.fromkeys(table.columns, 70.0) | {"CGL": 75.0, "DML": 75.0 + deficit}
-        return judged(table, {(row, c): [m - 1, m, m + 1] for c, m in means.items()})[0]
+        return judge(table, {(row, c): [m - 1, m, m + 1] for c, m in means.items()})[0]
 
     assert best(2.6).count(Verdict.FAILS) == 1  # t of 3.18, by itself below its level
     assert [best(d).verdict for d in (2.6, 9.0)] == [Verdict.UNTESTED, Verdict.FAILS]
@@ -141,7 +141,7 @@ def test_less_error_is_better():
         ]
         for row, column in table.cells
     }
-    better, grows, most = judged(table, values)
+    better, grows, most = judge(table, values)
     assert better.verdict is grows.verdict is most.verdict is Verdict.HOLDS
     assert [one.difference for one in grows.compared] == pytest.approx([0.4] * 5)  # 0.1 x (5 - 1)
     assert most.compared[0].difference == pytest.approx(4.5)
@@ -163,14 +163,14 @@ def test_means_of_several_cells_are_compared():
         (25.68, 24.81),
         (25.13, 24.89),
     ]
-    (difference,) = next(one for one in judged(table, {}) if one.claim is claim).published
+    (difference,) = next(one for one in judge(table, {}) if one.claim is claim).published
     assert difference == pytest.approx(sum(without - out for without, out in pairs) / 7)
 
 
 def test_differences_in_the_text_are_those_of_the_tables_or_noted():
     wrong = []
     for table in tables().values():
-        for one in judged(table, {}):
+        for one in judge(table, {}):
             for contrast, difference in zip(one.claim.contrasts, one.published, strict=True):
                 if (
                     contrast.said is not None
@@ -186,7 +186,7 @@ def test_what_the_published_tables_say():
     disagree = {
         (table.id, one.claim.says): one.in_print
         for table in tables().values()
-        for one in judged(table, {})
+        for one in judge(table, {})
         if one.in_print[0] < one.in_print[1]
     }
     assert {(id, counts) for (id, _), counts in disagree.items()} == {
@@ -195,7 +195,7 @@ def test_what_the_published_tables_say():
         ("cgl-table-2", (8, 9)),  # CL-ILR is below DML on CIFAR-10
     }
     assert len(disagree) == 3
-    assert all(one.verdict is Verdict.UNTESTED for table in tables().values() for one in judged(table, {}))
+    assert all(one.verdict is Verdict.UNTESTED for table in tables().values() for one in judge(table, {}))
 
 
 def test_contrasts_are_in_balance():

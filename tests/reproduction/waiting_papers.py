@@ -10,16 +10,16 @@ from reproduction.lab import Lab
 from reproduction.reading import table_called
 from reproduction.scale import SMALL
 
-here = importlib.import_module("reproduction.spread.here")
+parallel = importlib.import_module("reproduction.parallel")
 
 
-def work(table, lab, runs):
+def train_runs(table, lab, runs):
     (lab.run_dir / f"{os.getpid()}.pid").touch()
     time.sleep(300)
 
 
-here.work = work  # in the processes, too: they load this file again
+parallel.train_runs = train_runs  # in the processes, too: they load this file again
 
 if __name__ == "__main__":
     lab = Lab(run_dir=Path(sys.argv[1]), scale=SMALL)
-    here.side_by_side(table_called("cgl-table-2"), lab, [None], jobs=2)
+    parallel.side_by_side(table_called("cgl-table-2"), lab, [None], jobs=2)

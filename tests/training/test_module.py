@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from helpers.small_run import small
+from studygroup.report import run_report
 from studygroup.training import methods, train
 from studygroup.training.history import read_history
 
@@ -54,9 +55,9 @@ def test_parts_and_figures_are_kept_as_means_over_the_epoch(name, tmp_path, monk
         assert set(found) == columns
         assert found == pytest.approx(watched.means(epoch), rel=1e-5)
         assert all(value != 0 for value in found.values())
-    assert f"{title}</figcaption>" in result.folder.report.read_text()
+    assert f"{title}</figcaption>" in run_report(result.folder).read_text()
 
 
 def test_the_rule_and_the_parts_of_a_plain_method_say_nothing_more(finished):
     assert not any(k.startswith(("auxiliary_", "listen_")) for k in read_history(finished.folder.metrics)[0])
-    assert "Further losses" not in finished.folder.report.read_text()
+    assert "Further losses" not in run_report(finished.folder).read_text()

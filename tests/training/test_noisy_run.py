@@ -8,6 +8,7 @@ import torch
 from helpers.small_run import small, whole_and_resumed
 from studygroup.cli import main
 from studygroup.data import HumanNoise, SharedBatches, SymmetricNoise, clean
+from studygroup.report import run_report
 from studygroup.seeding import derive
 from studygroup.training import Settings, evaluate, methods, train
 from studygroup.training.module import StudyModule
@@ -90,7 +91,7 @@ def test_terminal_report_and_card_tell_the_noise(noisy):
         f"drawn anew in every epoch. {wrong['wrong_holdout_labels']} of 40 hold-out labels are wrong, the same in "
         "all epochs. Test labels are the true ones."
     )
-    for text in (closing_words(noisy), noisy.folder.report.read_text(), noisy.folder.card.read_text()):
+    for text in (closing_words(noisy), run_report(noisy.folder).read_text(), noisy.folder.card.read_text()):
         assert said in text
 
 
@@ -98,7 +99,7 @@ def test_clean_runs_say_nothing_of_noise(finished):
     assert finished.summary["noise"] is None
     for text in (
         closing_words(finished),
-        finished.folder.report.read_text(),
+        run_report(finished.folder).read_text(),
         finished.folder.card.read_text(),
     ):
         assert "Label noise" not in text

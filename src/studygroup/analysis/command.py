@@ -11,7 +11,7 @@ from studygroup.analysis.comparisons import transfer
 from studygroup.analysis.keeping import FOLDER, changed, made
 from studygroup.training.config import add_options
 from studygroup.training.folder import RunFolder
-from studygroup.training.report.tables import text
+from studygroup.training.tables import text
 
 _TRANSFER = "Whether configurations that are good on one data set are good on another."
 

@@ -1,5 +1,5 @@
 """`studygroup report`: one self-contained HTML page of comparisons and of runs."""
 
-from studygroup.report.command import report
+from studygroup.report.command import report, run_report
 
-__all__ = ["report"]
+__all__ = ["report", "run_report"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from studygroup.extras import missing
 from studygroup.files import write_text
-from studygroup.report.sources import sort_folders
+from studygroup.report.sources import Folders, sort_folders
+from studygroup.training.folder import RunFolder
 
 
 def report(runs: Sequence[str], *, out: str | None = None) -> Path:
@@ -37,6 +38,27 @@ def report(runs: Sequence[str], *, out: str | None = None) -> Path:
         return page(folders)
 
     return write_page(path, page)
+
+
+def run_report(folder: RunFolder) -> Path:
+    """Write the report of a finished run into its folder.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: the run is not finished, or a package is missing.
+    """
+
+    def page() -> str:
+        from studygroup.report.page import page
+
+        return page(Folders(runs=[folder]), program="studygroup train")
+
+    return write_page(folder.report, page)
 
 
 def write_page(path: Path, page: Callable[[], str]) -> Path:

@@ -11,21 +11,21 @@ from studygroup.analysis.intervals import CONFIDENCE, FEWEST
 from studygroup.report.analyses import Analysed, analysed, of_folders
 from studygroup.report.comparisons import comparison
 from studygroup.report.marks import WORDS, Mark
-from studygroup.report.runs import single
+from studygroup.report.runs import single, single_title
 from studygroup.report.sources import Folders
-from studygroup.training.report.style import STYLE
 
 
-def page(folders: Folders) -> str:
+def page(folders: Folders, *, program: str = "studygroup report") -> str:
     """Return the page of some folders as HTML.
 
     Args:
         folders: of comparisons and runs.
+        program: that writes it.
 
     Raises:
         ValueError: a file is damaged.
     """
-    return render("page.html", folders, title="Runs and comparisons", program="studygroup report")
+    return render("page.html", folders, title=_title(folders), program=program)
 
 
 def render(
@@ -58,7 +58,7 @@ def render(
     sheets = [loader.get_source(templates, name)[0] for name in ("page.css", *styles)]
     runs = of_folders(folders)
     text = templates.get_template(template).render(
-        style=markupsafe.Markup("".join([STYLE, *sheets])),
+        style=markupsafe.Markup("".join(sheets)),
         comparisons=[comparison(folder) for folder in folders.comparisons],
         runs=[single(folder) for folder in folders.runs],
         analyses=[*analyses, *([analysed("Analyses of the runs", runs)] if runs else [])],
@@ -68,6 +68,11 @@ def render(
         **values,
     )
     return text + "\n"
+
+
+def _title(folders: Folders) -> str:
+    alone = len(folders.runs) == 1 and not folders.comparisons
+    return single_title(folders.runs[0]) if alone else "Runs and comparisons"
 
 
 def _coded(text: str) -> markupsafe.Markup:

@@ -1,14 +1,15 @@
-"""Run folders of `studygroup train`, with the tables and charts of their own reports."""
+"""Run folders of `studygroup train`: scores, cost, curves, and how to load the network and repeat the run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import markupsafe
-
+from studygroup.report.curves import run_plots
+from studygroup.report.drawing import Plot
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import read_history
-from studygroup.training.report.page import charts
-from studygroup.training.report.tables import costs, html, score_head, scores, verdict
+from studygroup.training.noise import noise_words
+from studygroup.training.ship import loading_lines
+from studygroup.training.tables import costs, score_head, scores, verdict
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,16 @@ class Single:
     Attributes:
         name: of its folder.
         title: recipe and data.
-        facts: network, epochs, rows, seed.
-        said: the comparison with its baseline in one sentence; may be empty.
-        scores: table, as HTML.
-        costs: likewise; empty where nothing was measured.
-        charts: curves, as HTML.
+        facts: network, epochs, rows, seed, choice.
+        said: the comparison with its baseline in one sentence, and the noise on its labels; may be empty.
+        test_rows: number of rows that were scored.
+        scores: rows below `score_head`.
+        score_head: head of the scores.
+        costs: rows below `cost_head`; empty where nothing was measured.
+        cost_head: head of the costs.
+        plots: curves.
+        loading: lines of Python that load the shipped network.
+        again: the command that repeats the run.
         command: that started it.
         versions: that it was made with.
     """
@@ -30,16 +36,27 @@ class Single:
     name: str
     title: str
     facts: str
-    said: str
-    scores: markupsafe.Markup
-    costs: markupsafe.Markup
-    charts: markupsafe.Markup
+    said: Sequence[str]
+    test_rows: int
+    scores: Sequence[Sequence[str]]
+    score_head: Sequence[str]
+    costs: Sequence[Sequence[str]]
+    cost_head: Sequence[str]
+    plots: Sequence[Plot]
+    loading: str
+    again: str
     command: str
     versions: Sequence[tuple[str, str]]
 
 
+def single_title(folder: RunFolder) -> str:
+    """Return recipe and data of a run."""
+    run = folder.read_summary()["run"]
+    return f"{run['recipe']} on {run['data']}"
+
+
 def single(folder: RunFolder) -> Single:
-    """Reads one run.
+    """Read one run.
 
     Args:
         folder: of a finished run.
@@ -48,21 +65,27 @@ def single(folder: RunFolder) -> Single:
         ValueError: it is not finished, or its summary is damaged.
     """
     summary = folder.read_summary()
-    run, shipped, cost = summary["run"], summary["shipped"], costs(summary)
+    run, shipped = summary["run"], summary["shipped"]
     plain = read_history(folder.baseline.metrics) if folder.baseline.metrics.exists() else []
+    options = ", ".join(f"{k}={v}" for k, v in run["model"].items() if k != "name")
     return Single(
         name=folder.path.resolve().name,
-        title=f"{run['recipe']} on {run['data']}",
+        title=single_title(folder),
         facts=(
-            f"{run['students']} student(s) of {run['model']['name']}, {run['epochs']} epochs, "
-            f"{run['updates']:,} updates, {run['train_rows']:,} rows, seed {run['seed']}. "
-            f"Student {shipped['student']} after epoch {shipped['epoch']} ships."
+            f"{run['students']} student(s) of {run['model']['name']} ({options}), {run['epochs']} epochs, "
+            f"{run['updates']:,} updates, {run['train_rows']:,} rows, seed {run['seed']}. Student "
+            f"{shipped['student']} after epoch {shipped['epoch']} ships, chosen by select={shipped['select']} on "
+            f"{summary['holdout']['rows']:,} held-out rows ({shipped['holdout']:.2%} there)."
         ),
-        said=verdict(summary),
-        # these escape what they are given
-        scores=markupsafe.Markup(html(scores(summary), head=score_head(summary))),
-        costs=markupsafe.Markup(html(cost, head=("", run["recipe"], "baseline")) if cost else ""),
-        charts=markupsafe.Markup(charts(read_history(folder.metrics), plain, run["students"])),
+        said=[said for said in (verdict(summary), noise_words(summary)) if said],
+        test_rows=summary["test"]["rows"],
+        scores=scores(summary),
+        score_head=score_head(summary),
+        costs=costs(summary),
+        cost_head=("", run["recipe"], "baseline"),
+        plots=run_plots(read_history(folder.metrics), plain, run["students"]),
+        loading=loading_lines(folder.weights, builder=dict(run["model"])),
+        again=f"studygroup train --config {folder.config} --run_dir ANOTHER_FOLDER",
         command=summary["command"],
         versions=tuple(summary["versions"].items()),
     )

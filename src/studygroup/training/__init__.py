@@ -1,4 +1,4 @@
-"""Training on Lightning: one call trains, chooses, scores, ships and reports."""
+"""Training on Lightning: one call trains, chooses, scores and ships."""
 
 from studygroup.training.checkpoints import UnreadableCheckpointWarning
 from studygroup.training.compare import compare

@@ -15,6 +15,7 @@ from studygroup.training.price import price
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
+from studygroup.training.tables import markdown
 
 COLUMNS = {
     "holdout": "hold-out (chosen on)",
@@ -174,19 +175,22 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     columns = {name: words for name, words in COLUMNS.items() if many or name != "top5"}
     texts = any("padding" in row for row in rows)
     costs = ["updates", "step cost", *(["tokens/s", "padding"] if texts else [])]
-    head = f"| configuration | n | {' | '.join([*columns.values(), *costs])} |"
-    lines = [head, "|---" * (len(columns) + len(costs) + 2) + "|"]
-    for row in rows:
-        scores = " | ".join(percent(row, name) for name in columns)
-        speed = f" {row['tokens_per_second']:,.0f} | {row['padding']:.1%} |" if texts else ""
-        lines.append(
-            f"| {row['name']} | {row['n']} | {scores} | {row['updates']} | {row['step_cost']:.2f} x |{speed}"
+    head = ("configuration", "n", *columns.values(), *costs)
+    cells = [
+        (
+            row["name"],
+            str(row["n"]),
+            *(percent(row, name) for name in columns),
+            str(row["updates"]),
+            f"{row['step_cost']:.2f} x",
+            *((f"{row['tokens_per_second']:,.0f}", f"{row['padding']:.1%}") if texts else ()),
         )
-    lines.append(
-        "\nMean ± sample standard deviation over seeds. The shipped student is chosen on the hold-out rows and "
-        "scored on the test rows afterwards."
+        for row in rows
+    ]
+    return (
+        f"{markdown(cells, head=head)}\n\nMean ± sample standard deviation over seeds. The shipped student is chosen "
+        "on the hold-out rows and scored on the test rows afterwards.\n"
     )
-    return "\n".join(lines) + "\n"
 
 
 def percent(row: Mapping[str, Any], name: str) -> str:

@@ -64,7 +64,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The report, one file that any browser opens."""
+        """The report that `studygroup train` writes, one file that any browser opens."""
         return self.path / "report.html"
 
     @property

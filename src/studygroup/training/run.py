@@ -1,4 +1,4 @@
-"""A whole run: train the method and the plain baseline beside it, choose, score, ship, report."""
+"""A whole run: train the method and the plain baseline beside it, choose, score, ship."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -16,7 +16,6 @@ from studygroup.training.config import check_same
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder
 from studygroup.training.price import price
-from studygroup.training.report import report
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
@@ -121,7 +120,7 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
 def _finish(
     settings: Settings, data: Data, folder: RunFolder, trained: Trained, beside: Summary | None
 ) -> Result:
-    """Ships the chosen student, scores on the test rows for the first time, writes card, report and summary."""
+    """Ships the chosen student, scores on the test rows for the first time, writes card and summary."""
     module, device = trained.module.to(trained.device), trained.device
     task, net = module.task, trained.choice.net.to(device)
     if settings.reestimate_bn:
@@ -139,6 +138,5 @@ def _finish(
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, card(summary, lines=loading_lines(folder.weights, builder=build)))
-    write_text(folder.report, report(summary, folder))
     folder.write_summary(summary)  # last: it marks the run as finished
     return Result(folder, folder.read_summary())

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from studygroup.training.noise import noise_words
-from studygroup.training.report.tables import costs, score_head, scores, text, verdict
 from studygroup.training.run import Result
 from studygroup.training.ship import loading_lines
+from studygroup.training.tables import costs, score_head, scores, text, verdict
 
 
 def closing_words(result: Result) -> str:
@@ -33,7 +33,6 @@ def closing_words(result: Result) -> str:
     lines = loading_lines(folder.weights, builder=dict(run["model"]))
     parts.append(f"\nThe plain network lies in {folder.weights}; load it with\n")
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
-    parts.append(f"\nReport with curves: {folder.report}")
     return "\n".join(parts)
 
 

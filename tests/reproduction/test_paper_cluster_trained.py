@@ -1,4 +1,4 @@
-"""Runs that are really trained in jobs, which end in the middle and go on from their checkpoints."""
+"""A run that is really trained as a task of Ray, which ends in the middle and goes on from its checkpoint."""
 
 import importlib.util
 import json
@@ -7,17 +7,13 @@ import signal
 import subprocess
 import sys
 
-import fake_slurm
 import pytest
+from cluster_papers import HERE
 from small_papers import SMALL, kept, papers
-from spread_papers import HERE
 
 pytestmark = pytest.mark.slow
 ONE = [*(option for option in SMALL if not option.startswith(("--only", "--seeds"))), "--seeds=1"]
 ONE += ["--only=CIFAR-10, baseline", "--data=cifar10=digits"]
-WORKER = f"{sys.executable} {HERE / 'dying_worker.py'}"
-LOCAL = {"cluster": "local", "timeout_min": 60, "local_python": WORKER}
-SLURM = {"timeout_min": 60, "slurm_python": WORKER}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,8 @@ def outcome(folder):
 def ends(tmp_path, monkeypatch):
     """Says which signal ends the first job; gives the processes in which training steps were made."""
     monkeypatch.setenv("STEPS", str(tmp_path / "steps"))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    paths = [str(HERE), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def ends(signal):
@@ -52,36 +49,6 @@ def processes(steps):
     """Training steps of each process, in order: an epoch has 3, and a run 2 epochs."""
     lines = steps.read_text().split()
     return [lines.count(process) for process in dict.fromkeys(lines)]
-
-
-def test_a_killed_worker(whole, tmp_path, ends, capsys):
-    steps = ends(signal.SIGKILL)
-    spread = ["--on=slurm", f"--cluster={json.dumps(LOCAL)}"]
-    assert papers("run", tmp_path, *spread, sizes=ONE) == 1
-    said = capsys.readouterr().err
-    assert "has not produced any output" in said
-    assert "_log.err)" in said
-    assert papers("run", tmp_path, *spread, sizes=ONE) == 0
-    assert outcome(tmp_path) == whole
-    assert processes(steps) == [5, 3]
-
-
-def test_a_job_that_is_queued_again(whole, tmp_path, ends):
-    steps = ends(signal.SIGUSR2)
-    assert papers("run", tmp_path, "--on=slurm", f"--cluster={json.dumps(LOCAL)}", sizes=ONE) == 0
-    assert outcome(tmp_path) == whole
-    assert processes(steps) == [5, 3]
-
-
-def test_a_job_that_slurm_queues_again(whole, tmp_path, ends, monkeypatch):
-    steps = ends(signal.SIGUSR2)
-    fake_slurm.install(tmp_path / "bin")
-    (tmp_path / "states").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "states"))
-    assert papers("run", tmp_path, "--on=slurm", f"--cluster={json.dumps(SLURM)}", sizes=ONE) == 0
-    assert outcome(tmp_path) == whole
-    assert processes(steps) == [5, 3]
 
 
 @pytest.mark.skipif(

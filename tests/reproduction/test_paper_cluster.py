@@ -5,16 +5,16 @@ import sys
 from dataclasses import dataclass, field
 
 import pytest
+from cluster_papers import ANSWER, TABLE, lab, results, two_runs
 from small_papers import papers
-from spread_papers import ANSWER, TABLE, lab, results, two_runs
 
 from benchmarks.environment import provenance
-from reproduction import stopped
+from reproduction import cluster
+from reproduction.cluster import Job, Order, Outcome, hand_out, on_ray
 from reproduction.reading import table_called
-from reproduction.runner import missing, work
-from reproduction.show import remarks
-from reproduction.spread import WAYS, orders, submissions
-from reproduction.spread.orders import Job, Order, Outcome, hand_out
+from reproduction.results import read_stopped
+from reproduction.runner import missing_runs, train_runs
+from reproduction.view import View
 from studygroup.training.folder import held
 from studygroup.training.guard import NonFiniteLossError
 
@@ -46,9 +46,6 @@ class FakeJob(Job):
         self.log.append("outcome")
         return self.answer
 
-    def close(self):
-        self.log.append("close")
-
 
 def test_figures_are_kept_with_the_machine_that_made_them(runs, tmp_path, capsys):
     jobs = [FakeJob(ANSWER, asked=3), FakeJob(Outcome({"test": 0.25}))]
@@ -57,7 +54,7 @@ def test_figures_are_kept_with_the_machine_that_made_them(runs, tmp_path, capsys
     made = json.loads((tmp_path / "results" / "cgl-table-2.json").read_text())["made"]
     command = provenance()["command"]  # the coordinator's
     assert made == [{"command": command}, {"cpu": "another", "command": command}]  # the second ended first
-    assert [job.log for job in jobs] == [["outcome", "close"]] * 2
+    assert [job.log for job in jobs] == [["outcome"]] * 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"cgl-table-2, run 1 of 2: {runs[0]}: log here"
     assert said[2:] == [f"{runs[1]}: finished", f"{runs[0]}: finished"]
@@ -69,7 +66,7 @@ def test_a_failed_run_is_told_and_the_others_go_on(runs, tmp_path, capsys):
         hand_out(TABLE, lab(tmp_path), runs, lambda batch: jobs, at_once=None)
     assert results(tmp_path) == {"CGL": 0.5}
     assert f"{runs[0]}: ValueError: no (log here)" in capsys.readouterr().err
-    assert jobs[0].log == ["outcome", "close"]
+    assert jobs[0].log == ["outcome"]
 
 
 def test_a_run_that_is_left_is_no_failure(runs, tmp_path, capsys):
@@ -82,21 +79,23 @@ def test_a_run_that_is_left_is_no_failure(runs, tmp_path, capsys):
 
 def test_a_run_whose_loss_is_no_number_is_not_made_again(runs, tmp_path):
     here, outcome = lab(tmp_path), Outcome(words="loss is nan", stopped=True)
-    assert missing(runs, here) == runs
+    assert missing_runs(runs, here) == runs
     hand_out(TABLE, here, runs[:1], lambda batch: [FakeJob(outcome)], at_once=None)
-    assert missing(runs, here) == runs[1:]
-    assert stopped.known(here.kept) == {f"{runs[0].key}-0": "loss is nan"}
-    assert "ResNet-18, CIFAR-10 | baseline, seed 0: no figures, loss is nan" in remarks(TABLE, here, {})
-    assert not [one for one in remarks(table_called("cgl-table-4"), here, {}) if "no figures" in one]
+    assert missing_runs(runs, here) == runs[1:]
+    assert read_stopped(here.results_dir) == {f"{runs[0].key}-0": "loss is nan"}
+    assert (
+        "ResNet-18, CIFAR-10 | baseline, seed 0: no figures, loss is nan" in View(TABLE, here, {}).remarks()
+    )
+    assert not [one for one in View(table_called("cgl-table-4"), here, {}).remarks() if "no figures" in one]
 
 
 def test_so_it_is_where_runs_are_made_here(runs, tmp_path, monkeypatch, capsys):
     def fails(lab, run):
         raise NonFiniteLossError("loss is nan")
 
-    monkeypatch.setattr("reproduction.runner.made", fails)
+    monkeypatch.setattr("reproduction.runner.make", fails)
     for told in (1, 0):  # the second time it is not tried
-        work(TABLE, lab(tmp_path), runs[:1])
+        train_runs(TABLE, lab(tmp_path), runs[:1])
         assert capsys.readouterr().err.count(f"{runs[0]}: loss is nan") == told
 
 
@@ -117,7 +116,7 @@ def test_no_more_than_asked_at_once_and_in_order(runs, tmp_path):
 
 
 def test_an_order_makes_the_run(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(orders, "made", lambda lab, run: {"of": run.cell.place[1], "in": lab.run_dir})
+    monkeypatch.setattr(cluster, "make", lambda lab, run: {"of": run.cell.place[1], "in": lab.run_dir})
     outcome = Order(lab(tmp_path), runs[1])()
     assert outcome.found == {"of": "CGL", "in": tmp_path}
     assert outcome.where == provenance()
@@ -135,7 +134,7 @@ def test_an_order_says_what_went_wrong(runs, tmp_path, monkeypatch, capsys, erro
     def fails(lab, run):
         raise error
 
-    monkeypatch.setattr(orders, "made", fails)
+    monkeypatch.setattr(cluster, "make", fails)
     outcome = Order(lab(tmp_path), runs[0])()
     assert (outcome.found, outcome.words, outcome.failed) == (None, words, failed)
     assert outcome.stopped is not failed
@@ -143,7 +142,7 @@ def test_an_order_says_what_went_wrong(runs, tmp_path, monkeypatch, capsys, erro
 
 
 def test_an_order_leaves_a_folder_that_stays_held(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(orders, "made", lambda lab, run: {})
+    monkeypatch.setattr(cluster, "make", lambda lab, run: {})
     here = lab(tmp_path)
     with held(here.folder(runs[0].key, 0).path) as free:
         assert free
@@ -152,7 +151,7 @@ def test_an_order_leaves_a_folder_that_stays_held(runs, tmp_path, monkeypatch):
 
 
 def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(orders, "made", lambda lab, run: {})
+    monkeypatch.setattr(cluster, "make", lambda lab, run: {})
     here, rest = lab(tmp_path), []
     folder = held(here.folder(runs[0].key, 0).path)
     assert folder.__enter__()
@@ -162,58 +161,27 @@ def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypat
         if len(rest) == 3:
             folder.__exit__(None, None, None)
 
-    monkeypatch.setattr(orders.time, "sleep", sleep)
+    monkeypatch.setattr(cluster.time, "sleep", sleep)
     assert Order(here, runs[0], patience=60)().found == {}
     assert rest == [2.0] * 3
 
 
-def test_a_submitted_run_is_left_to_its_cluster(runs, tmp_path, capsys):
-    here = lab(tmp_path)
-    submissions.write(here, runs[0], submissions.Submission("slurm", "12_3"))
-    assert submissions.unsubmitted(here, runs) == runs[1:]
-    said = capsys.readouterr().err
-    assert f"{runs[0]} is with job 12_3 (slurm)" in said
-    assert str(tmp_path / "jobs" / f"{runs[0].key}-0.json") in said
-    assert submissions.unsubmitted(here, runs, ours="slurm") == runs
-    submissions.drop(here, runs[0])
-    submissions.drop(here, runs[0])
-    assert submissions.unsubmitted(here, runs) == runs
-
-
-def test_a_damaged_note_is_said(runs, tmp_path):
-    here = lab(tmp_path)
-    submissions.write(here, runs[0], submissions.Submission("slurm", "1"))
-    submissions.file(here, runs[0]).write_text('{"cluster": "slurm"}')
-    with pytest.raises(ValueError, match=r"cannot be read .*remove it when no job"):
-        submissions.read(here, runs[0])
-
-
-def test_what_is_with_a_cluster_is_not_made_here(runs, tmp_path):
-    here = lab(tmp_path)
-    for run in runs:
-        submissions.write(here, run, submissions.Submission("slurm", "1"))
-    WAYS["here"](TABLE, here, runs, jobs=None, cluster={})
-    WAYS["here"](TABLE, here, runs, jobs=2, cluster={})
-    assert not (tmp_path / "runs").exists()
-
-
 def test_one_call_at_a_time_hands_out_to_ray(runs, tmp_path):
     with held(tmp_path / "jobs" / "ray"), pytest.raises(ValueError, match="another call with --on ray"):
-        WAYS["ray"](TABLE, lab(tmp_path), runs, jobs=None, cluster={})
+        on_ray(TABLE, lab(tmp_path), runs, jobs=None, cluster={})
 
 
-@pytest.mark.parametrize(("way", "package"), [("slurm", "submitit"), ("ray", "ray")])
-def test_a_missing_package_is_named(way, package, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, package, None)
-    assert papers("run", tmp_path, f"--on={way}", "--data=cifar10=digits") == 1
+def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert papers("run", tmp_path, "--on=ray", "--data=cifar10=digits") == 1
     said = capsys.readouterr().err
-    assert f"--on {way} needs a package more" in said
+    assert "--on ray needs a package more" in said
     assert "pip install 'studygroup[cluster]'" in said
 
 
 def test_what_does_not_fit_is_said(tmp_path, capsys):
     assert papers("run", tmp_path, '--cluster={"timeout_min": 1}', "--data=cifar10=digits") == 1
-    assert "is for --on slurm or ray" in capsys.readouterr().err
+    assert "is for --on ray; give that" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

@@ -3,15 +3,18 @@ from html.parser import HTMLParser
 
 import pytest
 
-from studygroup.training.report.curves import Curve, chart, ticks
-from studygroup.training.report.page import _named
-from studygroup.training.report.tables import score_head, scores, verdict
+from studygroup.report import run_report
+from studygroup.report.curves import _line, _with_prefix, run_plots
+from studygroup.training.tables import score_head, scores, verdict
 
 
 class Balanced(HTMLParser):
     """Counts tags that are open."""
 
     void = ("meta",)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
 
     def __init__(self):
         super().__init__()
@@ -26,11 +29,13 @@ class Balanced(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
-    page = finished.folder.report.read_text()
+    path = run_report(finished.folder)
+    assert path == finished.folder.report
+    page = path.read_text(encoding="utf-8")
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert not re.search(r"(src|href)=|url\(|@import|<script", page)
+    assert not re.search(r'src=|href="(?!#)|url\((?!#)|@import|<script', page)
     assert "prefers-color-scheme:dark" in page
     for title in (
         "Hold-out accuracy",
@@ -42,20 +47,33 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
         assert f"<figcaption>{title}</figcaption>" in page
     assert f"{finished.summary['shipped']['test']:.2%}" in page
     assert "plain baseline" in page
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.9, 1.1, [0.9, 0.95, 1, 1.05, 1.1]), (1, 20, [5, 10, 15, 20])],
-)
-def test_ticks_are_round(low, high, expected):
-    assert ticks(low, high) == pytest.approx(expected)
+    assert "<title>cgl on digits</title>" in page
+    assert f"studygroup train --config {finished.folder.config} --run_dir ANOTHER_FOLDER" in page
+    assert "safetensors.torch.load_model" in page
 
 
 def test_points_that_are_no_numbers_are_left_out():
-    assert chart("t", [Curve("a", [1, 2], [float("nan"), float("inf")])]) == ""
-    assert chart("t", [Curve("a", [1, 2, 3], [0.5, float("nan"), 0.7])]).count(",") == 2
-    assert "<circle" in chart("t", [Curve("a", [1], [0.5])])
+    nan, inf = float("nan"), float("inf")
+    rows = [{"epoch": 1.0, "a": 0.5}, {"epoch": 2.0, "a": nan}, {"epoch": 3.0, "a": inf}, {"epoch": 4.0}]
+    assert _line(rows, "a", color="red") == [([1.0], [0.5], {"color": "red"})]
+    assert _line(rows[1:], "a") == []
+
+
+def test_a_run_of_one_student_has_no_plots_of_several():
+    rows = [
+        {"epoch": float(epoch), "holdout_0": 0.5 + epoch / 10, "supervised_0": 1 / epoch, "lr": 0.1,
+         "holdout_diversity": 0.0, "imitation_weight": 0.0}
+        for epoch in (1, 2)
+    ]  # fmt: skip
+    plots = run_plots(rows, [], 1)
+    assert [plot.title for plot in plots] == ["Hold-out accuracy", "Supervised loss", "Learning rate"]
+    assert plots[0].words == "Hold-out accuracy over epochs. the network ends at 70 %."
+    several = [row | {"holdout_1": 0.4, "holdout_ensemble": 0.9} for row in rows]
+    beside = run_plots(several, rows, 2)[0]
+    assert beside.words == (
+        "Hold-out accuracy over epochs. each student ends at 70 %; ensemble ends at 90 %; "
+        "plain baseline ends at 70 %."
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,11 +95,11 @@ def test_columns_of_a_kind_are_drawn_by_the_rest_of_their_names():
         {"epoch": 1.0, "listen_weight_0": 0.3, "listen_weight_1": 0.7},
         {"epoch": 2.0, "listen_weight_0": 0.4},
     ]
-    first, second = _named(rows, "listen_")
-    assert (first.name, first.x, first.y) == ("weight_0", [1.0, 2.0], [0.3, 0.4])
-    assert (second.name, second.y) == ("weight_1", [0.7])
-    assert first.style != second.style
-    assert _named(rows, "auxiliary_") == []
+    first, second = _with_prefix(rows, "listen_")
+    assert (first[2]["label"], first[0], first[1]) == ("weight_0", [1.0, 2.0], [0.3, 0.4])
+    assert (second[2]["label"], second[1]) == ("weight_1", [0.7])
+    assert first[2]["color"] != second[2]["color"]
+    assert _with_prefix(rows, "auxiliary_") == []
 
 
 def summary_of(classes):

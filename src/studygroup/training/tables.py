@@ -1,7 +1,6 @@
-"""Tables of the report and of the closing words on the terminal: the same rows, so that they cannot disagree."""
+"""Tables of a run, the same rows for its report and for the terminal, and rows as text and Markdown."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from studygroup.training.scores import TOP5_FROM
@@ -90,18 +89,15 @@ def verdict(summary: Mapping[str, Any]) -> str:
     return f"{said} ({own:.2%} against {plain:.2%}; one seed, so a few rows are noise)."
 
 
-def html(rows: Rows, *, head: Sequence[str]) -> str:
-    """Rows as an HTML table; the first cell of each row is its heading."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+def markdown(rows: Rows, *, head: Sequence[str]) -> str:
+    """Return rows as a Markdown table, without a line break at the end."""
+    lines = (f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (head, *rows))
+    first, *others = lines
+    return "\n".join([first, "|---" * len(head) + "|", *others])
 
 
 def text(rows: Rows) -> str:
-    """Rows in columns for a terminal."""
+    """Return rows in columns for a terminal."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = (
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from small_papers import SMALL
 
+from reproduction.cluster import Outcome
 from reproduction.lab import Lab
 from reproduction.reading import table_called
-from reproduction.runner import wanted
+from reproduction.runner import wanted_runs
 from reproduction.scale import SMALL as SCALE
-from reproduction.spread.orders import Outcome
 
 HERE = Path(__file__).parent
 TABLE = table_called("cgl-table-2")
@@ -25,7 +25,7 @@ def lab(folder):
 
 def two_runs():
     """Baseline and CGL on CIFAR-10; they are the same in every folder."""
-    return wanted(TABLE, lab(Path("anywhere")), seeds=1, only=["CIFAR-10, baseline", "CIFAR-10, CGL"])
+    return wanted_runs(TABLE, lab(Path("anywhere")), seeds=1, only=["CIFAR-10, baseline", "CIFAR-10, CGL"])
 
 
 def results(folder):

@@ -1,0 +1,246 @@
+"""Runs as tasks of Ray, one each: one coordinator hands them out and keeps the figures that come back.
+
+Only the coordinator decides who makes a run and writes results, so that nothing rests on locks between machines.
+"""
+
+import dataclasses
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import provenance
+from reproduction.lab import Lab
+from reproduction.results import add_stopped
+from reproduction.runner import Run, keep_run, make, say
+from reproduction.tables import Figures, Table
+from studygroup.extras import missing
+from studygroup.training.folder import held
+from studygroup.training.guard import NonFiniteLossError
+
+
+def on_ray(
+    table: Table, lab: Lab, runs: Sequence[Run], *, jobs: int | None, cluster: Mapping[str, Any]
+) -> None:
+    """Make runs as tasks of Ray, one each, and wait for them.
+
+    Ray ends the tasks when this process ends; called again, it goes on from their checkpoints. A task whose machine
+    is lost is tried again by Ray, as often as its `max_retries` says, and goes on in the same way.
+
+    Args:
+        table: that they belong to.
+        lab: where and how; its folder, and the data, are seen by all machines.
+        runs: in order.
+        jobs: most tasks at a time; None is as many as the cluster has room for.
+        cluster: `init`, arguments of `ray.init`, and `task`, options of each task, such as `num_gpus`.
+
+    Raises:
+        RuntimeError: a run failed.
+        ValueError: Ray is missing, does not take what is in `cluster`, or another call is at work.
+    """
+    if not runs:
+        return
+    lab = dataclasses.replace(lab, run_dir=lab.run_dir.absolute())
+    folder = lab.run_dir / "jobs" / "ray"
+    with held(folder) as free:
+        if not free:
+            raise ValueError(
+                f"another call with --on ray hands out the runs of {lab.run_dir}; wait until it ends"
+            )
+        with _task(cluster) as (ray, task):
+
+            def start(batch: Sequence[Run]) -> list[Job]:
+                logs = [folder / f"{run.name}.log" for run in batch]
+                return [
+                    _Task(ray, task.remote(Order(lab, run), log), log)
+                    for run, log in zip(batch, logs, strict=True)
+                ]
+
+            hand_out(table, lab, runs, start, at_once=jobs)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of an order.
+
+    Attributes:
+        found: figures of the finished run; None where there are none.
+        where: machine and versions, with `found`.
+        words: why there are no figures.
+        failed: whether that is an error, and not a run that is left to others or whose loss is no number.
+        stopped: whether its loss is no number.
+    """
+
+    found: Figures | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
+    failed: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run, to be made by whoever calls this, on any machine that sees the folder of runs.
+
+    Attributes:
+        lab: where and how, its folder absolute.
+        run: to be made.
+        patience: seconds to wait for a folder that is held: some file systems let go of it late after a machine died.
+    """
+
+    lab: Lab
+    run: Run
+    patience: float = 120.0
+
+    def __call__(self) -> Outcome:
+        """Make the run, from its own checkpoint if it was begun."""
+        with _held(self.lab.folder(self.run.key, self.run.seed).path, self.patience) as free:
+            if not free:
+                return Outcome(words="in hand elsewhere")
+            try:
+                return Outcome(make(self.lab, self.run), provenance())
+            except NonFiniteLossError as error:
+                return Outcome(words=str(error), stopped=True)
+            except Exception as error:  # whatever it is, the coordinator is told, and the other runs go on
+                traceback.print_exc()
+                return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
+
+
+class Job(ABC):
+    """A run that is with a cluster."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where its log lies."""
+
+    @abstractmethod
+    def done(self) -> bool:
+        """Return whether it has ended, well or not."""
+
+    @abstractmethod
+    def outcome(self) -> Outcome:
+        """Return its outcome, once it is done; an error of the cluster is an outcome too."""
+
+
+def hand_out(
+    table: Table,
+    lab: Lab,
+    runs: Sequence[Run],
+    start: Callable[[Sequence[Run]], Sequence[Job]],
+    *,
+    at_once: int | None,
+) -> None:
+    """Have runs made, wait for them, and keep the figures of each as soon as it is finished.
+
+    Args:
+        table: that they belong to.
+        lab: where and how.
+        runs: in order.
+        start: gives runs to the cluster.
+        at_once: most runs that are with it at a time; None is all of them.
+
+    Raises:
+        RuntimeError: one of them failed; all others have ended.
+    """
+    waiting, going, failed, pause = [*enumerate(runs, 1)], list[tuple[Run, Job]](), 0, 0.0
+    while waiting or going:
+        room = len(waiting) if at_once is None else at_once - len(going)
+        batch, waiting = waiting[:room], waiting[room:]
+        if batch:
+            for (number, run), job in zip(batch, start([run for _, run in batch]), strict=True):
+                say(f"{table.id}, run {number} of {len(runs)}: {run}: {job.place}")
+                going.append((run, job))
+        ended = [job.done() for _, job in going]
+        failed += sum(_failed(table, lab, *pair) for pair, over in zip(going, ended, strict=True) if over)
+        going = [pair for pair, over in zip(going, ended, strict=True) if not over]
+        pause = 0.0 if any(ended) else min(10.0, 0.1 + 1.2 * pause)  # runs take hours; those of a test do not
+        time.sleep(pause)
+    if failed:
+        raise RuntimeError(f"{failed} of {len(runs)} runs failed, see above; what is finished is kept")
+
+
+def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
+    """Keep or tell the outcome of a run; return whether it failed."""
+    outcome = job.outcome()
+    if outcome.found is None:
+        say(f"{run}: {outcome.words} ({job.place})")
+        if outcome.stopped:
+            add_stopped(lab.results_dir, run.name, outcome.words)
+    else:
+        where = {**outcome.where, "command": provenance()["command"]}
+        keep_run(table, lab, run, outcome.found, where=where)
+        say(f"{run}: finished")
+    return outcome.failed
+
+
+@contextmanager
+def _held(folder: Path, patience: float) -> Iterator[bool]:
+    """Hold a folder, waiting for it if need be; give whether it is held."""
+    end = time.monotonic() + patience
+    while True:
+        with held(folder) as free:
+            if free or time.monotonic() >= end:
+                yield free
+                return
+        time.sleep(min(2.0, patience))
+
+
+class _Task(Job):
+    """A task of Ray."""
+
+    def __init__(self, ray: Any, reference: Any, log: Path) -> None:
+        self._ray, self._reference, self._log = ray, reference, log
+
+    @property
+    def place(self) -> str:
+        return f"log {self._log}"
+
+    def done(self) -> bool:
+        ready, _ = self._ray.wait([self._reference], timeout=0)
+        return bool(ready)
+
+    def outcome(self) -> Outcome:
+        try:
+            outcome: Outcome = self._ray.get(self._reference)
+        except self._ray.exceptions.RayError as error:  # the process or its machine was lost, too often
+            return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
+        return outcome
+
+
+def _obey(order: Order, log: Path) -> Outcome:
+    """Carry out an order and write what it says to a file; this is what a task does."""
+    with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        return order()
+
+
+@contextmanager
+def _task(cluster: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Connect to Ray for a while; give it, and what starts a task."""
+    try:
+        import ray
+    except ImportError as error:
+        raise missing("--on ray", "cluster", error) from error
+    unknown = {*cluster} - {"init", "task"}
+    if unknown:
+        raise ValueError(
+            f"--on ray does not know {', '.join(sorted(unknown))}; write --cluster "
+            """'{"init": {"address": "auto"}, "task": {"num_gpus": 1}}'"""
+        )
+    try:
+        # a process for each run: none inherits memory or settings of the one before
+        task = ray.remote(max_calls=1, **cluster.get("task", {}))(_obey)
+        ours = not ray.is_initialized()
+        if ours:
+            ray.init(**cluster.get("init", {}))
+    except (TypeError, ValueError, ConnectionError, RuntimeError) as error:
+        raise ValueError(f"Ray does not take --cluster {dict(cluster)}: {error}") from error
+    try:
+        yield ray, task
+    finally:
+        if ours:
+            ray.shutdown()
