@@ -1,14 +1,12 @@
 """The command line, and how the minutes are given out."""
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import studygroup as sg
 from reproduction.gpu.budget import Clock
 from reproduction.gpu.checks import check
 from reproduction.gpu.comparison import compare
@@ -59,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             "torch finds no CUDA device; run where there is one, or give --device cpu for a dry run"
         )
-    warnings.simplefilter("ignore", sg.FreshInitWarning)
+    torch.set_num_threads(min(4, torch.get_num_threads()))  # small networks on the CPU gain nothing by more
     clock = Clock(60 * args.minutes)
     record = Record(args.json, environment=environment(device), minutes=args.minutes)
     passed = _checks(args, device, record)

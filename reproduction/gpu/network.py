@@ -47,12 +47,16 @@ class HostDropout(nn.Dropout):
         return hidden * kept.to(hidden.device, hidden.dtype) / (1 - self.p)
 
 
-def small() -> Network:
-    """Three groups of one block, 16 to 64 channels wide, on pictures of 16 x 16; ten classes."""
+def small(dropout: type[nn.Dropout] = HostDropout) -> Network:
+    """Three groups of one block, 16 to 64 channels wide, on pictures of 16 x 16; ten classes.
+
+    Args:
+        dropout: of the classifier of `dropping`.
+    """
     groups: dict[Layer, list[int]] = {"layer2": [0, 0, 1, 1], "layer3": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
     return Network(
         build=partial(ResNet, [1, 1, 1], classes=10, width=16),
-        dropping=_small_dropping,
+        dropping=partial(_small_dropping, dropout),
         example=torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)),
         branch=("layer3", "fc"),
         tree=groups,
@@ -75,9 +79,9 @@ def full(*, classes: int, width: int, pixels: int) -> Network:
     )
 
 
-def _small_dropping() -> nn.Module:
+def _small_dropping(dropout: type[nn.Dropout]) -> nn.Module:
     net = ResNet([1, 1, 1], classes=10, width=16)
     head = classifier(net.features, 10, hidden=(16, 16))
     assert isinstance(head, nn.Sequential)
-    net.fc = nn.Sequential(*(HostDropout(0.5) if isinstance(layer, nn.Dropout) else layer for layer in head))
+    net.fc = nn.Sequential(*(dropout(0.5) if isinstance(layer, nn.Dropout) else layer for layer in head))
     return net
