@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.downsample = _shortcut(inputs, planes * self.expansion, stride)
 
-    def forward(self, x: Float[Tensor, "rows _ _ _"]) -> Float[Tensor, "rows _ _ _"]:
+    def forward(self, x: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "_ _ _ _"]:
         """Return the activated sum of the convolutions and the shortcut."""
         hidden = self.relu(self.bn1(self.conv1(x)))
         hidden = self.bn2(self.conv2(hidden))
@@ -59,7 +59,7 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(inputs, planes * self.expansion, stride)
 
-    def forward(self, x: Float[Tensor, "rows _ _ _"]) -> Float[Tensor, "rows _ _ _"]:
+    def forward(self, x: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "_ _ _ _"]:
         """Return the activated sum of the convolutions and the shortcut."""
         hidden = self.relu(self.bn1(self.conv1(x)))
         hidden = self.relu(self.bn2(self.conv2(hidden)))
@@ -119,8 +119,8 @@ class ResNet(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Float[Tensor, "rows channels height across"]) -> Float[Tensor, "rows classes"]:
-        """Return the logits."""
+    def forward(self, x: Float[Tensor, "_ channels height across"]) -> Float[Tensor, "_ classes"]:
+        """Return the logits: more rows than came in where students of a group part on the way."""
         hidden = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for group in (self.layer1, self.layer2, self.layer3, self.layer4):
             hidden = group(hidden)

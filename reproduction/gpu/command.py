@@ -1,0 +1,132 @@
+"""The command line, and how the minutes are given out."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reproduction.gpu.budget import Clock
+from reproduction.gpu.checks import check
+from reproduction.gpu.comparison import compare
+from reproduction.gpu.methods import METHODS
+from reproduction.gpu.network import full
+from reproduction.gpu.prepare import DATA, prepare
+from reproduction.gpu.record import Record, environment
+from reproduction.gpu.speed import Setting, measure
+from reproduction.gpu.training import Recipe
+
+PREPARED, RESULT = Path("runs/gpu"), Path("reproduction/results/gpu.json")
+_PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+SHARES = {"checks": 0.2, "speed": 0.35}
+"""Of the minutes, at most; the comparison has all that is left."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command.
+
+    Args:
+        arguments: of the command line; omitted, those of the process.
+
+    Returns:
+        The exit status: 1 where a check failed or had no time.
+    """
+    args = _parser().parse_args(arguments)
+    if args.command == "prepare":
+        for path in prepare(args.data, args.folder, holdout=args.holdout, seed=args.seed):
+            print(path)
+        return 0
+    return run(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run all phases one after another and print the result.
+
+    Args:
+        args: of the sub-command `run`.
+
+    Returns:
+        The exit status: 1 where a check failed or had no time.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    device = torch.device(args.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "torch finds no CUDA device; run where there is one, or give --device cpu for a dry run"
+        )
+    torch.set_num_threads(min(4, torch.get_num_threads()))  # small networks on the CPU gain nothing by more
+    clock = Clock(60 * args.minutes)
+    record = Record(args.json, environment=environment(device), minutes=args.minutes)
+    passed = _checks(args, device, record)
+    _speed(args, device, record)
+    _comparison(args, device, record, clock)
+    print(record.finish(), end="")
+    return 0 if passed else 1
+
+
+def _checks(args: argparse.Namespace, device: torch.device, record: Record) -> bool:
+    clock = Clock(60 * args.minutes * SHARES["checks"])
+    part = check(args.methods, device, clock, lambda part: record.put("checks", part))
+    return not (part["failed"] or part["not_done"])
+
+
+def _speed(args: argparse.Namespace, device: torch.device, record: Record) -> None:
+    network = full(classes=100, width=args.width, pixels=args.pixels)
+    measure(
+        args.methods,
+        network,
+        device,
+        Setting(args.rows, dtype=_PRECISIONS[args.precision], blocks=args.blocks),
+        Clock(60 * args.minutes * SHARES["speed"]),
+        lambda part: record.put("speed", part),
+        few=args.few,
+        compiled=args.compile,
+    )
+
+
+def _comparison(args: argparse.Namespace, device: torch.device, record: Record, clock: Clock) -> None:
+    def put(part: dict[str, Any]) -> None:
+        record.put("comparison", part)
+
+    if not args.data.exists():
+        put({"skipped": f"{args.data} is missing; python -m reproduction.gpu prepare writes it"})
+        return
+    recipe = Recipe(args.rows, dtype=_PRECISIONS[args.precision], seed=args.seed)
+    try:
+        compare(
+            args.train, args.data, device, recipe, clock, put, width=args.width, most_epochs=args.most_epochs
+        )
+    except RuntimeError as error:  # such as memory: what was measured before is printed all the same
+        put(record.content.get("comparison", {}) | {"error": f"{type(error).__name__}: {error}"[:500]})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reproduction.gpu", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    first = commands.add_parser("prepare", help="pack data and packages, where they are")
+    first.add_argument("--data", type=Path, default=Path("../shared/data/cifar100_5bit"))
+    first.add_argument("--folder", type=Path, default=PREPARED)
+    first.add_argument("--holdout", type=int, default=5000)
+    first.add_argument("--seed", type=int, default=0)
+    second = commands.add_parser("run", help="check, measure and compare, within a budget of minutes")
+    second.add_argument("--minutes", type=float, default=9.0)
+    second.add_argument("--device", default="cuda")
+    second.add_argument("--data", type=Path, default=PREPARED / DATA)
+    second.add_argument("--json", type=Path, default=RESULT)
+    second.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    second.add_argument("--train", nargs="+", choices=METHODS, default=["baseline", "cgl"])
+    second.add_argument("--rows", type=int, default=512, help="of a step, all students together")
+    second.add_argument("--few", type=int, default=64, help="rows of the smaller steps")
+    second.add_argument("--most-epochs", type=int, default=200, help="however many would fit")
+    second.add_argument("--width", type=int, default=64, help="of ResNet-18")
+    second.add_argument(
+        "--pixels", type=int, default=32, help="a side, of the pictures that steps are timed on"
+    )
+    second.add_argument("--blocks", type=int, default=7, help="of timed steps, whose median is told")
+    second.add_argument("--precision", choices=_PRECISIONS, default="bfloat16", help="of autocast")
+    second.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    second.add_argument("--seed", type=int, default=0)
+    return parser

@@ -1,0 +1,67 @@
+"""Every recipe of the library, and the variants whose steps differ, on one network."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import studygroup as sg
+from reproduction.gpu.network import Network
+from studygroup.models.structure import blocks
+
+Make = Callable[[Network], sg.CollaborativeLearning]
+
+
+def _cgl(network: Network, *, peers_gradient: bool = False) -> sg.CollaborativeLearning:
+    model = network.build()
+    layers = blocks(model)
+    return sg.recipes.cgl(model, layers=layers, peers_gradient=peers_gradient, init=network.build)
+
+
+def _kdcl(teacher: Callable[[], sg.listen.Listener], network: Network) -> sg.CollaborativeLearning:
+    return sg.recipes.kdcl(network.build(), teacher=teacher, init=network.build)
+
+
+METHODS: dict[str, Make] = {
+    "baseline": lambda n: sg.recipes.baseline(n.build()),
+    "cgl": _cgl,
+    "cgl_peers_gradient": partial(_cgl, peers_gradient=True),
+    "auxiliary_training": lambda n: sg.recipes.auxiliary_training(
+        n.build(), inner=n.inner, example=n.example
+    ),
+    "byot": lambda n: sg.recipes.byot(n.build(), inner=n.inner, example=n.example),
+    "cl_ilr": lambda n: sg.recipes.cl_ilr(n.build(), layers=n.branch, init=n.build),
+    "dml": lambda n: sg.recipes.dml(n.build(), init=n.build),
+    "dml_in_turn": lambda n: sg.recipes.dml(n.build(), in_turn=True, init=n.build),
+    "intra_out": lambda n: sg.recipes.intra(n.dropping(), example=n.example, out=1.0),
+    "intra_mid": lambda n: sg.recipes.intra(n.build(), example=n.example, mid=1.0),
+    "intra_pull_push": lambda n: sg.recipes.intra(n.build(), example=n.example, pull_push=0.01),
+    "intra_kernel": lambda n: sg.recipes.intra(n.build(), example=n.example, kernel=0.01),
+    "kdcl": lambda n: sg.recipes.kdcl(n.build(), init=n.build),
+    "kdcl_naive": partial(_kdcl, sg.listen.BestStudent),
+    "kdcl_linear": partial(_kdcl, sg.listen.LinearTeacher),
+    "kdcl_general": partial(_kdcl, sg.listen.GeneralTeacher),
+    "multi_instance": lambda n: sg.recipes.multi_instance(n.build(), init=n.build),
+    "okddip": lambda n: sg.recipes.okddip(n.build(), layers=n.branch, example=n.example, init=n.build),
+    "one": lambda n: sg.recipes.one(n.build(), layers=n.branch, example=n.example, init=n.build),
+    "pcl": lambda n: sg.recipes.pcl(n.build(), layers=n.branch, example=n.example, init=n.build),
+    "tree": lambda n: sg.recipes.tree(n.build(), table=n.tree, init=n.build),
+}
+
+
+def owners(task: sg.CollaborativeLearning, rows: int) -> Tensor | None:
+    """Return whose row each of a step is, equally many of each student, or nothing where all share all rows.
+
+    Args:
+        task: whose students they are.
+        rows: of a step, all students together.
+
+    Raises:
+        ValueError: fewer rows than students.
+    """
+    if not isinstance(task.rows, sg.Subsets):
+        return None
+    if rows < task.group.students:
+        raise ValueError(f"{rows} rows a step for {task.group.students} students; give one row each at least")
+    return torch.arange(task.group.students).repeat_interleave(rows // task.group.students)

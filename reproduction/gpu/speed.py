@@ -1,0 +1,198 @@
+"""What a training step takes, in time and in memory: every method, the plain network, a bare loop of torch."""
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reproduction.gpu.budget import Clock, work_through
+from reproduction.gpu.methods import METHODS, owners
+from reproduction.gpu.network import Network
+from reproduction.gpu.step import Losses, batch, of_network, of_task, updates
+from studygroup.models.resnet import BasicBlock
+
+LOOP, PLAIN, CGL = "loop", "baseline", "cgl"
+_WARM = 3
+_BLOCK_SECONDS = 0.2  # so long that a clock's resolution and one wait do not matter
+_MOST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How steps are taken.
+
+    Attributes:
+        rows: of a step, all students together.
+        dtype: of autocast; `torch.float32` for none.
+        compiled: whether `torch.compile` makes one graph of each residual block.
+        blocks: of steps that are timed; each is one of the values that the median is of.
+    """
+
+    rows: int
+    dtype: torch.dtype = torch.bfloat16
+    compiled: bool = False
+    blocks: int = 7
+
+
+def measure(
+    methods: Iterable[str],
+    network: Network,
+    device: torch.device,
+    setting: Setting,
+    clock: Clock,
+    write: Callable[[dict[str, Any]], None],
+    *,
+    few: int = 64,
+    compiled: bool = True,
+) -> dict[str, Any]:
+    """Time one method after another, the loop, the plain network and CGL in further settings, too.
+
+    Args:
+        methods: names of `METHODS`.
+        network: what is trained.
+        device: where.
+        setting: of all methods.
+        clock: of this phase.
+        write: is given the part so far.
+        few: rows of the smaller steps.
+        compiled: whether `torch.compile` is measured, last, as it takes longest.
+
+    Returns:
+        The part of the result: `results` by name and setting, each with its ratios to loop and plain network of the
+        same setting.
+    """
+    trio = [LOOP, PLAIN, CGL]
+    plan = [(name, setting) for name in dict.fromkeys([*trio, *methods])]
+    plan[len(trio) : len(trio)] = [
+        (name, other)
+        for other in (replace(setting, rows=few), replace(setting, dtype=torch.float32))
+        for name in trio
+        if other != setting
+    ]
+    items = {_name(name, how, setting): partial(_item, name, network, device, how) for name, how in plan}
+    items["baseline again"] = partial(_item, PLAIN, network, device, setting)  # how far the device drifts
+    if compiled:
+        how = replace(setting, compiled=True)
+        items |= {_name(name, how, setting): partial(_item, name, network, device, how) for name in trio}
+    return work_through(items, clock, lambda part: write(_compared(part)))
+
+
+def _name(name: str, how: Setting, usual: Setting) -> str:
+    """Name a measurement by its method and by what is not as usual."""
+    words = [name]
+    words += [f"{how.rows} rows"] if how.rows != usual.rows else []
+    words += ["float32"] if how.dtype != usual.dtype else []
+    words += ["compiled"] if how.compiled else []
+    return ", ".join(words)
+
+
+def _item(name: str, network: Network, device: torch.device, how: Setting) -> dict[str, Any]:
+    gc.collect()  # tasks of before, whose memory would be counted
+    torch.manual_seed(0)
+    x, y = batch(how.rows, pixels=network.example.shape[-1], classes=network.classes, device=device)
+    module, losses = _losses(name, network, device, x, y)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if how.compiled:
+        _compile_blocks(module)
+    optimiser = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+    found = timed(partial(updates, losses, optimiser, device, how.dtype), device, blocks=how.blocks)
+    return {
+        "rows": how.rows,
+        "precision": str(how.dtype).removeprefix("torch."),
+        "compiled": how.compiled,
+        "trainable": sum(p.numel() for p in parameters),
+        **found,
+        "images_per_second": round(1000 * how.rows / found["milliseconds"], 1),
+    }
+
+
+def _losses(
+    name: str, network: Network, device: torch.device, x: Tensor, y: Tensor
+) -> tuple[nn.Module, Losses]:
+    if name == LOOP:
+        net = network.build().to(device).to(memory_format=torch.channels_last).train()
+        return net, of_network(net, x, y)
+    task = METHODS[name](network).to(device).to(memory_format=torch.channels_last).train()
+    return task, of_task(task, x, y, owner=owners(task, len(x)))
+
+
+def _compile_blocks(module: nn.Module) -> None:
+    torch.compiler.reset()
+    torch._dynamo.config.recompile_limit = 64  # blocks share code, not shapes
+    for block in module.modules():
+        if isinstance(block, BasicBlock):
+            block.compile()
+
+
+def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dict[str, Any]:
+    """Time a step in blocks, waiting for the device before and after each.
+
+    Args:
+        step: what to take again and again; it is warmed up first.
+        device: what to wait for.
+        blocks: how many values the median is of.
+
+    Returns:
+        `milliseconds` of a step (median over blocks), `spread` (least and most), `blocks`, `steps` of each,
+        `warm_up_seconds`, and `peak_mib`, the most memory that torch had allocated on CUDA, elsewhere `None`.
+    """
+    start = time.perf_counter()
+    for _ in range(_WARM):
+        step()
+    _wait(device)
+    warm = time.perf_counter() - start
+    once = _seconds(step, 1, device)
+    steps = max(1, min(_MOST_STEPS, round(_BLOCK_SECONDS / max(once, 1e-6))))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    found = [1000 * _seconds(step, steps, device) / steps for _ in range(blocks)]
+    peak = round(torch.cuda.max_memory_allocated(device) / 2**20, 1) if device.type == "cuda" else None
+    return {
+        "milliseconds": round(median(found), 4),
+        "spread": [round(min(found), 4), round(max(found), 4)],
+        "blocks": blocks,
+        "steps": steps,
+        "warm_up_seconds": round(warm, 2),
+        "peak_mib": peak,
+    }
+
+
+def _seconds(step: Callable[[], None], times: int, device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(times):
+        step()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _compared(part: dict[str, Any]) -> dict[str, Any]:
+    """Add to each result its time over the bare loop's and the plain network's, its memory over the latter's."""
+    results = {name: dict(result) for name, result in part["results"].items()}
+    by_setting = {
+        (name.split(",")[0], r["rows"], r["precision"], r["compiled"]): r
+        for name, r in results.items()
+        if "error" not in r
+    }
+    for result in results.values():
+        if "error" in result:
+            continue
+        setting = (result["rows"], result["precision"], result["compiled"])
+        for word, other in (("over_loop", LOOP), ("over_plain", PLAIN)):
+            base = by_setting.get((other, *setting))
+            if base:
+                result[word] = round(result["milliseconds"] / base["milliseconds"], 3)
+                if word == "over_plain" and result["peak_mib"] and base["peak_mib"]:
+                    result["memory_over_plain"] = round(result["peak_mib"] / base["peak_mib"], 3)
+    return part | {"results": results}
