@@ -20,7 +20,8 @@ from torch import Tensor, nn
 import studygroup as sg
 from environment import environment, load, save, spread
 from studygroup import data as sgd
-from studygroup.models import blocks, cifar_resnet18
+from studygroup.layers import blocks
+from studygroup.models import cifar_resnet18
 from studygroup.seeding import generator
 
 

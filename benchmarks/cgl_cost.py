@@ -19,7 +19,8 @@ import studygroup as sg
 from environment import environment, save
 from steps import training_step
 from studygroup.analysis.cost import Step, parameters
-from studygroup.models import blocks, cifar_resnet18
+from studygroup.layers import blocks
+from studygroup.models import cifar_resnet18
 from timing import cell, in_turn, ratios
 
 

@@ -7,6 +7,7 @@ import torchvision.models
 from torch import nn
 
 from helpers.networks import assert_real_and_learning
+from studygroup.layers import last_group
 from studygroup.models import (
     cifar_resnet18,
     cifar_resnet20,
@@ -14,7 +15,6 @@ from studygroup.models import (
     cifar_resnet34,
     cifar_resnet101,
     cifar_resnet110,
-    last_group,
 )
 
 

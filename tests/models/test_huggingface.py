@@ -8,7 +8,8 @@ import transformers
 
 import studygroup as sg
 from helpers.networks import texts
-from studygroup.models import blocks, build, huggingface, last_group
+from studygroup.layers import blocks, last_group
+from studygroup.models import build, huggingface
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -8,7 +8,8 @@ from torch import nn
 
 import studygroup as sg
 from helpers.networks import OURS, assert_real_and_learning
-from studygroup.models import blocks, last_group, text_transformer
+from studygroup.layers import blocks, last_group
+from studygroup.models import text_transformer
 from studygroup.models.transformer import mean_over_tokens, sinusoids
 from studygroup.objectives import Capture
 

@@ -8,7 +8,8 @@ from torch import nn
 
 import studygroup as sg
 from helpers.networks import assert_real_and_learning
-from studygroup.models import blocks, last_group, vdcnn9
+from studygroup.layers import blocks, last_group
+from studygroup.models import vdcnn9
 from studygroup.models.vdcnn import Convolution, k_max
 
 

@@ -21,7 +21,7 @@ def net() -> nn.Module:
 
 def test_layers_default_to_the_networks_blocks_and_the_seed_is_the_runs():
     task = methods.cgl(net(), 5, X, net, students=4)
-    own = sg.recipes.cgl(net(), layers=models.blocks(net()), students=4, seed=5, init="copy")
+    own = sg.recipes.cgl(net(), layers=sg.layers.blocks(net()), students=4, seed=5, init="copy")
     assert task.group.routes == own.group.routes
     assert task.seed == 5
 

@@ -9,13 +9,14 @@ from torch import nn
 
 from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.pairs import pairs_of
+from studygroup.layers import blocks
 from studygroup.routes import Routes
 
 
 def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
     """Of each layer, routed or common to all, the share of pairs of students who have all of it in common.
 
-    Layers are those of `studygroup.models.blocks`, the stem and the blocks, without the classifier. The paper's
+    Layers are those of `studygroup.layers.blocks`, the stem and the blocks, without the classifier. The paper's
     sharing ratio is their mean.
 
     Args:
@@ -25,8 +26,6 @@ def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
     Raises:
         ValueError: one student, or a network in which no layers are found.
     """
-    from studygroup.models.structure import blocks  # beside networks that need the extra `train`
-
     layers = [(names,) if isinstance(names, str) else names for names in blocks(net)]
     own = {", ".join(names): [row for name in names for row in _rows(routes, net, name)] for names in layers}
     return {layer: _common(rows, routes.students) for layer, rows in own.items()}

@@ -1,6 +1,15 @@
-"""Which layers of a network objectives inside it work on, found by a dry run: convolutions, dropouts."""
+"""Which layers of a network students part at, and which objectives inside it work on."""
 
 from studygroup.layers.convolutions import ConvLayer, convolution_groups, convolution_layers
 from studygroup.layers.dropouts import dropout_layers
+from studygroup.layers.structure import blocks, first_groups, last_group
 
-__all__ = ["ConvLayer", "convolution_groups", "convolution_layers", "dropout_layers"]
+__all__ = [
+    "ConvLayer",
+    "blocks",
+    "convolution_groups",
+    "convolution_layers",
+    "dropout_layers",
+    "first_groups",
+    "last_group",
+]

@@ -1,4 +1,4 @@
-"""Networks by name, and where their blocks are."""
+"""Networks by name."""
 
 from studygroup.models.build import build, reads_text
 from studygroup.models.cifar import (
@@ -11,13 +11,11 @@ from studygroup.models.cifar import (
 )
 from studygroup.models.head import classifier
 from studygroup.models.huggingface import huggingface
-from studygroup.models.structure import blocks, last_group
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 
 __all__ = [
-    "blocks",
     "build",
     "cifar_resnet18",
     "cifar_resnet20",
@@ -28,7 +26,6 @@ __all__ = [
     "cifar_vgg16",
     "classifier",
     "huggingface",
-    "last_group",
     "reads_text",
     "text_transformer",
     "vdcnn9",

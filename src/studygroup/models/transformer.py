@@ -22,7 +22,7 @@ def text_transformer(
 ) -> "TextTransformer":
     """The encoder of Vaswani et al. (2017) with the sizes of the CGL paper, and a linear classifier.
 
-    `models.blocks` gives the embedding and each block, 4 layers: with two modules each there are 16 paths. The three
+    `layers.blocks` gives the embedding and each block, 4 layers: with two modules each there are 16 paths. The three
     blocks alone have 8, so that 8 distinct students are all there are.
 
     # reading: the paper prints an embedding of 512 and a hidden state of 128, and not how they meet: here by a linear

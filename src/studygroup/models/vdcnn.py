@@ -27,7 +27,7 @@ def vdcnn9(
 ) -> "VDCNN":
     """VDCNN of depth 9: one convolution and four levels of one convolutional block, two convolutions each.
 
-    `models.blocks` gives the embedding with the first convolution, and the four blocks: 5 layers, so that with two
+    `layers.blocks` gives the embedding with the first convolution, and the four blocks: 5 layers, so that with two
     modules each there are 32 paths.
 
     # reading: max pooling of size 3 and stride 2 between the levels, the best of the paper's three kinds. The first

@@ -17,7 +17,7 @@ from torch import nn
 
 from studygroup import recipes
 from studygroup.inputs import Inputs
-from studygroup.models import blocks, last_group
+from studygroup.layers import blocks, last_group
 from studygroup.naming import near
 from studygroup.task import CollaborativeLearning
 

@@ -1,4 +1,4 @@
-"""Which layers of a network stand one behind the other and can be routed: its stem, its blocks, its head.
+"""The order of a network: its stem, its blocks, its head, and so where students can part.
 
 Read from the modules alone, in the order of registration, which is taken for the order of the calls. Three
 notions suffice. The *weights* of a module are its parameters of two or more dimensions: a convolution with
@@ -6,19 +6,21 @@ its norm has one, a *block* has several. A *stack* is an `nn.Sequential` or `nn.
 class, or of smaller stacks. Whatever has a stack inside is looked into, everything else is one piece.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import nn
 
-Names = str | tuple[str, ...]  # one layer, or several that travel together
+from studygroup.routes import Layer
 
 _LISTS = (nn.Sequential, nn.ModuleList)
+_CUTS = 3  # inner layers that get a classifier: a ResNet of four groups has the ends of three
 
 
-def blocks(model: nn.Module) -> tuple[Names, ...]:
-    """Names of the layers that random routing chooses among: the stem and each repeated block.
+def blocks(model: nn.Module) -> tuple[Layer, ...]:
+    """Name the layers that random routing chooses among: the stem and each repeated block.
 
     The stem, all layers before the first block, is one tuple of names that travel together. Layers between
     two blocks, such as a down-sampling, travel with the block behind them, as a tuple too. What follows the
@@ -35,13 +37,13 @@ def blocks(model: nn.Module) -> tuple[Names, ...]:
     Raises:
         ValueError: nothing was found; name the layers by hand.
     """
-    layout = _layout(model)
+    layout = _found(model, "layers")
     stem = (layout.stem,) if layout.stem else ()
     return (*stem, *(names[0] if len(names) == 1 else names for names in layout.groups))
 
 
 def last_group(model: nn.Module) -> tuple[str, ...]:
-    """Names of the last group of blocks and of all that follows it, for methods that branch.
+    """Name the last group of blocks and all that follows it, for methods that branch.
 
     Args:
         model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks stand in one row, as in a
@@ -53,14 +55,33 @@ def last_group(model: nn.Module) -> tuple[str, ...]:
     Raises:
         ValueError: nothing was found; name the layers by hand.
     """
-    layout = _layout(model)
-    last = layout.groups[-1] if layout.groups else layout.stem
-    parts = last[-1].split(".")
-    for end in range(1, len(parts)):
-        stage = ".".join(parts[:end])
-        if not all(names[-1].startswith(f"{stage}.") for names in layout.groups):
-            return (stage, *(name for name in layout.tail if not name.startswith(f"{stage}.")))
-    return (*last, *layout.tail)
+    layout = _found(model, "layers")
+    last = _stages(model, layout)[-1]
+    return (*last, *(name for name in layout.tail if not name.startswith(f"{last[0]}.")))
+
+
+def first_groups(model: nn.Module) -> tuple[str, ...]:
+    """Name the layers after which a network is cut, for methods with classifiers at inner layers.
+
+    These are the ends of the groups of blocks but the last, three at most, evenly spaced. Where all blocks stand
+    in one row, as in a transformer, each block is a group.
+
+    Args:
+        model: any network; a ResNet gives `("layer1", "layer2", "layer3")`, twelve blocks in a row those numbered
+            2, 5 and 8.
+
+    Returns:
+        Names for `model.get_submodule`, none of which lies inside another.
+
+    Raises:
+        ValueError: there are no two groups to cut between; name the layers by hand.
+    """
+    ends = [names[-1] for names in _stages(model, _found(model, "inner"))]
+    cuts = sorted({math.ceil(len(ends) * part / (_CUTS + 1)) for part in range(1, _CUTS + 1)})
+    found = tuple(ends[cut - 1] for cut in cuts if cut < len(ends))
+    if not found:
+        raise ValueError(_nothing(model, "inner"))
+    return found
 
 
 class _Layout(NamedTuple):
@@ -69,6 +90,7 @@ class _Layout(NamedTuple):
     stem: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
     tail: tuple[str, ...]
+    alike: bool = False  # whether the stem is a layer like those of the groups
 
 
 class _Piece(NamedTuple):
@@ -78,20 +100,43 @@ class _Piece(NamedTuple):
     closes: bool  # whether it is a block, with which a group ends
 
 
-def _layout(model: nn.Module) -> _Layout:
-    """The stem, the groups and what follows them."""
+def _found(model: nn.Module, argument: str) -> _Layout:
+    """Return the stem, the groups and what follows them, for whoever would else name them in an argument."""
     inner, prefix = _unwrapped(model)
     layout = _by_blocks(inner, prefix) or _by_layers(inner, prefix)
     if not layout:
-        raise ValueError(
-            f"{type(model).__name__} has no layers to route that could be told from its head; name them "
-            "yourself, among those of model.named_modules()"
-        )
+        raise ValueError(_nothing(model, argument))
     return layout
 
 
+def _nothing(model: nn.Module, argument: str) -> str:
+    return (
+        f"{type(model).__name__} has no {argument.replace('inner', 'inner layers')} that could be told from its head; "
+        f"name them yourself with {argument}=[...], among those that print(sg.layers.suggest(model)) shows"
+    )
+
+
+def _stages(model: nn.Module, layout: _Layout) -> list[tuple[str, ...]]:
+    """Return the groups of blocks from the input to the output, each by the modules that are called for it.
+
+    A group is the outermost module in which some blocks stand and not all; where they stand in one row, each is one.
+    A mere list of modules is never called, so that its blocks stand for it.
+    """
+    if not layout.groups:
+        return [layout.stem]
+    for depth in range(1, layout.groups[-1][-1].count(".") + 1):
+        stages: dict[str, tuple[str, ...]] = {}
+        for names in layout.groups:
+            stage = ".".join(names[-1].split(".")[:depth])
+            stages[stage] = (*stages.get(stage, ()), *names)
+        if len(stages) > 1:
+            lists = [stage for stage in stages if isinstance(model.get_submodule(stage), nn.ModuleList)]
+            return [names if stage in lists else (stage,) for stage, names in stages.items()]
+    return [*([layout.stem] if layout.alike else []), *layout.groups]
+
+
 def _by_blocks(model: nn.Module, prefix: str) -> _Layout | None:
-    """The layout of a network with repeated blocks."""
+    """Return the layout of a network with repeated blocks."""
     stem: tuple[str, ...] = ()
     groups: list[tuple[str, ...]] = []
     waiting: tuple[str, ...] = ()
@@ -106,7 +151,7 @@ def _by_blocks(model: nn.Module, prefix: str) -> _Layout | None:
 
 
 def _by_layers(model: nn.Module, prefix: str) -> _Layout | None:
-    """The layout of a network without blocks: every module with weights begins a group."""
+    """Return the layout of a network without blocks: every module with weights begins a group."""
     *body, (head, _) = _children(model, prefix) or [("", model)]
     groups: list[tuple[str, ...]] = []
     for name, module in body:
@@ -114,11 +159,11 @@ def _by_layers(model: nn.Module, prefix: str) -> _Layout | None:
             if weighty or not groups:
                 groups.append(())
             groups[-1] = (*groups[-1], layer)
-    return _Layout(groups[0], tuple(groups[1:]), (head,)) if groups else None
+    return _Layout(groups[0], tuple(groups[1:]), (head,), alike=True) if groups else None
 
 
 def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
-    """The pieces of a module in order; at the top, blocks may also stand side by side as attributes."""
+    """Yield the pieces of a module in order; at the top, blocks may also stand side by side as attributes."""
     children = _children(module, prefix)
     kinds = Counter(type(child) for _, child in children)
     for number, (name, child) in enumerate(children):
@@ -131,7 +176,7 @@ def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
 
 
 def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
-    """The layers of a plain sequence, else the module itself, each with whether it has weights."""
+    """Yield the layers of a plain sequence, else the module itself, each with whether it has weights."""
     if isinstance(module, nn.Sequential) and _weights(module) > 1:
         for inner, child in _children(module, f"{name}."):
             yield from _layers(inner, child)
@@ -140,12 +185,12 @@ def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
 
 
 def _has_stack(module: nn.Module) -> bool:
-    """Whether the module is a stack of blocks, or has one at any depth."""
+    """Tell whether the module is a stack of blocks, or has one at any depth."""
     return _is_stack(module) or any(_has_stack(child) for child in module.children())
 
 
 def _is_stack(module: nn.Module) -> bool:
-    """Whether it is a list of blocks of one class, other layers between them allowed if there are several.
+    """Tell whether it is a list of blocks of one class, other layers between them allowed if there are several.
 
     The last condition tells a stack from the inside of a mobile block: convolution, squeeze-and-excitation,
     convolution.
@@ -159,17 +204,17 @@ def _is_stack(module: nn.Module) -> bool:
 
 
 def _is_block(module: nn.Module) -> bool:
-    """Whether it has several weights, in modules of its own, and is more than a sequence of layers."""
+    """Tell whether it has several weights, in modules of its own, and is more than a sequence of layers."""
     return _weights(module) > 1 and type(module) not in _LISTS and bool(_children(module, ""))
 
 
 def _weights(module: nn.Module) -> int:
-    """Number of parameters with two or more dimensions."""
+    """Count the parameters with two or more dimensions."""
     return sum(parameter.ndim > 1 for parameter in module.parameters())
 
 
 def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """Children that have parameters, with their full names."""
+    """Return the children that have parameters, with their full names."""
     return [
         (prefix + name, child)
         for name, child in module.named_children()
@@ -178,7 +223,7 @@ def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
-    """The outermost module with more than one child to tell apart, and the prefix of its children's names."""
+    """Return the outermost module with more than one child to tell apart, and the prefix of its children's names."""
     prefix = ""
     while len(children := _children(model, prefix)) == 1 and _children(children[0][1], ""):
         name, model = children[0]

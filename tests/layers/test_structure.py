@@ -4,13 +4,12 @@ import torchvision.models
 import transformers
 from torch import nn
 
+from studygroup.layers import blocks, first_groups, last_group
 from studygroup.models import (
-    blocks,
     build,
     cifar_resnet18,
     cifar_resnet34,
     cifar_vgg16,
-    last_group,
     text_transformer,
     vdcnn9,
 )
@@ -169,6 +168,44 @@ def test_last_group(case):
     assert last_group(model) == expected
 
 
+# where classifiers at inner layers go: the ends of groups but the last, three at most
+CUTS = {
+    "cifar_resnet18": ("layer1", "layer2", "layer3"),
+    "cifar_vgg16": ("features.11", "features.21", "features.31"),
+    "convnext_tiny": ("features.1", "features.3", "features.5"),
+    "convnext_atto": ("stages.0", "stages.1", "stages.2"),
+    "efficientnet_b0": ("blocks.1", "blocks.3", "blocks.5"),
+    "vit_tiny": ("blocks.2", "blocks.5", "blocks.8"),
+    "bert": ("bert.encoder.layer.0", "bert.encoder.layer.1"),
+    "vdcnn9": ("levels.0", "levels.1", "levels.2"),
+    "mlp": ("2",),
+    "wrapped": ("net.2",),
+    "side_by_side": ("first",),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_first_groups(name):
+    with torch.device("meta"):
+        assert first_groups(CASES[name][0]()) == CUTS[name]
+
+
+class Listed(nn.Module):
+    """Groups that are mere lists, which a network goes through itself and never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            nn.ModuleList(torchvision.models.resnet.BasicBlock(8, 8) for _ in range(2)) for _ in range(2)
+        )
+        self.head = nn.Linear(8, 2)
+
+
+def test_groups_that_are_never_called_are_named_by_their_blocks():
+    assert last_group(Listed()) == ("stages.1.0", "stages.1.1", "head")
+    assert first_groups(Listed()) == ("stages.0.1",)
+
+
 def test_names_are_modules_with_parameters_beside_each_other(case):
     model, _, _ = case
     for names in (flat(blocks(model)), last_group(model)):
@@ -181,5 +218,12 @@ def test_names_are_modules_with_parameters_beside_each_other(case):
 @pytest.mark.parametrize("model", [nn.Linear(4, 2), nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(4, 2))])
 def test_nothing_but_a_head(model):
     for find in (blocks, last_group):
-        with pytest.raises(ValueError, match=r"has no layers to route .* name them yourself"):
+        with pytest.raises(ValueError, match=r"has no layers .* with layers=\[...\], .*sg.layers.suggest"):
             find(model)
+    with pytest.raises(ValueError, match=r"has no inner layers .* with inner=\[...\], .*sg.layers.suggest"):
+        first_groups(model)
+
+
+def test_nothing_to_cut_between():
+    with pytest.raises(ValueError, match=r"inner=\[...\]"):
+        first_groups(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
