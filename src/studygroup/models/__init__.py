@@ -2,6 +2,7 @@
 
 from studygroup.models.build import build, reads_text
 from studygroup.models.cifar import (
+    cifar_resnet8,
     cifar_resnet18,
     cifar_resnet20,
     cifar_resnet32,
@@ -19,6 +20,7 @@ from studygroup.models.vgg import cifar_vgg16
 __all__ = [
     "blocks",
     "build",
+    "cifar_resnet8",
     "cifar_resnet18",
     "cifar_resnet20",
     "cifar_resnet32",
