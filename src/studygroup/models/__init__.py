@@ -12,6 +12,7 @@ from studygroup.models.cifar import (
 )
 from studygroup.models.head import classifier
 from studygroup.models.huggingface import huggingface
+from studygroup.models.mlp import mlp
 from studygroup.models.structure import blocks, last_group
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
@@ -31,6 +32,7 @@ __all__ = [
     "classifier",
     "huggingface",
     "last_group",
+    "mlp",
     "reads_text",
     "text_transformer",
     "vdcnn9",
