@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 import yaml
 from sklearn.datasets import load_digits
+from snapshot_tasks import RECIPES
 from torchvision.io import write_png
 
 import studygroup as sg
-from networks import CASES
-from snapshot_tasks import RECIPES
+from helpers.networks import CASES
 from studygroup.training import predict
 
 FROZEN = Path(__file__).parent / "frozen"

@@ -9,6 +9,7 @@ from torch import nn
 from helpers.networks import assert_real_and_learning
 from studygroup.layers import last_group
 from studygroup.models import (
+    cifar_resnet8,
     cifar_resnet18,
     cifar_resnet20,
     cifar_resnet32,
@@ -104,7 +105,12 @@ def test_sizes_out_of_range(options):
 # He et al. 2016 count 0.27, 0.46 and 1.7 million; ours have 2,752 more in two convolutional shortcuts
 @pytest.mark.parametrize(
     ("make", "layers", "parameters"),
-    [(cifar_resnet20, 20, 272_474), (cifar_resnet32, 32, 466_906), (cifar_resnet110, 110, 1_730_714)],
+    [
+        (cifar_resnet8, 8, 78_042),
+        (cifar_resnet20, 20, 272_474),
+        (cifar_resnet32, 32, 466_906),
+        (cifar_resnet110, 110, 1_730_714),
+    ],
 )
 def test_narrow_networks_have_three_groups_and_as_many_layers_as_their_name_says(make, layers, parameters):
     net = make(10)

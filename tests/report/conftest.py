@@ -1,6 +1,6 @@
 import pytest
-from small_run import small
 
+from helpers.small_run import small
 from studygroup.training import Result, train
 
 

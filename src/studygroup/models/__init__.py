@@ -2,6 +2,7 @@
 
 from studygroup.models.build import build, reads_text
 from studygroup.models.cifar import (
+    cifar_resnet8,
     cifar_resnet18,
     cifar_resnet20,
     cifar_resnet32,
@@ -11,12 +12,14 @@ from studygroup.models.cifar import (
 )
 from studygroup.models.head import classifier
 from studygroup.models.huggingface import huggingface
+from studygroup.models.mlp import mlp
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 
 __all__ = [
     "build",
+    "cifar_resnet8",
     "cifar_resnet18",
     "cifar_resnet20",
     "cifar_resnet32",
@@ -26,6 +29,7 @@ __all__ = [
     "cifar_vgg16",
     "classifier",
     "huggingface",
+    "mlp",
     "reads_text",
     "text_transformer",
     "vdcnn9",

@@ -10,6 +10,7 @@ from torch import nn
 
 from studygroup.extras import missing
 from studygroup.models.cifar import (
+    cifar_resnet8,
     cifar_resnet18,
     cifar_resnet20,
     cifar_resnet32,
@@ -18,6 +19,7 @@ from studygroup.models.cifar import (
     cifar_resnet110,
 )
 from studygroup.models.huggingface import huggingface
+from studygroup.models.mlp import mlp
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
@@ -25,12 +27,14 @@ from studygroup.naming import near
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
+    "cifar_resnet8": cifar_resnet8,
     "cifar_resnet20": cifar_resnet20,
     "cifar_resnet32": cifar_resnet32,
     "cifar_resnet34": cifar_resnet34,
     "cifar_resnet101": cifar_resnet101,
     "cifar_resnet110": cifar_resnet110,
     "cifar_vgg16": cifar_vgg16,
+    "mlp": mlp,
 }
 _TEXTS: dict[str, Callable[..., nn.Module]] = {"vdcnn9": vdcnn9, "text_transformer": text_transformer}
 _HUGGINGFACE = "huggingface/"
@@ -41,9 +45,9 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
 
     Args:
         name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, `cifar_resnet101`, the narrow
-            `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `torchvision/NAME` or
-            `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`, `text_transformer`,
-            or `huggingface/NAME` with a name on the hub or a folder.
+            `cifar_resnet8`, `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `mlp`,
+            `torchvision/NAME` or `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`,
+            `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder.
         classes: how many classes the head tells apart.
         **options: handed to the network. Networks for pictures take `channels`, of the images, 3 where it is
             omitted (torchvision's take 3 only), those for texts `vocabulary`, how many ids there are, and `padding`,
