@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from studygroup.models.structure import blocks
 from torch import Tensor
 
 import studygroup as sg
 from reproduction.gpu.network import Network
+from studygroup.layers import blocks
 
 Make = Callable[[Network], sg.CollaborativeLearning]
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from studygroup.models import blocks, build, last_group, mlp
+from studygroup.layers import blocks, last_group
+from studygroup.models import build, mlp
 
 
 def test_sizes_and_layers():

@@ -53,8 +53,11 @@ class Imitation(Objective):
         if aggregate not in _AVERAGES:
             raise ValueError(f"aggregate={aggregate!r}; use one of {', '.join(map(repr, _AVERAGES))}")
         self.teachers = (teacher,)
+        self.temperature = temperature
+        self.divergence: Divergence = divergence
+        self.aggregate: Average = aggregate
         self.moves_teachers = moves_teachers
-        self._how = Comparison(temperature, divergence, aggregate, scale_by_t2, constant=not moves_teachers)
+        self.scale_by_t2 = scale_by_t2
         mutual = aggregate == "divergences" and teacher.of is None
         self.sources = (bibliography.DML,) if mutual else teacher.sources
 
@@ -63,9 +66,16 @@ class Imitation(Objective):
         heard = step.hear(self.teachers[0])
         logits = single(step.outputs.logits)
         criterion = step.criterion
+        how = Comparison(
+            self.temperature,
+            self.divergence,
+            self.aggregate,
+            self.scale_by_t2,
+            constant=not self.moves_teachers,
+        )
         with torch.autocast(logits.device.type, enabled=False):
             said = criterion.spread(heard.logits.to(logits))
-            each = criterion.imitation(criterion.spread(logits), said, heard.weights, self._how)
+            each = criterion.imitation(criterion.spread(logits), said, heard.weights, how)
             return masked_mean(each, to_device(step.outputs.sees, logits.device), criterion.labelled(step.y))
 
 

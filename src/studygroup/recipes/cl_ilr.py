@@ -22,17 +22,15 @@ def cl_ilr(
     rescale_gradients: bool = True,
     divergence: Divergence = "cross_entropy",
     detach: bool = True,
-    reduction: Literal["sum", "mean"] = "mean",
+    reduction: Literal["sum", "mean"] = "sum",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
     """Branches on a shared trunk, each learning from the labels and from the mean answer of the others.
 
     The loss is that of `multi_instance`; the trunk's gradient is rescaled. Any branch ships; all are equal.
 
-    Two rules meet in the learning rate. The printed mean gives every head 1/H of a plain network's gradient,
-    and what heads share, the sum of H of those: a plain gradient. Rescaling divides that by H once more, so
-    that with both, as printed, the *whole* network learns at 1/H of a plain rate; with `reduction="sum"` and
-    rescaling the whole network learns at the plain rate.
+    Two rules meet in the learning rate: a sum over heads lets every head learn at the rate of a plain network, and
+    rescaling lets what they share do so, too. With the mean as well the *whole* network learns at 1/H of that rate.
 
     Args:
         model: the network to train and ship.
@@ -44,8 +42,9 @@ def cl_ilr(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in the public code.
-        reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
+        detach: targets are constants. # reading: not printed; so in a third party's code.
+        reduction: `"sum"` lets every head learn at the rate of a plain network. # reading: the paper's objective is
+            quoted as a sum; `"mean"`, 1/H, is how the intra-model paper prints it, see docs/readings.md.
         init: how the second and further modules start, see `StudyGroup`.
     """
     return CollaborativeLearning(

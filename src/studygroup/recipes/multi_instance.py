@@ -19,16 +19,13 @@ def multi_instance(
     temperature: float = 2.0,
     divergence: Divergence = "cross_entropy",
     detach: bool = True,
-    reduction: Literal["sum", "mean"] = "mean",
+    reduction: Literal["sum", "mean"] = "sum",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
     """Independent networks that learn from the labels and from the mean answer of the others.
 
-    L = 1/H Σ_h [α J_hard + (1−α) J_soft], J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), and
+    L = Σ_h [α J_hard + (1−α) J_soft], J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), and
     q_h = ψ(mean of the other heads' logits; T). Any student ships; all are equal.
-
-    With the printed mean each network learns at 1/H of the rate of a plain one: multiply the learning rate by
-    H, or take `reduction="sum"`, where rates are to be compared.
 
     Args:
         model: the network to train and ship.
@@ -36,8 +33,9 @@ def multi_instance(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in the public code.
-        reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
+        detach: targets are constants. # reading: not printed; so in a third party's code.
+        reduction: `"sum"` lets every head learn at the rate of a plain network. # reading: the paper's objective is
+            quoted as a sum; `"mean"`, 1/H, is how the intra-model paper prints it, see docs/readings.md.
         init: how the second and further modules start, see `StudyGroup`.
     """
     return CollaborativeLearning(

@@ -80,7 +80,7 @@ class OneTeacher(Teacher):
 
 def share_equally(consults: Bool[Tensor, "students teachers"], answers: Outputs) -> Weights:
     """Return the same weight for all who are consulted, on the device of the answers."""
-    return weights_like(consults / consults.sum(1, keepdim=True).clamp(min=1), answers)
+    return weights_like(consults.double() / consults.sum(1, keepdim=True).clamp(min=1), answers)
 
 
 def weights_like(weights: Float[Tensor, "students teachers"], answers: Outputs) -> Weights:

@@ -112,4 +112,4 @@ class RandomSubgroup(Teacher):
         if self.selection == "fixed":
             return share_equally(consults, answers)
         expected = self.probability * max(self.candidates, 1) or 1.0  # of nobody: all weights are 0
-        return weights_like(consults / expected, answers)
+        return weights_like(consults.double() / expected, answers)
