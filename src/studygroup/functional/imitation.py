@@ -12,8 +12,8 @@ Divergence = Literal["kl", "cross_entropy"]
 
 
 def peer_targets(
-    logits: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    logits: Float[Tensor, "teachers rows classes"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
     temperature: float,
     aggregate: Aggregate = "logits",
 ) -> Float[Tensor, "students rows classes"]:
@@ -23,8 +23,8 @@ def peer_targets(
     `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
 
     Args:
-        logits: all students' answers.
-        weights: row k holds student k's weights over his peers; one matrix, or one for each row of the batch.
+        logits: the answers of those who are listened to, often the students themselves.
+        weights: row k holds student k's weights over them; one matrix, or one for each row of the batch.
         temperature: T > 0.
         aggregate: what is averaged.
 
@@ -46,14 +46,14 @@ def peer_targets(
 
 
 def mixed_answers(
-    answers: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "listeners students"] | Float[Tensor, "rows listeners students"],
-) -> Float[Tensor, "listeners rows classes"]:
-    """Σ_j w_kj a_j: what each listener hears, from logits or from probabilities.
+    answers: Float[Tensor, "teachers rows classes"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
+) -> Float[Tensor, "students rows classes"]:
+    """Σ_j w_kj a_j: what each student hears, from logits or from probabilities.
 
     Args:
-        answers: all students' answers.
-        weights: row k holds listener k's weights; one matrix, or one for each row of the batch.
+        answers: of those who are listened to.
+        weights: row k holds student k's weights; one matrix, or one for each row of the batch.
     """
     equation = "kj,jnc->knc" if weights.ndim == 2 else "nkj,jnc->knc"
     return torch.einsum(equation, weights.to(answers.dtype), answers)
@@ -94,8 +94,8 @@ def imitation_loss(
 
 def pairwise_loss(
     logits: Float[Tensor, "students rows classes"],
-    answers: Float[Tensor, "students rows classes"],
-    weights: Float[Tensor, "students students"] | Float[Tensor, "rows students students"],
+    answers: Float[Tensor, "teachers rows classes"],
+    weights: Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"],
     temperature: float,
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
