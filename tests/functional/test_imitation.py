@@ -29,19 +29,22 @@ def weights():
 
 
 def target_by_loop(z, w, temperature, aggregate):
-    """z: (K, C) of one row, w: weights of one student."""
+    """z: (teachers, C) of one row, w: weights of one student."""
     if not any(w):
         return [0.0] * C
     if aggregate == "logits":
-        return psi([sum(w[j] * z[j][c] for j in range(K)) for c in range(C)], temperature)
-    soft = [psi(z[j], temperature) for j in range(K)]
-    return [sum(w[j] * soft[j][c] for j in range(K)) for c in range(C)]
+        return psi([sum(w[j] * z[j][c] for j in range(len(z))) for c in range(C)], temperature)
+    soft = [psi(z[j], temperature) for j in range(len(z))]
+    return [sum(w[j] * soft[j][c] for j in range(len(z))) for c in range(C)]
 
 
 @pytest.mark.parametrize("aggregate", ["logits", "probabilities"])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 @pytest.mark.parametrize("per_row", [False, True])
-def test_peer_targets(logits, weights, temperature, aggregate, per_row):
+@pytest.mark.parametrize("teachers", [1, 2, K])
+def test_peer_targets(logits, weights, temperature, aggregate, per_row, teachers):
+    """Those who are listened to may be others, and fewer, than those who listen."""
+    logits, weights = logits[:teachers], weights[..., :teachers]
     matrix = weights if per_row else weights[2]
     targets = sgf.peer_targets(logits, matrix, temperature, aggregate)
     for n in range(N):
@@ -92,23 +95,25 @@ def test_nobody_to_imitate_is_no_loss_and_no_gradient(logits):
 @pytest.mark.parametrize("divergence", ["kl", "cross_entropy"])
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("per_row", [False, True])
-def test_pairwise_loss(logits, weights, divergence, scale, per_row):
+@pytest.mark.parametrize("teachers", [2, K])
+def test_pairwise_loss(logits, weights, divergence, scale, per_row, teachers):
     """Σ_j w_kj D(p_j || p_k), pair by pair, and the gradient of averaged probabilities."""
+    heard, weights = logits[:teachers], weights[..., :teachers]
     matrix = weights if per_row else weights[2]
     z = logits.clone().requires_grad_()
-    loss = sgf.pairwise_loss(z, logits, matrix, 3.0, divergence, scale)
+    loss = sgf.pairwise_loss(z, heard, matrix, 3.0, divergence, scale)
     for k in range(K):
         for n in range(N):
             row, p = (matrix[n, k] if per_row else matrix[k]).tolist(), psi(logits[k, n].tolist(), 3.0)
             expected = 0.0
-            for j in range(K):
-                q = psi(logits[j, n].tolist(), 3.0)
+            for j in range(teachers):
+                q = psi(heard[j, n].tolist(), 3.0)
                 own = sum(a * math.log(a) for a in q) if divergence == "kl" else 0.0
                 expected += row[j] * (own - sum(a * math.log(b) for a, b in zip(q, p, strict=True)))
             assert loss[k, n].item() == pytest.approx(expected * (9 if scale else 1), abs=1e-12)
     loss.sum().backward()
     other = logits.clone().requires_grad_()
-    targets = sgf.peer_targets(logits, matrix, 3.0, "probabilities")
+    targets = sgf.peer_targets(heard, matrix, 3.0, "probabilities")
     sgf.imitation_loss(other, targets, 3.0, "cross_entropy", scale).sum().backward()
     torch.testing.assert_close(z.grad, other.grad)
 

@@ -23,8 +23,8 @@ def peer_targets(
     `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
 
     Args:
-        logits: all students' answers.
-        weights: row k holds student k's weights over his peers; one matrix, or one for each row of the batch.
+        logits: the answers of those who are listened to, often the students themselves.
+        weights: row k holds student k's weights over them; one matrix, or one for each row of the batch.
         temperature: T > 0.
         aggregate: what is averaged.
 

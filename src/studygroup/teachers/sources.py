@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.copying import duplicate
@@ -201,6 +201,8 @@ class _Evaluated(_Constant):
 
 
 _following: "weakref.WeakSet[Averages]" = weakref.WeakSet()
+_begun: "weakref.WeakKeyDictionary[Optimizer, weakref.WeakKeyDictionary[Averages, int]]"
+_begun = weakref.WeakKeyDictionary()  # how many updates there were when an optimiser began its step
 _hooks: list[Any] = []
 
 
@@ -208,11 +210,22 @@ def _follow_optimisers(averages: Averages) -> None:
     """Let averages move after each step of the optimiser that holds what they follow."""
     _following.add(averages)
     if not _hooks:
+        _hooks.append(register_optimizer_step_pre_hook(_before_step))
         _hooks.append(register_optimizer_step_post_hook(_after_step))
 
 
+def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    _begun[optimizer] = weakref.WeakKeyDictionary({one: one.updates for one in _following})
+
+
 def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    begun = _begun.pop(optimizer, {})
+    skips = getattr(optimizer, "found_inf", None)  # a scaler lets fused optimisers skip a step by themselves
+    if skips is not None and skips.item():
+        return
     for averages in list(_following):
+        if averages.updates != begun.get(averages, averages.updates):
+            continue  # an optimiser that this one wraps has made the step
         leading = next((p for p in averages._followed[0].parameters() if p.requires_grad), None)
         if any(parameter is leading for group in optimizer.param_groups for parameter in group["params"]):
             averages.update()
