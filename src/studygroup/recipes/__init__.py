@@ -5,6 +5,7 @@ from studygroup.recipes.baseline import baseline
 from studygroup.recipes.byot import byot
 from studygroup.recipes.cgl import cgl
 from studygroup.recipes.cl_ilr import cl_ilr
+from studygroup.recipes.distillation import distillation
 from studygroup.recipes.dml import dml
 from studygroup.recipes.intra import intra
 from studygroup.recipes.kdcl import kdcl
@@ -20,6 +21,7 @@ __all__ = [
     "byot",
     "cgl",
     "cl_ilr",
+    "distillation",
     "dml",
     "intra",
     "kdcl",
