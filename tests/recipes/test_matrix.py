@@ -72,6 +72,7 @@ RECIPES = {
     "pcl": lambda case: sg.recipes.pcl(
         case.build(), layers=case.branch, example=case.inputs(2), init=case.build
     ),
+    "self_distillation": lambda case: sg.recipes.self_distillation(case.build()),
     "tree": lambda case: sg.recipes.tree(case.build(), table=binary(case), init=case.build),
 }
 NETWORKS = {name: CASES[name] for name in ("resnet", "timm_vit", "bert", "mlp")} | OURS

@@ -13,6 +13,7 @@ from studygroup.recipes.multi_instance import multi_instance
 from studygroup.recipes.okddip import okddip
 from studygroup.recipes.one import one
 from studygroup.recipes.pcl import pcl
+from studygroup.recipes.self_distillation import self_distillation
 from studygroup.recipes.tree import tree
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "okddip",
     "one",
     "pcl",
+    "self_distillation",
     "tree",
 ]
