@@ -35,6 +35,9 @@ RECIPES = {
     "byot": lambda case: sg.recipes.byot(case.build(), inner=inner(case), example=case.inputs(2)),
     "cgl": lambda case: sg.recipes.cgl(case.build(), layers=case.blocks, students=4, init=case.build),
     "cl_ilr": lambda case: sg.recipes.cl_ilr(case.build(), layers=case.branch, init=case.build),
+    "distillation": lambda case: sg.recipes.distillation(
+        case.build(), teacher=case.build(), example=case.inputs(2), alpha=0.1
+    ),
     "dml": lambda case: sg.recipes.dml(case.build(), init=case.build),
     "intra": intra,
     "kdcl": lambda case: sg.recipes.kdcl(case.build(), init=case.build),
@@ -54,6 +57,7 @@ RECIPES = {
     "pcl": lambda case: sg.recipes.pcl(
         case.build(), layers=case.branch, example=case.inputs(2), init=case.build
     ),
+    "self_distillation": lambda case: sg.recipes.self_distillation(case.build()),
     "tree": lambda case: sg.recipes.tree(case.build(), table=binary(case), init=case.build),
 }
 NETWORKS = {name: CASES[name] for name in ("resnet", "timm_vit", "bert", "mlp")} | OURS

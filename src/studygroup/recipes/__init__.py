@@ -5,6 +5,7 @@ from studygroup.recipes.baseline import baseline
 from studygroup.recipes.byot import byot
 from studygroup.recipes.cgl import cgl
 from studygroup.recipes.cl_ilr import cl_ilr
+from studygroup.recipes.distillation import distillation
 from studygroup.recipes.dml import dml
 from studygroup.recipes.intra import intra
 from studygroup.recipes.kdcl import kdcl
@@ -12,6 +13,7 @@ from studygroup.recipes.multi_instance import multi_instance
 from studygroup.recipes.okddip import okddip
 from studygroup.recipes.one import one
 from studygroup.recipes.pcl import pcl
+from studygroup.recipes.self_distillation import self_distillation
 from studygroup.recipes.tree import tree
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "byot",
     "cgl",
     "cl_ilr",
+    "distillation",
     "dml",
     "intra",
     "kdcl",
@@ -27,5 +30,6 @@ __all__ = [
     "okddip",
     "one",
     "pcl",
+    "self_distillation",
     "tree",
 ]

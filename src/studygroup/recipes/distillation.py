@@ -1,0 +1,119 @@
+"""Knowledge distillation from a trained network (Hinton, Vinyals and Dean 2015)."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from studygroup.extras import missing
+from studygroup.group import StudyGroup
+from studygroup.inputs import Inputs
+from studygroup.naming import near
+from studygroup.objectives import Imitation, Supervised, probe
+from studygroup.routes import independent
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Frozen
+
+_PAPER = """@misc{hinton2015distilling,
+  author        = {Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff},
+  title         = {Distilling the Knowledge in a Neural Network},
+  year          = {2015},
+  eprint        = {1503.02531},
+  archiveprefix = {arXiv}
+}"""
+_HUB = ("hf_hub:", "hf-hub:", "local-dir:")
+
+
+def distillation(
+    model: nn.Module,
+    *,
+    teacher: nn.Module | str,
+    example: Inputs,
+    alpha: float = 0.5,
+    temperature: float = 2.0,
+    scale_by_t2: bool = True,
+    weights: str | None = None,
+) -> CollaborativeLearning:
+    """Train one student on the labels and on the softened answers of a frozen teacher.
+
+    L = (1−α) CE(y, ψ(z_s; 1)) + α T² KL(ψ(z_t; T) ‖ ψ(z_s; T)), the weighted average of section 2 (without numbers in
+    the paper); KL has the gradient of the cross-entropy printed there and is 0 at agreement.
+
+    Reading: "a relative weight of 0.5 on the cross-entropy for the hard targets" (section 4.1) is 1−α, with T² on the
+    other part as section 2 asks. T = 2 is what that section found best of 1, 2, 5 and 10; section 3 uses 20 on MNIST.
+    Departs: one network teaches; an ensemble is a module that returns the mean of its members' logits.
+
+    Args:
+        model: the network to train and ship.
+        teacher: a network; or the run folder, or the network's file, that `studygroup train` left; or a name that
+            timm knows, of weights for the same classes: `hf_hub:OWNER/NAME`, say. It is given the student's rows as
+            they are, normalised with the mean and deviation of the student's training rows.
+        example: one batch; run without gradient and without side effects, it tells channels and classes.
+        alpha: α in [0, 1], the share of the teacher.
+        temperature: T > 0.
+        scale_by_t2: multiply imitation by T².
+        weights: file of a timm network's weights; omitted, those that timm downloads.
+
+    Raises:
+        ValueError: α outside [0, 1], a teacher that cannot be found, one of other classes than the student's, or a
+            package that is missing.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; give the share of the teacher, from 0 to 1")
+    group = StudyGroup(model, independent(students=1))
+    classes = probe(group, example).logits.shape[-1]
+    network = _found(teacher, example, classes, weights) if isinstance(teacher, str) else teacher
+    listened = _Trained(network)
+    assert listened.of is not None
+    told = probe(listened.of, example).logits.shape[-1]
+    if told != classes:
+        raise ValueError(
+            f"the teacher tells {told} classes apart and the student {classes}; train the teacher on the student's "
+            "data (studygroup train --recipe baseline --model NAME --model_options.pretrained true), and give its run"
+        )
+    imitation = Imitation(listened, temperature=temperature, weight=alpha, scale_by_t2=scale_by_t2)
+    return CollaborativeLearning(group, [Supervised(weight=1 - alpha), imitation])
+
+
+class _Trained(Frozen):
+    """A frozen network that names the paper."""
+
+    sources = (_PAPER,)
+
+
+def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.Module:
+    """Return the network of a run, of a file or of timm."""
+    if Path(name).exists():
+        return _shipped(Path(name))
+    try:
+        import timm
+    except ImportError as error:
+        raise missing(f"teacher {name!r}, which is no folder or file,", "train", error) from error
+    bare = name.removeprefix("timm/")
+    if not bare.startswith(_HUB) and not timm.is_model(bare):
+        raise ValueError(
+            f"teacher {name!r} is no run folder, no network's file and no name that timm knows"
+            f"{near(bare, timm.list_models())}; give one of those"
+        )
+    if not isinstance(example, Tensor):
+        raise ValueError(
+            f"timm's {bare} reads pictures, and the rows are not; give the run folder of a teacher"
+        )
+    sizes: dict[str, Any] = {"in_chans": example.shape[1]}
+    sizes |= {"pretrained": True} if weights is None else {"num_classes": classes, "checkpoint_path": weights}
+    network: nn.Module = timm.create_model(bare, **sizes)
+    return network
+
+
+def _shipped(path: Path) -> nn.Module:
+    """Return the network that a run left."""
+    try:
+        from studygroup.training.folder import RunFolder
+        from studygroup.training.ship import load_net
+    except ImportError as error:
+        raise missing(f"the run in {path}", "train", error) from error
+    if not path.is_dir():
+        return load_net(path)
+    folder = RunFolder(path)
+    folder.read_summary()  # raises for a run that is not finished
+    return load_net(folder.weights)

@@ -1,0 +1,82 @@
+"""Self-distillation from the network's own moving average (mean teacher, NeurIPS 2017)."""
+
+from functools import partial
+from typing import Literal
+
+from torch import nn
+
+from studygroup import bibliography
+from studygroup.group import StudyGroup
+from studygroup.objectives import Imitation, Supervised
+from studygroup.routes import independent
+from studygroup.schedules import Schedule, ramp_up
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Averages, Self
+
+_PAPER = """@inproceedings{tarvainen2017mean,
+  author    = {Tarvainen, Antti and Valpola, Harri},
+  title     = {Mean Teachers Are Better Role Models: Weight-Averaged Consistency Targets Improve Semi-Supervised Deep
+               Learning Results},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {30},
+  year      = {2017}
+}"""
+
+
+def self_distillation(
+    model: nn.Module,
+    *,
+    weight: float = 1.0,
+    temperature: float = 1.0,
+    ramp: tuple[float, float] = (0.0, 80 / 300),
+    decay: float = 0.999,
+    ships: Literal["average", "network"] = "average",
+    scale_by_t2: bool = True,
+) -> CollaborativeLearning:
+    """Train one network on the labels and on the answers of its own moving average (Tarvainen and Valpola 2017).
+
+    L = CE(y, ψ(z; 1)) + λ φ(t) T² KL(ψ(z̄; T) ‖ ψ(z; T)), z̄ the answer of the average θ̄ ← a θ̄ + (1−a) θ, taken after
+    every update with a = min(1 − 1/g, decay) at update g, and a constant; φ(t) = exp(−5 (1 − t/t_r)²). Average and
+    network have dropout of their own, the noises η′ and η of the paper, and batch statistics of their own.
+
+    Departs: all rows have labels, where the paper is about those that have none.
+    Departs: both see the same augmented rows; in the paper each has an augmentation of its own.
+    Departs: KL, at a temperature, in place of the mean squared difference of the probabilities, and λ = 1: the
+    paper compares the two and finds the square better.
+    Reading: φ ends after 80 of 300 epochs, as in Laine and Aila (2017), on whom the paper builds.
+
+    Args:
+        model: the network to train and ship.
+        weight: λ.
+        temperature: T; the paper has none, which is 1.
+        ramp: start and end of φ as shares of training.
+        decay: largest share that the average keeps of itself in an update; 0.999 in the paper after its ramp-up.
+        ships: whether the `"average"` is scored and ships, as in the paper, or the `"network"` itself.
+        scale_by_t2: multiply imitation by T².
+
+    Raises:
+        ValueError: `ships` is neither, or a decay outside [0, 1].
+    """
+    if ships not in ("average", "network"):
+        raise ValueError(f"ships={ships!r}; use 'average' or 'network'")
+    group = StudyGroup(model, independent(students=1))
+    averages = Averages(group, decay=decay)
+    imitation = Imitation(
+        _OwnAverage(of=averages),
+        temperature=temperature,
+        weight=partial(_times, weight, ramp_up(*ramp)),
+        scale_by_t2=scale_by_t2,
+    )
+    return CollaborativeLearning(
+        group, [Supervised(), imitation], exports=averages if ships == "average" else None
+    )
+
+
+class _OwnAverage(Self):
+    """The student's own average, which names the papers of the method and of its ramp."""
+
+    sources = (_PAPER, bibliography.TEMPORAL_ENSEMBLING)
+
+
+def _times(weight: float, schedule: Schedule, progress: float) -> float:
+    return weight * schedule(progress)
