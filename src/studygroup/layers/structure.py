@@ -111,7 +111,7 @@ def _found(model: nn.Module, argument: str) -> _Layout:
 
 def _nothing(model: nn.Module, argument: str) -> str:
     return (
-        f"{type(model).__name__} has no {argument.replace('inner', 'inner layers')} that could be told from its head; "
+        f"{type(model).__name__} has no {argument.replace('inner', 'inner layers')} that can be told from its head; "
         f"name them yourself with {argument}=[...], among those that print(sg.layers.suggest(model)) shows"
     )
 
