@@ -349,10 +349,14 @@ class CollaborativeLearning(nn.Module):
         """Take the step counter back, from a state of version 0.1.0, a mapping, too."""
         self.step = state["step"] if isinstance(state, dict) else int(state)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load a state, that of version 0.1.0 too, see `torch.nn.Module.load_state_dict`."""
-        names = [one.name for one in self._objectives()]
-        return super().load_state_dict(upgraded(state_dict, names), *args, **kwargs)
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load a state, that of version 0.1.0 too, of this module or of one that holds it."""
+        given = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+        for key in given:
+            del state_dict[prefix + key]
+        new = upgraded(given, [one.name for one in self._objectives()])
+        state_dict.update({prefix + key: value for key, value in new.items()})
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
 
     def _objectives(self) -> list[Objective]:
         return [one for one in self.objectives if isinstance(one, Objective)]

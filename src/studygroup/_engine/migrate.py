@@ -21,10 +21,14 @@ def upgraded(state: Mapping[str, Any], objectives: Sequence[str]) -> Mapping[str
         return state
     further = [place for place, name in enumerate(objectives) if name not in _OWN]
 
+    def placed(key: re.Match[str]) -> str:
+        number = int(key[1])
+        return f"objectives.{further[number]}." if number < len(further) else key[0]
+
     def renamed(key: str) -> str:
         key = re.sub(r"^listen\.", "teachers.0.", key)
         key = re.sub(r"^auxiliary\.\d+\.averages\.", "sources.0.model.", key)
         key = re.sub(r"^auxiliary\.\d+\._extra_state$", "sources.0._extra_state", key)
-        return re.sub(r"^auxiliary\.(\d+)\.", lambda m: f"objectives.{further[int(m[1])]}.", key)
+        return re.sub(r"^auxiliary\.(\d+)\.", placed, key)
 
     return {renamed(key): value for key, value in state.items()}
