@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import first_groups
 from studygroup.objectives import Bottleneck, Capture, LinearFeatures, SelfDistillation, Supervised
 from studygroup.objectives.probe import probe, smallest_map
 from studygroup.routes import independent
@@ -17,7 +18,7 @@ from studygroup.teachers.learned import Pool
 def byot(
     model: nn.Module,
     *,
-    inner: Iterable[str],
+    inner: Iterable[str] | None = None,
     example: Inputs,
     alpha: float = 0.3,
     feature_weight: float = 0.03,
@@ -32,7 +33,8 @@ def byot(
 
     Args:
         model: the network to train and ship.
-        inner: names of the layers after which the network is cut, such as `["layer1", "layer2", "layer3"]`.
+        inner: names of the layers after which the network is cut, such as `["layer1", "layer2", "layer3"]`; omitted,
+            the ends of its first groups, see `layers.first_groups`.
         example: one batch; run without gradient and without trace, it tells the widths.
         alpha: share of imitation; 0.3 in the authors' later public code.
         feature_weight: λ; 0.03 there. # reading: ‖·‖² is the squared norm, as printed, of each row's
@@ -44,7 +46,7 @@ def byot(
         pool: from a layer's output to (rows, width), see `teachers.pooled`. # reading: features are compared after
             pooling, as in public code.
     """
-    names = tuple(inner)
+    names = first_groups(model) if inner is None else tuple(inner)
     group = StudyGroup(model, independent(students=1))
     seen = probe(group, example, capture=Capture(activations=names, features=True))
     assert seen.features is not None

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup.group import Init, StudyGroup
+from studygroup.layers import blocks
 from studygroup.objectives import Imitation, Supervised
 from studygroup.routes import Layer, random
 from studygroup.schedules import ramp_up
@@ -16,7 +17,7 @@ from studygroup.teachers import RandomSubgroup
 def cgl(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     students: int = 8,
     modules: int = 2,
     probability: float = 0.25,
@@ -42,8 +43,9 @@ def cgl(
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers to route. # reading: "9 layers of modules" in ResNet-18 are the stem and
-            the 8 residual blocks, and all students share one classifier.
+        layers: names of the layers to route; omitted, the stem and every block, see `layers.blocks`.
+            # reading: "9 layers of modules" in ResNet-18 are the stem and the 8 residual blocks, and all students
+            share one classifier.
         students: K = 8 in the paper.
         modules: modules a layer, M = 2 in the paper.
         probability: imitating probability p in [0, 1]; 0.25 for images, 0.5 for texts in the paper. At 0 nobody
@@ -70,7 +72,13 @@ def cgl(
         seed: seed of routes and sub-groups.
     """
     drawn = seed if structure is None else structure
-    routes = random(layers, students=students, modules=modules, seed=drawn, distinct=distinct)
+    routes = random(
+        blocks(model) if layers is None else layers,
+        students=students,
+        modules=modules,
+        seed=drawn,
+        distinct=distinct,
+    )
     return CollaborativeLearning(
         StudyGroup(model, routes, init=init, share_head=True),
         [

@@ -8,6 +8,7 @@ from torch import nn
 from studygroup import routes
 from studygroup.functional import Divergence
 from studygroup.group import Init, StudyGroup
+from studygroup.layers import last_group
 from studygroup.objectives import song_chai
 from studygroup.task import CollaborativeLearning
 
@@ -15,7 +16,7 @@ from studygroup.task import CollaborativeLearning
 def cl_ilr(
     model: nn.Module,
     *,
-    layers: Iterable[routes.Layer],
+    layers: Iterable[routes.Layer] | None = None,
     students: int = 3,
     alpha: float = 0.5,
     temperature: float = 2.0,
@@ -36,8 +37,8 @@ def cl_ilr(
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included: `["layer4", "fc"]`. The methods that
-            CGL compares with part at the last group of blocks.
+        layers: names of the layers of a branch, classifier included: `["layer4", "fc"]`. Omitted, the last group of
+            blocks and the head, see `layers.last_group`, where the methods that CGL compares with part.
         students: H, the number of branches; 3 for images and 5 for texts where CGL compares.
         rescale_gradients: divide the gradient by the number of branches wherever students part (the paper's
             back-propagation rescaling). The heads' gradients otherwise add up in what they share.
@@ -50,7 +51,10 @@ def cl_ilr(
     """
     return CollaborativeLearning(
         StudyGroup(
-            model, routes.branches(layers, students=students), init=init, rescale_gradients=rescale_gradients
+            model,
+            routes.branches(last_group(model) if layers is None else layers, students=students),
+            init=init,
+            rescale_gradients=rescale_gradients,
         ),
         song_chai(alpha, temperature, divergence, detach=detach),
         reduction=reduction,

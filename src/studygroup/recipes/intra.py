@@ -6,11 +6,10 @@ from functools import cache, partial
 from torch import nn
 
 from studygroup._engine.capture import Layer
-from studygroup._engine.isolate import dry_training
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers
+from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers, view_dropouts
 from studygroup.objectives import (
     KernelDecorrelation,
     LocalClassifiers,
@@ -115,24 +114,13 @@ def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: in
         raise ValueError(
             f"layer {wrong[0]!r} is not one that drops something in training; those are {', '.join(dropping)}"
         )
-    names = tuple(dropouts) or tuple(name for name in dropping[-2:] if _can_part(model, name, example))
+    names = tuple(dropouts) or tuple(n for n, reason in view_dropouts(model, example).items() if not reason)
     if not names:
         raise ValueError(
             f"the last dropout layers, {' and '.join(dropping[-2:])}, are inside residual connections, where rows "
             "cannot part; name others with dropouts=[...], or give the classifier one"
         )
     return hierarchical_dropout(names, views=views)
-
-
-def _can_part(model: nn.Module, dropout: str, example: Inputs) -> bool:
-    """Whether what follows a dropout layer works with two rows for each before it."""
-    group = StudyGroup(model, hierarchical_dropout([dropout]))
-    with dry_training(group.model):
-        try:
-            group(example)
-        except ValueError:
-            return False
-    return True
 
 
 def _last_groups(convolutions: Sequence[ConvLayer]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from torch import nn
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import last_group
 from studygroup.objectives import Imitation, Supervised
 from studygroup.objectives.probe import features
 from studygroup.routes import Layer, branches
@@ -19,7 +20,7 @@ from studygroup.teachers.learned import Pool
 def okddip(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 4,
     temperature: float = 3.0,
@@ -41,8 +42,8 @@ def okddip(
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included; `[""]`, the whole model, is the paper's
-            network-based variant.
+        layers: names of the layers of a branch, classifier included; omitted, the last group of blocks and the head,
+            see `layers.last_group`. `[""]`, the whole model, is the paper's network-based variant.
         example: one batch; run without gradient and without trace, it tells the width of the features.
         students: peers and the leader; 4, three peers and a leader, in the paper. # reading: "3 students"
             where CGL compares (5 for texts) leave open whether the leader is one of them.
@@ -61,7 +62,11 @@ def okddip(
         ValueError: fewer than three students.
     """
     leader = students - 1
-    group = StudyGroup(model, branches(layers, students=students, leader=leader), init=init)
+    group = StudyGroup(
+        model,
+        branches(last_group(model) if layers is None else layers, students=students, leader=leader),
+        init=init,
+    )
     width = pool(features(group, example)).shape[1]
     attention = PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool)
     imitation = Imitation(

@@ -7,6 +7,7 @@ from torch import nn
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import last_group
 from studygroup.objectives import Ensemble, Imitation, Supervised
 from studygroup.objectives.probe import trunk
 from studygroup.routes import Layer, branches
@@ -19,7 +20,7 @@ from studygroup.teachers.learned import Pool
 def one(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 3,
     temperature: float = 3.0,
@@ -39,7 +40,8 @@ def one(
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included: the last group of blocks in the paper.
+        layers: names of the layers of a branch, classifier included; omitted, the last group of blocks, as in the
+            paper, and the head, see `layers.last_group`.
         example: one batch; run without gradient and without trace, it tells the width of the trunk.
         students: branches; 3 in the paper (the network and two more), and for images where CGL compares; 5 for
             texts there.
@@ -53,7 +55,9 @@ def one(
         pool: from the trunk to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
-    group = StudyGroup(model, branches(layers, students=students), init=init)
+    group = StudyGroup(
+        model, branches(last_group(model) if layers is None else layers, students=students), init=init
+    )
     gate = Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool)
     imitation = Imitation(
         gate,

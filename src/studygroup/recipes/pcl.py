@@ -7,6 +7,7 @@ from torch import nn
 
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Supervised, probe
 from studygroup.routes import Layer, branches
 from studygroup.schedules import ramp_up
@@ -18,7 +19,7 @@ from studygroup.teachers.learned import Pool
 def pcl(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 3,
     temperature: float = 3.0,
@@ -41,7 +42,8 @@ def pcl(
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included.
+        layers: names of the layers of a branch, classifier included; omitted, the last group of blocks and the head,
+            see `layers.last_group`.
         example: one batch; run without gradient and without trace, it tells the width of the features.
         students: K = 3.
         temperature: T = 3.
@@ -52,7 +54,9 @@ def pcl(
         pool: from a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
-    group = StudyGroup(model, branches(layers, students=students), init=init)
+    group = StudyGroup(
+        model, branches(last_group(model) if layers is None else layers, students=students), init=init
+    )
     seen = probe(group, example, capture=Capture(features=True))
     assert seen.features is not None
     width = pool(seen.features[0]).shape[1]
