@@ -1,4 +1,4 @@
-"""Who learns what from whom, and how far students are from one another."""
+"""What students imitate, how far they are from it, and how far they are from one another."""
 
 from typing import Literal
 
@@ -17,19 +17,19 @@ def peer_targets(
     temperature: float,
     aggregate: Aggregate = "logits",
 ) -> Float[Tensor, "students rows classes"]:
-    """What each student is to imitate: his peers' answers, weighted and softened.
+    """Return what each student is to imitate: its peers' answers, weighted and softened.
 
     With `aggregate="logits"` the target is ψ(Σ_j w_kj z_j; T) (CGL equations 4 and 5, Song & Chai, ONE), with
     `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
 
     Args:
         logits: all students' answers.
-        weights: row k holds student k's weights over his peers; one matrix, or one for each row of the batch.
+        weights: row k holds student k's weights over its peers; one matrix, or one for each row of the batch.
         temperature: T > 0.
         aggregate: what is averaged.
 
     Returns:
-        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that his loss
+        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
         is 0: zero *logits* would be a uniform target.
 
     Raises:
@@ -49,7 +49,7 @@ def mixed_answers(
     answers: Float[Tensor, "students rows classes"],
     weights: Float[Tensor, "listeners students"] | Float[Tensor, "rows listeners students"],
 ) -> Float[Tensor, "listeners rows classes"]:
-    """Σ_j w_kj a_j: what each listener hears, from logits or from probabilities.
+    """Return Σ_j w_kj a_j, what each listener hears, from logits or from probabilities.
 
     Args:
         answers: all students' answers.
@@ -66,7 +66,7 @@ def imitation_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows"]:
-    """How far each student is from his target on each row.
+    """Return how far each student is from its target on each row.
 
     `"kl"` is KL(q ‖ ψ(z; T)) = Σ_c q_c log(q_c / ψ_c(z; T)) (CGL equation 4, ONE, OKDDip), `"cross_entropy"`
     is −Σ_c q_c log ψ_c(z; T) (Song & Chai); they differ by the entropy of q, which a detached target makes
@@ -100,7 +100,7 @@ def pairwise_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows"]:
-    """How far each student is from each of his peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
+    """Return how far each student is from each of its peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
 
     D is linear in its targets but for their entropy H, so one target a student serves instead of one a pair:
     Σ_j w_kj KL(p_j ‖ p_k) = CE(Σ_j w_kj p_j, p_k) − Σ_j w_kj H(p_j). The gradient with respect to z_k is that
@@ -129,7 +129,7 @@ def pairwise_loss(
 def label_loss(
     logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
 ) -> Float[Tensor, "students rows"]:
-    """The cross-entropy of every student's answer on every row, at T = 1.
+    """Return the cross-entropy of every student's answer on every row, at T = 1.
 
     Args:
         logits: all students' answers.
@@ -142,7 +142,7 @@ def label_loss(
 def masked_mean(
     values: Float[Tensor, "students rows"], sees: Bool[Tensor, "students rows"]
 ) -> Float[Tensor, " students"]:
-    """Each student's mean over the rows that he sees; 0 for a student who sees none."""
+    """Return each student's mean over the rows that it sees; 0 for a student that sees none."""
     counted = torch.where(sees, values, 0)
     return counted.sum(1) / sees.sum(1).clamp(min=1)
 
@@ -151,7 +151,7 @@ def diversity(
     probabilities: Float[Tensor, "students rows classes"],
     sees: Bool[Tensor, "students rows"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean L2 distance between two students' class probabilities (CGL, table 6), in [0, √2].
+    """Return the mean L2 distance between two students' class probabilities (CGL, table 6), in [0, √2].
 
     Args:
         probabilities: softmax of the students' answers; the paper's figure is on the test set in eval at T = 1.
@@ -170,7 +170,7 @@ def diversity(
 
 
 def disagreement(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor, ""]:
-    """Share of rows on which two students name different classes, mean over pairs, in [0, 1]; 0 without pairs."""
+    """Return the share of rows on which two students name different classes, mean over pairs; 0 without pairs."""
     students = len(logits)
     first, second = torch.triu_indices(students, students, offset=1, device=logits.device)
     named = logits.argmax(-1)

@@ -54,7 +54,7 @@ class Suggestion:
     checked: bool = False
 
     def __str__(self) -> str:
-        """The tree of modules, what each is for, and the arguments to pass."""
+        """Write the tree of modules, what each is for, and the arguments to pass."""
         table = [("module", "class", "parameters", "output", "use")]
         for row in self.rows:
             size = " x ".join(map(str, row.size)) if row.size is not None else ""

@@ -32,7 +32,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name, or the first and the last."""
+        """Return the name, or the first and the last."""
         return self.names[0] if len(self.names) == 1 else f"{self.names[0]} to {self.names[-1]}"
 
 
@@ -50,7 +50,7 @@ def rows(model: nn.Module, pieces: Collection[str], sizes: Sizes) -> tuple[Row, 
 
 
 class _Table:
-    """The makes that were shown, while rows are made."""
+    """Make rows, and remember the makes that were shown."""
 
     def __init__(self, pieces: Collection[str], sizes: Sizes) -> None:
         self.pieces, self.sizes = pieces, sizes

@@ -22,16 +22,17 @@ def auxiliary_training(
     weight: float = 0.3,
     pool: Pool = pooled,
 ) -> CollaborativeLearning:
-    """One network with a classifier at each named inner layer: L = CE + 0.3 Σ_i CE_i.
+    """Train one network with a classifier at each named inner layer: L = CE + 0.3 Σ_i CE_i.
 
-    # departs: a classifier is pooling and one linear map, which serves any network; GoogLeNet's have a
-    convolution and a second linear map.
+    Departs:
+        A classifier is pooling and one linear map, which serves any network; GoogLeNet's have a convolution and a
+        second linear map.
 
     Args:
         model: the network to train and ship.
         inner: names of the inner layers whose outputs are classified; omitted, the ends of the network's first
             groups, see `layers.first_groups`.
-        example: one batch; run without gradient and without trace, it tells the widths.
+        example: one batch; run without gradient and side effects, it tells the widths.
         weight: of the inner classifiers; 0.3 in the paper.
         pool: from a layer's output to (rows, width), see `teachers.pooled`.
     """

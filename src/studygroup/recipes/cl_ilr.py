@@ -26,7 +26,7 @@ def cl_ilr(
     reduction: Literal["sum", "mean"] = "mean",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Branches on a shared trunk, each learning from the labels and from the mean answer of the others.
+    """Train branches on a shared trunk, each on the labels and on the mean answer of the others.
 
     The loss is that of `multi_instance`; the trunk's gradient is rescaled. Any branch ships; all are equal.
 
@@ -34,6 +34,9 @@ def cl_ilr(
     and what heads share, the sum of H of those: a plain gradient. Rescaling divides that by H once more, so
     that with both, as printed, the *whole* network learns at 1/H of a plain rate; with `reduction="sum"` and
     rescaling the whole network learns at the plain rate.
+
+    Reading:
+        Whether targets are constants is not printed; they are in the public code.
 
     Args:
         model: the network to train and ship.
@@ -45,7 +48,7 @@ def cl_ilr(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in the public code.
+        detach: whether targets are constants.
         reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
         init: how the second and further modules start, see `StudyGroup`.
     """

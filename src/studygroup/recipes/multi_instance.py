@@ -22,7 +22,7 @@ def multi_instance(
     reduction: Literal["sum", "mean"] = "mean",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Independent networks that learn from the labels and from the mean answer of the others.
+    """Train independent networks, each on the labels and on the mean answer of the others.
 
     L = 1/H Σ_h [α J_hard + (1−α) J_soft], J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), and
     q_h = ψ(mean of the other heads' logits; T). Any student ships; all are equal.
@@ -30,13 +30,16 @@ def multi_instance(
     With the printed mean each network learns at 1/H of the rate of a plain one: multiply the learning rate by
     H, or take `reduction="sum"`, where rates are to be compared.
 
+    Reading:
+        Whether targets are constants is not printed; they are in the public code.
+
     Args:
         model: the network to train and ship.
         students: H, the number of heads; 3 for images and 5 for texts where CGL compares.
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in the public code.
+        detach: whether targets are constants.
         reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
         init: how the second and further modules start, see `StudyGroup`.
     """

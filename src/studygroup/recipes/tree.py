@@ -24,7 +24,7 @@ def tree(
     reduction: Literal["sum", "mean"] = "mean",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Heads that share layers as a tree, each learning from the labels and from the mean answer of the others.
+    """Train heads that share layers as a tree, each on the labels and on the mean answer of the others.
 
     The loss is that of `multi_instance`. Any head ships; all are equal.
 
@@ -32,6 +32,9 @@ def tree(
     and what heads share, the sum of H of those: a plain gradient. Rescaling divides that by H once more, so
     that with both, as printed, the *whole* network learns at 1/H of a plain rate; with `reduction="sum"` and
     rescaling the whole network learns at the plain rate.
+
+    Reading:
+        Whether targets are constants is not printed; they are in the public code.
 
     Args:
         model: the network to train and ship.
@@ -42,7 +45,7 @@ def tree(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in the public code.
+        detach: whether targets are constants.
         reduction: `"mean"` as printed, 1/H; `"sum"` lets every head learn at the rate of a plain network.
         init: how the second and further modules start, see `StudyGroup`.
     """

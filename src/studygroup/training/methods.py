@@ -28,7 +28,7 @@ _GIVEN = {"model": nn.Module, "seed": int, "example": Inputs, "new": New}
 
 
 def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
-    """A recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
+    """Return a recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
 
     Args:
         recipe: a function whose first argument is the network; its other arguments are keywords.
@@ -56,7 +56,7 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
 
 
 def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """Decorates a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
+    """Decorate a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
 
     Example:
         >>> @named
@@ -72,7 +72,7 @@ def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLea
 
 
 def of(recipe: Any) -> Any:
-    """What `Settings` keeps of a recipe that is given as its name, or as the function itself.
+    """Return what `Settings` keeps of a recipe that is given as its name, or as the function itself.
 
     Args:
         recipe: a name or function of `studygroup.recipes`, or a `functools.partial` of one; a function of your own as
@@ -93,12 +93,12 @@ def of(recipe: Any) -> Any:
 
 
 def _public(recipe: Any) -> bool:
-    """Whether a function is one of `studygroup.recipes`."""
+    """Tell whether a function is one of `studygroup.recipes`."""
     return inspect.isfunction(recipe) and getattr(recipes, recipe.__name__, None) is recipe
 
 
 def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signature:
-    """The recipe's signature as a configuration shows it: what the run provides comes first."""
+    """Return the recipe's signature as a configuration shows it: what the run provides comes first."""
     signature = inspect.signature(recipe)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     given = [inspect.Parameter(name, kind, annotation=type_) for name, type_ in _GIVEN.items()]
@@ -111,13 +111,13 @@ def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signatur
 
 
 def _all() -> dict[str, type[CollaborativeLearning]]:
-    """The public recipes as classes, which is what a configuration can name with its arguments."""
+    """Return the public recipes as classes, which is what a configuration can name with its arguments."""
     functions = {name: getattr(recipes, name) for name in recipes.__all__}
     return {name: _class(name, method(f)) for name, f in functions.items() if inspect.isfunction(f)}
 
 
 def _class(name: str, function: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """A class whose making is the function's call.
+    """Return a class whose making is the function's call.
 
     As `jsonargparse.typing.class_from_function` makes it, which asks for the source lines of all its callers every
     time: with all recipes that were some eight seconds at the start of every command.
