@@ -19,7 +19,7 @@ def _cgl(network: Network, *, peers_gradient: bool = False) -> sg.CollaborativeL
     return sg.recipes.cgl(model, layers=layers, peers_gradient=peers_gradient, init=network.build)
 
 
-def _kdcl(teacher: Callable[[], sg.listen.Listener], network: Network) -> sg.CollaborativeLearning:
+def _kdcl(teacher: Callable[[], sg.teachers.Teacher], network: Network) -> sg.CollaborativeLearning:
     return sg.recipes.kdcl(network.build(), teacher=teacher, init=network.build)
 
 
@@ -39,9 +39,9 @@ METHODS: dict[str, Make] = {
     "intra_pull_push": lambda n: sg.recipes.intra(n.build(), example=n.example, pull_push=0.01),
     "intra_kernel": lambda n: sg.recipes.intra(n.build(), example=n.example, kernel=0.01),
     "kdcl": lambda n: sg.recipes.kdcl(n.build(), init=n.build),
-    "kdcl_naive": partial(_kdcl, sg.listen.BestStudent),
-    "kdcl_linear": partial(_kdcl, sg.listen.LinearTeacher),
-    "kdcl_general": partial(_kdcl, sg.listen.GeneralTeacher),
+    "kdcl_naive": partial(_kdcl, sg.teachers.BestStudent),
+    "kdcl_linear": partial(_kdcl, sg.teachers.LinearTeacher),
+    "kdcl_general": partial(_kdcl, sg.teachers.GeneralTeacher),
     "multi_instance": lambda n: sg.recipes.multi_instance(n.build(), init=n.build),
     "okddip": lambda n: sg.recipes.okddip(n.build(), layers=n.branch, example=n.example, init=n.build),
     "one": lambda n: sg.recipes.one(n.build(), layers=n.branch, example=n.example, init=n.build),

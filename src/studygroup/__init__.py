@@ -1,6 +1,9 @@
 """studygroup: students of one network teach each other; one plain network is shipped."""
 
-from studygroup import functional, objectives, recipes, routes, schedules, teachers
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
 from studygroup._engine.equal_starts import EqualStudentsWarning
 from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
@@ -28,6 +31,7 @@ __all__ = [
     "SynchronisationWarning",
     "citation",
     "functional",
+    "layers",
     "objectives",
     "recipes",
     "routes",
@@ -35,3 +39,37 @@ __all__ = [
     "teachers",
 ]
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from studygroup import analysis as analysis
+    from studygroup import data as data
+    from studygroup import models as models
+    from studygroup import training as training
+
+_ON_FIRST_USE = ("analysis", "data", "models", "training")
+
+
+def __getattr__(name: str) -> Any:
+    """Import `sg.models` and the like when they are first asked for.
+
+    Raises:
+        AttributeError: there is no such name.
+        ModuleNotFoundError: a package that it needs is missing; names the extra that installs it.
+    """
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == __name__:
+            raise
+        raise ModuleNotFoundError(
+            f"{__name__}.{name} needs the package {package!r}, which is not installed; "
+            f"pip install '{__name__}[train]'",
+            name=error.name,
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})

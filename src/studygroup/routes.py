@@ -21,11 +21,11 @@ class Routes:
         table: shape (layers, students); `table[i][k]` is the module that student k takes at layer i.
         modules: shape (layers,); how many parallel modules each layer has. Omitted, the largest number in
             the layer's row plus one.
-        leader: the student who leads the group, where the method has one (OKDDip).
+        leader: the student that leads the group, where the method has one (OKDDip).
 
     Raises:
         ValueError: no layers or students, rows of unequal length, a module that its layer does not have, a
-            layer named twice, a layer inside another named layer, or a leader who is not a student.
+            layer named twice, a layer inside another named layer, or a leader that is not a student.
     """
 
     layers: tuple[str, ...]
@@ -47,9 +47,9 @@ class Routes:
         return len(self.table[0])
 
     def sharing(self) -> float:
-        """Share of the named layers that two students have in common, averaged over pairs, in [0, 1].
+        """Return the share of the named layers that two students have in common, mean over pairs, in [0, 1].
 
-        One student shares everything with himself: 1.
+        One student shares everything with itself: 1.
         """
         pairs = list(combinations(range(self.students), 2))
         common = sum(row[a] == row[b] for row in self.table for a, b in pairs)
@@ -70,7 +70,7 @@ class Routes:
         return "" if self == other else f"its leader is {other.leader}, and here {self.leader}"
 
     def to_json(self) -> str:
-        """The table as JSON text, one line a layer."""
+        """Return the table as JSON text, one line a layer."""
         rows = ",\n".join(
             f'    {json.dumps(name)}: {{"modules": {count}, "students": {json.dumps(list(row))}}}'
             for name, row, count in zip(self.layers, self.table, self.modules, strict=True)
@@ -79,7 +79,7 @@ class Routes:
 
     @classmethod
     def from_json(cls, text: str) -> "Routes":
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             ValueError: the text is not JSON (a truncated file, say) or is not a route table.
@@ -100,7 +100,7 @@ class Routes:
 
 
 def independent(layers: Iterable[Layer] = ("",), *, students: int) -> Routes:
-    """Every student has modules of his own at every layer (DML, multi-instance).
+    """Give every student modules of its own at every layer (DML, multi-instance).
 
     Args:
         layers: the default is the whole model: as many separate networks as students.
@@ -110,23 +110,23 @@ def independent(layers: Iterable[Layer] = ("",), *, students: int) -> Routes:
 
 
 def branches(layers: Iterable[Layer], *, students: int, leader: int | None = None) -> Routes:
-    """Students share what is not named and have a branch each of what is (CL-ILR, ONE, OKDDip).
+    """Let students share what is not named and have a branch each of what is (CL-ILR, ONE, OKDDip).
 
     Args:
         layers: names of the layers of a branch, such as `["layer4", "fc"]`.
         students: how many branches.
-        leader: the student who leads the group, if the method has a leader.
+        leader: the student that leads the group, if the method has a leader.
     """
     return tree(dict.fromkeys(layers, tuple(range(students))), leader=leader)
 
 
 def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> Routes:
-    """A route table written out, such as a tree (Song & Chai 2018, figure 1c).
+    """Write a route table out, such as a tree (Song & Chai 2018, figure 1c).
 
     Args:
         table: layer name to the module of each student: `{"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3],
             "fc": [0, 1, 2, 3]}`. Any table will do; a tree is one whose rows get finer.
-        leader: the student who leads the group, if the method has a leader.
+        leader: the student that leads the group, if the method has a leader.
     """
     rows = [(name, tuple(row)) for layer, row in table.items() for name in _names(layer)]
     return Routes(tuple(name for name, _ in rows), tuple(row for _, row in rows), leader=leader)
@@ -135,15 +135,18 @@ def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> 
 def random(
     layers: Iterable[Layer], *, students: int, modules: int, seed: int = 0, distinct: bool = True
 ) -> Routes:
-    """Random routing: at each layer every student takes one of `modules` modules at random (CGL, equation 1).
+    """Draw random paths: at each layer every student takes one of `modules` modules (CGL, equation 1).
+
+    Departs:
+        By default no two students take the same path, and no module is left idle, where the numbers allow (K ≤ M^L,
+        K ≥ M); `distinct=False` draws every entry uniformly, as printed.
 
     Args:
         layers: layer names; a tuple of names travels together on one draw (a stem of convolution and norm).
         students: how many students, K.
         modules: modules a layer, M.
         seed: equal seeds give equal tables.
-        distinct: `False` draws every entry uniformly, as printed. `True` departs from that: no two students
-            take the same path, and no module is left idle, where the numbers allow (K ≤ M^L, K ≥ M).
+        distinct: whether paths are to differ and no module is to idle.
     """
     groups = [_names(layer) for layer in layers]
     if not groups or students < 1 or modules < 1:
@@ -163,7 +166,7 @@ def random(
 
 
 def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
-    """Views of one network: every dropout layer is sampled `views` times for each mask before it (L_out).
+    """Make views of one network: every dropout layer is sampled `views` times for each mask before it (L_out).
 
     Args:
         layers: names of the dropout layers in call order, n of them.
@@ -183,7 +186,7 @@ def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
 
 
 def compose(*tables: Routes) -> Routes:
-    """One table of several over different layers: a student for every choice of one student of each.
+    """Make one table of several over different layers: a student for every choice of one student of each.
 
     `compose(branches(["layer4", "fc.0"], students=3), hierarchical_dropout(["fc.2"]))` are views of every branch.
 
@@ -192,7 +195,7 @@ def compose(*tables: Routes) -> Routes:
             student j of two tables stands for students j // K and j % K, K those of the second.
 
     Raises:
-        ValueError: no tables, layers that overlap, or a table with a leader, of whom there would be several.
+        ValueError: no tables, layers that overlap, or a table with a leader, of which there would be several.
     """
     led = [table for table in tables if table.leader is not None]
     if led:
@@ -215,7 +218,7 @@ def _names(layer: Layer) -> tuple[str, ...]:
 
 
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
-    """Rows of a random table with distinct columns and no idle module, where the numbers allow."""
+    """Draw the rows of a random table with distinct columns and no idle module, where the numbers allow."""
     want_distinct, want_busy = students <= modules**layers, students >= modules
     for attempt in range(_TRIES):
         if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
@@ -235,7 +238,7 @@ def _distinct(draw: python_random.Random, layers: int, students: int, modules: i
 
 
 def _paths(draw: python_random.Random, layers: int, students: int, modules: int) -> list[tuple[int, ...]]:
-    """Distinct paths, uniformly."""
+    """Draw distinct paths, uniformly."""
     paths: dict[tuple[int, ...], None] = {}
     while len(paths) < students:
         paths[tuple(draw.randrange(modules) for _ in range(layers))] = None
@@ -243,7 +246,7 @@ def _paths(draw: python_random.Random, layers: int, students: int, modules: int)
 
 
 def _surjection(draw: python_random.Random, students: int, modules: int) -> list[int]:
-    """One layer's row with every module in use: every module once, the rest uniformly, in random order."""
+    """Draw one layer's row with every module in use: each once, the rest uniformly, in random order."""
     row = list(range(modules)) + [draw.randrange(modules) for _ in range(students - modules)]
     draw.shuffle(row)
     return row

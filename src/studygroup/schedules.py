@@ -12,7 +12,7 @@ Schedule = Callable[[float], float]
 
 
 def ramp_up(start: float, end: float) -> Schedule:
-    """The ramp-up coefficient φ(t) of Laine & Aila as CGL prints it (equation 7).
+    """Return the ramp-up coefficient φ(t) of Laine & Aila as CGL prints it (equation 7).
 
     φ(t) = exp(−5 (1−λ)²) for t in [start, end], where λ rises linearly from 0 to 1, and 1 outside: also
     *before* `start`, as printed. An empty interval (`start == end`) is constantly 1.
@@ -34,7 +34,7 @@ def ramp_up(start: float, end: float) -> Schedule:
 
 
 def constant(value: float) -> Schedule:
-    """The same weight throughout."""
+    """Return a schedule that gives the same weight throughout."""
     return partial(_same, value)
 
 

@@ -26,6 +26,19 @@ def test_layers_default_to_the_networks_blocks_and_the_seed_is_the_runs():
     assert task.seed == 5
 
 
+def test_layers_that_are_not_named_are_the_recipes_default_in_a_configuration_too():
+    plain = Settings.from_config({"recipe": {"class_path": "one", "init_args": {"students": 2}}})
+    assert "layers" not in plain.config()["recipe"]["init_args"]
+    earlier = Settings.from_config(
+        {"recipe": {"class_path": "one", "init_args": {"students": 2, "layers": []}}}
+    )
+    named = Settings.from_config(
+        {"recipe": {"class_path": "one", "init_args": {"layers": ["layer3", "layer4", "fc"]}}}
+    )
+    found = [some.recipe(net(), 0, X, net).group.routes.layers for some in (plain, earlier, named)]
+    assert found == [("layer4", "fc"), ("layer4", "fc"), ("layer3", "layer4", "fc")]
+
+
 def test_named_layers_stay():
     task = methods.cgl(net(), 0, X, net, layers=("layer1.0",), students=2)
     assert task.group.routes.layers == ("layer1.0",)
@@ -61,7 +74,7 @@ def test_the_signature_keeps_the_recipes_own_arguments():
 
     parameters = inspect.signature(method(recipe)).parameters
     assert list(parameters) == ["model", "seed", "example", "new", "layers", "width"]
-    assert parameters["layers"].default == ()
+    assert parameters["layers"].default is inspect.Parameter.empty
     with pytest.raises(TypeError):
         method(recipe)(nn.Linear(1, 1), 0, X, net, layers=("",), widht=3)
 

@@ -8,34 +8,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 Form = Callable[[Tensor, Tensor, tuple[Tensor, ...]], Sequence[Tensor | None]]
-"""From the factor that came from above, the tensor and the constants to a gradient for each who learns."""
+"""Map the upstream gradient, the tensor and the constants to one gradient per learning tensor."""
 
 
 def deferred(
     form: Form, tensor: Tensor, learning: Sequence[Tensor], constants: Sequence[Tensor] = ()
 ) -> Float[Tensor, ""]:
-    """A zero that brings gradients of your own making: add it to any total.
+    """Return a zero that brings gradients of your own making: add it to any total.
 
     They are made when the backward pass comes to `tensor`: what was computed from it has been gone through and its
     activations are freed; the graph of the tensor itself is still there. Nothing is held until then but `tensor` and
     `constants`. The gradients arrive through autograd, summed with all others, so that DistributedDataParallel,
     gradient accumulation, a GradScaler and `torch.autograd.grad` work as for any loss. The tensor itself gets none.
 
-    How: of the nodes of a graph that are ready, autograd takes the one that was made last. This zero's node is ready
-    from the beginning; it takes on the place of the node that made `tensor`, and so lets all later ones go first.
-    That node in turn waits for it, as for any that has `tensor` among its inputs, in whatever order autograd goes.
+    Of the nodes of a graph that are ready, autograd takes the one that was made last. This zero's node is ready from
+    the beginning; it takes on the place of the node that made `tensor`, and so lets all later ones go first. That
+    node in turn waits for it, as for any that has `tensor` among its inputs, in whatever order autograd goes.
 
     Args:
         form: called with the zero's gradient (a scalar which holds any weight and any loss scale), `tensor` and the
             constants; gives a gradient, or `None`, for each of `learning`. It may use
             `torch.autograd.grad(tensor, ..., retain_graph=True)`. Gradient mode is off in it, and so is autocast.
         tensor: where in the backward pass.
-        learning: who gets the gradients.
-        constants: what else `form` looks at. To change them, or those who learn, before the backward pass is an
+        learning: the tensors that get the gradients.
+        constants: what else `form` looks at. To change them, or those that learn, before the backward pass is an
             error there.
 
     Returns:
-        A scalar in single precision at least; without gradient mode, or with nobody to learn, a constant.
+        A scalar in single precision at least; without gradient mode, or with nothing that learns, a constant.
 
     Raises:
         RuntimeError: in the backward pass, where a graph of it is asked for.
@@ -73,7 +73,7 @@ def _precise(tensor: Tensor) -> torch.dtype:
 
 
 def refuse_second_derivative(name: str) -> None:
-    """Call it first in a backward: its result would be taken for a constant, silently.
+    """Refuse a graph of a backward pass, whose result would silently be taken for a constant; call it there first.
 
     Raises:
         RuntimeError: a graph of the backward pass is asked for.

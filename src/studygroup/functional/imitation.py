@@ -1,4 +1,4 @@
-"""Who learns what from whom, and how far students are from one another."""
+"""What students imitate, how far they are from it, and how far they are from one another."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ def peer_targets(
         aggregate: what is averaged.
 
     Returns:
-        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that his loss
+        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
         is 0: zero *logits* would be a uniform target.
 
     Raises:
@@ -68,7 +68,7 @@ def imitation_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows *places"]:
-    """How far each student is from his target on each row.
+    """Return how far each student is from its target on each row.
 
     `"kl"` is KL(q ‖ ψ(z; T)) = Σ_c q_c log(q_c / ψ_c(z; T)) (CGL equation 4, ONE, OKDDip), `"cross_entropy"`
     is −Σ_c q_c log ψ_c(z; T) (Song & Chai); they differ by the entropy of q, which a detached target makes
@@ -102,7 +102,7 @@ def pairwise_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows *places"]:
-    """How far each student is from each of his peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
+    """Return how far each student is from each of its peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
 
     D is linear in its targets but for their entropy H, so one target a student serves instead of one a pair:
     Σ_j w_kj KL(p_j ‖ p_k) = CE(Σ_j w_kj p_j, p_k) − Σ_j w_kj H(p_j). The gradient with respect to z_k is that
@@ -169,7 +169,7 @@ def diversity(
     probabilities: Float[Tensor, "students rows classes"],
     sees: Bool[Tensor, "students rows"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean L2 distance between two students' class probabilities (CGL, table 6), in [0, √2].
+    """Return the mean L2 distance between two students' class probabilities (CGL, table 6), in [0, √2].
 
     Args:
         probabilities: softmax of the students' answers; the paper's figure is on the test set in eval at T = 1.
@@ -188,7 +188,7 @@ def diversity(
 
 
 def disagreement(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor, ""]:
-    """Share of rows on which two students name different classes, mean over pairs, in [0, 1]; 0 without pairs."""
+    """Return the share of rows on which two students name different classes, mean over pairs; 0 without pairs."""
     students = len(logits)
     first, second = torch.triu_indices(students, students, offset=1, device=logits.device)
     named = logits.argmax(-1)

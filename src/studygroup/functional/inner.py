@@ -13,10 +13,12 @@ def pull_push(
     pull: float,
     push: float,
 ) -> Float[Tensor, ""]:
-    """From similarities at hand, a ‖S(h) − S(y)‖_F − b ‖S(h) − S(x)‖_F (intra-model paper, equation 9).
+    """Return a ‖S(h) − S(y)‖_F − b ‖S(h) − S(x)‖_F from similarities at hand (intra-model paper, equation 9).
 
-    S(y) and S(x) are the same for all layers: compute them once a step. # reading: the norm itself, neither squared
-    nor divided, as printed; its value grows with the number of rows. Its gradient at 0 is 0.
+    S(y) and S(x) are the same for all layers: compute them once a step. The gradient of a norm at 0 is 0.
+
+    Reading:
+        The norm itself, neither squared nor divided, as printed; its value grows with the number of rows.
 
     Args:
         similarity: S(h) of the layer's projected representation.
@@ -31,10 +33,13 @@ def pull_push(
 
 
 def linear_over_depth(layers: int, start: float, end: float) -> tuple[float, ...]:
-    """Weights of layers from the input to the output, in equal steps; a single layer has the last weight.
+    """Return weights of layers from the input to the output, in equal steps; a single layer has the last weight.
 
-    In the intra-model paper a pull rises and a push falls so (equation 9). # reading: the ends are not printed; 0 to
-    1 and 1 to 0 let the first layer only leave the input and the last only come to the labels.
+    In the intra-model paper a pull rises and a push falls so (equation 9).
+
+    Reading:
+        The ends are not printed; 0 to 1 and 1 to 0 let the first layer only leave the input and the last only come to
+        the labels.
 
     Args:
         layers: how many, at least 1.

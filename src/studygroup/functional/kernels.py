@@ -13,15 +13,17 @@ _ROUNDING = 32  # a row whose deviation is so many rounding steps of its mean is
 
 
 def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: int = 1) -> Float[Tensor, ""]:
-    """L_kernel = ‖C − diag(C)‖_F, C = W̃W̃ᵀ/G, from a convolution's or a linear layer's weight.
+    """Return L_kernel = ‖C − diag(C)‖_F, C = W̃W̃ᵀ/G, of a convolution's or a linear layer's weight.
 
     W̃ is the weight as a matrix of F filters by G values, each row to zero mean and unit population deviation, so that
-    C holds the filters' correlations. # reading: "(W − µ(W)/σ(W))" is printed with its bracket in the wrong place. A
-    constant row is uncorrelated with all and gets no gradient. The norm itself, as printed, neither squared nor
-    divided by the number of pairs. Its gradient at 0 is 0.
+    C holds the filters' correlations. A constant row is uncorrelated with all and gets no gradient. The norm itself,
+    as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
 
     The gradient is in closed form: forward and backward take one product of F × G × min(F, G) numbers each, and
     between them no more than the square of min(F, G) is kept besides the weight. It can be differentiated once.
+
+    Reading:
+        "(W − µ(W)/σ(W))" is printed with its bracket in the wrong place.
 
     Args:
         weight: filters along axis 0, as in `nn.Conv1d` to `nn.Conv3d` and `nn.Linear`. Transposed convolutions have
@@ -39,7 +41,7 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
 
 
 class _Decorrelation(torch.autograd.Function):
-    """With W̃ = s (W − µ), s = 1/σ, the product is taken on the shorter side and kept for the backward pass.
+    """Take the product of W̃ = s (W − µ), s = 1/σ, on the shorter side and keep it for the backward pass.
 
     Where there are fewer filters than values it is C itself: with O its off-diagonal, dL/dW̃ = 2 O W̃ / (L G). Where
     there are more it is M = W̃ᵀW̃/G, which has the same norm as C: L² = ‖M‖² − F, as each C_ii is 1, and O W̃ = W̃ M − W̃.
@@ -87,14 +89,14 @@ class _Decorrelation(torch.autograd.Function):
 
 
 def _rows(weight: Tensor, groups: int) -> Tensor:
-    """(groups, filters of a group, values), without a copy; the order of the values does not matter."""
+    """Return (groups, filters of a group, values), without a copy; the order of the values does not matter."""
     weight = single(weight)
     ordered = weight.movedim(1, -1) if _channels_last(weight) else weight
     return ordered.reshape(groups, len(weight) // groups, -1)
 
 
 def _like(rows: Tensor, weight: Tensor) -> Tensor:
-    """Rows as a gradient of the weight, in its memory format."""
+    """Return rows as a gradient of the weight, in its memory format."""
     if _channels_last(weight):
         return rows.view(len(weight), *weight.shape[2:], weight.shape[1]).movedim(-1, 1).to(weight.dtype)
     return rows.view(weight.shape).to(weight.dtype)

@@ -15,7 +15,7 @@ def best_mixture(
     per_row: bool = True,
     steps: int = 20,
 ) -> Float[Tensor, "rows students"]:
-    """argmin_α CE(y, Σ_k α_k z_k) with α_k ≥ 0 and Σ_k α_k = 1 (KDCL-Linear, Guo et al. 2020).
+    """Return argmin_α CE(y, Σ_k α_k z_k) with α_k ≥ 0 and Σ_k α_k = 1 (KDCL-Linear, Guo et al. 2020).
 
     The problem is convex: CE(y, Σ_k α_k z_k) = log Σ_c exp Σ_k α_k (z_k − z_k,y)_c. It is solved by so many steps
     of mirror descent, α ← α exp(−η g) / Σ, g the gradient; the smallest η is the inverse of a bound on the
@@ -51,10 +51,10 @@ def best_mixture(
 def error_products(
     logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
 ) -> Float[Tensor, "students students"]:
-    """C_ij = mean over rows of (f_i − t) · (f_j − t), f the class probabilities, t the label one-hot (KDCL-General).
+    """Return C_ij, the mean over rows of (f_i − t) · (f_j − t), t the label one-hot (KDCL-General).
 
     Args:
-        logits: all students' answers; f = ψ(z; 1).
+        logits: all students' answers z; the class probabilities are f = ψ(z; 1).
         y: class indices.
     """
     errors = logits.softmax(-1)
@@ -65,13 +65,13 @@ def error_products(
 def least_error_weights(
     products: Float[Tensor, "students students"], *, ridge: float
 ) -> Float[Tensor, " students"]:
-    """w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, the weights with sum 1 of least mean square error (KDCL-General).
+    """Return w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, the weights with sum 1 of least mean square error (KDCL-General).
 
-    Weights may be negative: a student is then heard by what sets him apart. A matrix of zeros gives equal weights.
+    Weights may be negative: a negative weight subtracts that student's answer. A matrix of zeros gives equal weights.
 
     Args:
         products: C, see `error_products`.
-        ridge: share of C's mean diagonal that is added to its diagonal, > 0: students who err alike make C
+        ridge: share of C's mean diagonal that is added to its diagonal, > 0: students that err alike make C
             singular.
     """
     scaled = products / products.diagonal().mean().clamp(min=1e-12)

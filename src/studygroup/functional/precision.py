@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def single(value: Tensor) -> Tensor:
-    """A tensor in single precision if it is in half, else as it is."""
+    """Return a tensor in single precision if it is in half, else as it is."""
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

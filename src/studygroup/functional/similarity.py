@@ -24,18 +24,21 @@ def similarity_matrix(
     centre: Centre = "channels",
     statistic: Statistic = "deviation",
 ) -> Float[Tensor, "rows rows"]:
-    """How alike the rows of a batch are: S_ij = cosine(z̃_i, z̃_j) (intra-model paper, equation 8).
+    """Return how alike the rows of a batch are: S_ij = cosine(z̃_i, z̃_j) (intra-model paper, equation 8).
 
     z_i,c is the standard deviation over space of channel c of row i, z̃ the same less its mean. Whether the
     deviation is the population's or the sample's does not matter, the cosine has no scale. Maps of one pixel, and
     (rows, channels), give their values. A row that does not vary (all z̃ equal 0, up to rounding) is like no row,
     itself neither, and gets no gradient; nor does a constant map. Maps can be differentiated once.
 
+    Reading:
+        "substracting mean from z" leaves open which mean; each row's over its channels is what the local-error-signal
+        paper takes (Nøkland & Eidnes 2019), whence the metric comes.
+
     Args:
         h: a representation, channels along axis 1.
         centre: `"channels"` takes each row's mean over its channels away, `"batch"` each channel's mean over the
-            rows. # reading: "substracting mean from z" leaves open which; the first is what the local-error-signal
-            paper does (Nøkland & Eidnes 2019), whence the metric comes.
+            rows.
         statistic: `"deviation"` as printed; `"flatten"` takes all values of a row for z, as the
             local-error-signal paper does where there are only a few channels, such as those of a picture.
 
@@ -61,7 +64,7 @@ def similarity_matrix(
 
 
 def deviations(h: Float[Tensor, "rows channels *space"]) -> Float[Tensor, "rows channels"]:
-    """Each channel's standard deviation over space: z of equation 8, all that `similarity_matrix` looks at.
+    """Return each channel's standard deviation over space: z of equation 8, all that `similarity_matrix` looks at.
 
     Maps of one pixel, and (rows, channels), give their values, so that the similarities of z are those of h.
 
@@ -80,7 +83,7 @@ def label_similarity(
     centre: Centre = "channels",
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "rows rows"]:
-    """Return S(y): the similarity of one-hot rows of length `classes`.
+    """Return S(y), the similarity of one-hot rows of length `classes`.
 
     Centred over classes it is 1 between rows of one class and −1/(C−1) between others.
 
@@ -125,7 +128,7 @@ class _Deviation(torch.autograd.Function):
 def _units(
     centred: Float[Tensor, "rows values"], values: Float[Tensor, "rows values"]
 ) -> Float[Tensor, "rows values"]:
-    """Rows of length 1; what does not vary but for rounding (a grey picture's channels) is 0, not noise."""
+    """Return rows of length 1; what does not vary but for rounding (a grey picture's channels) is 0, not noise."""
     lengths: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
     rounding = torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values.detach(), dim=1, keepdim=True)
     varies = lengths > _ROUNDING * rounding

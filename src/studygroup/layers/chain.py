@@ -14,7 +14,7 @@ _PRODUCTS = frozenset({"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmu
 
 
 class Chain(TorchFunctionMode):
-    """While it is entered, every tensor knows the calls of convolutions that it comes from, with none in between."""
+    """Keep for every tensor, while entered, the calls of convolutions that it comes from, with none in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Chain(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Passes the origins of what goes in on to what comes out."""
+        """Pass the origins of what goes in on to what comes out."""
         kwargs = kwargs or {}
         product = getattr(func, "__name__", "") in _PRODUCTS
         origins = self._of_product(args) if product else self._of((args, kwargs))
@@ -34,18 +34,18 @@ class Chain(TorchFunctionMode):
         return result
 
     def called(self, name: str, given: Any, result: Any) -> None:
-        """Notes that a convolution was called."""
+        """Note that a convolution was called."""
         self._names.append(name)
         self._before.append(self._of(given))
         self._mark(result, frozenset({len(self._names) - 1}))
 
     def passed(self, given: Any, result: Any) -> None:
-        """Passes origins through a module whose inside could not be watched, such as compiled code."""
+        """Pass origins through a module whose inside could not be watched, such as compiled code."""
         if not self._of(result):
             self._mark(result, self._of(given))
 
     def longest(self, result: Any) -> tuple[str, ...]:
-        """The convolutions on the longest chains from the input to a result, in the order of their first calls."""
+        """Name the convolutions on the longest chains from input to result, in the order of their first calls."""
         ends = self._of(result) or frozenset(range(len(self._names)))
         depth: list[int] = []
         for before in self._before:
@@ -58,7 +58,7 @@ class Chain(TorchFunctionMode):
         return tuple(dict.fromkeys(self._names[call] for call in sorted(kept)))
 
     def _of(self, value: Any) -> _Calls:
-        """The calls that any of some tensors comes from."""
+        """Return the calls that any of some tensors comes from."""
         return frozenset().union(*(self._origins.get(tensor, ()) for tensor in tensors(value)))
 
     def _mark(self, value: Any, origins: _Calls) -> None:
@@ -66,7 +66,7 @@ class Chain(TorchFunctionMode):
             self._origins[tensor] = origins
 
     def _of_product(self, factors: Sequence[Any]) -> _Calls:
-        """A factor computed from the other by convolutions is a gate (squeeze and excitation): no chain goes on."""
+        """Return the calls behind a product; a factor computed from the other is a gate: no chain goes on."""
         found = [self._of(factor) for factor in factors if isinstance(factor, Tensor)]
         if len(found) == 2 and all(found):
             for one, other in (found, found[::-1]):
@@ -75,7 +75,7 @@ class Chain(TorchFunctionMode):
         return frozenset().union(*found)
 
     def _all_before(self, calls: _Calls) -> _Calls:
-        """Some calls and all that they come from."""
+        """Return some calls and all that they come from."""
         reached, waiting = set[int](), list(calls)
         while waiting:
             call = waiting.pop()

@@ -38,7 +38,7 @@ class ConvLayer:
 
 
 def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ...]:
-    """The convolutions on the longest way from the input to the output, with their norms, in call order.
+    """Find the convolutions on the longest way from the input to the output, with their norms, in call order.
 
     The longest way has the most convolutions, all ways of that length together. So shortcuts are left out (the 1x1
     convolutions beside residual blocks), and gates too (squeeze and excitation), whose factor is computed from what
@@ -46,7 +46,7 @@ def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ..
     such layers, ResNet-101 has 100 (the 1x1 convolutions of a bottleneck count), VGG-16 has 13.
 
     Args:
-        model: any network with `nn.Conv1d` to `nn.Conv3d`; found by a dry run in evaluation, without trace.
+        model: any network with `nn.Conv1d` to `nn.Conv3d`; found by a dry run in evaluation, without side effects.
         example: one batch, as the model takes it; its first two rows are run.
 
     Raises:
@@ -70,7 +70,7 @@ def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ..
 
 
 def convolution_groups(layers: Sequence[ConvLayer]) -> tuple[tuple[ConvLayer, ...], ...]:
-    """Layers in a row whose outputs are equally large: the five groups of VGG-16, the four of a CIFAR ResNet-18.
+    """Group layers in a row whose outputs are equally large: five groups of VGG-16, four of a CIFAR ResNet-18.
 
     Args:
         layers: in call order.
@@ -79,7 +79,7 @@ def convolution_groups(layers: Sequence[ConvLayer]) -> tuple[tuple[ConvLayer, ..
 
 
 class _Watch:
-    """Notes convolutions, and the norms and activations that are called on what they made, unchanged since."""
+    """Watch convolutions, and the norms and activations that are called on what they made, unchanged since."""
 
     def __init__(self) -> None:
         self.chain = Chain()
@@ -90,7 +90,7 @@ class _Watch:
         self._norms: dict[nn.Module, str] = {}
 
     def before(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """A module is about to be called: is it the norm or the activation of a convolution?"""
+        """Note, as a module is about to be called, whether it is the norm or the activation of a convolution."""
         first = next(tensors((args, kwargs)), None)
         convolution, version = self._made.get(first, ("", -1)) if first is not None else ("", -1)
         if first is None or first._version != version:
@@ -103,7 +103,7 @@ class _Watch:
             self.layers[convolution] = replace(layer, activation=name)
 
     def after(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        """A module was called."""
+        """Note what a module made."""
         if isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
             self.last = name
         if isinstance(module, _CONVOLUTIONS):
@@ -118,6 +118,6 @@ class _Watch:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """By its class's name, since libraries have norms of their own; a block with a norm inside is none."""
+    """Tell a norm by its class's name, since libraries have their own; a block with a norm inside is none."""
     weights = any(isinstance(inner, (*_CONVOLUTIONS, nn.Linear)) for inner in module.modules())
     return "norm" in type(module).__name__.lower() and not weights

@@ -33,13 +33,13 @@ _NAMED = 5  # so many names of a kind stand in an error
 
 
 def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
-    """Names of the dropout modules that a training pass calls and that drop something, in the order of the calls.
+    """Name the dropout modules that a training pass calls and that drop something, in the order of the calls.
 
     `nn.Dropout`, `Dropout1d` to `Dropout3d`, `AlphaDropout` and `FeatureAlphaDropout`. Dropout that is called as a
     function, as inside attention, has no name to be given views by, and random depth (`DropPath`) is none.
 
     Args:
-        model: any network; run once in training mode without trace, batch norms in evaluation.
+        model: any network; run once in training mode without side effects, batch norms in evaluation.
         example: one batch, as the model takes it; its first two rows are run.
 
     Raises:
@@ -64,7 +64,7 @@ def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
 
 
 class _Watch(TorchFunctionMode):
-    """Notes which modules are called, and inside which of them dropout is called as a function."""
+    """Watch which modules are called, and inside which of them dropout is called as a function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Runs the function; notes where it drops something and is not a dropout module's own."""
+        """Run the function; note where it drops something and is not a dropout module's own."""
         kwargs = kwargs or {}
         if func in _RATES and self._inside:
             name, module = self._inside[-1]
@@ -92,7 +92,7 @@ class _Watch(TorchFunctionMode):
 
 
 def _drops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function that can drop is called with a rate."""
+    """Tell whether a function that can drop is called with a rate."""
     position, name = _RATES[func]
     usual = 0.5 if name == "p" else 0.0
     rate = args[position] if len(args) > position else kwargs.get(name, usual)
@@ -104,7 +104,7 @@ def _drops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _instead(model: nn.Module, named: dict[str, _DropoutNd], watch: _Watch) -> str:
-    """What was found in the place of dropout layers, in words."""
+    """Say what was found in the place of dropout layers."""
     identities = [name for name, module in model.named_modules() if isinstance(module, nn.Identity)]
     called = [name for name in named if name in watch.called]
     kinds = {

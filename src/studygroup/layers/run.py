@@ -11,13 +11,13 @@ _ROWS = 2
 
 
 def run(model: nn.Module, example: Inputs) -> Any:
-    """The model's output for the first rows of a batch."""
+    """Return the model's output for the first rows of a batch."""
     few = select(example, count_rows(example), lambda tensor: tensor[:_ROWS])
     return answer(model, few)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and mappings."""
+    """Yield all tensors in nested tuples, lists and mappings."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):

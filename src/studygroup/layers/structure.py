@@ -84,6 +84,18 @@ def first_groups(model: nn.Module) -> tuple[str, ...]:
     return found
 
 
+def block_ends(model: nn.Module) -> tuple[str, ...]:
+    """Name every block, or every layer of a network without blocks, from the input to the head.
+
+    Args:
+        model: any network; a ResNet-18 gives `("layer1.0", ..., "layer4.1")`.
+
+    Raises:
+        ValueError: nothing was found.
+    """
+    return tuple(names[-1] for names in _in_a_row(_found(model, "inner")))
+
+
 class _Layout(NamedTuple):
     """A network in order; the block of a group is its last name."""
 
@@ -110,9 +122,10 @@ def _found(model: nn.Module, argument: str) -> _Layout:
 
 
 def _nothing(model: nn.Module, argument: str) -> str:
+    kind = {"inner": "inner layers"}.get(argument, argument)
     return (
-        f"{type(model).__name__} has no {argument.replace('inner', 'inner layers')} that can be told from its head; "
-        f"name them yourself with {argument}=[...], among those that print(sg.layers.suggest(model)) shows"
+        f"{type(model).__name__} has no {kind} that could be told from its head; name them yourself "
+        f"with {argument}=[...], among those that print(sg.layers.suggest(model)) shows"
     )
 
 
@@ -132,6 +145,10 @@ def _stages(model: nn.Module, layout: _Layout) -> list[tuple[str, ...]]:
         if len(stages) > 1:
             lists = [stage for stage in stages if isinstance(model.get_submodule(stage), nn.ModuleList)]
             return [names if stage in lists else (stage,) for stage, names in stages.items()]
+    return _in_a_row(layout)
+
+
+def _in_a_row(layout: _Layout) -> list[tuple[str, ...]]:
     return [*([layout.stem] if layout.alike else []), *layout.groups]
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup.group import Init, StudyGroup
+from studygroup.layers import blocks
 from studygroup.objectives import Imitation, Supervised
 from studygroup.ownership import SharedRows, Subsets
 from studygroup.routes import Layer, random
@@ -17,7 +18,7 @@ from studygroup.teachers import RandomSubgroup
 def cgl(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     students: int = 8,
     modules: int = 2,
     probability: float = 0.25,
@@ -35,35 +36,40 @@ def cgl(
     structure: int | None = None,
     seed: int = 0,
 ) -> CollaborativeLearning:
-    """Random routing, sub-set data learning and sub-group imitation (CGL).
+    """Train random paths on sub-sets of the data, each imitating a random sub-group (CGL).
 
     L = Σ_k (CE_k + φ(t) KL(ψ(z_t; T) ‖ ψ(z_k; T))) (equation 6), z_t the mean answer of a random sub-group
-    (equation 5), φ the ramp-up of equation 7. Each student learns from his own part of the training set: pass
+    (equation 5), φ the ramp-up of equation 7. Each student learns from its own part of the training set: pass
     `owner` to the task, `batch size` rows for every student.
+
+    Reading:
+        "9 layers of modules" in ResNet-18 are the stem and the 8 residual blocks, and all students share one
+        classifier. A `"fixed"` sub-group has a constant number of peers and constant cost, as in the paper's account
+        of its cost; `"bernoulli"` with the expected number as divisor follows equation 5. Whether peers' answers are
+        constants is not printed: they are by default, as in ONE's and DML's algorithms, and the account of the cost
+        counts steps "(forward, backward)" for peers.
+
+    Departs:
+        Paths are distinct and no module idles, where the numbers allow; `distinct=False` draws uniformly, as printed.
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers to route. # reading: "9 layers of modules" in ResNet-18 are the stem and
-            the 8 residual blocks, and all students share one classifier.
+        layers: names of the layers to route; omitted, the stem and every block, see `layers.blocks`.
         students: K = 8 in the paper.
         modules: modules a layer, M = 2 in the paper.
         probability: imitating probability p in [0, 1]; 0.25 for images, 0.5 for texts in the paper. At 0 nobody
             imitates anybody: the loss is Σ_k CE_k.
-        selection: # reading: `"fixed"`, a constant number of peers and constant cost, follows the paper's
-            account of its cost; `"bernoulli"` with the expected number as divisor follows equation 5.
-        include_self: whether a student may be drawn into his own sub-group; the sum of equation 5 runs over
+        selection: `"fixed"`, as many peers for each student, or `"bernoulli"`, each pair by itself.
+        include_self: whether a student may be drawn into its own sub-group; the sum of equation 5 runs over
             all K, "selects which students to imitate" leaves it open. The default is no.
         subsets: whether students have sub-sets of their own; `False` is the ablation "w/o SDL" of table 4.
-        overlap: share of the rows that sub-sets have beyond their own part; the paper's cure for
+        overlap: share of the rows that sub-sets have beyond their own part, in [0, 1]; the paper's cure for
             under-fitting.
         temperature: T; not printed. 3 is our choice, after ONE and OKDDip.
         ramp: start and end of the ramp-up as shares of training; the paper's default is the first 20 %.
-        distinct: # departs: paths are distinct and no module idles, where the numbers allow; `False` draws
-            uniformly, as printed.
+        distinct: whether no two students take the same path.
         peers: how consulted peers answer; batch statistics by default, see docs/batch-normalisation.md.
-        peers_gradient: whether the loss moves the peers who are imitated, too. # reading: omitted or `False`, their
-            answers are constants, as in ONE's and DML's algorithms; the paper prints neither, and its account of the
-            cost counts steps "(forward, backward)" for peers.
+        peers_gradient: whether the loss moves the peers who are imitated, too; omitted, no.
         scale_by_t2: multiply imitation by T²; none is printed.
         init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent.
         structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
@@ -71,7 +77,13 @@ def cgl(
         seed: seed of routes and sub-groups.
     """
     drawn = seed if structure is None else structure
-    routes = random(layers, students=students, modules=modules, seed=drawn, distinct=distinct)
+    routes = random(
+        blocks(model) if layers is None else layers,
+        students=students,
+        modules=modules,
+        seed=drawn,
+        distinct=distinct,
+    )
     return CollaborativeLearning(
         StudyGroup(model, routes, init=init, share_head=True),
         [

@@ -8,6 +8,7 @@ from torch import nn
 from studygroup import routes
 from studygroup.functional import Divergence
 from studygroup.group import Init, StudyGroup
+from studygroup.layers import last_group
 from studygroup.objectives import song_chai
 from studygroup.task import CollaborativeLearning
 
@@ -15,7 +16,7 @@ from studygroup.task import CollaborativeLearning
 def cl_ilr(
     model: nn.Module,
     *,
-    layers: Iterable[routes.Layer],
+    layers: Iterable[routes.Layer] | None = None,
     students: int = 3,
     alpha: float = 0.5,
     temperature: float = 2.0,
@@ -25,31 +26,37 @@ def cl_ilr(
     reduction: Literal["sum", "mean"] = "sum",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Branches on a shared trunk, each learning from the labels and from the mean answer of the others.
+    """Train branches on a shared trunk, each on the labels and on the mean answer of the others.
 
     The loss is that of `multi_instance`; the trunk's gradient is rescaled. Any branch ships; all are equal.
 
     Two rules meet in the learning rate: a sum over heads lets every head learn at the rate of a plain network, and
     rescaling lets what they share do so, too. With the mean as well the *whole* network learns at 1/H of that rate.
 
+    Reading:
+        Whether targets are constants is not printed; they are in a third party's code. The objective is quoted as a
+        sum over heads; the intra-model paper prints the mean in its account of it. See docs/readings.md.
+
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included: `["layer4", "fc"]`. The methods that
-            CGL compares with part at the last group of blocks.
+        layers: names of the layers of a branch, classifier included: `["layer4", "fc"]`. Omitted, the last group of
+            blocks and the head, see `layers.last_group`, where the methods that CGL compares with part.
         students: H, the number of branches; 3 for images and 5 for texts where CGL compares.
         rescale_gradients: divide the gradient by the number of branches wherever students part (the paper's
             back-propagation rescaling). The heads' gradients otherwise add up in what they share.
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in a third party's code.
-        reduction: `"sum"` lets every head learn at the rate of a plain network. # reading: the paper's objective is
-            quoted as a sum; `"mean"`, 1/H, is how the intra-model paper prints it, see docs/readings.md.
+        detach: whether targets are constants.
+        reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
     """
     return CollaborativeLearning(
         StudyGroup(
-            model, routes.branches(layers, students=students), init=init, rescale_gradients=rescale_gradients
+            model,
+            routes.branches(last_group(model) if layers is None else layers, students=students),
+            init=init,
+            rescale_gradients=rescale_gradients,
         ),
         song_chai(alpha, temperature, divergence, detach=detach),
         reduction=reduction,

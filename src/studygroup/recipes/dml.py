@@ -19,21 +19,27 @@ def dml(
     in_turn: bool = False,
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Independent networks, each of which imitates every other one (Zhang, Xiang, Hospedales and Lu 2018).
+    """Train independent networks, each of which imitates every other one (Zhang, Xiang, Hospedales and Lu 2018).
 
     L_k = CE_k + 1/(K−1) Σ_{j≠k} KL(p_j ‖ p_k), L = Σ_k L_k. Any student ships; all are equal.
+
+    Reading:
+        Whether targets are constants is not printed; each network is updated by its own loss alone.
+
+    Departs:
+        All students step together, on answers from before the step, as public code does; `in_turn=True` is the
+        paper's algorithm 1.
 
     Args:
         model: the network to train and ship, or `Peers`: students of different architectures.
         students: K; 2 in the paper's tables, 3 for images and 5 for texts where CGL compares. Not asked of
             `Peers`.
         temperature: T = 1 in the paper, which has no temperature.
-        detach: targets are constants. # reading: not printed; each network is updated by its own loss alone.
+        detach: whether targets are constants.
         scale_by_t2: multiply imitation by T².
-        in_turn: # departs: all students step together, on answers from before the step, as public code does.
-            `True` is the paper's algorithm 1: on every batch one network after another is updated, each on answers
-            that the others give anew. That costs K forward passes of K networks, lets the result depend on the
-            order, and wants a loop over `task.steps`.
+        in_turn: whether on every batch one network after another is updated, each on answers that the others give
+            anew. That costs K forward passes of K networks, lets the result depend on the order, and needs a loop
+            over `task.steps`.
         init: how the second and further networks start, see `StudyGroup`.
     """
     return CollaborativeLearning(

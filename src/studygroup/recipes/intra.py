@@ -6,11 +6,10 @@ from functools import cache, partial
 from torch import nn
 
 from studygroup._engine.capture import Layer
-from studygroup._engine.isolate import dry_training
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers
+from studygroup.layers import ConvLayer, convolution_groups, convolution_layers, dropout_layers, view_dropouts
 from studygroup.objectives import (
     KernelDecorrelation,
     LocalClassifiers,
@@ -43,7 +42,7 @@ def intra(
     source_statistic: Statistic = "deviation",
     kernels: Sequence[str] = (),
 ) -> CollaborativeLearning:
-    """One network whose parts learn from each other: L = (L_out or CE) + Σ L_mid + w₁ Σ L_pull-push + w₂ Σ L_kernel.
+    """Train one network whose parts teach each other: (L_out or CE) + Σ L_mid + w₁ Σ L_pull-push + w₂ Σ L_kernel.
 
     Each part is a weight, 0 for off; the last three may also say how their module is made:
     `mid=functools.partial(LocalClassifiers, alpha=0.1)`. L_out (equation 4) is the loss of Song and Chai over
@@ -53,7 +52,7 @@ def intra(
 
     Args:
         model: the network to train and ship.
-        example: one batch; run without gradient and without trace, it tells layers and their sizes.
+        example: one batch; run without gradient and side effects, it tells layers and their sizes.
         out: weight of L_out; 1 in the paper.
         mid: weight of Σ L_mid; 1 in the paper, whose 0.05 are the module's own `alpha` and `beta`.
         pull_push: w₁; found by grid search in the paper and not printed, and so is w₂.
@@ -84,7 +83,7 @@ def intra(
             "pull_push=0.01 or kernel=0.01, or take baseline"
         )
     group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
-    convolutions = cache(partial(convolution_layers, model, example))  # one dry run for all who ask
+    convolutions = cache(partial(convolution_layers, model, example))  # one dry run, however many ask
     parts: list[Objective] = []
     if mid or pull_push:
         found = _layers(convolutions, group, example, inner)
@@ -103,19 +102,19 @@ def intra(
 def _maker(
     part: float | Callable[..., Objective], usual: Callable[..., Objective]
 ) -> Callable[..., Objective]:
-    """How a part is made: as it says itself, or as usual with a weight."""
+    """Return how a part is made: as it says itself, or as usual with a weight."""
     return part if callable(part) else partial(usual, weight=part)
 
 
 def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: int) -> Routes:
-    """Views of the dropout layers that are named, else of the last two that rows can part at."""
+    """Return views of the dropout layers that are named, else of the last two that rows can part at."""
     dropping = dropout_layers(model, example)
     wrong = [name for name in dropouts if name not in dropping]
     if wrong:
         raise ValueError(
             f"layer {wrong[0]!r} is not one that drops something in training; those are {', '.join(dropping)}"
         )
-    names = tuple(dropouts) or tuple(name for name in dropping[-2:] if _can_part(model, name, example))
+    names = tuple(dropouts) or tuple(n for n, reason in view_dropouts(model, example).items() if not reason)
     if not names:
         raise ValueError(
             f"the last dropout layers, {' and '.join(dropping[-2:])}, are inside residual connections, where rows "
@@ -124,19 +123,8 @@ def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: in
     return hierarchical_dropout(names, views=views)
 
 
-def _can_part(model: nn.Module, dropout: str, example: Inputs) -> bool:
-    """Whether what follows a dropout layer works with two rows for each before it."""
-    group = StudyGroup(model, hierarchical_dropout([dropout]))
-    with dry_training(group.model):
-        try:
-            group(example)
-        except ValueError:
-            return False
-    return True
-
-
 def _last_groups(convolutions: Sequence[ConvLayer]) -> tuple[str, ...]:
-    """The convolutions of the last two groups."""
+    """Name the convolutions of the last two groups."""
     groups = convolution_groups(convolutions)[-2:]
     return tuple(layer.convolution for group in groups for layer in group)
 
@@ -147,7 +135,7 @@ def _layers(
     example: Inputs,
     inner: Sequence[str],
 ) -> Shapes:
-    """The layers to train by themselves, and the shape of one row of their outputs."""
+    """Return the layers to train by themselves, with the shape of one row of their outputs."""
     if not inner:
         layers = [
             Layer((layer.convolution, *([layer.norm] if layer.norm else [])), activated=True)

@@ -22,10 +22,14 @@ def multi_instance(
     reduction: Literal["sum", "mean"] = "sum",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Independent networks that learn from the labels and from the mean answer of the others.
+    """Train independent networks, each on the labels and on the mean answer of the others.
 
     L = Σ_h [α J_hard + (1−α) J_soft], J_hard = CE(y, ψ(z_h; 1)), J_soft = −Σ_c q_h log ψ(z_h; T), and
     q_h = ψ(mean of the other heads' logits; T). Any student ships; all are equal.
+
+    Reading:
+        Whether targets are constants is not printed; they are in a third party's code. The objective is quoted as a
+        sum over heads; the intra-model paper prints the mean in its account of it. See docs/readings.md.
 
     Args:
         model: the network to train and ship.
@@ -33,9 +37,8 @@ def multi_instance(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in a third party's code.
-        reduction: `"sum"` lets every head learn at the rate of a plain network. # reading: the paper's objective is
-            quoted as a sum; `"mean"`, 1/H, is how the intra-model paper prints it, see docs/readings.md.
+        detach: whether targets are constants.
+        reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
     """
     return CollaborativeLearning(

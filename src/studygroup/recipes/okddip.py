@@ -7,6 +7,7 @@ from torch import nn
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import last_group
 from studygroup.objectives import Imitation, Supervised
 from studygroup.objectives.probe import features
 from studygroup.routes import Layer, branches
@@ -19,7 +20,7 @@ from studygroup.teachers.learned import Pool
 def okddip(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 4,
     temperature: float = 3.0,
@@ -31,28 +32,30 @@ def okddip(
     pool: Pool = pooled,
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Peers who weigh each other by attention, and a leader who learns from their mean (Chen et al. 2020).
+    """Train peers that weigh each other by attention, and a leader that learns from their mean (Chen et al. 2020).
 
     L = Σ CE + w(t) T² (Σ_peers KL(ψ(Σ_b A_ab z_b; T) ‖ ψ(z_a; T)) + KL(ψ(mean of peers; T) ‖ ψ(z_leader; T))),
     A the attention of `teachers.PeerAttention`, which leaves the leader out. The leader, the last student, ships.
-    # reading: whether targets are constants is not printed; the attention learns through them alone, and the public
-    code lets them move the peers too.
-    `task.teachers[0].entropy` tells how far the peers' weights are from one another's.
+    `task.teachers[0].entropy` is the mean entropy of a peer's weights over the peers.
+
+    Reading:
+        Whether targets are constants is not printed; the attention learns through them alone, and the public code
+        lets them move the peers too. Logits are averaged, as in the public code; the paper can be read as taking an
+        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leave open whether the
+        leader is one of them.
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included; `[""]`, the whole model, is the paper's
-            network-based variant.
-        example: one batch; run without gradient and without trace, it tells the width of the features.
-        students: peers and the leader; 4, three peers and a leader, in the paper. # reading: "3 students"
-            where CGL compares (5 for texts) leave open whether the leader is one of them.
+        layers: names of the layers of a branch, classifier included; omitted, the last group of blocks and the head,
+            see `layers.last_group`. `[""]`, the whole model, is the paper's network-based variant.
+        example: one batch; run without gradient and side effects, it tells the width of the features.
+        students: peers and the leader; 4, three peers and a leader, in the paper.
         temperature: T = 3 in the paper.
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
             authors' public code, as in Laine and Aila (2017).
         reduction: width of the features over that of queries and keys; 8 in the public code.
         include_self: whether a peer attends to itself, as printed.
-        aggregate: `"logits"` as in the public code. # reading: the paper can be read as taking an
-            average of softened `"probabilities"`.
+        aggregate: what is averaged, `"logits"` or `"probabilities"`.
         scale_by_t2: multiply imitation by T², as printed.
         pool: from a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further students start, see `StudyGroup`.
@@ -61,7 +64,11 @@ def okddip(
         ValueError: fewer than three students.
     """
     leader = students - 1
-    group = StudyGroup(model, branches(layers, students=students, leader=leader), init=init)
+    group = StudyGroup(
+        model,
+        branches(last_group(model) if layers is None else layers, students=students, leader=leader),
+        init=init,
+    )
     width = pool(features(group, example)).shape[1]
     attention = PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool)
     imitation = Imitation(

@@ -7,6 +7,7 @@ from torch import nn
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.layers import last_group
 from studygroup.objectives import Ensemble, Imitation, Supervised
 from studygroup.objectives.probe import trunk
 from studygroup.routes import Layer, branches
@@ -19,7 +20,7 @@ from studygroup.teachers.learned import Pool
 def one(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 3,
     temperature: float = 3.0,
@@ -30,30 +31,37 @@ def one(
     pool: Pool = pooled,
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Branches that learn from their own gated ensemble (Lan, Zhu and Gong 2018).
+    """Train branches that learn from their own gated ensemble (Lan, Zhu and Gong 2018).
 
     L = Σ_k CE_k + CE_e + w(t) T² Σ_k KL(ψ(z_e; T) ‖ ψ(z_k; T)), z_e = Σ_k g_k z_k the ensemble, g the gate
     (`teachers.Gate`), CE_e its cross-entropy, `Losses.auxiliary["ensemble"]`. Any branch ships.
 
-    No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients.
+    Reading:
+        Targets are constants, so that the gate learns from CE_e alone, as in the authors' public code; the later
+        re-implementation of OKDDip's authors lets the gradient through.
+
+    Departs:
+        No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients.
 
     Args:
         model: the network to train and ship.
-        layers: names of the layers of a branch, classifier included: the last group of blocks in the paper.
-        example: one batch; run without gradient and without trace, it tells the width of the trunk.
+        layers: names of the layers of a branch, classifier included; omitted, the last group of blocks, as in the
+            paper, and the head, see `layers.last_group`.
+        example: one batch; run without gradient and side effects, it tells the width of the trunk.
         students: branches; 3 in the paper (the network and two more), and for images where CGL compares; 5 for
             texts there.
         temperature: T = 3 in the paper.
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs in the
             authors' public code, as in Laine and Aila (2017). The paper prints no ramp-up.
-        detach: targets are constants, so that the gate learns from CE_e alone. # reading: so in the authors'
-            public code; the later re-implementation of OKDDip's authors does not detach.
+        detach: whether targets are constants.
         aggregate: the ensemble is made of logits, as printed.
         scale_by_t2: multiply imitation by T²; so in the paper's gradient argument and in the code.
         pool: from the trunk to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
-    group = StudyGroup(model, branches(layers, students=students), init=init)
+    group = StudyGroup(
+        model, branches(last_group(model) if layers is None else layers, students=students), init=init
+    )
     gate = Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool)
     imitation = Imitation(
         gate,

@@ -24,12 +24,16 @@ def tree(
     reduction: Literal["sum", "mean"] = "sum",
     init: Init = "fresh",
 ) -> CollaborativeLearning:
-    """Heads that share layers as a tree, each learning from the labels and from the mean answer of the others.
+    """Train heads that share layers as a tree, each on the labels and on the mean answer of the others.
 
     The loss is that of `multi_instance`. Any head ships; all are equal.
 
     Two rules meet in the learning rate: a sum over heads lets every head learn at the rate of a plain network, and
     rescaling lets what they share do so, too. With the mean as well the *whole* network learns at 1/H of that rate.
+
+    Reading:
+        Whether targets are constants is not printed; they are in a third party's code. The objective is quoted as a
+        sum over heads; the intra-model paper prints the mean in its account of it. See docs/readings.md.
 
     Args:
         model: the network to train and ship.
@@ -40,9 +44,8 @@ def tree(
         alpha: share of the supervised loss; 0.5 in the paper.
         temperature: T of the consensus; 2 in the paper.
         divergence: the paper's J_soft is a cross-entropy; `"kl"` has the same gradient and is 0 at agreement.
-        detach: targets are constants. # reading: not printed; so in a third party's code.
-        reduction: `"sum"` lets every head learn at the rate of a plain network. # reading: the paper's objective is
-            quoted as a sum; `"mean"`, 1/H, is how the intra-model paper prints it, see docs/readings.md.
+        detach: whether targets are constants.
+        reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
     """
     return CollaborativeLearning(

@@ -1,10 +1,9 @@
 """Every recipe as something that a configuration can name: `--recipe cgl --recipe.students 8`.
 
 A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
-example, how a new network is built, which `init="fresh"` then means, and, where the recipe asks for `layers` and none
-are named, layers of the network at hand. All else stays the recipe's own signature, so a function added to
-`studygroup.recipes` shows up here, with its options and their help, without a line in this file. A function of your
-own does so under `named`.
+example, and how a new network is built, which `init="fresh"` then means. All else stays the recipe's own signature,
+so a function added to `studygroup.recipes` shows up here, with its options and their help, without a line in this
+file. A function of your own does so under `named`.
 """
 
 import functools
@@ -17,7 +16,6 @@ from torch import nn
 
 from studygroup import recipes
 from studygroup.inputs import Inputs
-from studygroup.layers import blocks, last_group
 from studygroup.naming import near
 from studygroup.task import CollaborativeLearning
 
@@ -30,7 +28,7 @@ _GIVEN = {"model": nn.Module, "seed": int, "example": Inputs, "new": New}
 
 
 def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
-    """A recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
+    """Return a recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
 
     Args:
         recipe: a function whose first argument is the network; its other arguments are keywords.
@@ -38,16 +36,14 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
     Returns:
         The same function with `seed`, `example` and `new` behind the network, passed on where the recipe has
         arguments that are called so, the third also in the place of `init="fresh"`: networks draw their weights in
-        ways of their own, which `reset_parameters` need not know. And with `layers` optional: an empty sequence
-        stands for all blocks of the network where the recipe chooses among `modules`, else for its last group of
-        blocks and the head, where students branch.
+        ways of their own, which `reset_parameters` need not know. Empty `layers`, which configurations of earlier
+        versions hold, stand for the recipe's own default.
     """
     parameters = inspect.signature(recipe).parameters
-    usual = blocks if "modules" in parameters else last_group
 
     def make(model: nn.Module, seed: int, example: Inputs, new: New, **options: Any) -> CollaborativeLearning:
-        if "layers" in parameters:
-            options["layers"] = tuple(options.get("layers", ())) or usual(model)
+        if "layers" in options and not options["layers"]:
+            del options["layers"]
         if "init" in parameters and options.get("init", parameters["init"].default) == "fresh":
             options["init"] = new
         given = {"seed": seed, "example": example, "new": new}
@@ -60,7 +56,7 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
 
 
 def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """Decorates a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
+    """Decorate a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
 
     Example:
         >>> @named
@@ -76,7 +72,7 @@ def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLea
 
 
 def of(recipe: Any) -> Any:
-    """What `Settings` keeps of a recipe that is given as its name, or as the function itself.
+    """Return what `Settings` keeps of a recipe that is given as its name, or as the function itself.
 
     Args:
         recipe: a name or function of `studygroup.recipes`, or a `functools.partial` of one; a function of your own as
@@ -97,17 +93,17 @@ def of(recipe: Any) -> Any:
 
 
 def _public(recipe: Any) -> bool:
-    """Whether a function is one of `studygroup.recipes`."""
+    """Tell whether a function is one of `studygroup.recipes`."""
     return inspect.isfunction(recipe) and getattr(recipes, recipe.__name__, None) is recipe
 
 
 def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signature:
-    """The recipe's signature as a configuration shows it: what the run provides comes first."""
+    """Return the recipe's signature as a configuration shows it: what the run provides comes first."""
     signature = inspect.signature(recipe)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     given = [inspect.Parameter(name, kind, annotation=type_) for name, type_ in _GIVEN.items()]
     own = [
-        parameter.replace(default=()) if name == "layers" else parameter
+        parameter
         for name, parameter in signature.parameters.items()
         if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a live function stays as it is
     ]
@@ -115,13 +111,13 @@ def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signatur
 
 
 def _all() -> dict[str, type[CollaborativeLearning]]:
-    """The public recipes as classes, which is what a configuration can name with its arguments."""
+    """Return the public recipes as classes, which is what a configuration can name with its arguments."""
     functions = {name: getattr(recipes, name) for name in recipes.__all__}
     return {name: _class(name, method(f)) for name, f in functions.items() if inspect.isfunction(f)}
 
 
 def _class(name: str, function: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """A class whose making is the function's call.
+    """Return a class whose making is the function's call.
 
     As `jsonargparse.typing.class_from_function` makes it, which asks for the source lines of all its callers every
     time: with all recipes that were some eight seconds at the start of every command.

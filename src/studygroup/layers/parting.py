@@ -1,0 +1,53 @@
+"""Whether students can part at some layers of a network, found out by letting two students do so."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from studygroup._engine.isolate import dry_training
+from studygroup.group import StudyGroup
+from studygroup.inputs import Inputs, count_rows, select
+from studygroup.layers.dropouts import dropout_layers
+from studygroup.routes import Layer, branches
+
+_ROWS = 2
+_AROUND = "a tensor goes around it, as in a residual connection"
+_LONGEST = 80  # letters of a reason
+_VIEWS = 2
+
+
+def cannot_part(model: nn.Module, layers: Iterable[Layer], example: Inputs) -> str:
+    """Return why students cannot part at all of some layers; an empty text where they can.
+
+    Args:
+        model: any network; two students of it make a pass in training, without side effects.
+        layers: where each of the two takes a module of its own.
+        example: one batch, as the model takes it; its first two rows are run.
+    """
+    few = select(example, count_rows(example), lambda tensor: tensor[:_ROWS])
+    try:
+        group = StudyGroup(model, branches(layers, students=2), init="copy", share_head=True, example=few)
+        if any(isinstance(module, _DropoutNd) for module in group.modules()):  # they part in training alone
+            with dry_training(group.model):
+                group(few)
+    except Exception as error:  # what a network raises where rows do not fit is its own matter
+        reason = str(error)
+        return _AROUND if "residual connection" in reason else f"{type(error).__name__}: {reason}"[:_LONGEST]
+    return ""
+
+
+def view_dropouts(model: nn.Module, example: Inputs) -> dict[str, str]:
+    """Return the last two dropout layers that a training pass calls, each with why students cannot part there.
+
+    Args:
+        model: any network.
+        example: one batch, as the model takes it; its first two rows are run.
+
+    Returns:
+        Names, in the order of the calls, and reasons, empty where students can part.
+
+    Raises:
+        ValueError: there are no dropout layers, see `dropout_layers`.
+    """
+    return {name: cannot_part(model, [name], example) for name in dropout_layers(model, example)[-_VIEWS:]}

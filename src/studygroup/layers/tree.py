@@ -1,0 +1,111 @@
+"""The modules of a network as a table to read: what is repeated stands there once."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+Sizes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A module, or several in a row that are built alike and give outputs of one size.
+
+    Attributes:
+        names: in the model.
+        kind: name of the class.
+        parameters: how many, of all of them together.
+        size: of the output of each, without the axis of rows; `None` where no example was run.
+        depth: how many other rows it lies in.
+        inside: whether it lies inside a layer that can be routed.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    parameters: int
+    size: tuple[int, ...] | None
+    depth: int
+    inside: bool
+
+    @property
+    def label(self) -> str:
+        """Return the name, or the first and the last."""
+        return self.names[0] if len(self.names) == 1 else f"{self.names[0]} to {self.names[-1]}"
+
+
+def rows(model: nn.Module, pieces: Collection[str], sizes: Sizes) -> tuple[Row, ...]:
+    """Return the table: all modules down to some pieces, and once for pieces of one make what they consist of.
+
+    Modules without parameters are left out, dropouts that drop something aside.
+
+    Args:
+        model: any network.
+        pieces: names of layers that are routed as a whole.
+        sizes: of outputs, by name.
+    """
+    return tuple(_Table(pieces, sizes).of(model, "", 0, inside=False))
+
+
+class _Table:
+    """Make rows, and remember the makes that were shown."""
+
+    def __init__(self, pieces: Collection[str], sizes: Sizes) -> None:
+        self.pieces, self.sizes = pieces, sizes
+        self.shown: set[str] = set()
+
+    def of(self, module: nn.Module, prefix: str, depth: int, *, inside: bool) -> Iterator[Row]:
+        """Yield the rows of what a module consists of."""
+        for _, group in groupby(_children(module, prefix), key=self._make):
+            alike = list(group)
+            name, first = alike[0]
+            holds = not inside and any(piece.startswith(f"{name}.") for piece in self.pieces)
+            new = not inside and not holds and bool(_children(first, "")) and _make(first) not in self.shown
+            for some in [[one] for one in alike] if holds else [alike[:1], alike[1:]] if new else [alike]:
+                if some:
+                    yield self._row(some, depth, inside=inside)
+                if some and holds:
+                    yield from self.of(some[0][1], f"{some[0][0]}.", depth + 1, inside=False)
+                if some and new and some[0][1] is first:
+                    self.shown.add(_make(first))
+                    within, outer = _unwrapped(first, f"{name}.")
+                    yield from self.of(within, outer, depth + 1, inside=True)
+
+    def _make(self, child: tuple[str, nn.Module]) -> tuple[str, tuple[int, ...] | None]:
+        return _make(child[1]), self.sizes.get(child[0])
+
+    def _row(self, alike: list[tuple[str, nn.Module]], depth: int, *, inside: bool) -> Row:
+        name, first = alike[0]
+        return Row(
+            names=tuple(name for name, _ in alike),
+            kind=type(first).__name__,
+            parameters=sum(p.numel() for _, module in alike for p in module.parameters()),
+            size=self.sizes.get(name),
+            depth=depth,
+            inside=inside,
+        )
+
+
+def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    """Return the children with parameters, or with a dropout that drops something, with their full names."""
+    return [
+        (prefix + name, child)
+        for name, child in module.named_children()
+        if any(True for _ in child.parameters())
+        or any(isinstance(inner, _DropoutNd) and inner.p > 0 for inner in child.modules())
+    ]
+
+
+def _unwrapped(module: nn.Module, prefix: str) -> tuple[nn.Module, str]:
+    """Return the outermost module with more than one child, and the prefix of its children's names."""
+    while len(children := _children(module, prefix)) == 1 and _children(children[0][1], ""):
+        prefix, module = f"{children[0][0]}.", children[0][1]
+    return module, prefix
+
+
+def _make(module: nn.Module) -> str:
+    """Return what tells modules of one make: classes and names of all that has parameters, whatever the widths."""
+    inner = ", ".join(f"{name}: {_make(child)}" for name, child in _children(module, ""))
+    return f"{type(module).__name__}({inner})"

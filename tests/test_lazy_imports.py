@@ -1,0 +1,65 @@
+"""What importing the library imports, in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+import studygroup as sg
+
+LAZY = ("analysis", "data", "models", "training")
+
+
+def said(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_the_core_imports_torch_and_jaxtyping_alone():
+    code = (
+        "import sys, jaxtyping, torch\n"
+        "before = set(sys.modules)\n"
+        "import studygroup\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new - set(sys.stdlib_module_names) - {'torch', 'jaxtyping'}))\n"
+        "later = ('analysis', 'data', 'models', 'training', 'cli')\n"
+        "print([name for name in later if f'studygroup.{name}' in sys.modules])\n"
+    )
+    assert said(code).splitlines() == ["['studygroup']", "[]"]
+
+
+def test_the_rest_is_imported_on_first_use():
+    code = (
+        "import sys, studygroup as sg\n"
+        "assert 'studygroup.analysis' not in sys.modules\n"
+        "assert callable(sg.analysis.training_cost)\n"
+        "assert sg.analysis is sys.modules['studygroup.analysis']\n"
+        "print('studygroup.models' in sys.modules, 'studygroup.training' in sys.modules)\n"
+    )
+    assert said(code) == "False False"
+    for name in LAZY:
+        assert getattr(sg, name) is sys.modules[f"studygroup.{name}"]
+        assert name in dir(sg)
+        assert name not in sg.__all__  # from studygroup import * needs no extra
+    assert "layers" in sg.__all__
+
+
+def test_a_missing_package_has_its_extra_named():
+    code = (
+        "import sys\n"
+        "sys.modules['lightning'] = None\n"
+        "import studygroup as sg\n"
+        "for attempt in ('sg.training', 'from studygroup import training'):\n"
+        "    try:\n"
+        "        exec(attempt)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        print(error)\n"
+    )
+    way_out = "needs the package 'lightning', which is not installed; pip install 'studygroup[train]'"
+    assert said(code).splitlines() == [f"studygroup.training {way_out}"] * 2
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'studygroup' has no attribute 'modles'"):
+        sg.modles  # noqa: B018
