@@ -9,10 +9,11 @@ from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
 from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
 from studygroup.inputs import SynchronisationWarning
+from studygroup.losses import Losses
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets
 from studygroup.peers import Peers
 from studygroup.routes import Routes
-from studygroup.task import CollaborativeLearning, Losses
+from studygroup.task import CollaborativeLearning
 
 __all__ = [
     "CollaborativeLearning",

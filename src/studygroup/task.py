@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from studygroup._engine.migrate import upgraded
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs, count_rows
+from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
@@ -26,44 +26,6 @@ from studygroup.teachers import Teacher
 Answering = Literal["joint", "train", "eval"]
 _ANSWERING = ("joint", "train", "eval")
 _CLASSES = CrossEntropy()
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What a step costs.
-
-    Attributes:
-        total: weighted sum over students and objectives; call `backward` on it.
-        values: of each objective by name, unweighted: one for each student, or one for all.
-        logits: answers in the supervised pass, zero where a student did not see the row.
-    """
-
-    total: Float[Tensor, ""]
-    values: Mapping[str, Float[Tensor, " students"] | Float[Tensor, ""]]
-    logits: Float[Tensor, "students rows *classes"]
-
-    @property
-    def supervised(self) -> Float[Tensor, " students"]:
-        """The loss of each student on its labels, unweighted; zero without such an objective."""
-        return self._of_students("supervised")
-
-    @property
-    def imitation(self) -> Float[Tensor, " students"]:
-        """The imitation loss of each student, unweighted; zero without such an objective."""
-        return self._of_students("imitation")
-
-    @property
-    def auxiliary(self) -> dict[str, Float[Tensor, ""]]:
-        """All other objectives by name, unweighted, summed over students."""
-        return {
-            name: value.sum()
-            for name, value in self.values.items()
-            if name not in ("supervised", "imitation")
-        }
-
-    def _of_students(self, name: str) -> Tensor:
-        nothing = self.total.new_zeros(len(self.logits))
-        return self.values.get(name, nothing)
 
 
 class CollaborativeLearning(nn.Module):

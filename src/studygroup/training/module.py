@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from studygroup import seeding
 from studygroup.data import Batch
-from studygroup.task import CollaborativeLearning, Losses
+from studygroup.losses import Losses
+from studygroup.task import CollaborativeLearning
 from studygroup.training.feed import Feed
 from studygroup.training.history import History, Row
 from studygroup.training.rates import Rate
