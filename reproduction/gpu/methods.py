@@ -19,7 +19,7 @@ def _cgl(network: Network, *, peers_gradient: bool = False) -> sg.CollaborativeL
     return sg.recipes.cgl(model, layers=layers, peers_gradient=peers_gradient, init=network.build)
 
 
-def _kdcl(teacher: Callable[[], sg.teachers.Teacher], network: Network) -> sg.CollaborativeLearning:
+def _kdcl(teacher: Callable[[], sg.teachers.OneTeacher], network: Network) -> sg.CollaborativeLearning:
     return sg.recipes.kdcl(network.build(), teacher=teacher, init=network.build)
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,7 +191,7 @@ class StudyGroup(Group):
         self.share_head = share_head
         check_can_copy(model, fresh=init != "copy" and max(routes.modules) > 1)
         self.model, self._routed = install(duplicate(model), routes, init=distinct(init, model))
-        self._layouts: OrderedDict[tuple[torch.Size, bytes], BatchLayout] = OrderedDict()
+        self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._explored = False
         self._apart: tuple[int, ...] = ()
@@ -318,11 +317,14 @@ class StudyGroup(Group):
 
     def _layout(self, sees: Tensor | None, rows: int) -> BatchLayout:
         table = sees_table(sees, students=self.students, rows=rows)
-        key = (table.shape, table.numpy().tobytes())
-        layout = self._layouts.pop(key, None) or BatchLayout(table, apart=self._apart)
-        self._layouts[key] = layout
-        if len(self._layouts) > _MOST_LAYOUTS:
-            self._layouts.popitem(last=False)
+        known = (one for one in reversed(self._layouts) if one.sees.shape == table.shape)
+        layout = next((one for one in known if torch.equal(one.sees, table)), None)
+        if layout is None:
+            layout = BatchLayout(table, apart=self._apart)
+        else:
+            self._layouts.remove(layout)
+        self._layouts.append(layout)
+        del self._layouts[:-_MOST_LAYOUTS]
         return layout
 
     def _named_head(self) -> str:
