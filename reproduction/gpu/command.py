@@ -99,7 +99,7 @@ def _comparison(args: argparse.Namespace, device: torch.device, record: Record, 
         compare(
             args.train, args.data, device, recipe, clock, put, width=args.width, most_epochs=args.most_epochs
         )
-    except RuntimeError as error:  # such as memory: what was measured before is printed all the same
+    except (RuntimeError, ValueError) as error:  # what was measured before is printed all the same
         put(record.content.get("comparison", {}) | {"error": f"{type(error).__name__}: {error}"[:500]})
 
 
