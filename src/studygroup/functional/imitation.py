@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 Aggregate = Literal["logits", "probabilities"]
@@ -127,7 +127,7 @@ def pairwise_loss(
 
 
 def label_loss(
-    logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]
+    logits: Float[Tensor, "students rows classes"], y: Integer[Tensor, " rows"]
 ) -> Float[Tensor, "students rows"]:
     """The cross-entropy of every student's answer on every row, at T = 1.
 
