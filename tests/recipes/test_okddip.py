@@ -85,7 +85,7 @@ def test_nobody_listens_to_the_leader():
     assert not weights[:, :, 3].any()
     torch.testing.assert_close(weights.sum(-1), torch.ones(ROWS, 4, dtype=torch.float64))
     torch.testing.assert_close(weights[:, 3, :3], torch.full((ROWS, 3), 1 / 3, dtype=torch.float64))
-    assert not make(include_self=False).listen.consults(0).diagonal().any()
+    assert not make(include_self=False).teachers[0].consults(0).diagonal().any()
 
 
 def test_the_papers_defaults():

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import studygroup as sg
-from studygroup.objectives import Ensemble, Imitation, Supervised
-from studygroup.teachers import Averages, Frozen, MeanOfOthers, PeerEnsemble, Self
+from studygroup.objectives import Imitation, Supervised
+from studygroup.teachers import Averages, Frozen, MeanOfOthers, Self
 
 CLASSES, ROWS, STUDENTS = 3, 8, 2
 
@@ -492,12 +492,3 @@ def test_a_frozen_network_answers_on_rows_that_have_owners():
         own = [n for n in range(ROWS) if owner[n] == k]
         z = task.group.export(k)(x[own])
         torch.testing.assert_close(losses.imitation[k], kl(softened(answers[own], 1.0), z, 1.0) / len(own))
-
-
-def test_an_ensemble_is_of_teachers_who_say_one_thing_to_all(unchecked):
-    for other in (MeanOfOthers(), Self(of=Averages(students())), Frozen(net())):
-        with pytest.raises(
-            TypeError, match=f"{type(other).__name__} has an answer of its own for each student"
-        ):
-            Ensemble(other)
-    Ensemble(PeerEnsemble(6, students=STUDENTS, classes=CLASSES))

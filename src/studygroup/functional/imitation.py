@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
 Aggregate = Literal["logits", "probabilities"]
@@ -130,7 +130,7 @@ def pairwise_loss(
 
 def label_loss(
     logits: Float[Tensor, "students rows classes"],
-    y: Int[Tensor, " rows"] | Float[Tensor, "rows classes"],
+    y: Integer[Tensor, " rows"] | Float[Tensor, "rows classes"],
 ) -> Float[Tensor, "students rows"]:
     """Return the cross-entropy of every student's answer on every row, at T = 1.
 
