@@ -39,6 +39,9 @@ RECIPES = {
         case.build(), teacher=case.build(), example=case.inputs(2), alpha=0.1
     ),
     "dml": lambda case: sg.recipes.dml(case.build(), init=case.build),
+    "ffl": lambda case: sg.recipes.ffl(
+        case.build(), layers=case.branch, example=case.inputs(2), init=case.build
+    ),
     "intra": intra,
     "kdcl": lambda case: sg.recipes.kdcl(case.build(), init=case.build),
     "kdcl_general": lambda case: sg.recipes.kdcl(

@@ -7,6 +7,7 @@ from studygroup.recipes.cgl import cgl
 from studygroup.recipes.cl_ilr import cl_ilr
 from studygroup.recipes.distillation import distillation
 from studygroup.recipes.dml import dml
+from studygroup.recipes.ffl import ffl
 from studygroup.recipes.intra import intra
 from studygroup.recipes.kdcl import kdcl
 from studygroup.recipes.multi_instance import multi_instance
@@ -24,6 +25,7 @@ __all__ = [
     "cl_ilr",
     "distillation",
     "dml",
+    "ffl",
     "intra",
     "kdcl",
     "multi_instance",
