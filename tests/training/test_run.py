@@ -24,7 +24,10 @@ from studygroup.training.scores import accuracy
 
 
 def test_the_folder_holds_everything(finished):
-    names = {path.name for path in finished.folder.path.iterdir()} - {"export", "report.html"}  # which other tests write
+    names = {path.name for path in finished.folder.path.iterdir()} - {
+        "export",
+        "report.html",
+    }  # which other tests write
     assert names == {
         "README.md",
         "baseline",

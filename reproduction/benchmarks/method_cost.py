@@ -1,6 +1,6 @@
 """What a training step of every method costs over the plain network's: time, memory, arithmetic.
 
-    python benchmarks/method_cost.py
+    python reproduction/benchmarks/method_cost.py
 
 Each method's step (losses, gradients, SGD) and the plain network's are timed in turn, in pairs; the table gives the
 median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations of

@@ -4,7 +4,7 @@ Collaborative Group Learning on real images, trained three ways that differ only
 module's batch normalisation. Every student is then scored on the test set twice: with the running statistics
 as trained, and after re-estimating them for his own path (`torch.optim.swa_utils.update_bn`).
 
-    python benchmarks/batch_norm.py --data FOLDER_OR_HUB_NAME --seeds 3
+    python reproduction/benchmarks/batch_norm.py --data FOLDER_OR_HUB_NAME --seeds 3
 
 A run that is stopped continues where it was: every finished cell is kept in results/batch_norm.json.
 """
