@@ -19,11 +19,11 @@ from loops import (
     log_psi,
     networks,
 )
+from networks import OURS
+from small_run import small
 from torch import nn
 
 import studygroup as sg
-from networks import OURS
-from small_run import small
 from studygroup.training import methods, train
 from studygroup.training.scores import score, score_net
 

@@ -114,7 +114,7 @@ def test_memory_is_what_a_real_pass_keeps(column):
 
 @pytest.mark.slow
 def test_memory_of_the_papers_case(tmp_path):
-    """As benchmarks/intra_cost.py measured it on a CPU, after the forward pass: 9.951, 16.045 and 9.952 GB."""
+    """As intra_cost.py measured it on a CPU, after the forward pass: 9.951, 16.045 and 9.952 GB."""
     table = table_called("intra-memory")
     (plain, tree, views) = numbers(Lab(run_dir=tmp_path), table.id).values()
     assert (plain, tree, views) == (

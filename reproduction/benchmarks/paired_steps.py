@@ -1,6 +1,6 @@
 """What a training step of every recipe takes in one checkout over another: processor time and peak memory.
 
-    python benchmarks/paired_steps.py OLD/src NEW/src
+    python reproduction/benchmarks/paired_steps.py OLD/src NEW/src
 
 Two processes, one for each source tree, take steps in turn, the one after the other and then the other way round,
 on the small convolutional network of the tests. The batch is doubled until a step of the old tree takes
@@ -61,11 +61,12 @@ def answer() -> None:
 def step(name: str, rows: int) -> Callable[[], None]:
     """Forward, backward, update of a recipe; only names that users see are touched."""
     import studygroup as sg
-    from snapshot_tasks import NETWORKS, RECIPES
 
-    case = NETWORKS["resnet"]
+    tasks = importlib.import_module("helpers.snapshot_tasks" if hasattr(sg, "teachers") else "snapshot_tasks")
+
+    case = tasks.NETWORKS["resnet"]
     torch.manual_seed(0)
-    task = RECIPES[name](case).train()
+    task = tasks.RECIPES[name](case).train()
     optimiser = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=1e-3, momentum=0.9)
     x, y = case.inputs(rows), torch.arange(rows) % 7
     owner = torch.arange(rows) % task.group.students if isinstance(task.rows, sg.Subsets) else None
