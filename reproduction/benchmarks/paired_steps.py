@@ -32,14 +32,15 @@ from scipy.stats import t
 from timing import Pair, cell
 
 HERE = Path(__file__).parent
-TASKS = "snapshot_tasks.py"
+ROOT = HERE.parents[1]
+TASKS = ("helpers/snapshot_tasks.py", "snapshot_tasks.py")  # now, and before the redesign
 MOST_ROWS = 1024
 
 
 def answer() -> None:
     """The process of one source tree: makes a step, takes it, measures its memory, as it is told line by line."""
     beside = Path(os.environ["PYTHONPATH"]).parent / "tests"
-    sys.path.insert(0, str(beside if (beside / TASKS).exists() else HERE.parent / "tests"))
+    sys.path.insert(0, str(beside if any((beside / name).exists() for name in TASKS) else ROOT / "tests"))
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     take: Callable[[], None] = lambda: None
@@ -82,7 +83,7 @@ def step(name: str, rows: int) -> Callable[[], None]:
 
 def memory() -> Any:
     """How memory is measured in this checkout, whatever the source tree."""
-    file = HERE.parent / "src" / "studygroup" / "analysis" / "memory.py"
+    file = ROOT / "src" / "studygroup" / "analysis" / "memory.py"
     spec = importlib.util.spec_from_file_location("memory_of_this_checkout", file)
     assert spec is not None
     assert spec.loader is not None
@@ -161,7 +162,7 @@ def over_rounds(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    sys.path.insert(0, str(HERE.parent / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -177,7 +178,7 @@ def main() -> None:
     if wrong:
         parser.error(f"{wrong[0]} holds no studygroup; give the folder src of a checkout")
     if not args.recipes:
-        from snapshot_tasks import RECIPES
+        from helpers.snapshot_tasks import RECIPES
 
         args.recipes = list(RECIPES)
     rows: dict[str, int] = {}
