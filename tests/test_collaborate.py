@@ -320,6 +320,69 @@ def test_the_gradient_of_peers_in_evaluation_is_that_of_the_statistics_they_used
     torch.testing.assert_close(group.model[3].bank[1].weight.grad, peer[3].weight.grad)
 
 
+def smooth() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, CLASSES))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("owner", [[0, 1, 2, 3, 3, 2, 1, 0, 0], [1, 1, 3, 1, 3, 3, 1, 1, 1]])
+@pytest.mark.parametrize("include_self", [False, True])
+@pytest.mark.parametrize("rule", ["fixed", "bernoulli", "minlogit"])
+def test_one_pass_for_owners_and_peers_is_two_where_rows_do_not_mix(moved, owner, include_self, rule):
+    """Without norm and dropout; the second owners leave students 0 and 2 without rows."""
+    x, y = batch(9)
+    x, found = x.double(), []
+    for peers in ("train", "joint"):
+        torch.manual_seed(0)
+        routes = sg.routes.random(["0", "2"], students=4, modules=2, seed=1)
+        listen = (
+            sg.listen.MinLogit()
+            if rule == "minlogit"
+            else sg.listen.RandomSubgroup(0.5, selection=rule, include_self=include_self)
+        )
+        t = sg.CollaborativeLearning(
+            sg.StudyGroup(smooth(), routes, init=smooth, share_head=True), listen=listen, temperature=3.0,
+            detach=not moved, peers=peers, peers_gradient=moved, imitation_weight=0.7, seed=3,
+        ).double().train()  # fmt: skip
+        losses = t(x, y, owner=owner)
+        losses.total.backward()
+        found.append((losses, [p.grad for p in t.parameters()]))
+    (two, expected), (one, own) = found
+    for name in ("total", "supervised", "imitation", "logits"):
+        torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(own, expected, rtol=1e-10, atol=1e-14)
+    assert one.imitation.any()
+    present = torch.arange(4)[:, None] == torch.tensor(owner)
+    assert not one.logits[~present].any()
+
+
+def test_one_pass_calls_the_network_once_and_normalises_owners_and_peers_together():
+    x, y = batch()
+    t = task(listen=sg.listen.MeanOfOthers(), detach=False, peers="joint", peers_gradient=True).train()
+    t(x, y, owner=owners())  # the first call explores
+    seen = []
+    t.group.model[0].register_forward_hook(lambda *_: seen.append(None))
+    before = t.group.model[1].bank[0].num_batches_tracked.item()
+    entered = []
+    t.group.model[1].bank[0].register_forward_hook(lambda _, given, __: entered.append(given[0].shape[0]))
+    t(x, y, owner=owners())
+    assert len(seen) == 1
+    assert entered == [16]  # every row once, for owner and peers alike
+    assert t.group.model[1].bank[0].num_batches_tracked == before + 1
+
+
+def test_objectives_that_look_inside_see_the_owners_rows_alone():
+    """With them the peers answer in a pass of their own."""
+    x, y = batch()
+    totals = []
+    for peers in ("train", "joint"):
+        part = Length(name="length", weight=0.5)
+        t = task(listen=sg.listen.MeanOfOthers(), peers=peers, auxiliary=[part]).train()
+        torch.manual_seed(3)
+        totals.append(t(x, y, owner=owners()).total)
+    assert torch.equal(*totals)
+
+
 def test_a_gradient_for_peers_must_lead_somewhere():
     with pytest.raises(ValueError, match="peers_gradient=True asks for a gradient"):
         task(listen=sg.listen.MeanOfOthers(), peers_gradient=True)

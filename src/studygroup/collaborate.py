@@ -35,7 +35,7 @@ from studygroup.functional import (
 from studygroup.group import Outputs, StudyGroup
 from studygroup.inputs import Inputs, count_rows
 from studygroup.listen import Listener
-from studygroup.losses import Losses, SharedRows, Subsets, precise
+from studygroup.losses import Losses, SharedRows, Subsets, only, precise
 from studygroup.peers import Peers
 from studygroup.schedules import Schedule, constant
 from studygroup.seeding import derive
@@ -70,10 +70,13 @@ class CollaborativeLearning(nn.Module):
             its value is `Losses.auxiliary["ensemble"]`.
         auxiliary: further objectives, see `studygroup.auxiliary`.
         rows: what the method asks of the data, for whoever builds the loader.
-        peers: how consulted peers answer where rows have owners: `"train"` by batch statistics, `"eval"` by
-            running statistics.
+        peers: how consulted peers answer where rows have owners: `"train"` in a pass of their own by batch
+            statistics, `"eval"` in one by running statistics, neither with a trace; `"joint"` in the pass of the
+            owners, where both share prefixes, batch statistics and dropout, and running statistics collect the rows
+            of both. Where there are further objectives (`auxiliary`), `"joint"` is as `"train"`: they look into
+            the network, and are to see the owners' rows alone.
         peers_gradient: whether those answers have a gradient, so that what `detach` leaves open, and a rule that
-            learns, works with owners too. They leave no trace either way.
+            learns, works with owners too.
         in_turn: update one student after another on every batch, each on what the others then say; go through
             `steps`. Otherwise all are updated together.
         seed: seed of all draws of the rule and of the peers' dropout.
@@ -108,7 +111,7 @@ class CollaborativeLearning(nn.Module):
         ensemble_weight: float | Schedule = 0.0,
         auxiliary: Sequence[Auxiliary] = (),
         rows: SharedRows | Subsets | None = None,
-        peers: Literal["train", "eval"] = "train",
+        peers: Literal["train", "eval", "joint"] = "train",
         peers_gradient: bool = False,
         in_turn: bool = False,
         seed: int = 0,
@@ -116,10 +119,10 @@ class CollaborativeLearning(nn.Module):
         super().__init__()
         for name, value, known in (
             ("reduction", reduction, ("sum", "mean")),
-            ("peers", peers, ("train", "eval")),
+            ("peers", peers, ("train", "eval", "joint")),
         ):
             if value not in known:
-                raise ValueError(f"{name}={value!r}; use {known[0]!r} or {known[1]!r}")
+                raise ValueError(f"{name}={value!r}; use {' or '.join(map(repr, known))}")
         self.group = group
         self.listen = listen
         self.temperature = temperature
@@ -206,8 +209,8 @@ class CollaborativeLearning(nn.Module):
             x: the batch, as the model takes it.
             y: class indices, on the device of the logits.
             owner: the student for whom each row is supervised: a sequence or a CPU tensor. The peers whom the
-                owner consults answer on that row in a second pass, without trace and, but for `peers_gradient`,
-                without gradient. Omitted, every student sees every row and one pass serves.
+                owner consults answer on that row as `peers` says and, but for `peers_gradient`, without gradient.
+                Omitted, every student sees every row and one pass serves.
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
@@ -259,24 +262,29 @@ class CollaborativeLearning(nn.Module):
             heard = self.listen.want if self.listen is not None else ()
             outputs = self.group(x, want=(*want, *heard), layers=layers)
             return outputs, outputs
-        answers = None if self.peers_gradient else self._ask(x, owns, consults)
+        asked = _asked(owns, consults)
+        if self.peers == "joint" and not parts and asked.any():
+            return self._together(x, owns, asked)
+        answers = None if self.peers_gradient else self._ask(x, asked)
         outputs = self.group(x, sees=owns, want=want, layers=layers)
         if self.peers_gradient:  # only now: their graph would hold statistics that the supervised pass moves
-            answers = self._ask(x, owns, consults)
+            answers = self._ask(x, asked)
         return outputs, answers or outputs
 
-    def _ask(self, x: Inputs, owns: Tensor, consults: Tensor | None) -> Outputs | None:
+    def _together(self, x: Inputs, owns: Tensor, asked: Tensor) -> tuple[Outputs, Outputs]:
+        """Owners and those whom they consult in one pass, each then on the rows that are asked of it."""
+        both = self.group(x, sees=owns | asked, want=self.listen.want if self.listen is not None else ())
+        return only(both, owns), only(both, asked, gradient=self.peers_gradient)
+
+    def _ask(self, x: Inputs, asked: Tensor) -> Outputs | None:
         """The consulted peers' answers on each owner's rows; `None` where nobody is asked."""
-        if consults is None:
-            return None
-        sees = (consults.T.to(torch.uint8) @ owns.to(torch.uint8)).bool()
-        if not sees.any():
+        if not asked.any():
             return None
         want = self.listen.want if self.listen is not None else ()
         seed = derive(self.seed, "peers", self.step)
-        training = self.peers == "train" and self.training
+        training = self.peers != "eval" and self.training
         with traceless(self.group.model, training=training, seed=seed, gradient=self.peers_gradient):
-            outputs: Outputs = self.group(x, sees=sees, want=want)
+            outputs: Outputs = self.group(x, sees=asked, want=want)
         return outputs
 
     def _add(
@@ -330,6 +338,13 @@ class CollaborativeLearning(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Takes the step counter back."""
         self.step = state["step"]
+
+
+def _asked(owns: Tensor, consults: Tensor | None) -> Tensor:
+    """Which student is consulted on which row: by the row's owner."""
+    if consults is None:
+        return torch.zeros_like(owns)
+    return (consults.T.to(torch.uint8) @ owns.to(torch.uint8)).bool()
 
 
 def _schedule(weight: float | Callable[[float], float]) -> Schedule:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from studygroup import bibliography
 from studygroup.group import Outputs
 from studygroup.precision import single
+from studygroup.selection import to_device
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Losses:
         supervised: cross-entropy of each student, unweighted.
         imitation: imitation loss of each student, unweighted.
         auxiliary: further parts by name, unweighted.
-        logits: answers in the supervised pass, zero where a student did not see the row.
+        logits: answers under supervision, zero where a student is not supervised on the row.
     """
 
     total: Float[Tensor, ""]
@@ -56,3 +58,23 @@ def precise(outputs: Outputs) -> Outputs:
         features=None if outputs.features is None else single(outputs.features),
         trunk=None if outputs.trunk is None else single(outputs.trunk),
     )
+
+
+def only(outputs: Outputs, sees: Bool[Tensor, "students rows"], *, gradient: bool = True) -> Outputs:
+    """Take a part of what a pass answered: zero elsewhere, as though nothing else had been asked.
+
+    Args:
+        outputs: logits, features, trunk and taps of a pass.
+        sees: the part; a CPU table.
+        gradient: whether the part has a gradient.
+    """
+
+    def part(values: Tensor) -> Tensor:
+        mask = to_device(sees, values.device)
+        kept = torch.where(mask.view(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
+        return kept if gradient else kept.detach()
+
+    trunk = outputs.trunk if gradient or outputs.trunk is None else outputs.trunk.detach()
+    features = None if outputs.features is None else part(outputs.features)
+    taps = {name: part(values) for name, values in outputs.taps.items()}
+    return Outputs(part(outputs.logits), sees, features, trunk, taps)

@@ -27,7 +27,7 @@ def cgl(
     temperature: float = 3.0,
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
-    peers: Literal["train", "eval"] = "train",
+    peers: Literal["train", "eval", "joint"] = "train",
     peers_gradient: bool | None = None,
     scale_by_t2: bool = False,
     init: Init = "fresh",
@@ -59,7 +59,7 @@ def cgl(
         ramp: start and end of the ramp-up as shares of training; the paper's default is the first 20 %.
         distinct: # departs: paths are distinct and no module idles, where the numbers allow; `False` draws
             uniformly, as printed.
-        peers: how consulted peers answer; batch statistics by default, see docs/batch-normalisation.md.
+        peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md.
         peers_gradient: whether the loss moves the peers who are imitated, too. # reading: omitted or `False`, their
             answers are constants, as in ONE's and DML's algorithms; the paper prints neither, and its account of the
             cost counts steps "(forward, backward)" for peers.
