@@ -71,7 +71,7 @@ def share_equally(
     consults: Bool[Tensor, "students students"], outputs: Outputs
 ) -> Float[Tensor, "students students"]:
     """The same weight for all who are consulted, on the device of the outputs."""
-    return beside(consults / consults.sum(1, keepdim=True).clamp(min=1), outputs)
+    return beside(consults.double() / consults.sum(1, keepdim=True).clamp(min=1), outputs)
 
 
 def beside(

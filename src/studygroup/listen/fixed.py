@@ -102,4 +102,4 @@ class RandomSubgroup(Listener):
         if self.selection == "fixed":
             return share_equally(consults, outputs)
         expected = self.probability * max(self.candidates, 1) or 1.0  # of nobody: all weights are 0
-        return beside(consults / expected, outputs)
+        return beside(consults.double() / expected, outputs)

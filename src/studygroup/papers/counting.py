@@ -108,5 +108,5 @@ def sharing(task: CollaborativeLearning) -> float:
 
 
 def passes_by_work(task: CollaborativeLearning) -> float:
-    """`passes`, with a peer's answer as a third: a forward pass alone, where the backward one is twice as much."""
-    return passes(task, peer=1 / 3)
+    """`passes`, with a peer's constant answer as a third: a forward pass alone, the backward one is twice as much."""
+    return passes(task, peer=1.0 if task.peers_gradient or task.peers == "joint" else 1 / 3)

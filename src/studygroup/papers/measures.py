@@ -68,7 +68,7 @@ MEASURES: Mapping[str, Measure] = {
         Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=_alone(sharing)),
         Measure(
             "work",
-            "passes, a peer's answer a third",
+            "passes, a peer's constant answer a third",
             1,
             -1,
             itemgetter("work"),

@@ -28,7 +28,7 @@ def cgl(
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
     peers: Literal["train", "eval", "joint"] = "train",
-    peers_gradient: bool | None = None,
+    peers_gradient: bool = True,
     scale_by_t2: bool = False,
     init: Init = "fresh",
     structure: int | None = None,
@@ -60,9 +60,10 @@ def cgl(
         distinct: # departs: paths are distinct and no module idles, where the numbers allow; `False` draws
             uniformly, as printed.
         peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md.
-        peers_gradient: whether the loss moves the peers who are imitated, too. # reading: omitted or `False`, their
-            answers are constants, as in ONE's and DML's algorithms; the paper prints neither, and its account of the
-            cost counts steps "(forward, backward)" for peers.
+        peers_gradient: whether the loss moves the peers who are imitated, too. # reading: it does, as no equation
+            stops the gradient, table 4 has more without shared modules than constants could pass on, and the
+            appendix counts "(forward, backward)" steps for peers; see docs/methods/cgl.md. With `False` their
+            answers are constants, as in ONE's and DML's algorithms.
         scale_by_t2: multiply imitation by T²; none is printed.
         init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent.
         structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
@@ -77,7 +78,7 @@ def cgl(
         temperature=temperature,
         imitation_weight=ramp_up(*ramp),
         detach=not peers_gradient,
-        peers_gradient=bool(peers_gradient),
+        peers_gradient=peers_gradient,
         scale_by_t2=scale_by_t2,
         rows=Subsets(overlap) if subsets else SharedRows(),
         peers=peers,
