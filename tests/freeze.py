@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 import yaml
 from sklearn.datasets import load_digits
-from snapshot_tasks import RECIPES
 from torchvision.io import write_png
 
 import studygroup as sg
 from helpers.networks import CASES
+from helpers.snapshot_tasks import RECIPES
 from studygroup.training import predict
 
 FROZEN = Path(__file__).parent / "frozen"

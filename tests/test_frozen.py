@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from snapshot_tasks import RECIPES
 
 import freeze
+from helpers.snapshot_tasks import RECIPES
 from studygroup.cli import main
 from studygroup.training import RunFolder, Settings, evaluate, export, load_net, predict, train
 from studygroup.training.checkpoints import saved

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torchvision.models
-from networks import CASES, OURS
 from torch import nn
 
 import studygroup as sg
+from helpers.networks import CASES, OURS
 from studygroup.layers import cannot_part, suggest
 
 ALL = CASES | OURS

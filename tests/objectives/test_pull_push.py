@@ -166,6 +166,7 @@ def test_an_input_that_is_no_numbers_needs_one():
         embedded()({"ids": torch.arange(20).view(5, 4)}, torch.tensor(LABELS))
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualStudentsWarning")
 def test_students_who_see_nothing_of_a_row_say_nothing_of_it():
     """The source's row is taken from a student who sees it."""
     torch.manual_seed(0)

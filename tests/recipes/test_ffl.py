@@ -6,7 +6,10 @@ import math
 
 import pytest
 import torch
-from loops import (
+from torch import nn
+
+import studygroup as sg
+from helpers.loops import (
     CLASSES,
     LABELS,
     ROWS,
@@ -19,11 +22,8 @@ from loops import (
     log_psi,
     networks,
 )
-from networks import OURS
-from small_run import small
-from torch import nn
-
-import studygroup as sg
+from helpers.networks import OURS
+from helpers.small_run import small
 from studygroup.training import methods, train
 from studygroup.training.scores import score, score_net
 

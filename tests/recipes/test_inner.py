@@ -128,6 +128,7 @@ def test_bottlenecks_are_for_maps_and_can_be_left_out():
         assert kinds == [bottleneck, sg.objectives.LinearFeatures]
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualStudentsWarning")
 def test_rows_that_a_student_does_not_see_do_not_count_in_a_bottleneck():
     """Two students who are alike see each his own rows: each bottleneck's norm is over the rows that were seen."""
     torch.manual_seed(0)

@@ -92,6 +92,7 @@ class Averages(_Constant):
         super().__init__(duplicate(group))
         self.decay = decay
         self.updates = 0
+        self._starts = True
         self._followed = (group,)  # in a tuple, as the task owns it
         self._lags = False  # a state from before averages moved after the update lacks the last one
         self._keep_precise()
@@ -102,10 +103,6 @@ class Averages(_Constant):
         self.updates += 1
         self._move(1 - min(1 - 1 / (self.updates + 1), self.decay))
         self._lags = False
-
-    def _begin(self) -> None:
-        """Take the weights as they are before the first update, which may have been loaded since the beginning."""
-        self._move(1.0)
 
     @torch.no_grad()
     def _move(self, weight: float) -> None:
@@ -126,8 +123,9 @@ class Averages(_Constant):
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the averages' answers, see `StudyGroup.forward`; they are constants."""
-        if self.training and not self.updates:
-            self._begin()
+        if self.training and self._starts:
+            self._move(1.0)  # weights may have been loaded since the beginning
+            self._starts = False
         if self._lags and self.training:
             self.update()
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
@@ -141,7 +139,7 @@ class Averages(_Constant):
 
     def set_extra_state(self, state: Tensor | dict[str, int]) -> None:
         """Take the number of updates back; a state of version 0.1.0 is a mapping, and an update behind."""
-        self._lags = isinstance(state, dict)
+        self._starts, self._lags = False, isinstance(state, dict)
         self.updates = state["steps"] - 1 if isinstance(state, dict) else int(state)
 
     def _precise(self, index: int, parameter: Tensor) -> Tensor:
