@@ -6,11 +6,11 @@ import functools
 import pytest
 import timm
 import torch
-from loops import CLASSES, ROWS, answers, batch, build, constant, hard, kl, log_psi, networks
-from small_run import small
 from torch import nn
 
 import studygroup as sg
+from helpers.loops import CLASSES, ROWS, answers, batch, build, constant, hard, kl, log_psi, networks
+from helpers.small_run import small
 from studygroup.training import methods, train
 
 EXAMPLE = torch.randn(2, 4)

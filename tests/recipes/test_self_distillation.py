@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from loops import CLASSES, ROWS, answers, batch, build, constant, hard, kl, log_psi, networks
 from torch import nn
 
 import studygroup as sg
+from helpers.loops import CLASSES, ROWS, answers, batch, build, constant, hard, kl, log_psi, networks
 
 
 def make(**options) -> sg.CollaborativeLearning:
