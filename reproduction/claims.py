@@ -1,4 +1,4 @@
-"""Reads the claims of a table: which cells are compared, and which of them is said to be better.
+"""The claims of a table: which cells are compared, and which of them is said to be better.
 
 A claim says that column `better` is better than column `than`, in each of `rows` (all, if omitted); of lists every
 pair is compared, or, with `together: true`, one mean with the other. Or it says that what the columns `gains` gain
@@ -23,12 +23,7 @@ _KNOWN = {
 
 
 def claims(id: str, found: Sequence[Config], cells: Mapping[Place, Cell]) -> tuple[Claim, ...]:
-    """The claims of a table.
-
-    Args:
-        id: the table's, for messages.
-        found: as its file has them.
-        cells: those of the table.
+    """Return the claims of a table, of what its file has.
 
     Raises:
         ValueError: a claim about cells that are not there, of words that mean nothing, one difference for several
@@ -68,7 +63,7 @@ Weights = tuple[tuple[Place, float], ...]
 
 
 def _better(claim: Config, cells: Mapping[Place, Cell]) -> Iterator[Weights]:
-    """One column better than another."""
+    """Compare one column with another."""
     if "better" not in claim:
         return
     better, than = _listed(claim["better"]), _listed(claim["than"])
@@ -81,14 +76,14 @@ def _better(claim: Config, cells: Mapping[Place, Cell]) -> Iterator[Weights]:
 
 
 def _constant(claim: Config) -> Iterator[Weights]:
-    """Each row's number equal to that of the row before."""
+    """Compare each row's number with that of the row before."""
     if "constant" in claim:
         column = claim["constant"]
         yield from ((((b, column), 1.0), ((a, column), -1.0)) for a, b in itertools.pairwise(claim["among"]))
 
 
 def _gains(claim: Config) -> Iterator[Weights]:
-    """A gain larger in one row than in another."""
+    """Compare a gain in one row with that in another."""
     for column in claim.get("gains", ()):
         for row, over in itertools.product(_listed(claim["than_at"]), _listed(claim["over"])):
             large = claim["larger_at"]

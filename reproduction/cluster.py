@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import provenance
+from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_stopped
 from reproduction.runner import Run, keep_run, make, say

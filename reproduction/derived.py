@@ -54,13 +54,7 @@ def derived_remarks(table: Table, found: Mapping[Place, Found], *, finds: Finds)
 
 
 def count(config: Config, data: DataSet, measure: str) -> float:
-    """Return a measure that nothing has to be trained for.
-
-    Args:
-        config: settings of a cell that is on pictures.
-        data: of that cell.
-        measure: its name.
-    """
+    """Return a measure that nothing has to be trained for, of the settings of a cell on pictures."""
     side = config.get("image_size") or _SIDE
     # as text, which can be cached
     return _count(

@@ -17,12 +17,6 @@ from reproduction.tables import Table
 def side_by_side(table: Table, lab: Lab, runs: Sequence[Run], *, jobs: int) -> None:
     """Train runs in several processes of one thread each.
 
-    Args:
-        table: that they belong to.
-        lab: where and how.
-        runs: in order.
-        jobs: how many processes.
-
     Raises:
         RuntimeError: one of them failed.
     """

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.environment import provenance
+from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
 from reproduction.runner import Run, for_each, say
@@ -66,10 +66,6 @@ def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
     """Measure what one run of each configuration takes on this machine, by key; once, and kept with the results.
 
     Configurations whose data cannot be opened are left out and told, unless there are none but them.
-
-    Args:
-        runs: to be priced.
-        lab: where and how.
 
     Raises:
         ValueError: data, network or recipe do not fit together; the file of prices is damaged.

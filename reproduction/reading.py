@@ -1,4 +1,4 @@
-"""Reads the papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
+"""The papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
 
 A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
 settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several
@@ -30,14 +30,14 @@ _NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?(?: \((.+)\))?")
 
 @functools.cache
 def tables() -> Mapping[str, Table]:
-    """All tables and figures of both papers by their ids, in print's order, and then our own."""
-    sets = {name: DataSet(name, **{"place": None, **rest}) for name, rest in _file("sets").items()}
+    """Read all tables and figures of both papers by their ids, in print's order, and then our own."""
+    sets = {name: DataSet(name, **{"place": None, **rest}) for name, rest in read_yaml("sets").items()}
     found = (read_paper(_paper(name), sets) for name in ("intra", "cgl", "regime"))
     return {table.id: table for tables in found for table in tables}
 
 
 def table_called(id: str) -> Table:
-    """The table of an id.
+    """Return the table of an id.
 
     Raises:
         ValueError: there is none, told with near matches.
@@ -51,7 +51,7 @@ def table_called(id: str) -> Table:
 
 
 def read_paper(paper: Config, sets: Mapping[str, DataSet]) -> Iterator[Table]:
-    """The tables of one paper.
+    """Read the tables of one paper.
 
     Args:
         paper: content of its file.
@@ -65,12 +65,7 @@ def read_paper(paper: Config, sets: Mapping[str, DataSet]) -> Iterator[Table]:
 
 
 def merged(under: Config, over: Config) -> Config:
-    """Settings laid over others, level by level; another class takes the place of one before and of its arguments.
-
-    Args:
-        under: settings.
-        over: settings that win.
-    """
+    """Lay settings over others, level by level; another class takes the place of one before and of its arguments."""
     result = dict(under)
     for name, value in over.items():
         old = result.get(name)
@@ -84,14 +79,15 @@ def merged(under: Config, over: Config) -> Config:
 
 
 def _paper(name: str) -> Config:
-    """A file, with what it has of another."""
-    paper = _file(name)
+    """Read a paper, with what it has of another."""
+    paper = read_yaml(name)
     other = _paper(paper["like"]) if "like" in paper else {}
     inherited = {kind: {**other.get(kind, {}), **paper.get(kind, {})} for kind in ("common", "parts")}
     return paper | inherited
 
 
-def _file(name: str) -> Config:
+def read_yaml(name: str) -> Config:
+    """Return the content of a file beside this one, by its name without `.yaml`."""
     content: Config = yaml.safe_load((files("reproduction") / f"{name}.yaml").read_text(encoding="utf-8"))
     return content
 
@@ -140,7 +136,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
 
 
 class Parts:
-    """What words stand for.
+    """The settings that words stand for.
 
     Args:
         parts: settings, words, or lists of both, by word.
@@ -152,11 +148,11 @@ class Parts:
         self._parts, self._sets, self._where = parts, sets, where
 
     def words(self, label: str) -> list[str]:
-        """The parts that a label names: the one of that name, or those joined by `, ` or `+`."""
+        """Return the parts that a label names: the one of that name, or those joined by `, ` or `+`."""
         return [label] if label in self._parts else re.split(r", |\+", label)
 
     def settings(self, common: Config, words: Sequence[Any]) -> Config:
-        """Common settings and those of the words, each laid over the ones before, a word named again only once.
+        """Lay the settings of the words over the common ones, in order, a word named again only once.
 
         Raises:
             ValueError: a word that is no part.
@@ -165,7 +161,7 @@ class Parts:
         return merged(result, {"holdout": self.data(words).holdout})
 
     def data(self, words: Sequence[Any]) -> DataSet:
-        """The data set among the words.
+        """Return the data set among the words.
 
         Raises:
             ValueError: there is not exactly one.
@@ -178,7 +174,7 @@ class Parts:
         return found[0]
 
     def _unfolded(self, part: Any, known: set[str]) -> Iterator[Config]:
-        """All settings of a part, in order; a word that is `known` adds nothing: what changed since stays."""
+        """Yield all settings of a part, in order; a word that is `known` adds nothing: what changed since stays."""
         if isinstance(part, Mapping):
             yield dict(part)
         elif not isinstance(part, str):
@@ -197,7 +193,7 @@ class Parts:
 
 
 def _number(text: str) -> Number:
-    """A number as the files have it: `93.97 ± 0.09 (?)`, deviation and mark optional."""
+    """Parse a number as the files have it: `93.97 ± 0.09 (?)`, deviation and mark optional."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a number; write MEAN, MEAN ± STD, or MEAN (MARK)")

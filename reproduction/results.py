@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from benchmarks.environment import provenance
+from reproduction.benchmarks.environment import provenance
 from reproduction.reading import tables
 from reproduction.tables import Cell, Figures, Measure, Table
 from studygroup.files import read_object, write_text

@@ -137,11 +137,6 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
     A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
     Runs whose data cannot be opened do not keep the others from being made.
 
-    Args:
-        table: that they belong to.
-        lab: where and how.
-        runs: in order.
-
     Raises:
         UnavailableError: data could not be opened; the runs on other data are done.
         ValueError: data, network or recipe do not fit together.
@@ -164,10 +159,6 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 
 def for_each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
     """Do one thing with each run; pass over runs on data that cannot be opened, and tell them at the end.
-
-    Args:
-        runs: in order.
-        one: what is done, which opens the data.
 
     Raises:
         UnavailableError: data could not be opened; it is done with the runs on other data.
@@ -243,15 +234,7 @@ def _parameters(result: Result) -> int:
 def keep_run(
     table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str, Any] | None = None
 ) -> None:
-    """Keep the figures of a finished run.
-
-    Args:
-        table: that it was made for.
-        lab: where and how.
-        run: that is finished.
-        found: its figures.
-        where: machine, versions and command of another process that made it.
-    """
+    """Keep the figures of a finished run; `where` is the `provenance` of another process that made it."""
     assert run.cell.data is not None
     settings = lab.config(run.cell) | {"data": Path(lab.place(run.cell.data)).name}
     keep(lab.results_dir, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)

@@ -1,4 +1,4 @@
-"""What a table or figure of a paper is: cells with published numbers and the settings of a run, and claims."""
+"""Tables and figures of a paper: cells with published numbers and the settings of a run, and claims."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from studygroup.training.config import Config
 Place = tuple[str, str]
 """Labels of a cell's row and column."""
 Figures = Mapping[str, Any]
-"""What is kept of a run, see `reproduction.figures.figures`."""
+"""The figures of a run, see `reproduction.runner.figures`."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What the numbers of a table say.
+    """The meaning of the numbers of a table.
 
     Attributes:
         name: in the tables' files.
@@ -62,7 +62,7 @@ class DataSet:
         place: where a run takes it from unless told otherwise; None where a folder has to be named.
         rows: published training rows.
         holdout: how many of them are held out.
-        classes: how many.
+        classes: number of classes.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Cell:
 
     Attributes:
         place: labels of row and column.
-        measure: what its number says.
+        measure: meaning of its number.
         published: the number in print, if there is one.
         settings: those of `studygroup.training.Settings` that the paper's scale names, without the data; None where
             nothing is trained for the cell.
@@ -183,5 +183,5 @@ class Table:
 
     @property
     def units(self) -> str:
-        """What is measured, with units."""
+        """The measures, with units."""
         return ", ".join(dict.fromkeys(f"{c.measure.name} ({c.measure.unit})" for c in self.cells.values()))

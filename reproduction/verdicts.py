@@ -86,12 +86,7 @@ def _exact(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tupl
 
 
 def judge(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
-    """Judge all claims of a table.
-
-    Args:
-        table: with its claims.
-        values: one number a seed of each cell that has runs, in the table's unit.
-    """
+    """Judge all claims of a table by one number a seed of each cell that has runs, in the table's unit."""
     return tuple(
         Judged(
             claim,

@@ -1,10 +1,13 @@
 """`python -m reproduction report`: from folders to one page."""
 
+import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from reproduction.report.sources import Options, sources
+from reproduction.report.sources import sources
+from reproduction.scale import SCALES
 from studygroup.report.command import page_path, write_page
 
 
@@ -18,7 +21,7 @@ def report(
     epochs: int | None = None,
     change: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes one HTML page of results: the papers' tables beside ours, comparisons, and single runs.
+    """Write one HTML page of results: the papers' tables beside ours, comparisons, and single runs.
 
     The page needs nothing from outside: it opens from disk, follows light and dark, and prints.
 
@@ -39,12 +42,21 @@ def report(
         ValueError: a folder holds none of these, an unknown table, damaged results, or a package is missing.
     """
     path = page_path(runs, out)
-    options = Options(tables=tuple(tables), scale=scale, rows=rows, epochs=epochs, change=dict(change or {}))
-    found = sources(runs, options)
+    size = {
+        "--scale": scale,
+        "--rows": rows,
+        "--epochs": epochs,
+        "--change": json.dumps(change) if change else None,
+    }
+    again = shlex.join(
+        [word for name, value in size.items() if value is not None for word in (name, str(value))]
+    )
+    regimes = SCALES[scale].changed(rows=rows, epochs=epochs)
+    found = sources(runs, scale=regimes, change=change, ids=tables)
 
     def page() -> str:
         from reproduction.report.page import page
 
-        return page(found)
+        return page(found, again=again)
 
     return write_page(path, page)

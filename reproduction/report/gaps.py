@@ -11,12 +11,7 @@ from studygroup.analysis.intervals import FEWEST
 
 
 def gaps(sections: Sequence[Section], labs: Sequence[Lab]) -> list[tuple[Table, Sequence[str]]]:
-    """Return the tables of which something was not reproduced, with reasons, most general first.
-
-    Args:
-        sections: of all tables shown.
-        labs: whose places of data are known.
-    """
+    """Return the tables of which something was not reproduced, with reasons, most general first."""
     priced = {key: price for lab in labs for key, price in read_prices(lab.results_dir).items()}
     found = [(one.table, [*_reasons(one, labs), *_hours(one, priced)]) for one in sections]
     return [(table, reasons) for table, reasons in found if reasons]

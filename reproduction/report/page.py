@@ -1,23 +1,24 @@
 """The report: everything in one page."""
 
-import json
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from reproduction.report.analyses import analyses
 from reproduction.report.contents import Section
 from reproduction.report.gaps import gaps
 from reproduction.report.sources import Sources
 from reproduction.report.summary import machines, summary
+from studygroup.analysis import kept
+from studygroup.report.analyses import Kept, analysed
 from studygroup.report.page import render
 
 
-def page(sources: Sources) -> str:
+def page(sources: Sources, *, again: str) -> str:
     """Return the whole page as HTML.
 
     Args:
         sources: what it shows.
+        again: options of the command that makes these runs.
 
     Raises:
         ValueError: results that are damaged, or do not fit together.
@@ -28,7 +29,7 @@ def page(sources: Sources) -> str:
         sources.folders,
         packages=["reproduction.report"],
         styles=["tables.css"],
-        analyses=analyses(sources),
+        analyses=[analysed(title, runs) for title, runs in _analyses(sources)],
         title="Published numbers and ours",
         program="python -m reproduction report",
         papers=_by_paper(sections),
@@ -36,7 +37,7 @@ def page(sources: Sources) -> str:
         gaps=gaps(sections, sources.labs),
         machines=machines(sources, sections),
         scale=sources.labs[0].scale.name,
-        again=_again(sources),
+        again=again,
     )
 
 
@@ -44,9 +45,24 @@ def _by_paper(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
     return [(name, list(some)) for name, some in groupby(sections, lambda section: section.table.paper)]
 
 
-def _again(sources: Sources) -> str:
-    """Return the options behind `python -m reproduction run ID` that make these runs."""
-    options = sources.options
-    size = {"--scale": options.scale, "--rows": options.rows, "--epochs": options.epochs}
-    said = [word for name, value in size.items() if value is not None for word in (name, str(value))]
-    return shlex.join([*said, *(("--change", json.dumps(options.change)) if options.change else ())])
+def _analyses(sources: Sources) -> list[tuple[str, dict[str, list[Kept]]]]:
+    """Return by table, and by label of the configuration: what each run has."""
+    groups: dict[str, dict[str, list[Kept]]] = {}
+    chosen, seen = {table.id for table in sources.tables}, set()
+    for id, files in sources.files().items():
+        every = [pair for file in files for pair in file["cells"].items()] if id in chosen else []
+        for key, cell, seed in [(key, one, seed) for key, one in every for seed in one["seeds"]]:
+            if (key, seed) not in seen:
+                seen.add((key, seed))
+                found = _with_results(sources, key, int(seed), cell["seeds"][seed])
+                if found:
+                    groups.setdefault(files[0]["title"], {}).setdefault(cell["cell"], []).append(found)
+    return list(groups.items())
+
+
+def _with_results(sources: Sources, key: str, seed: int, figures: Mapping[str, Any]) -> Kept:
+    """Return the analyses of a run, in its folder or among its figures."""
+    found: Kept = {"flatness": figures["flatness"]} if "flatness" in figures else {}
+    for lab in sources.labs:
+        found |= kept(lab.folder(key, seed))
+    return found

@@ -56,12 +56,7 @@ def axis(labels: Sequence[str]) -> Axis | None:
 
 
 def plots(table: Table, values: Values) -> list[Plot]:
-    """Plot the parts of a table that have runs.
-
-    Args:
-        table: any.
-        values: one number a seed of each cell that has runs.
-    """
+    """Plot the parts of a table that have runs."""
     if not values:
         return []
     ratios = _ratios(table, values)

@@ -2,41 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from reproduction.lab import Lab
 from reproduction.reading import table_called, tables
 from reproduction.results import read
-from reproduction.scale import SCALES
+from reproduction.scale import SMALL, Scale
 from reproduction.tables import Table
 from studygroup.report.sources import Folders, sort_folders
 from studygroup.training.config import Config
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The runs of the papers that are shown.
-
-    Attributes:
-        tables: ids; empty means all.
-        scale: name of the runs' scale.
-        rows: training rows in place of the scale's.
-        epochs: epochs in place of the scale's.
-        change: settings laid over all.
-    """
-
-    tables: tuple[str, ...] = ()
-    scale: str = "small"
-    rows: int | None = None
-    epochs: int | None = None
-    change: Config = field(default_factory=dict)
-
-    def lab(self, run_dir: Path, results: Path | None = None) -> Lab:
-        """Return a folder of the papers' runs, read with these options; places of data as earlier runs had them."""
-        scale = SCALES[self.scale].changed(rows=self.rows, epochs=self.epochs)
-        return Lab(run_dir=run_dir, scale=scale, change=self.change, results=results).with_places()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +20,12 @@ class Sources:
 
     Attributes:
         tables: of the papers, in print's order.
-        options: what of the papers' runs is shown.
         labs: folders of the papers' runs or results.
         whole: all of them as one.
         folders: of comparisons and single runs, which are shown with them.
     """
 
     tables: tuple[Table, ...]
-    options: Options
     labs: tuple[Lab, ...]
     whole: Lab
     folders: Folders
@@ -68,26 +41,29 @@ class Sources:
         return content
 
 
-def sources(folders: Sequence[str], options: Options) -> Sources:
+def sources(
+    folders: Sequence[str], *, scale: Scale = SMALL, change: Config | None = None, ids: Sequence[str] = ()
+) -> Sources:
     """Sort folders by what lies in them.
 
     Args:
         folders: of results, comparisons or runs.
-        options: what of the papers' runs is shown.
+        scale: of the runs that are shown.
+        change: settings that they were made with, laid over all.
+        ids: of the tables to show; empty means all.
 
     Raises:
         ValueError: a folder holds nothing of these, there is no table of an id, no folder has results of a table,
-            results are damaged, or two folders
-            have runs of one cell on different data.
+            results are damaged, or two folders have runs of one cell on different data.
     """
-    asked = {table_called(id).id for id in options.tables} or set(tables())
+    asked = {table_called(id).id for id in ids} or set(tables())
     chosen = tuple(table for table in tables().values() if table.id in asked)
     labs, folders_of_runs = [], sort_folders(folders)
     for path in folders_of_runs.others:
         if (path / "results").is_dir():
-            labs.append(options.lab(path))
+            labs.append(Lab(run_dir=path, scale=scale, change=change or {}))
         elif any((path / f"{id}.json").exists() for id in tables()):
-            labs.append(options.lab(path, results=path))
+            labs.append(Lab(run_dir=path, scale=scale, change=change or {}, results=path))
         else:
             raise ValueError(
                 f"{path} holds no results; give a --run_dir of `python -m reproduction run`, a folder of its "
@@ -97,12 +73,7 @@ def sources(folders: Sequence[str], options: Options) -> Sources:
         raise ValueError(
             "no folder has results of a table; `studygroup report` makes a page of runs and comparisons"
         )
+    labs = [lab.with_places() for lab in labs]
     # ranks, speeds and the like follow from the runs of all folders, not from those of each
     whole = dataclasses.replace(labs[0], further=tuple(lab.results_dir for lab in labs[1:]))
-    return Sources(
-        tables=chosen,
-        options=options,
-        labs=tuple(labs),
-        whole=whole,
-        folders=folders_of_runs,
-    )
+    return Sources(tables=chosen, labs=tuple(labs), whole=whole, folders=folders_of_runs)

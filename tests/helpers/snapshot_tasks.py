@@ -69,7 +69,7 @@ def kdcl(case: Case, net: nn.Module | sg.Peers | None = None, **other: Any) -> s
     return sg.recipes.kdcl(net or case.build(), **given | other)
 
 
-TEACHERS: dict[str, Callable[[], sg.teachers.Teacher]] = {
+TEACHERS: dict[str, Callable[[], sg.teachers.OneTeacher]] = {
     "naive": sg.teachers.BestStudent,
     "min_logit": sg.teachers.MinLogit,
     "linear": partial(sg.teachers.LinearTeacher, per_row=True, steps=20),

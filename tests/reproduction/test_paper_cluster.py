@@ -8,8 +8,8 @@ import pytest
 from cluster_papers import ANSWER, TABLE, lab, results, two_runs
 from small_papers import papers
 
-from benchmarks.environment import provenance
 from reproduction import cluster
+from reproduction.benchmarks.environment import provenance
 from reproduction.cluster import Job, Order, Outcome, hand_out, on_ray
 from reproduction.reading import table_called
 from reproduction.results import read_stopped

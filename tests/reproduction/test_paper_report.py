@@ -15,7 +15,7 @@ from reproduction.report import report
 from reproduction.report.contents import Section
 from reproduction.report.costs import costs, duration
 from reproduction.report.plots import axis, plots
-from reproduction.report.sources import Options, sources
+from reproduction.report.sources import sources
 from reproduction.results import Found
 from reproduction.view import View, baseline_of
 from studygroup.analysis.intervals import half_width
@@ -325,7 +325,7 @@ def test_ranks_are_those_of_the_runs_of_all_folders(tmp_path):
     made_up_results.fill(tmp_path / "other", ["cgl-table-7"], seeds=1, skip=first)
     table = table_called("cgl-table-7")
     folders = [str(tmp_path / name) for name in ("one", "other")]
-    found = sources(folders, Options(tables=(table.id,))).whole.found(table)
+    found = sources(folders, ids=[table.id]).whole.found(table)
     ranks = {place: some.runs for place, some in whole.found(table).items() if place[0] == "CIFAR-10, rank"}
     assert len(ranks) == 8
     assert {place: found[place].runs for place in ranks} == ranks

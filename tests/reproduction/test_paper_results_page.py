@@ -3,7 +3,7 @@
 import made_up_results
 import pytest
 
-from benchmarks.readme import BEGIN, END, LAB, RESULTS, with_tables
+from reproduction.benchmarks.readme import BEGIN, END, LAB, RESULTS, with_tables
 from reproduction.lab import Lab
 from reproduction.reading import tables
 from reproduction.show import results_page
@@ -13,7 +13,7 @@ ALL = tuple(tables().values())
 
 def test_the_page_holds_what_the_results_say():
     page = RESULTS.read_text(encoding="utf-8")
-    assert with_tables(page, results_page(ALL, LAB)) == page, "run python -m benchmarks.readme"
+    assert with_tables(page, results_page(ALL, LAB)) == page, "run python -m reproduction.benchmarks.readme"
 
 
 def test_without_results_it_says_so(tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from small_papers import SMALL, kept, papers
 
-from benchmarks.environment import provenance
 from helpers.killing import started
+from reproduction.benchmarks.environment import provenance
 from reproduction.command import _lab
 from reproduction.reading import table_called
 from reproduction.runner import has_words, make, missing_runs, train_runs, wanted_runs, with_data

@@ -22,8 +22,9 @@ class LocalClassifiers(Local):
     """A classifier at each inner layer, which trains that layer alone (intra-model paper, equations 5 to 7).
 
     L_i = α CE(y, ψ(z_i; T)) − β Σ q_i log ψ(z_i; T), q_i = ψ(1/(N−i) Σ_{j=i+1..N} z_j; T) without gradient, z_N the
-    network's own answer. # reading: the printed sum begins at j = i and divides by N−i; see
-    `functional.local_targets`. The temperature is in the hard loss too, as printed.
+    network's own answer. # reading: the printed sum begins at j = i, has N−i+1 terms and divides by N−i. Beginning at
+    i+1 the number of terms fits, and no layer imitates itself, as in equations 2 and 4. The temperature is in the
+    hard loss too, as printed.
 
     A row that stands for several students or views counts once; its z_N is the mean of their answers. A student's
     loss is the mean over the rows that it sees.

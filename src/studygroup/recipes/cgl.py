@@ -30,7 +30,7 @@ def cgl(
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
     peers: Literal["joint", "train", "eval"] = "train",
-    peers_gradient: bool | None = None,
+    peers_gradient: bool = True,
     scale_by_t2: bool = False,
     init: Init = "fresh",
     structure: int | None = None,
@@ -46,8 +46,9 @@ def cgl(
         "9 layers of modules" in ResNet-18 are the stem and the 8 residual blocks, and all students share one
         classifier. A `"fixed"` sub-group has a constant number of peers and constant cost, as in the paper's account
         of its cost; `"bernoulli"` with the expected number as divisor follows equation 5. Whether peers' answers are
-        constants is not printed: they are by default, as in ONE's and DML's algorithms, and the account of the cost
-        counts steps "(forward, backward)" for peers.
+        constants is not printed: they are not by default, as no equation stops the gradient, table 4 has more without
+        shared modules than constants could pass on, and the appendix counts "(forward, backward)" steps for peers; see
+        docs/methods/cgl.md.
 
     Departs:
         Paths are distinct and no module idles, where the numbers allow; `distinct=False` draws uniformly, as printed.
@@ -68,8 +69,9 @@ def cgl(
         temperature: T; not printed. 3 is our choice, after ONE and OKDDip.
         ramp: start and end of the ramp-up as shares of training; the paper's default is the first 20 %.
         distinct: whether no two students take the same path.
-        peers: how consulted peers answer; batch statistics by default, see docs/batch-normalisation.md.
-        peers_gradient: whether the loss moves the peers who are imitated, too; omitted, no.
+        peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md.
+        peers_gradient: whether the loss moves the peers who are imitated, too. With `False` their answers are constants,
+            as in ONE's and DML's algorithms.
         scale_by_t2: multiply imitation by T²; none is printed.
         init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent.
         structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
@@ -92,7 +94,7 @@ def cgl(
                 RandomSubgroup(probability, selection=selection, include_self=include_self),
                 temperature=temperature,
                 weight=ramp_up(*ramp),
-                moves_teachers=bool(peers_gradient),
+                moves_teachers=peers_gradient,
                 scale_by_t2=scale_by_t2,
             ),
         ],

@@ -22,6 +22,8 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
             name == "cgl" and options.get("peers_gradient") is None
         ):  # in 0.1.0 those who are imitated were constants
             options["peers_gradient"] = False
+        if options.get("layers") == []:  # the recipe's own, which is now what leaving it out means
+            del options["layers"]
         moved["recipe"] = {**recipe, "init_args": options}
     return moved
 

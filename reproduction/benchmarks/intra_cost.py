@@ -1,7 +1,7 @@
 """What each part of intra-model collaborative learning costs over the plain network: memory and time.
 
-    python benchmarks/intra_cost.py memory   # the paper's case: ResNet-101, 64 images of 3 x 64 x 64, float32
-    python benchmarks/intra_cost.py time     # ResNet-18 of width 64, 128 images of 3 x 32 x 32
+    python reproduction/benchmarks/intra_cost.py memory  # the paper's case: ResNet-101, 64 images of 3 x 64 x 64
+    python reproduction/benchmarks/intra_cost.py time    # ResNet-18 of width 64, 128 images of 3 x 32 x 32
 
 Memory is the peak of what one step (forward, backward, update) allocates, by the allocator's events, with gradients
 and without parameters and momentum; beside it what is alive between forward and backward. Times are taken in

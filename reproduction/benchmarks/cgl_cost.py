@@ -4,7 +4,7 @@ By arithmetic a supervised pass is 3 units a row (forward 1, backward 2) and eac
 two peers a step costs 5/3 of the plain network's on the same rows. With p = 2/K the cost and the number of
 parameters should not change as students join.
 
-    python benchmarks/cgl_cost.py
+    python reproduction/benchmarks/cgl_cost.py
 
 Both are measured in turn, in pairs; the table gives the median ratio with a 95 % bootstrap interval, for wall
 time and for process time.

@@ -1,6 +1,6 @@
 """What a training step of every recipe takes in one checkout over another: processor time and peak memory.
 
-    python benchmarks/paired_steps.py OLD/src NEW/src
+    python reproduction/benchmarks/paired_steps.py OLD/src NEW/src
 
 Two processes, one for each source tree, take steps in turn, the one after the other and then the other way round,
 on the small convolutional network of the tests. The batch is doubled until a step of the old tree takes
@@ -32,14 +32,15 @@ from scipy.stats import t
 from timing import Pair, cell
 
 HERE = Path(__file__).parent
-TASKS = "snapshot_tasks.py"
+ROOT = HERE.parents[1]
+TASKS = ("helpers/snapshot_tasks.py", "snapshot_tasks.py")  # now, and before the redesign
 MOST_ROWS = 1024
 
 
 def answer() -> None:
     """The process of one source tree: makes a step, takes it, measures its memory, as it is told line by line."""
     beside = Path(os.environ["PYTHONPATH"]).parent / "tests"
-    sys.path.insert(0, str(beside if (beside / TASKS).exists() else HERE.parent / "tests"))
+    sys.path.insert(0, str(beside if any((beside / name).exists() for name in TASKS) else ROOT / "tests"))
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     take: Callable[[], None] = lambda: None
@@ -61,11 +62,12 @@ def answer() -> None:
 def step(name: str, rows: int) -> Callable[[], None]:
     """Forward, backward, update of a recipe; only names that users see are touched."""
     import studygroup as sg
-    from snapshot_tasks import NETWORKS, RECIPES
 
-    case = NETWORKS["resnet"]
+    tasks = importlib.import_module("helpers.snapshot_tasks" if hasattr(sg, "teachers") else "snapshot_tasks")
+
+    case = tasks.NETWORKS["resnet"]
     torch.manual_seed(0)
-    task = RECIPES[name](case).train()
+    task = tasks.RECIPES[name](case).train()
     optimiser = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=1e-3, momentum=0.9)
     x, y = case.inputs(rows), torch.arange(rows) % 7
     owner = torch.arange(rows) % task.group.students if isinstance(task.rows, sg.Subsets) else None
@@ -81,7 +83,7 @@ def step(name: str, rows: int) -> Callable[[], None]:
 
 def memory() -> Any:
     """How memory is measured in this checkout, whatever the source tree."""
-    file = HERE.parent / "src" / "studygroup" / "analysis" / "memory.py"
+    file = ROOT / "src" / "studygroup" / "analysis" / "memory.py"
     spec = importlib.util.spec_from_file_location("memory_of_this_checkout", file)
     assert spec is not None
     assert spec.loader is not None
@@ -160,7 +162,7 @@ def over_rounds(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    sys.path.insert(0, str(HERE.parent / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -176,7 +178,7 @@ def main() -> None:
     if wrong:
         parser.error(f"{wrong[0]} holds no studygroup; give the folder src of a checkout")
     if not args.recipes:
-        from snapshot_tasks import RECIPES
+        from helpers.snapshot_tasks import RECIPES
 
         args.recipes = list(RECIPES)
     rows: dict[str, int] = {}

@@ -4,14 +4,14 @@ Collaborative Group Learning on real images, trained three ways that differ only
 module's batch normalisation. Every student is then scored on the test set twice: with the running statistics
 as trained, and after re-estimating them for his own path (`torch.optim.swa_utils.update_bn`).
 
-    python benchmarks/batch_norm.py --data FOLDER_OR_HUB_NAME --seeds 3
+    python reproduction/benchmarks/batch_norm.py --data FOLDER_OR_HUB_NAME --seeds 3
 
 A run that is stopped continues where it was: every finished cell is kept in results/batch_norm.json.
 """
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -22,16 +22,21 @@ from environment import environment, load, save, spread
 from studygroup import data as sgd
 from studygroup.layers import blocks
 from studygroup.models import cifar_resnet18
+from studygroup.objectives import Capture, Imitation, Supervised
 from studygroup.seeding import generator
+
+_NOTHING = Capture()
 
 
 class OneCallPerStudent(sg.StudyGroup):
-    """The other way: each student is normalised by his own rows, shared modules collect the statistics of all."""
+    """The other way: each student is normalised by its own rows, shared modules collect the statistics of all."""
 
-    def forward(self, inputs: Tensor, *, sees: Tensor | None = None, want: Sequence[str] = ()) -> sg.Outputs:
+    def forward(
+        self, inputs: Tensor, *, sees: Tensor | None = None, capture: Capture = _NOTHING
+    ) -> sg.Outputs:
         """One pass for each student who sees anything."""
         if sees is None:
-            return super().forward(inputs, want=want)
+            return super().forward(inputs, capture=capture)
         logits = torch.zeros(())
         for student in sees.any(1).nonzero().flatten().tolist():
             own = torch.zeros_like(sees)
@@ -90,11 +95,12 @@ def cell(variant: str, seed: int, args: argparse.Namespace) -> dict[str, object]
     model = new()
     kind, peers = VARIANTS[variant]
     routes = sg.routes.random(blocks(model), students=8, modules=2, seed=seed)
+    imitation = Imitation(
+        sg.teachers.RandomSubgroup(0.25), temperature=3.0, weight=sg.schedules.ramp_up(0.0, 0.2)
+    )
     task = sg.CollaborativeLearning(
         kind(model, routes, init=new, share_head=True),
-        listen=sg.listen.RandomSubgroup(0.25),
-        temperature=3.0,
-        imitation_weight=sg.schedules.ramp_up(0.0, 0.2),
+        [Supervised(), imitation],
         peers=peers,
         seed=seed,
     )

@@ -1,6 +1,6 @@
 """What a training step of every method costs over the plain network's: time, memory, arithmetic.
 
-    python benchmarks/method_cost.py
+    python reproduction/benchmarks/method_cost.py
 
 Each method's step (losses, gradients, SGD) and the plain network's are timed in turn, in pairs; the table gives the
 median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations of
@@ -42,7 +42,7 @@ METHODS: dict[str, Make] = {
     "dml, 3 networks in turn": lambda net, x: sg.recipes.dml(net, students=3, in_turn=True),
     "kdcl, 3 networks": lambda net, x: sg.recipes.kdcl(net, students=3),
     "kdcl, general weights": lambda net, x: sg.recipes.kdcl(
-        net, students=3, teacher=sg.listen.GeneralTeacher
+        net, students=3, teacher=sg.teachers.GeneralTeacher
     ),
     "byot, 2 inner classifiers": lambda net, x: sg.recipes.byot(net, inner=INNER, example=x),
     "auxiliary_training, 2 classifiers": lambda net, x: sg.recipes.auxiliary_training(

@@ -1,6 +1,6 @@
 """How much of a step is padding, with rows in random order and with rows of like length together.
 
-    python benchmarks/padding.py --data IMDB
+    python reproduction/benchmarks/padding.py --data IMDB
 
 IMDB is a folder or hub name that `studygroup.data.load` takes. Reviews in at most 512 of 16,000 BPE pieces, steps of
 64, and for CGL 64 rows of each of 8 students; one epoch of each. Beside it the time that the plain Transformer of the

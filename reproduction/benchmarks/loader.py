@@ -5,7 +5,7 @@ end to end on one device, beside a few training steps of the fastest network (CI
 target is five times the model's rate, so that the input never limits training. Where other programs share the
 processor, `--threads 1` disturbs the model least; the load is kept with the result.
 
-    python benchmarks/loader.py --data FOLDER [--workers 2]
+    python reproduction/benchmarks/loader.py --data FOLDER [--workers 2]
 
 `--data` takes what `studygroup.data.load` takes; CIFAR-10 is meant.
 """

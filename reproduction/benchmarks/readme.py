@@ -1,6 +1,7 @@
 """Writes the papers' tables into `reproduction/RESULTS.md`, from `benchmarks/results/papers`.
 
-`python -m benchmarks.readme`, from the root of the repository; a test fails while the file and the results differ.
+`python -m reproduction.benchmarks.readme`, from the root of the repository; a test fails while the file and the
+results differ.
 """
 
 from pathlib import Path
@@ -10,9 +11,9 @@ from reproduction.reading import tables
 from reproduction.show import results_page
 from studygroup.files import write_text
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "reproduction" / "RESULTS.md"
-LAB = Lab(run_dir=ROOT / "benchmarks" / "results", results=ROOT / "benchmarks" / "results" / "papers")
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "RESULTS.md"
+LAB = Lab(run_dir=HERE / "results", results=HERE / "results" / "papers")
 BEGIN, END = "<!-- tables: written by benchmarks/readme.py -->", "<!-- end of tables -->"
 
 
