@@ -207,7 +207,7 @@ def test_networks_of_different_architecture_fuse_maps_of_one_name():
     torch.manual_seed(0)
     peers = sg.Peers([build(3), build(5)])
     x, y = batch()
-    task = sg.recipes.ffl(peers, layers=(), maps="2", example=x[:2].float()).double()
+    task = sg.recipes.ffl(peers, maps="2", example=x[:2].float()).double()
     task(x, y).total.backward()
     assert_all_learn(task)
     assert [len(net[0].weight) for net in networks(task)] == [3, 5]

@@ -5,12 +5,12 @@ from torch import nn
 
 import studygroup as sg
 from helpers.small_run import small
-from studygroup.training import train
+from studygroup.training import methods, train
 
 
-def one_of_two(model: nn.Module) -> sg.CollaborativeLearning:
+def one_of_two(model: nn.Module, *, new: methods.New) -> sg.CollaborativeLearning:
     """Two students, and a group of one that ships."""
-    group, one = (sg.StudyGroup(model, sg.routes.independent(students=n), init="copy") for n in (2, 1))
+    group, one = (sg.StudyGroup(model, sg.routes.independent(students=n), init=new) for n in (2, 1))
     return sg.CollaborativeLearning(group, [sg.objectives.Supervised()], exports=one)
 
 

@@ -39,15 +39,20 @@ def distillation(
     L = (1−α) CE(y, ψ(z_s; 1)) + α T² KL(ψ(z_t; T) ‖ ψ(z_s; T)), the weighted average of section 2 (without numbers in
     the paper); KL has the gradient of the cross-entropy printed there and is 0 at agreement.
 
-    Reading: "a relative weight of 0.5 on the cross-entropy for the hard targets" (section 4.1) is 1−α, with T² on the
-    other part as section 2 asks. T = 2 is what that section found best of 1, 2, 5 and 10; section 3 uses 20 on MNIST.
-    Departs: one network teaches; an ensemble is a module that returns the mean of its members' logits.
+    Reading:
+        "A relative weight of 0.5 on the cross-entropy for the hard targets" (section 4.1) is 1−α, with T² on the
+        other part as section 2 asks. T = 2 is what that section found best of 1, 2, 5 and 10; section 3 uses 20 on
+        MNIST.
+
+    Departs:
+        One network teaches; an ensemble is a module that returns the mean of its members' logits. The teacher sees
+        the rows as the student does, augmented alike and normalised with the statistics of the student's training
+        rows.
 
     Args:
         model: the network to train and ship.
         teacher: a network; or the run folder, or the network's file, that `studygroup train` left; or a name that
-            timm knows, of weights for the same classes: `hf_hub:OWNER/NAME`, say. It is given the student's rows as
-            they are, normalised with the mean and deviation of the student's training rows.
+            timm knows, of weights for the same classes: `hf_hub:OWNER/NAME`, say.
         example: one batch; run without gradient and without side effects, it tells channels and classes.
         alpha: α in [0, 1], the share of the teacher.
         temperature: T > 0.

@@ -13,6 +13,7 @@ from studygroup.functional import imitation_loss
 from studygroup.functional.precision import single
 from studygroup.group import Group, Init, Outputs, StudyGroup
 from studygroup.inputs import Inputs, count_rows, sees_table
+from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
 from studygroup.routes import Layer, branches, independent
 from studygroup.schedules import Schedule, ramp_up
@@ -33,7 +34,7 @@ _NOTHING = Capture()
 def ffl(
     model: nn.Module,
     *,
-    layers: Iterable[Layer],
+    layers: Iterable[Layer] | None = None,
     example: Inputs,
     students: int = 2,
     maps: str | None = None,
@@ -51,19 +52,24 @@ def ffl(
     ensemble teaches the fused classifier, which teaches every sub-network. Targets are constants; CE_f and the
     ensemble's lesson move the sub-networks, too, through their feature maps.
 
-    Reading: losses, w(t), T and that targets are constants are those of the authors' public code, which adds 1e-7 to
-    targets (not so here, as everywhere); they were not checked against the paper's text.
-    Departs: one optimiser, where that code gives the fusion module a weight decay of its own.
+    Reading:
+        Losses, w(t), T and that targets are constants are those of the authors' public code, which adds 1e-7 to
+        targets (not so here, as everywhere); they were not checked against the paper's text.
+
+    Departs:
+        One optimiser, where that code gives the fusion module a weight decay of its own. A network without feature
+        maps is fused at the pooled input of its classifier, a map of one pixel.
 
     Args:
         model: the network to train and ship, or `Peers` whose layers of one name, `maps`, have equal outputs.
-        layers: names of the layers of a sub-network, classifier included: the last group of blocks in the paper. Not
-            asked of `Peers`; `[""]`, the whole model, makes networks that share nothing.
+        layers: names of the layers of a sub-network, classifier included; omitted, the last group of blocks, as in
+            that code, and the head, see `layers.last_group`. `[""]`, the whole model, makes networks that share
+            nothing. Not asked of `Peers`.
         example: one batch; run without gradient and without side effects, it tells the sizes of the maps.
         students: K = 2 in the public code.
         maps: name of the layer whose output is the last feature map, channels before space; empty, the pooled input
-            of the classifier, a map of one pixel. Omitted, the last of `layers` with an output of four axes. Departs:
-            where there is none, as if it were empty.
+            of the classifier. Omitted, the last of `layers` with an output of four axes, and empty where none has
+            one.
         temperature: T = 3.
         ramp: start and end of w(t) = exp(−5 (1 − t/t_r)²) as shares of training; 80 of 300 epochs there.
         scale_by_t2: multiply both imitations by T².
@@ -77,11 +83,8 @@ def ffl(
     """
     if ships not in ("sub-network", "fused"):
         raise ValueError(f"ships={ships!r}; use 'sub-network' or 'fused'")
-    if isinstance(model, Group):
-        group, among = model, ()
-    else:
-        routes = branches(layers, students=students)
-        group, among = StudyGroup(model, routes, init=init), routes.layers
+    group = _sub_networks(model, layers, students=students, init=init)
+    among = () if group is model else group.routes.layers
     fused = _fused(group, example, maps=maps, among=among, pool=pool)
     weight = ramp_up(*ramp)
     objectives = [
@@ -241,6 +244,14 @@ class FusedGroup(Group):
     def _network(self) -> FusedNetwork:
         assert isinstance(self.model, FusedNetwork)
         return self.model
+
+
+def _sub_networks(model: nn.Module, layers: Iterable[Layer] | None, *, students: int, init: Init) -> Group:
+    """Return a group as it is, or the branches of one network."""
+    if isinstance(model, Group):
+        return model
+    named = last_group(model) if layers is None else layers
+    return StudyGroup(model, branches(named, students=students), init=init)
 
 
 def _fused(

@@ -39,11 +39,14 @@ def self_distillation(
     every update with a = min(1 − 1/g, decay) at update g, and a constant; φ(t) = exp(−5 (1 − t/t_r)²). Average and
     network have dropout of their own, the noises η′ and η of the paper, and batch statistics of their own.
 
-    Departs: all rows have labels, where the paper is about those that have none.
-    Departs: both see the same augmented rows; in the paper each has an augmentation of its own.
-    Departs: KL, at a temperature, in place of the mean squared difference of the probabilities, and λ = 1: the
-    paper compares the two and finds the square better.
-    Reading: φ ends after 80 of 300 epochs, as in Laine and Aila (2017), on whom the paper builds.
+    Reading:
+        φ ends after 80 of 300 epochs, as in Laine and Aila (2017), on whom the paper builds.
+
+    Departs:
+        All rows have labels, where the paper is about those that have none. Network and average see the same
+        augmented rows; in the paper each has an augmentation of its own. KL, at a temperature, stands in place of
+        the mean squared difference of the probabilities, with λ = 1: the paper compares the two and finds the
+        square better.
 
     Args:
         model: the network to train and ship.
