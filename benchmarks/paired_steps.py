@@ -72,9 +72,9 @@ def step(name: str, rows: int) -> Callable[[], None]:
 
     def take() -> None:
         for losses in task.steps(x, y, owner=owner, progress=1.0):
-            optimiser.zero_grad(set_to_none=True)
             losses.total.backward()
             optimiser.step()
+            optimiser.zero_grad(set_to_none=True)  # at the end: a step frees nothing that was there before it
 
     return take
 
