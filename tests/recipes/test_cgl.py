@@ -108,7 +108,8 @@ def test_the_papers_defaults():
     assert task.rows == sg.Subsets(0.0)
     assert [task.imitation_weight(p) for p in (0.2, 0.9)] == [1, 1]
     assert task.imitation_weight(0.0) == pytest.approx(math.exp(-5))
-    assert (task.temperature, task.scale_by_t2, task.reduction) == (3.0, False, "sum")
+    assert (task.peers, task.peers_gradient, task.detach) == ("joint", True, False)
+    assert (task.temperature, task.scale_by_t2, task.reduction) == (1.0, False, "sum")
 
 
 def test_without_subsets_every_student_sees_all_rows():
