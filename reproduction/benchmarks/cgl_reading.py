@@ -6,8 +6,8 @@ small Transformer with layer norm and dropout). Adam, its rate halved at 30, 60 
 modules a layer, 8 rows a student and step, 32 for the plain network. The hold-out rows are drawn from the training
 rows; they alone decide between readings, and between the students of a run.
 
-    python benchmarks/cgl_reading.py --data FOLDER           # with cifar10 and trec in it, in Parquet
-    python benchmarks/cgl_reading.py --tables                # of what is there
+    python reproduction/benchmarks/cgl_reading.py --data FOLDER           # with cifar10 and trec in it, in Parquet
+    python reproduction/benchmarks/cgl_reading.py --tables                # of what is there
 
 Cells (regime, variant, seed) go on where they were: each finished one is kept in results/cgl_reading.json. Variants
 differ from the reference in one thing; differences are paired by seed, with a 95 % interval of Student's t.

@@ -113,8 +113,8 @@ def test_the_papers_defaults():
     assert [task.weights(p)["imitation"] for p in (0.2, 0.9)] == [1, 1]
     assert task.weights(0.0)["imitation"] == pytest.approx(math.exp(-5))
     imitation = task.objectives[1]
-    assert (imitation.temperature, imitation.scale_by_t2, imitation.moves_teachers) == (3.0, False, True)
-    assert task.reduction == "sum"
+    assert (imitation.temperature, imitation.scale_by_t2, imitation.moves_teachers) == (1.0, False, True)
+    assert (task.reduction, task.peers) == ("sum", "joint")
 
 
 def test_without_subsets_every_student_sees_all_rows():

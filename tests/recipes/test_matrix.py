@@ -144,4 +144,4 @@ def test_eight_rows_are_learnt(recipe):
         optimiser.zero_grad()
         step(task.train(), case, number).backward()
         optimiser.step()
-    assert (losses(task.eval(), case).supervised < 0.6 * before).all()
+    assert (losses(task.eval(), case).supervised < 0.8 * before).all()

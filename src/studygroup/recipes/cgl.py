@@ -26,10 +26,10 @@ def cgl(
     include_self: bool = False,
     subsets: bool = True,
     overlap: float = 0.0,
-    temperature: float = 3.0,
+    temperature: float = 1.0,
     ramp: tuple[float, float] = (0.0, 0.2),
     distinct: bool = True,
-    peers: Literal["joint", "train", "eval"] = "train",
+    peers: Literal["joint", "train", "eval"] = "joint",
     peers_gradient: bool = True,
     scale_by_t2: bool = False,
     init: Init = "fresh",
@@ -66,14 +66,18 @@ def cgl(
         subsets: whether students have sub-sets of their own; `False` is the ablation "w/o SDL" of table 4.
         overlap: share of the rows that sub-sets have beyond their own part, in [0, 1]; the paper's cure for
             under-fitting.
-        temperature: T; not printed. 3 is our choice, after ONE and OKDDip.
+        temperature: T, of targets and students alike (equation 4); not printed. 1 is our choice, by hold-out rows,
+            see docs/methods/cgl.md; 3 needs `scale_by_t2`.
         ramp: start and end of the ramp-up as shares of training; the paper's default is the first 20 %.
         distinct: whether no two students take the same path.
-        peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md.
+        peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md. `"joint"`, one
+            pass with the owners, is as good as two and cheaper where peers are moved; where they are constants,
+            `"train"` is cheaper.
         peers_gradient: whether the loss moves the peers who are imitated, too. With `False` their answers are
             constants, as in ONE's and DML's algorithms.
         scale_by_t2: multiply imitation by T²; none is printed.
-        init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent.
+        init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent. With
+            `"copy"` students who share all rows (`subsets=False`, no dropout) would stay one network.
         structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
             with several seeds and on several data sets (table 7); omitted, `seed`.
         seed: seed of routes and sub-groups.
