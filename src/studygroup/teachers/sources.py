@@ -2,7 +2,7 @@
 
 import copy
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -209,7 +209,7 @@ def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
 
 
 def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-    begun = _begun.pop(optimizer, {})
+    begun: Mapping[Averages, int] = _begun.get(optimizer) or {}
     skips = getattr(optimizer, "found_inf", None)  # a scaler lets fused optimisers skip a step by themselves
     if skips is not None and skips.item():
         return
