@@ -31,6 +31,7 @@ from environment import environment, load, save
 from studygroup import data as sgd
 from studygroup.functional import diversity
 from studygroup.models import text_transformer
+from studygroup.objectives import Imitation, Supervised
 from studygroup.seeding import generator
 
 STUDENTS = 8
@@ -124,16 +125,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
 PASSES = [REFERENCE, *(name for name in VARIANTS if name.startswith("pass"))]
 
 
-class Softened(sg.listen.RandomSubgroup):
+class Softened(sg.teachers.RandomSubgroup):
     """A sub-group whose answer alone has the temperature: p_t(x; T) beside p_k(x; 1)."""
 
     def __init__(self, probability: float, *, temperature: float) -> None:
         super().__init__(probability)
         self.temperature = temperature
 
-    def answers(self, outputs: sg.Outputs, y: Tensor) -> Tensor:
-        """Logits over T."""
-        return outputs.logits / self.temperature
+    def logits(self, answers: sg.Outputs, y: Tensor) -> Tensor:
+        """Return logits over T."""
+        return answers.logits / self.temperature
 
 
 def build(regime: Regime, data: sgd.Data, seed: int, options: dict[str, Any]) -> sg.CollaborativeLearning:
@@ -148,8 +149,14 @@ def build(regime: Regime, data: sgd.Data, seed: int, options: dict[str, Any]) ->
     own = {name: value for name, value in options.items() if name != "softened"}
     task = sg.recipes.cgl(model, layers=regime.layers, students=STUDENTS, seed=seed, **(defaults | own))
     if "softened" in options:
-        task.listen = Softened(0.25, temperature=options["softened"])
-        task.listen.join(students=STUDENTS, seed=seed)
+        imitation = Imitation(
+            Softened(0.25, temperature=options["softened"]),
+            weight=sg.schedules.ramp_up(0.0, 0.2),
+            moves_teachers=True,
+        )
+        return sg.CollaborativeLearning(
+            task.group, [Supervised(), imitation], rows=task.rows, peers=task.peers, seed=seed
+        )
     return task
 
 

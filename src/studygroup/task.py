@@ -318,7 +318,7 @@ class CollaborativeLearning(nn.Module):
             del state_dict[prefix + key]
         new = upgraded(given, [one.name for one in self._objectives()])
         state_dict.update({prefix + key: value for key, value in new.items()})
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _objectives(self) -> list[Objective]:
         return [one for one in self.objectives if isinstance(one, Objective)]

@@ -1,0 +1,285 @@
+"""When moving averages take the students' weights in, and what is kept of them."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.averages import Followed, batch, step, students, taught, trained, weights
+from studygroup.teachers import Averages
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
+def test_averages_move_once_after_each_update(decay, optimiser):
+    task = taught(decay)
+    expected = Followed(task.group, decay)
+    updates = optimiser(trained(task), lr=0.1)
+    for number in range(4):
+        step(task, updates, number)
+        expected.take()
+        expected.assert_is(task.shipped)
+    assert task.shipped.updates == 4
+    assert [
+        torch.equal(a, b) for a, b in zip(task.shipped.parameters(), task.group.parameters(), strict=True)
+    ] == [decay == 0.0] * len(list(task.group.parameters()))
+
+
+def test_forward_passes_move_nothing():
+    task = taught()
+    before = weights(task.shipped)
+    for _ in range(3):
+        task(*batch())
+    task.eval()(*batch())
+    assert all(torch.equal(a, b) for a, b in zip(weights(task.shipped), before, strict=True))
+    assert task.shipped.updates == 0
+
+
+def test_accumulated_gradients_are_one_update():
+    task = taught()
+    expected = Followed(task.group, 0.6)
+    optimiser = torch.optim.SGD(trained(task), lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        for number in range(3):
+            (task(*batch(number)).total / 3).backward()
+        optimiser.step()
+        expected.take()
+    expected.assert_is(task.shipped)
+    assert task.shipped.updates == 2
+
+
+def test_closures_are_one_update_however_often_they_are_called():
+    task = taught()
+    expected = Followed(task.group, 0.6)
+    optimiser = torch.optim.LBFGS(trained(task), lr=0.1, max_iter=4)
+    calls = []
+
+    def closure():
+        optimiser.zero_grad()
+        losses = task(*batch())
+        losses.total.backward()
+        calls.append(None)
+        return losses.total
+
+    for _ in range(2):
+        optimiser.step(closure)
+        expected.take()
+    assert len(calls) > 4
+    expected.assert_is(task.shipped)
+    assert task.shipped.updates == 2
+
+
+class SharpnessAware(torch.optim.Optimizer):
+    """Foret et al. 2021: up the gradient by ρ, and from there the step of another optimiser, at the old place."""
+
+    def __init__(self, parameters, base, *, rho: float = 0.05, **options) -> None:
+        super().__init__(parameters, {"rho": rho, **options})
+        self.base = base(self.param_groups, **options)
+
+    @torch.no_grad()
+    def climb(self) -> None:
+        given = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in given]).norm()
+        self.climbed = [(p, p.grad * self.param_groups[0]["rho"] / norm) for p in given]
+        for parameter, away in self.climbed:
+            parameter.add_(away)
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        for parameter, away in self.climbed:
+            parameter.sub_(away)
+        self.base.step()
+
+    def step(self, closure):
+        self.climb()
+        with torch.enable_grad():
+            closure()
+        self.descend()
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_two_passes_of_a_sharpness_aware_step_are_one_update(by_hand):
+    """The weights that were climbed to are not averaged; the wrapper's step and its base's are one."""
+    task = taught()
+    expected = Followed(task.group, 0.6)
+    optimiser = SharpnessAware(trained(task), torch.optim.SGD, lr=0.1)
+
+    def closure():
+        optimiser.zero_grad()
+        task(*batch()).total.backward()
+
+    for _ in range(3):
+        closure()
+        if by_hand:
+            optimiser.climb()
+            closure()
+            optimiser.descend()
+        else:
+            optimiser.step(closure)
+        expected.take()
+    expected.assert_is(task.shipped)
+    assert task.shipped.updates == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"fused": True}])
+def test_a_step_that_the_gradient_scaler_skips_is_no_update(options):
+    """With a fused optimiser the scaler leaves the skipping to its step."""
+    task = taught().float()
+    expected = Followed(task.group, 0.6)
+    optimiser = torch.optim.Adam(trained(task), lr=0.1, **options)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    x, y = batch(dtype=torch.float32)
+    for factor in (1.0, float("inf"), 1.0):
+        optimiser.zero_grad()
+        before = weights(task.group)
+        scaler.scale(factor * task(x, y).total).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        moved = not all(torch.equal(a, b) for a, b in zip(weights(task.group), before, strict=True))
+        assert moved == (factor == 1.0)
+        if moved:
+            expected.take()
+        expected.assert_is(task.shipped, atol=1e-6, rtol=1e-6)
+    assert task.shipped.updates == 2
+
+
+def test_two_optimisers_are_one_update():
+    """Averages move with that of the first parameter that is trained."""
+    task = taught()
+    first, *others = trained(task)
+    both = [torch.optim.SGD([first], lr=0.1), torch.optim.SGD(others, lr=0.1)]
+    expected = Followed(task.group, 0.6)
+    for _ in range(2):
+        task.zero_grad()
+        task(*batch()).total.backward()
+        for optimiser in reversed(both):
+            optimiser.step()
+        expected.take()
+    assert task.shipped.updates == 2
+    expected.assert_is(task.shipped)
+
+
+def test_an_optimiser_of_something_else_moves_nothing():
+    task = taught()
+    other = nn.Linear(4, 2)
+    optimiser = torch.optim.SGD(other.parameters(), lr=0.1)
+    other(torch.randn(2, 4)).sum().backward()
+    optimiser.step()
+    assert task.shipped.updates == 0
+
+
+def test_frozen_parameters_do_not_lead():
+    task = taught()
+    task.group.model[0].requires_grad_(False)
+    optimiser = torch.optim.SGD(trained(task), lr=0.1)
+    expected = Followed(task.group, 0.6)
+    step(task, optimiser)
+    expected.take()
+    assert task.shipped.updates == 1
+    expected.assert_is(task.shipped)
+
+
+def test_after_an_update_by_hand():
+    """For optimisers that are not torch's."""
+    task = taught()
+    expected = Followed(task.group, 0.6)
+    for _ in range(3):
+        with torch.no_grad():
+            for parameter in trained(task):
+                parameter.add_(torch.randn_like(parameter))
+        task.shipped.update()
+        expected.take()
+    expected.assert_is(task.shipped)
+    assert task.shipped.updates == 3
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("converted", [False, True])
+def test_averages_of_half_precision_are_kept_in_single(low, converted):
+    """A share of 1/1000 of what is new is less than half precision can add; converted before or after."""
+    if converted:
+        averages = Averages(group := students(dtype=torch.float32), decay=0.999)
+        averages.to(low)
+        group.to(low)
+    else:
+        averages = Averages(group := students(dtype=low), decay=0.999)
+    with torch.no_grad():
+        for parameter in group.parameters():
+            parameter.add_(0.01)
+    expected = Followed(group, 0.999)
+    expected.mean, expected.taken = weights(averages), 2000
+    averages.updates = 1999
+    for _ in range(300):
+        averages.update()
+        expected.take()
+    assert all(parameter.dtype == low for parameter in averages.parameters())
+    precise = [mean.float().to(low).double() for mean in expected.mean]
+    for found, one in zip(weights(averages), precise, strict=True):
+        torch.testing.assert_close(found, one, atol=1e-5, rtol=0.0 if low == torch.bfloat16 else 1e-3)
+    rounded = torch.tensor(0.25, dtype=low)
+    assert rounded.lerp(rounded + 0.01, 1e-3) == rounded  # what would have been lost at every update
+    again = Averages(other := students(dtype=low), decay=0.999)
+    other.load_state_dict(group.state_dict())
+    again.load_state_dict(averages.state_dict())
+    for _ in range(100):  # they go on where they were, not from what was rounded
+        averages.update()
+        again.update()
+    for kept, found in zip(again.state_dict().values(), averages.state_dict().values(), strict=True):
+        assert torch.equal(kept, found)
+
+
+def test_a_copy_has_averages_of_its_own_that_follow_the_copy():
+    task = taught()
+    step(task, torch.optim.SGD(trained(task), lr=0.1))
+    other = copy.deepcopy(task)
+    assert other.shipped is other.sources[0]
+    assert other.shipped is other.teachers[0].of
+    followed, stays = Followed(other.group, 0.6), weights(task.shipped)
+    followed.mean, followed.taken = weights(other.shipped), 2
+    step(other, torch.optim.SGD(trained(other), lr=0.3), 1)
+    followed.take()
+    followed.assert_is(other.shipped)
+    assert all(torch.equal(a, b) for a, b in zip(weights(task.shipped), stays, strict=True))
+    assert (task.shipped.updates, other.shipped.updates) == (1, 2)
+
+
+def test_saved_and_loaded_averages_go_on_bit_for_bit():
+    task = taught()
+    optimiser = torch.optim.SGD(trained(task), lr=0.1)
+    for number in range(3):
+        step(task, optimiser, number)
+    other = taught()
+    other.load_state_dict(copy.deepcopy(task.state_dict()))
+    assert other.shipped.updates == 3
+    step(task, optimiser, 3)
+    step(other, torch.optim.SGD(trained(other), lr=0.1), 3)
+    for (name, a), b in zip(task.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_state_of_0_1_0_goes_on_as_it_would_have_there(steps):
+    """There averages moved at the beginning of a step, and so lacked the last update when they were saved."""
+    task = taught()
+    optimiser = torch.optim.SGD(trained(task), lr=0.1)
+    late = weights(task.shipped)
+    for number in range(steps):
+        late = weights(task.shipped)
+        step(task, optimiser, number)
+    state = copy.deepcopy(task.shipped.state_dict())
+    state["_extra_state"] = {"steps": steps}
+    for name, value in zip((n for n, _ in task.shipped.named_parameters()), late, strict=True):
+        state[name] = value
+    other = taught()
+    other.group.load_state_dict(task.group.state_dict())
+    other.shipped.load_state_dict(state)
+    x, _ = batch()
+    other.shipped.eval()(x)  # evaluation moves nothing
+    assert all(torch.equal(a, b) for a, b in zip(weights(other.shipped), late, strict=True))
+    for _ in range(2):  # in a step, once
+        other.shipped.train()(x)
+    assert other.shipped.updates == steps
+    for found, expected in zip(weights(other.shipped), weights(task.shipped), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-15, rtol=1e-15)
