@@ -28,7 +28,7 @@ class OneCallPerStudent(sg.StudyGroup):
     """The other way: each student is normalised by his own rows, shared modules collect the statistics of all."""
 
     def forward(self, inputs: Tensor, *, sees: Tensor | None = None, want: Sequence[str] = ()) -> sg.Outputs:
-        """One pass for each student who sees anything."""
+        """Run one pass for each student that sees anything."""
         if sees is None:
             return super().forward(inputs, want=want)
         logits = torch.zeros(())
