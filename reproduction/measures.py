@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -113,9 +114,30 @@ def sharing(task: CollaborativeLearning) -> float:
 
 
 def _of_task(
-    number: Callable[[CollaborativeLearning], float],
-) -> Callable[[CollaborativeLearning, Inputs], float]:
-    return lambda task, x: number(task)
+    number: Callable[[CollaborativeLearning], float], task: CollaborativeLearning, x: Inputs
+) -> float:
+    return number(task)
+
+
+def _accuracy(run: Figures) -> float:
+    return 100 * float(run["test"])
+
+
+def _error(run: Figures) -> float:
+    return 100 * (1 - float(run["test"]))
+
+
+def _top5_error(run: Figures) -> float:
+    return 100 * (1 - float(run["test_top5"]))
+
+
+def _drop(run: Figures) -> float:
+    return float(run["flatness"]["drop"])
+
+
+def _seconds(run: Figures) -> float | None:
+    spent: float | None = run.get("spent")
+    return spent
 
 
 def _accuracy_kept(run: Figures) -> float | None:
@@ -129,28 +151,29 @@ def _accuracy_kept(run: Figures) -> float | None:
     return 100 * float((noisy - chance) / (flat["clean"] - chance))
 
 
+# functions that have a name, so that tables reach other processes
 _ALL = (
-    Measure("accuracy", "%", 2, 1, lambda run: 100 * float(run["test"])),
-    Measure("error", "%", 2, -1, lambda run: 100 * (1 - float(run["test"]))),
-    Measure("top-5 error", "%", 2, -1, lambda run: 100 * (1 - float(run["test_top5"]))),
+    Measure("accuracy", "%", 2, 1, _accuracy),
+    Measure("error", "%", 2, -1, _error),
+    Measure("top-5 error", "%", 2, -1, _top5_error),
     Measure("diversity", "L2 distance", 3, 1, itemgetter("diversity")),
-    Measure("drop", "points", 2, -1, lambda run: float(run["flatness"]["drop"]), analysis="flatness"),
+    Measure("drop", "points", 2, -1, _drop, analysis="flatness"),
     Measure("accuracy kept", "% of that above chance", 1, 1, _accuracy_kept, analysis="flatness"),
     Measure("memory", "GB", 2, -1, itemgetter("memory"), counted=gigabytes),
     Measure("rows", "how many", 0, 1),
     Measure("rank", "of the structures", 0, -1, itemgetter("rank")),
-    Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=_of_task(millions)),
-    Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=_of_task(passes)),
-    Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=_of_task(sharing)),
+    Measure("parameters", "millions", 2, -1, itemgetter("parameters"), counted=partial(_of_task, millions)),
+    Measure("passes", "forward and backward", 1, -1, itemgetter("passes"), counted=partial(_of_task, passes)),
+    Measure("sharing", "share of layers", 2, 1, itemgetter("sharing"), counted=partial(_of_task, sharing)),
     Measure(
         "work",
         "passes, a peer's constant answer a third",
         1,
         -1,
         itemgetter("work"),
-        counted=_of_task(passes_by_work),
+        counted=partial(_of_task, passes_by_work),
     ),
-    Measure("seconds", "s", 0, -1, lambda run: run.get("spent")),
+    Measure("seconds", "s", 0, -1, _seconds),
     Measure("change", "%", 1, 1, itemgetter("change")),
 )
 MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}

@@ -1,4 +1,4 @@
-"""Trains what is missing of a table: every run once, whoever asks for it."""
+"""The runs of a table: each is trained once, whoever asks for it."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence

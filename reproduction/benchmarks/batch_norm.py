@@ -34,7 +34,7 @@ class OneCallPerStudent(sg.StudyGroup):
     def forward(
         self, inputs: Tensor, *, sees: Tensor | None = None, capture: Capture = _NOTHING
     ) -> sg.Outputs:
-        """One pass for each student who sees anything."""
+        """Run one pass for each student that sees anything."""
         if sees is None:
             return super().forward(inputs, capture=capture)
         logits = torch.zeros(())

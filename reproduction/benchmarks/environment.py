@@ -41,7 +41,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _placed(before: str, argument: str) -> str:
-    """An argument with `RUN_DIR`, `RESULTS` or `FOLDER/NAME` for a path from the root."""
+    """Return an argument with `RUN_DIR`, `RESULTS` or `FOLDER/NAME` for a path from the root."""
     name, equals, value = argument.rpartition("=")
     if not Path(value).is_absolute():
         return argument
@@ -58,25 +58,25 @@ def _processor() -> str:
 
 
 def save(name: str, content: dict[str, Any]) -> None:
-    """Keeps raw numbers as `results/NAME.json`, written whole or not at all."""
+    """Keep raw numbers as `results/NAME.json`, written whole or not at all."""
     RESULTS.mkdir(exist_ok=True)
     write_text(RESULTS / f"{name}.json", json.dumps(content, indent=1) + "\n")
 
 
 def load(name: str) -> dict[str, Any]:
-    """What `save` kept, or nothing."""
+    """Read what `save` kept, or nothing."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation (n)."""
+    """Return mean ± standard deviation (n)."""
     deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
     return f"{statistics.mean(values):.2f} ± {deviation:.2f} (n={len(values)})"
 
 
 def available_gib() -> float:
-    """Memory that a process can have without swapping, in GiB; nothing where the system does not tell."""
+    """Return the memory that a process can have without swapping, in GiB; nothing where the system does not tell."""
     info = Path("/proc/meminfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvail")), 0.0)

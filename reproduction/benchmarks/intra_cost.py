@@ -63,7 +63,7 @@ def step_of(part: str, net: nn.Module, x: Tensor) -> Step:
 
 
 def prime(step: Step) -> None:
-    """Makes the optimiser's momentum, which is there in every step but the first."""
+    """Make the optimiser's momentum, which is there in every step but the first."""
     for parameter in step.task.parameters():
         parameter.grad = torch.zeros_like(parameter)
     step.optimizer.step()

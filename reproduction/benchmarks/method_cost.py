@@ -72,12 +72,12 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def once(loss: Callable[[], Tensor]) -> Iterator[Tensor]:
-    """The losses of a step of one update."""
+    """Return the losses of a step of one update."""
     yield loss()
 
 
 def shares(args: argparse.Namespace) -> dict[str, Any]:
-    """What the trunk alone and one branch alone cost of the plain network's step, backward and update included."""
+    """Measure what trunk and branch alone cost of the plain network's step, backward and update included."""
     torch.manual_seed(0)
     x = torch.randn(args.rows, 3, 32, 32).to(memory_format=torch.channels_last)
     y = torch.randint(10, (args.rows,))

@@ -36,7 +36,7 @@ def padding(steps: Iterable[Draw], tokens: torch.Tensor) -> float:
 
 
 def epochs(split: TokenSplit) -> dict[str, dict[str, float]]:
-    """Padding of an epoch by the method and the order."""
+    """Return the padding of an epoch by the method and the order."""
     rows, lengths = len(split), split.tokens
     parts = subsets(rows, STUDENTS)
     return {

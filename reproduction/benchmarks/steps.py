@@ -51,5 +51,5 @@ def flops(step: Step) -> int:
 
 
 def first_loss(step: Step) -> Tensor:
-    """The forward pass of a step's first update."""
+    """Run the forward pass of a step's first update."""
     return next(iter(step.losses()))

@@ -12,7 +12,7 @@ Pair = tuple[tuple[float, float], ...]
 
 
 def in_turn(steps: Sequence[Callable[[], object]], *, turns: int) -> list[Pair]:
-    """Times every step once a turn, after one turn to warm up."""
+    """Time every step once a turn, after one turn to warm up."""
     for step in steps:
         step()
     return [tuple(_timed(step) for step in steps) for _ in range(turns)]
@@ -28,7 +28,7 @@ def ratios(pairs: Sequence[Pair], *, of: int, to: int) -> dict[str, Any]:
 
 
 def cell(found: dict[str, Any]) -> str:
-    """A ratio as a table shows it."""
+    """Return a ratio as a table shows it."""
     low, high = found["interval"]
     return f"{found['median']:.2f} ({low:.2f} to {high:.2f})"
 

@@ -9,7 +9,7 @@ from reproduction.progress import Curve, at_equal, comparable_cells, mean_curve
 from reproduction.results import Found, mean_of
 from reproduction.tables import Place
 from reproduction.view import View, baseline_of
-from studygroup.report.drawing import DASHES, MARKERS, MOST, Plot, colour, drawn, legend, svg
+from studygroup.report.drawing import DASHES, MARKERS, MOST, Plot, colour, figure_with_axes, legend, svg
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _scatters(view: View, places: Sequence[Place]) -> list[Plot]:
 
 def _scatter(view: View, row: str, spent: Mapping[Place, float]) -> Plot:
     measure, said = view.table.cells[next(iter(spent))].measure, []
-    with drawn() as (figure, (axes,)):
+    with figure_with_axes() as (figure, (axes,)):
         for number, (place, seconds) in enumerate(spent.items()):
             minutes, reached = seconds / 60, statistics.fmean(view.values[place])
             axes.plot(minutes, reached, MARKERS[number], color=colour(number), markersize=8, label=place[1])
@@ -166,7 +166,7 @@ def _over(
     about: str, row: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], name: str
 ) -> Plot:
     said = []
-    with drawn() as (figure, (axes,)):
+    with figure_with_axes() as (figure, (axes,)):
         for number, (label, (x, y)) in enumerate(curves.items()):
             axes.plot(x, y, color=colour(number), linestyle=DASHES[number % len(DASHES)], label=label)
             axes.plot(x[-1], y[-1], MARKERS[number % len(MARKERS)], color=colour(number))

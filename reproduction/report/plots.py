@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reproduction.tables import Cell, Place, Table
 from studygroup.analysis.intervals import CONFIDENCE, FEWEST, half_width
-from studygroup.report.drawing import DASHES, INK, MARKERS, SOFT, Plot, colour, drawn, legend, svg
+from studygroup.report.drawing import DASHES, INK, MARKERS, SOFT, Plot, colour, figure_with_axes, legend, svg
 
 Values = Mapping[Place, Sequence[float]]
 _AXIS = re.compile(r"(?:[^\d=]*= ?)?(-?\d[\d,]*(?:\.\d+)?)(?: ?([^\d,].*))?")
@@ -115,7 +115,7 @@ def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[s
     }
     first = table.cells[next(iter(next(iter(some.values())).values()))]
     said, printed = [], _in_print(table, some)
-    with drawn(height=290, columns=1 + printed, share=False) as (figure, axes):
+    with figure_with_axes(height=290, columns=1 + printed, share=False) as (figure, axes):
         for number, (name, places) in enumerate(some.items()):
             ours = sorted((at.at[label], values[place]) for label, place in places.items() if place in values)
             _line(axes[0], number, name, ours)
@@ -169,7 +169,7 @@ def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str
     cells = [(label, table.cells[place]) for label, place in places]
     cells = [(label, cell) for label, cell in cells if cell.published or cell.place in values]
     unit, some = _unit(cells[0][1]), any(cell.published for _, cell in cells)
-    with drawn(height=74 + 23 * len(cells), columns=1 + some) as (figure, axes):
+    with figure_with_axes(height=74 + 23 * len(cells), columns=1 + some) as (figure, axes):
         said = [
             _point(axes, y, label, cell, values.get(cell.place, ())) for y, (label, cell) in enumerate(cells)
         ]

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from studygroup.report import run_report
-from studygroup.report.curves import _line, _with_prefix, run_plots
+from studygroup.report.curves import _lines, _with_prefix, run_plots
 from studygroup.training.tables import score_head, scores, verdict
 
 
@@ -55,11 +55,12 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
 def test_points_that_are_no_numbers_are_left_out():
     nan, inf = float("nan"), float("inf")
     rows = [{"epoch": 1.0, "a": 0.5}, {"epoch": 2.0, "a": nan}, {"epoch": 3.0, "a": inf}, {"epoch": 4.0}]
-    assert _line(rows, "a", color="red") == [([1.0], [0.5], {"color": "red"})]
-    assert _line(rows[1:], "a") == []
+    (found,) = _lines(rows, ["a", "b"], "name", color="red")
+    assert found == ("name", [([1.0], [0.5])], {"color": "red"})
+    assert _lines(rows[1:], ["a"], "name") == []
 
 
-def test_a_run_of_one_student_has_no_plots_of_several():
+def test_plots_say_where_lines_end_and_leave_out_what_one_student_has_not():
     rows = [
         {"epoch": float(epoch), "holdout_0": 0.5 + epoch / 10, "supervised_0": 1 / epoch, "lr": 0.1,
          "holdout_diversity": 0.0, "imitation_weight": 0.0}
@@ -67,12 +68,11 @@ def test_a_run_of_one_student_has_no_plots_of_several():
     ]  # fmt: skip
     plots = run_plots(rows, [], 1)
     assert [plot.title for plot in plots] == ["Hold-out accuracy", "Supervised loss", "Learning rate"]
-    assert plots[0].words == "Hold-out accuracy over epochs. the network ends at 70 %."
-    several = [row | {"holdout_1": 0.4, "holdout_ensemble": 0.9} for row in rows]
-    beside = run_plots(several, rows, 2)[0]
-    assert beside.words == (
-        "Hold-out accuracy over epochs. each student ends at 70 %; ensemble ends at 90 %; "
-        "plain baseline ends at 70 %."
+    assert plots[0].words == "Hold-out accuracy over epochs. the network: 70 % at the end."
+    several = [row | {"holdout_1": 0.4, "holdout_2": 0.6, "holdout_ensemble": 0.9} for row in rows]
+    assert run_plots(several, rows, 3)[0].words == (
+        "Hold-out accuracy over epochs. each student: 40 to 70 % at the end; plain baseline: 70 % at the end; "
+        "ensemble: 90 % at the end."
     )
 
 
@@ -96,9 +96,9 @@ def test_columns_of_a_kind_are_drawn_by_the_rest_of_their_names():
         {"epoch": 2.0, "listen_weight_0": 0.4},
     ]
     first, second = _with_prefix(rows, "listen_")
-    assert (first[2]["label"], first[0], first[1]) == ("weight_0", [1.0, 2.0], [0.3, 0.4])
-    assert (second[2]["label"], second[1]) == ("weight_1", [0.7])
-    assert first[2]["color"] != second[2]["color"]
+    assert (first.label, first.points) == ("weight_0", [([1.0, 2.0], [0.3, 0.4])])
+    assert (second.label, second.points) == ("weight_1", [([1.0], [0.7])])
+    assert first.style["color"] != second.style["color"]
     assert _with_prefix(rows, "auxiliary_") == []
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -319,6 +320,15 @@ def test_keys_are_those_of_earlier_runs(full, monkeypatch):
     assert config_key({"recipe": told}) != config_key(
         {"recipe": {"class_path": "a", "init_args": {"b": 2, "d": {}}}}
     )
+
+
+def test_tables_reach_other_processes():
+    again = pickle.loads(pickle.dumps(dict(tables())))
+    assert {id: table.cells.keys() for id, table in again.items()} == {
+        id: table.cells.keys() for id, table in tables().items()
+    }
+    cell = again["cgl-table-2"].cells["ResNet-18, CIFAR-10", "CGL"]
+    assert cell.measure.of({"test": 0.25}) == 25
 
 
 def test_places_of_data():

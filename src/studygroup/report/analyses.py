@@ -1,4 +1,4 @@
-"""Analyses that lie in run folders: which runs have them, and what is drawn of each."""
+"""Analyses that lie in run folders: their figures and plots."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from studygroup.report.sources import Folders
 from studygroup.training.folder import RunFolder
 
 Kept = dict[str, dict[str, Any]]
-"""What analyses found in one run, by their names."""
+"""Results of analyses in one run, by their names."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ _FIGURES: Mapping[str, Callable[[Kept], str]] = {
 
 
 def _told(of: Callable[[Kept], str], one: Kept) -> str:
-    """A figure; empty where the run does not have it."""
+    """Return a figure; empty where the run does not have it."""
     try:
         return of(one)
     except (KeyError, TypeError):

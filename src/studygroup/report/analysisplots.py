@@ -14,17 +14,17 @@ from studygroup.report.drawing import (
     SOFT,
     Plot,
     colour,
-    drawn,
+    figure_with_axes,
     legend,
     svg,
 )
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
-"""What an analysis found in the runs of each configuration, by label."""
+"""Results of an analysis in the runs of each configuration, by label."""
 
 
 def noise(about: str, runs: Runs) -> list[Plot]:
-    """Accuracy against the noise on the parameters, one line a configuration.
+    """Plot accuracy against the noise on the parameters, one line a configuration.
 
     Args:
         about: what the runs belong to, for the text alternative.
@@ -40,7 +40,7 @@ def noise(about: str, runs: Runs) -> list[Plot]:
 def _noise(about: str, runs: Runs) -> Plot:
     said = []
     first = next(iter(runs.values()))[0]
-    with drawn(height=290) as (figure, (axes,)):
+    with figure_with_axes(height=290) as (figure, (axes,)):
         for number, (label, found) in enumerate(runs.items()):
             sigmas, accuracy = _mean_noise(found)
             std = found[0]["std"] if len(found) == 1 and len(sigmas) == 1 else None
@@ -63,7 +63,7 @@ def _noise(about: str, runs: Runs) -> Plot:
 
 
 def _mean_noise(found: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """Noise and accuracy in percent, over the runs that were asked at the same noise as the first."""
+    """Return noise and mean accuracy in percent, over the runs that were asked at the same noise as the first."""
     alike = [one for one in found if one["sigmas"] == found[0]["sigmas"]]
     clean = [one["clean"] for one in alike if "clean" in one]
     sigmas, columns = list(found[0]["sigmas"]), list(zip(*(one["accuracy"] for one in alike), strict=True))
@@ -73,7 +73,7 @@ def _mean_noise(found: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[f
 
 
 def reliability(about: str, runs: Runs) -> list[Plot]:
-    """Accuracy against confidence, of the shipped network and the ensemble.
+    """Plot accuracy against confidence, of the shipped network and the ensemble.
 
     Args:
         about: what the runs belong to, for the text alternative.
@@ -84,7 +84,7 @@ def reliability(about: str, runs: Runs) -> list[Plot]:
 
 def _reliability(about: str, label: str, found: Mapping[str, Any]) -> Plot:
     said = []
-    with drawn(height=300) as (figure, (axes,)):
+    with figure_with_axes(height=300) as (figure, (axes,)):
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=DASHES[4], label="as sure as right")
         for number, name in enumerate(name for name in ("shipped", "ensemble") if name in found):
             bins = [one for one in found[name]["bins"] if one["count"]]
@@ -107,7 +107,7 @@ def _reliability(about: str, label: str, found: Mapping[str, Any]) -> Plot:
 
 
 def similarities(about: str, runs: Runs) -> list[Plot]:
-    """Similarity of the students' representations, as a matrix.
+    """Plot the similarity of the students' representations, as a matrix.
 
     Args:
         about: what the runs belong to, for the text alternative.
@@ -118,7 +118,7 @@ def similarities(about: str, runs: Runs) -> list[Plot]:
 
 def _matrix(about: str, label: str, found: Mapping[str, Any]) -> Plot:
     matrix, students = found["cka"], range(len(found["cka"]))
-    with drawn(height=330) as (figure, (axes,)):
+    with figure_with_axes(height=330) as (figure, (axes,)):
         for row in students:
             for column in students:
                 value = matrix[row][column]
@@ -148,7 +148,7 @@ def _matrix(about: str, label: str, found: Mapping[str, Any]) -> Plot:
 
 
 def landscapes(about: str, runs: Runs) -> list[Plot]:
-    """Loss around the shipped network, and on the lines between students.
+    """Plot the loss around the shipped network, and on the lines between students.
 
     Args:
         about: what the runs belong to, for the text alternative.
@@ -173,7 +173,7 @@ def landscapes(about: str, runs: Runs) -> list[Plot]:
 
 def _slice(about: str, title: str, at: Sequence[float], ways: Sequence[Mapping[str, Any]], name: str) -> Plot:
     ways = ways[:MOST]
-    with drawn() as (figure, (axes,)):
+    with figure_with_axes() as (figure, (axes,)):
         for number, way in enumerate(ways):
             label = "students {} and {}".format(*way["pair"]) if "pair" in way else f"direction {number + 1}"
             axes.plot(at, way["loss"], color=colour(number), linestyle=DASHES[number], label=label)

@@ -10,7 +10,7 @@ from studygroup.training.folder import RunFolder
 
 
 def report(runs: Sequence[str], *, out: str | None = None) -> Path:
-    """Writes one HTML page of comparisons and single runs.
+    """Write one HTML page of comparisons and single runs.
 
     The page needs nothing from outside: it opens from disk, follows light and dark, and prints.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studygroup.report.drawing import DASHES, MARKERS, Plot, colour, drawn, legend, svg
+from studygroup.report.drawing import DASHES, MARKERS, Plot, colour, figure_with_axes, legend, svg
 from studygroup.report.marks import Mark, compared
 from studygroup.training.compare import COLUMNS, cells, percent, read_rows
 from studygroup.training.folder import RunFolder
@@ -16,7 +16,7 @@ from studygroup.training.scores import TOP5_FROM
 
 @dataclass(frozen=True)
 class Comparison:
-    """One folder.
+    """A folder of a comparison.
 
     Attributes:
         name: of the folder.
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def comparison(folder: Path) -> Comparison:
-    """Reads one folder.
+    """Read one folder.
 
     Args:
         folder: with `comparison.json` and, beside it, the runs.
@@ -73,7 +73,7 @@ def comparison(folder: Path) -> Comparison:
 
 
 def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
-    """Hold-out accuracy of all configurations, means over seeds."""
+    """Plot the hold-out accuracy of all configurations, means over seeds."""
     histories = {
         name: [read_history(run.metrics) for run in some if run.metrics.exists()]
         for name, some in runs.items()
@@ -82,7 +82,7 @@ def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
     if not histories:
         return []
     said = []
-    with drawn() as (figure, (axes,)):
+    with figure_with_axes() as (figure, (axes,)):
         for number, (name, some) in enumerate(histories.items()):
             epochs, means = _mean(some)
             style: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
 
 
 def _mean(histories: Sequence[Sequence[Row]]) -> tuple[list[float], list[float]]:
-    """Epochs and mean hold-out accuracy in percent, as far as all runs go."""
+    """Return epochs and mean hold-out accuracy in percent, as far as all runs go."""
     epochs = [row["epoch"] for row in min(histories, key=len)]
     by_epoch = zip(*histories, strict=False)
     return epochs, [100 * statistics.fmean(row["holdout_mean"] for row in rows) for rows in by_epoch]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 WIDTH = 470
-"""Of a plot, in pixels of the page at full size."""
+"""Width of a plot, in pixels of the page at full size."""
 _POINT = 72  # matplotlib draws SVG in points; one of its points is one pixel here
 
 # Colours that stand for variables of the style sheet: no figure has them otherwise.
@@ -25,7 +25,7 @@ _COLOURS = {name: f"#0101{number + 16:02x}" for number, name in enumerate(_VARIA
 INK, SOFT, LINE, CARD = (_COLOURS[name] for name in _VARIABLES[:4])
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MOST = len(MARKERS)
-"""Lines that markers and colours tell apart."""
+"""Number of lines that markers and colours tell apart."""
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-",
     (0, (5, 1.5)),
@@ -87,15 +87,15 @@ class Plot:
 
 
 def colour(number: int) -> str:
-    """The colour of a line or of points, by their number; the ninth is the first again."""
+    """Return the colour of a line or of points, by their number; the ninth is the first again."""
     return _COLOURS[f"series{number % 8}"]
 
 
 @contextmanager
-def drawn(
+def figure_with_axes(
     *, height: float = 270.0, columns: int = 1, share: bool = True
 ) -> Iterator[tuple[Figure, Sequence[Axes]]]:
-    """A figure of the page's width with its axes, side by side, in the page's style.
+    """Make a figure of the page's width with its axes, side by side, in the page's style.
 
     Args:
         height: in pixels.
@@ -109,7 +109,7 @@ def drawn(
 
 
 def legend(figure: Figure) -> None:
-    """A legend above the axes, of as many columns as have room.
+    """Draw a legend above the axes, of as many columns as have room.
 
     Args:
         figure: whose first axes have lines with labels.
@@ -120,7 +120,7 @@ def legend(figure: Figure) -> None:
 
 
 def svg(figure: Figure, words: str) -> markupsafe.Markup:
-    """The figure as SVG to stand in a page, with its text alternative.
+    """Return the figure as SVG to stand in a page, with its text alternative.
 
     Args:
         figure: drawn with the colours of this module.
@@ -147,7 +147,7 @@ def svg(figure: Figure, words: str) -> markupsafe.Markup:
 
 
 def _slim(text: str) -> str:
-    """Without the font's family, which is the page's, without frames that are not seen, and with shorter numbers."""
+    """Remove the font's family, which is the page's, and frames that are not seen; shorten numbers."""
     text = re.sub(
         r"font: ([\d.]+)px [^;\"]*|font-family: [^;\"]*; ?",
         lambda m: f"font-size: {m[1]}px" if m[1] else "",
@@ -158,7 +158,7 @@ def _slim(text: str) -> str:
 
 
 def _own_names(text: str, salt: str) -> str:
-    """Names in a picture that are no other picture's; those that nothing refers to go."""
+    """Give a picture names that are no other picture's; remove those that nothing refers to."""
     used = {*re.findall(r"url\(#([^)]+)\)", text), *re.findall(r'xlink:href="#([^"]+)"', text)}
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{salt}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{salt}-\1)", text)

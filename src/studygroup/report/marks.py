@@ -7,7 +7,7 @@ from studygroup.analysis.intervals import FEWEST, welch
 
 
 class Mark(enum.Enum):
-    """What stands beside a number; the value is the sign in print."""
+    """A mark beside a number; the value is the sign in print."""
 
     NONE = ""
     BETTER = "▲"
@@ -24,7 +24,7 @@ WORDS: Mapping[Mark, str] = {
 
 
 def compared(own: Sequence[float], plain: Sequence[float], *, sign: int = 1) -> Mark:
-    """Whether a sample is better or worse than another.
+    """Return whether a sample is better or worse than another.
 
     Args:
         own: one number a seed.

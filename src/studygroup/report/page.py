@@ -1,4 +1,4 @@
-"""Puts comparisons, runs and analyses into one page."""
+"""The page of comparisons, runs and analyses."""
 
 import re
 from collections.abc import Sequence
