@@ -5,7 +5,7 @@ import pytest
 
 from studygroup.training.report.curves import Curve, chart, ticks
 from studygroup.training.report.page import _named
-from studygroup.training.report.tables import score_head, scores, verdict
+from studygroup.training.report.tables import score_head, scores
 
 
 class Balanced(HTMLParser):
@@ -56,20 +56,6 @@ def test_points_that_are_no_numbers_are_left_out():
     assert chart("t", [Curve("a", [1, 2], [float("nan"), float("inf")])]) == ""
     assert chart("t", [Curve("a", [1, 2, 3], [0.5, float("nan"), 0.7])]).count(",") == 2
     assert "<circle" in chart("t", [Curve("a", [1], [0.5])])
-
-
-@pytest.mark.parametrize(
-    ("own", "said"), [(0.8, "beats the plain baseline by 10"), (0.7, "NOT"), (0.6, "NOT")]
-)
-def test_the_verdict_is_plain(own, said):
-    summary = {
-        "shipped": {"test": own},
-        "baseline": {"test": 0.7},
-        "test": {"rows": 100},
-        "run": {"recipe": "cgl"},
-    }
-    assert said in verdict(summary)
-    assert verdict(summary | {"baseline": None}) == ""
 
 
 def test_columns_of_a_kind_are_drawn_by_the_rest_of_their_names():
