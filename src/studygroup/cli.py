@@ -18,10 +18,12 @@ from studygroup.training import Settings, compare, evaluate, export, predict, tr
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
 from studygroup.training.export import card_of
+from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
 from studygroup.training.rates import Rate
 from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
+from studygroup.training.settings import RESULT_STAYS
 from studygroup.training.tuning.words import tuning_words
 from studygroup.training.words import closing_words
 
@@ -41,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
         _check(given)
     except ValueError as error:
         parser.error(str(error))
-    options = parser.instantiate(parser.parse_args(given))
+    options = parser.instantiate(parser.parse_args(_or_first_run(given)))
     warnings.showwarning = show_warning
     chosen = options.subcommand
     arguments = dict(options[chosen])
@@ -60,6 +62,17 @@ _CLASSES: Mapping[str, Sequence[str]] = {
     "optimizer": [name for name in dir(torch.optim) if name[0].isupper() and name != "Optimizer"],
 }
 """What an option may name without the path to it."""
+
+
+def _or_first_run(given: Sequence[str]) -> list[str]:
+    """Return the command line, with the first run's configuration where `train` is given no setting of its own.
+
+    The seed, and what leaves the result as it is, are no such settings.
+    """
+    free = {"seed", "run_dir", "resume", "progress_bar", "print_config", *RESULT_STAYS}
+    named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
+    first = [f"--config={FIRST_RUN}"] if given[:1] == ["train"] and named <= free else []
+    return [*given[:1], *first, *given[1:]]
 
 
 def _check(given: Sequence[str]) -> None:

@@ -1,11 +1,9 @@
 import re
 from html.parser import HTMLParser
 
-import pytest
-
 from studygroup.report import run_report
 from studygroup.report.curves import _lines, _with_prefix, run_plots
-from studygroup.training.tables import score_head, scores, verdict
+from studygroup.training.tables import score_head, scores
 
 
 class Balanced(HTMLParser):
@@ -74,20 +72,6 @@ def test_plots_say_where_lines_end_and_leave_out_what_one_student_has_not():
         "Hold-out accuracy over epochs. each student: 40 to 70 % at the end; plain baseline: 70 % at the end; "
         "ensemble: 90 % at the end."
     )
-
-
-@pytest.mark.parametrize(
-    ("own", "said"), [(0.8, "beats the plain baseline by 10"), (0.7, "NOT"), (0.6, "NOT")]
-)
-def test_the_verdict_is_plain(own, said):
-    summary = {
-        "shipped": {"test": own},
-        "baseline": {"test": 0.7},
-        "test": {"rows": 100},
-        "run": {"recipe": "cgl"},
-    }
-    assert said in verdict(summary)
-    assert verdict(summary | {"baseline": None}) == ""
 
 
 def test_columns_of_a_kind_are_drawn_by_the_rest_of_their_names():

@@ -13,6 +13,7 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.training import methods
 from studygroup.training.config import check_same
+from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder
 from studygroup.training.price import price
@@ -59,7 +60,7 @@ def train(
         >>> result.summary["shipped"]["test"], result.load()
 
     Args:
-        settings: what decides the result; omitted, CGL with 8 students on `digits`.
+        settings: what decides the result; omitted, the first run, `studygroup.training.first_run`.
         run_dir: the run folder; omitted, `runs/<recipe>-<data>-<seed>`.
         resume: whether to continue what lies in the folder: from the newest readable checkpoint, or from the
             start where there is none. On the CPU it ends with the weights of the run that was never stopped, bit
@@ -72,7 +73,7 @@ def train(
         NonFiniteLossError: the loss became infinite or not a number.
         ValueError: data, model or recipe do not fit together.
     """
-    settings = settings or Settings()
+    settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
     if folder.path.exists() and any(folder.path.iterdir()) and not resume:

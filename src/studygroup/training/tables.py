@@ -1,5 +1,6 @@
 """Tables of a run, the same rows for its report and for the terminal, and rows as text and Markdown."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,19 +75,49 @@ def costs(summary: Mapping[str, Any]) -> Rows:
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """One plain sentence: did the method beat the baseline, and how much does one run say."""
+    """Say in plain sentences who is ahead, the shipped student or the plain network, and how much one run can tell.
+
+    Chance: where two equally good networks err independently of each other, the number of test rows by which one
+    is ahead has the deviation √(N (p₁ (1 − p₁) + p₂ (1 − p₂))); 1.96 of these are told. Networks that err on the
+    same rows differ by less.
+
+    Args:
+        summary: of the run.
+
+    Returns:
+        Two sentences; nothing where no plain network was trained beside the method.
+    """
     if not summary["baseline"]:
         return ""
     own, plain = summary["shipped"]["test"], summary["baseline"]["test"]
-    rows, recipe = summary["test"]["rows"], summary["run"]["recipe"]
-    difference = round((own - plain) * rows)
-    if difference > 0:
-        said = f"{recipe}'s shipped student beats the plain baseline by {difference} of {rows} test rows"
-    elif difference < 0:
-        said = f"{recipe}'s shipped student does NOT beat the plain baseline: {-difference} of {rows} test rows fewer"
-    else:
-        said = f"{recipe}'s shipped student does NOT beat the plain baseline: both have the same score"
-    return f"{said} ({own:.2%} against {plain:.2%}; one seed, so a few rows are noise)."
+    rows = summary["test"]["rows"]
+    ahead = round((own - plain) * rows)
+    chance = round(1.96 * math.sqrt(rows * (own * (1 - own) + plain * (1 - plain))))
+    more = (
+        f"{abs(ahead)} test rows {'more' if ahead > 0 else 'fewer'} than" if ahead else "as many test rows as"
+    )
+    told = "more than that" if abs(ahead) > chance else "no more than that"
+    return (
+        f"The shipped student is right on {more} the plain network trained beside it, of {rows} ({own:.2%} against "
+        f"{plain:.2%}). By chance alone one of two equally good networks may be ahead by about {chance} of these "
+        f"rows; this run shows {told}, and another seed may end otherwise."
+    )
+
+
+def short(summary: Mapping[str, Any]) -> Rows:
+    """Return the accuracies on the test rows that matter most, the plain network's last."""
+    test, run = summary["test"], summary["run"]
+    rows = [("the student that ships", f"{summary['shipped']['test']:.2%}")]
+    if run["students"] > 1:
+        rows += [
+            (f"mean of the {run['students']} students", f"{test['mean']:.2%}"),
+            (f"the {run['students']} students as an ensemble", f"{test['ensemble']:.2%}"),
+        ]
+    if summary["baseline"]:
+        rows.append(
+            ("the plain network beside: same rows, same epochs", f"{summary['baseline']['test']:.2%}")
+        )
+    return rows
 
 
 def markdown(rows: Rows, *, head: Sequence[str]) -> str:

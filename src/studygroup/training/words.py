@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
+from studygroup.training.first_run import OVER_SEEDS, is_first_run
 from studygroup.training.noise import noise_words
 from studygroup.training.run import Result
 from studygroup.training.ship import loading_lines
-from studygroup.training.tables import costs, score_head, scores, text, verdict
+from studygroup.training.tables import costs, score_head, scores, short, text, verdict
 
 
 def closing_words(result: Result) -> str:
-    """Scores, cost, where the plain network lies and the three lines that load it.
+    """Scores, cost, where the plain network lies, the three lines that load it, and in short what came out.
 
     Args:
         result: of `train`.
@@ -25,7 +26,7 @@ def closing_words(result: Result) -> str:
         f"{summary['holdout']['rows']} held-out rows ({shipped['holdout']:.2%}) "
         + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
     )
-    parts += [said for said in (verdict(summary), noise_words(summary), _speed(run.get("texts", {}))) if said]
+    parts += [said for said in (noise_words(summary), _speed(run.get("texts", {}))) if said]
     cost = costs(summary)
     if cost:
         parts.append("\nCost of training:")
@@ -33,6 +34,10 @@ def closing_words(result: Result) -> str:
     lines = loading_lines(folder.weights, builder=dict(run["model"]))
     parts.append(f"\nThe plain network lies in {folder.weights}; load it with\n")
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
+    parts.append(f"\nIn short, on {summary['test']['rows']} test rows:")
+    parts.append(text(short(summary)))
+    parts += [verdict(summary)] if summary["baseline"] else []
+    parts += [OVER_SEEDS] if is_first_run(folder.read_config()) else []
     return "\n".join(parts)
 
 

@@ -1,0 +1,176 @@
+"""Searches the first run, what `studygroup train` without arguments and `examples/own_loop.py` train, and scores it.
+
+    python reproduction/benchmarks/first_run.py search --seeds 0 10        # rows that are neither trained on nor test rows decide
+    python reproduction/benchmarks/first_run.py own_loop --seeds 100 120   # the example as it is, on its test rows
+    python reproduction/benchmarks/first_run.py train --seeds 100 120      # the command as it is, on the command's test rows
+    python reproduction/benchmarks/first_run.py                            # the tables of all finished cells
+
+The task: scikit-learn's digits, 100 labelled rows to learn from and 50 to choose the student by. In the search
+networks are judged by the 750 other rows that the example does not test on; the plain network's learning rate and
+epochs are searched like everything else, and methods have its rate. A finished cell is never run again; several
+processes may work on one file.
+"""
+
+import argparse
+import dataclasses
+import math
+import runpy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cells
+import torch
+from scipy.stats import t as student_t
+
+import studygroup as sg
+from studygroup.training import train
+from studygroup.training.first_run import first_run
+from studygroup.training.run import cpu_threads
+
+NAME = "first_run"
+EXAMPLE = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "own_loop.py"))
+FIGURES = {"shipped": "shipped", "students_mean": "mean of students", "ensemble": "ensemble"}
+
+network = EXAMPLE["network"]
+
+
+def plain(**options: Any) -> tuple[Callable[[int], sg.CollaborativeLearning], dict[str, Any]]:
+    """The plain network, trained so."""
+    return lambda seed: sg.recipes.baseline(network()), options
+
+
+def group(recipe: Callable[..., Any], **options: Any) -> tuple[Callable[[int], Any], dict[str, Any]]:
+    """A recipe on the network; `epochs`, `lr` and `batch` are the loop's."""
+    loop = {name: options.pop(name) for name in ("epochs", "lr", "batch") if name in options}
+    return lambda seed: recipe(network(), **{"init": network, **options}), loop
+
+
+recipes = sg.recipes
+BASE, CHOSEN = "plain", "dml, T = 3, T² times"
+CGL = {"layers": ["0", "2", "4"], "init": "copy", "peers_gradient": True, "temperature": 1.0}
+SEARCH: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
+    BASE: plain(),
+    CHOSEN: group(recipes.dml, students=4, temperature=3.0, scale_by_t2=True),
+    "dml": group(recipes.dml, students=4),
+    "multi_instance, alpha = 0.1, T = 3": group(
+        recipes.multi_instance, students=4, alpha=0.1, temperature=3.0, reduction="sum"
+    ),
+    "plain, lr 0.003": plain(lr=0.003),
+    "plain, 240 epochs": plain(epochs=240),
+    "cgl, one start, all rows for each": group(recipes.cgl, subsets=False, **CGL),
+    "plain, lr 0.03": plain(lr=0.03),
+    "plain, 30 epochs": plain(epochs=30),
+    "cl_ilr, alpha = 0.1, T = 3": group(
+        recipes.cl_ilr, layers=["4", "6"], students=4, alpha=0.1, temperature=3.0, reduction="sum"
+    ),
+    "kdcl": group(recipes.kdcl, students=4),
+    "one": group(recipes.one, layers=["4", "6"], students=4, example=torch.zeros(2, 64)),
+}
+"""Cells of the search in order of value."""
+
+
+def search(seed: int, most: int | None = None) -> None:
+    """Run the cells that one seed lacks, and score them by the rows that nobody learns from or is tested on."""
+    rows = EXAMPLE["digits"](seed)
+    for name, (make, options) in list(SEARCH.items())[:most]:
+        if seed in cells.known(NAME).get(f"search | {name}", {}):
+            continue
+        begun = time.process_time()
+        torch.manual_seed(seed)
+        task = make(seed)
+        EXAMPLE["fit"](task, *rows["train"], **{"epochs": 60, **options})
+        held_out, _ = EXAMPLE["accuracies"](task, *rows["hold-out"])
+        students, ensemble = EXAMPLE["accuracies"](task, *rows["unused"])
+        figures = {
+            "shipped": students[held_out.index(max(held_out))],
+            "students_mean": statistics.mean(students),
+            "ensemble": ensemble,
+            "seconds": time.process_time() - begun,
+        }
+        cells.keep(NAME, f"search | {name}", seed, figures)
+
+
+def own_loop(seed: int) -> None:
+    """Run the example as it is, and the plain network four times as long, which costs as much."""
+    if seed in cells.known(NAME).get(f"own_loop | {CHOSEN}", {}):
+        return
+    begun = time.process_time()
+    found = EXAMPLE["main"](seed)
+    seconds = time.process_time() - begun
+    rows = EXAMPLE["digits"](seed)
+    longer = recipes.baseline(network())
+    EXAMPLE["fit"](longer, *rows["train"], epochs=240)
+    long = EXAMPLE["accuracies"](longer, *rows["test"])[1]
+    cells.keep(NAME, f"own_loop | {BASE}", seed, dict.fromkeys(FIGURES, found.pop("plain")))
+    cells.keep(NAME, f"own_loop | {BASE}, 240 epochs", seed, dict.fromkeys(FIGURES, long))
+    cells.keep(NAME, f"own_loop | {CHOSEN}", seed, found | {"seconds": seconds})
+
+
+def command(seed: int) -> None:
+    """Run `studygroup train` as it is."""
+    if seed in cells.known(NAME).get(f"train | {CHOSEN}", {}):
+        return
+    settings = dataclasses.replace(first_run(), seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.process_time()
+        summary = train(settings, run_dir=Path(folder) / "run", progress_bar=False).summary
+        seconds = time.process_time() - begun
+    figures = cells.figures(summary) | {"shipped": summary["shipped"]["test"], "seconds": seconds}
+    cells.keep(NAME, f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary["baseline"]["test"]))
+    cells.keep(NAME, f"train | {CHOSEN}", seed, figures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="?", choices=list(PARTS))
+    parser.add_argument("--cells", type=int, help="only so many cells of the search")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(0, 10), metavar=("FIRST", "BEHIND_LAST"))
+    args = parser.parse_args()
+    if args.part:
+        with cpu_threads(1):
+            for seed in range(*args.seeds):
+                search(seed, args.cells) if args.part == "search" else PARTS[args.part](seed)
+    for part in PARTS:
+        show(part)
+
+
+def show(part: str) -> None:
+    """Print the finished cells of a part: accuracies, and what they are above the plain network's, seed by seed."""
+    found = {
+        name.partition(" | ")[2]: runs
+        for name, runs in cells.known(NAME).items()
+        if name.partition(" | ")[0] == part
+    }
+    if BASE not in found:
+        return
+    print(f"\n{part}\n")
+    print(f"| | n | {' | '.join(f'{words} | over the plain network' for words in FIGURES.values())} |")
+    print("|---" * (2 + 2 * len(FIGURES)) + "|")
+    for name, runs in found.items():
+        said = []
+        for figure in FIGURES:
+            said += [cells.spread(runs, figure), over(runs, found[BASE], figure) if name != BASE else ""]
+        print(f"| {name} | {len(runs)} | {' | '.join(said)} |")
+
+
+def over(runs: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], figure: str) -> str:
+    """Mean of the differences to the plain network of the same seed, in points, with its 95 % t-interval."""
+    differences = [100 * (run[figure] - base[seed]["shipped"]) for seed, run in runs.items() if seed in base]
+    mean = statistics.mean(differences)
+    if len(differences) < 2:
+        return f"{mean:+.2f}"
+    n = len(differences)
+    half = student_t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)
+    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+
+
+PARTS: dict[str, Callable[[int], None]] = {"search": search, "own_loop": own_loop, "train": command}
+
+if __name__ == "__main__":
+    main()

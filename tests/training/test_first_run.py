@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import yaml
+from studygroup.training.report.tables import short, verdict
+
+from studygroup.cli import main
+from studygroup.training import Settings
+from studygroup.training.first_run import FIRST_RUN, OVER_SEEDS, first_run, is_first_run
+
+
+def printed(capsys, *given):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", *given, "--print_config"])
+    assert exit_info.value.code == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_without_a_setting_the_first_run_is_trained(capsys):
+    config = printed(capsys, "--seed=3", "--accelerator=cpu")
+    assert config["seed"] == 3
+    for name, value in yaml.safe_load(FIRST_RUN.read_text()).items():
+        if name not in ("recipe", "optimizer", "rate"):
+            assert config[name] == value
+    assert config["recipe"]["class_path"].endswith("dml")
+    assert (
+        config["recipe"]["init_args"]["students"] == first_run().config()["recipe"]["init_args"]["students"]
+    )
+
+
+@pytest.mark.parametrize("given", ["--epochs=3", "--data=digits", "--recipe=cgl"])
+def test_with_one_the_defaults_are(given, capsys):
+    assert printed(capsys, given)["model"] == Settings().model
+
+
+def test_the_first_run_is_known_by_its_settings_whatever_the_seed():
+    config = first_run().config()
+    assert is_first_run(config | {"seed": 5, "accelerator": "cpu"})
+    assert not is_first_run(config | {"epochs": 3})
+    assert not is_first_run(Settings().config())
+
+
+def summary(own, plain, *, rows=100):
+    return {
+        "run": {"students": 2},
+        "test": {"rows": rows, "mean": 0.75, "ensemble": 0.85},
+        "shipped": {"test": own},
+        "baseline": {"test": plain} if plain is not None else None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "plain", "said"),
+    [
+        (0.8, 0.7, "right on 10 test rows more than the plain network"),
+        (0.6, 0.7, "right on 10 test rows fewer than the plain network"),
+        (0.7, 0.7, "right on as many test rows as the plain network"),
+    ],
+)
+def test_the_verdict_says_who_is_ahead(own, plain, said):
+    words = verdict(summary(own, plain))
+    assert said in words
+    chance = round(1.96 * math.sqrt(100 * (own * (1 - own) + plain * (1 - plain))))
+    assert f"ahead by about {chance} of these rows; this run shows no more than that" in words
+
+
+def test_the_verdict_tells_more_than_chance():
+    assert "this run shows more than that" in verdict(summary(0.9, 0.7))
+
+
+def test_the_short_table_has_what_there_is():
+    assert [value for _, value in short(summary(0.8, 0.7))] == ["80.00%", "75.00%", "85.00%", "70.00%"]
+    alone = summary(0.8, None) | {"run": {"students": 1}}
+    assert short(alone) == [("the student that ships", "80.00%")]
+    assert verdict(alone) == ""
+
+
+@pytest.mark.slow
+def test_the_first_run_ships_what_was_measured(tmp_path, capsys):
+    """The floor is below the least of the seeds in benchmarks/results/first_run.json."""
+    assert main(["train", "--run_dir", str(tmp_path / "run"), "--progress_bar=false"]) == 0
+    said = capsys.readouterr().out
+    assert OVER_SEEDS in said
+    last = said[said.index("In short, on 300 test rows:") :]
+    shipped = float(last.splitlines()[1].split()[-1].rstrip("%"))
+    assert shipped > 80
