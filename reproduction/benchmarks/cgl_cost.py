@@ -58,12 +58,12 @@ def step_of(task: sg.CollaborativeLearning, args: argparse.Namespace) -> Step:
 
 
 def plain(args: argparse.Namespace) -> Step:
-    """The plain network's step."""
+    """Build the plain network's step."""
     return step_of(sg.recipes.baseline(cifar_resnet18(10, width=args.width)), args)
 
 
 def group(students: int, way: str, args: argparse.Namespace) -> Step:
-    """A group's step."""
+    """Build a group's step."""
     model = cifar_resnet18(10, width=args.width)
     task = sg.recipes.cgl(
         model, layers=blocks(model), students=students, probability=2 / students, **WAYS[way]
@@ -109,7 +109,7 @@ def where(step: Step, *, turns: int = 3) -> dict[str, float]:
 
 
 def print_profile(args: argparse.Namespace) -> None:
-    """A table of where the time goes."""
+    """Print a table of where the time goes."""
     torch.manual_seed(0)
     steps = {"plain": plain(args)} | {way: group(8, way, args) for way in WAYS if "eval" not in way}
     found = {name: where(step) for name, step in steps.items()}

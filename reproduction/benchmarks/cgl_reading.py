@@ -138,7 +138,7 @@ class Softened(sg.teachers.RandomSubgroup):
 
 
 def build(regime: Regime, data: sgd.Data, seed: int, options: dict[str, Any]) -> sg.CollaborativeLearning:
-    """The task of a variant."""
+    """Build the task of a variant."""
     new = partial(regime.network, data)
     model = new()
     if "plain" in options:
@@ -162,7 +162,7 @@ def build(regime: Regime, data: sgd.Data, seed: int, options: dict[str, Any]) ->
 
 @cache
 def rows_of(folder: Path, name: str, seed: int) -> sgd.Data:
-    """The rows of a regime, hold-out beside them."""
+    """Load the rows of a regime, hold-out beside them."""
     regime = REGIMES[name]
     spec = name if name == "digits" else folder / name
     rows = regime.rows + regime.held
@@ -172,7 +172,7 @@ def rows_of(folder: Path, name: str, seed: int) -> sgd.Data:
 def batches(
     data: sgd.Data, regime: Regime, steps: sgd.EpochBatches, seed: int
 ) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
-    """An epoch."""
+    """Yield the batches of an epoch."""
     ready = data.form.ready(channels_last=False)
     for step, batch in enumerate(sgd.loader(data.train, steps)):
         draw = generator(seed, "augment", steps.epoch, step)
@@ -248,7 +248,7 @@ def cell(name: str, variant: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def figures(found: Mapping[str, Any]) -> dict[str, float]:
-    """What a table shows of a cell; the student is chosen on the hold-out rows."""
+    """Return what a table shows of a cell; the student is chosen on the hold-out rows."""
     held, test = found["holdout"], found["test"]
     chosen = max(range(len(held["students"])), key=held["students"].__getitem__)
     return {

@@ -1,8 +1,8 @@
 """Searches the first run, what `studygroup train` without arguments and `examples/own_loop.py` train, and scores it.
 
-    python reproduction/benchmarks/first_run.py search --seeds 0 10        # rows that are neither trained on nor test rows decide
+    python reproduction/benchmarks/first_run.py search --seeds 0 10       # hold-out rows decide
     python reproduction/benchmarks/first_run.py own_loop --seeds 100 120   # the example as it is, on its test rows
-    python reproduction/benchmarks/first_run.py train --seeds 100 120      # the command as it is, on the command's test rows
+    python reproduction/benchmarks/first_run.py train --seeds 100 120     # the command as it is, on its test rows
     python reproduction/benchmarks/first_run.py                            # the tables of all finished cells
 
 The task: scikit-learn's digits, 100 labelled rows to learn from and 50 to choose the student by. In the search
@@ -39,12 +39,12 @@ network = EXAMPLE["network"]
 
 
 def plain(**options: Any) -> tuple[Callable[[int], sg.CollaborativeLearning], dict[str, Any]]:
-    """The plain network, trained so."""
+    """Build the plain network, trained so."""
     return lambda seed: sg.recipes.baseline(network()), options
 
 
 def group(recipe: Callable[..., Any], **options: Any) -> tuple[Callable[[int], Any], dict[str, Any]]:
-    """A recipe on the network; `epochs`, `lr` and `batch` are the loop's."""
+    """Build a recipe on the network; `epochs`, `lr` and `batch` are the loop's."""
     loop = {name: options.pop(name) for name in ("epochs", "lr", "batch") if name in options}
     return lambda seed: recipe(network(), **{"init": network, **options}), loop
 

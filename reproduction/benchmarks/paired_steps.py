@@ -38,7 +38,7 @@ MOST_ROWS = 1024
 
 
 def answer() -> None:
-    """The process of one source tree: makes a step, takes it, measures its memory, as it is told line by line."""
+    """Run the process of one source tree: make a step, take it, measure its memory, as it is told line by line."""
     beside = Path(os.environ["PYTHONPATH"]).parent / "tests"
     sys.path.insert(0, str(beside if any((beside / name).exists() for name in TASKS) else ROOT / "tests"))
     warnings.simplefilter("ignore")
@@ -117,14 +117,14 @@ class Tree:
         return json.loads(line)
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
 
 
 def rows_for(old: Tree, name: str, *, least: float) -> int:
-    """The batch with which a recipe's step takes so many seconds at least."""
+    """Return the batch with which a recipe's step takes so many seconds at least."""
     rows, seconds = 8, 0.0
     while seconds < least and rows < MOST_ROWS:
         rows *= 2

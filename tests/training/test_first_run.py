@@ -2,11 +2,11 @@ import math
 
 import pytest
 import yaml
-from studygroup.training.report.tables import short, verdict
 
 from studygroup.cli import main
 from studygroup.training import Settings
 from studygroup.training.first_run import FIRST_RUN, OVER_SEEDS, first_run, is_first_run
+from studygroup.training.tables import short, verdict
 
 
 def printed(capsys, *given):
