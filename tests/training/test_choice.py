@@ -6,7 +6,8 @@ from studygroup.training.choice import candidate
 
 def task(**options) -> sg.CollaborativeLearning:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    return sg.CollaborativeLearning(sg.StudyGroup(model, sg.routes.branches(["1"], students=3, **options)))
+    group = sg.StudyGroup(model, sg.routes.branches(["1"], students=3, **options))
+    return sg.CollaborativeLearning(group, [sg.objectives.Supervised()])
 
 
 def test_the_best_ships_the_first_of_equals():
