@@ -9,8 +9,11 @@ from studygroup.training.settings import RESULT_STAYS, Settings
 
 FIRST_RUN = Path(__file__).with_suffix(".yaml")
 """Its configuration, as `--config` takes it."""
-OVER_SEEDS = "What many seeds gave stands in reproduction/RESULTS.md, under The first run."
-"""What its run says of other seeds."""
+OVER_SEEDS = (
+    "Over 16 seeds the student that ships was 2.15 points above the plain network beside it "
+    "(95 % interval 1.11 to 3.19): reproduction/RESULTS.md, The first run."
+)
+"""What many seeds of it gave, in points of accuracy on the test rows."""
 
 
 def first_run() -> Settings:
