@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import ArgumentParser
 
 from studygroup import recipes
@@ -20,6 +21,7 @@ from studygroup.training.config import add_options
 from studygroup.training.export import card_of
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
+from studygroup.training.migrate import upgraded
 from studygroup.training.rates import Rate
 from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
@@ -43,7 +45,7 @@ def main(args: Sequence[str] | None = None) -> int:
         _check(given)
     except ValueError as error:
         parser.error(str(error))
-    options = parser.instantiate(parser.parse_args(_or_first_run(given)))
+    options = parser.instantiate(parser.parse_args(_upgraded(_or_first_run(given))))
     warnings.showwarning = show_warning
     chosen = options.subcommand
     arguments = dict(options[chosen])
@@ -73,6 +75,23 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
     named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
     first = [f"--config={FIRST_RUN}"] if given[:1] == ["train"] and named <= free else []
     return [*given[:1], *first, *given[1:]]
+
+
+def _upgraded(given: Sequence[str]) -> list[str]:
+    """Return the command line with the whole configurations of earlier versions as this version says them."""
+    words = list(given)
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        place = at if equals else at + 1
+        if option != "--config" or place >= len(words):
+            continue
+        path = Path(value if equals else words[place])
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if isinstance(content, dict) and upgraded(content) != content:
+            words[place] = ("--config=" if equals else "") + yaml.safe_dump(
+                upgraded(content), sort_keys=False
+            )
+    return words
 
 
 def _check(given: Sequence[str]) -> None:

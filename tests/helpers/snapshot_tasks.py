@@ -120,13 +120,30 @@ def intra(case: Case, *parts: str, **other: Any) -> sg.CollaborativeLearning:
     return sg.recipes.intra(net, example=case.inputs(2), **chosen | given | other)
 
 
+def distillation(case: Case) -> sg.CollaborativeLearning:
+    given = {"alpha": 0.5, "temperature": 2.0, "scale_by_t2": True}
+    return sg.recipes.distillation(case.build(), teacher=case.build(), example=case.inputs(2), **given)
+
+
+def ffl(case: Case) -> sg.CollaborativeLearning:
+    given = BRANCHES | {"students": 2, "ships": "sub-network", "init": case.build}
+    return sg.recipes.ffl(case.build(), layers=case.branch, example=case.inputs(2), **given)
+
+
+def self_distillation(case: Case) -> sg.CollaborativeLearning:
+    given = BRANCHES | {"weight": 1.0, "temperature": 1.0, "decay": 0.6, "ships": "average"}
+    return sg.recipes.self_distillation(case.build(), **given)
+
+
 RECIPES: dict[str, Make] = {
     "auxiliary_training": auxiliary_training,
     "baseline": lambda case: sg.recipes.baseline(case.build()),
     "byot": byot,
     "cgl": cgl,
     "cl_ilr": cl_ilr,
+    "distillation": distillation,
     "dml": dml,
+    "ffl": ffl,
     "intra": intra,
     "kdcl": kdcl,
     "kdcl_general": partial(kdcl, teacher=TEACHERS["general"]),
@@ -135,6 +152,7 @@ RECIPES: dict[str, Make] = {
     "okddip": okddip,
     "one": one,
     "pcl": pcl,
+    "self_distillation": self_distillation,
     "tree": tree,
 }
 """Taken of every network."""
@@ -144,6 +162,7 @@ VARIANTS: dict[str, Make] = {
     "cgl, as printed": partial(cgl, selection="bernoulli", include_self=True, scale_by_t2=True),
     "cgl, bernoulli": partial(cgl, selection="bernoulli"),
     "cgl, gradient to peers": partial(cgl, peers_gradient=True),
+    "cgl, in one pass": partial(cgl, peers="joint", peers_gradient=True, temperature=1.0),
     "cgl, include_self": partial(cgl, include_self=True),
     "cgl, nobody imitates": partial(cgl, probability=0.0),
     "cgl, peers in eval": partial(cgl, peers="eval"),

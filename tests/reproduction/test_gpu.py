@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from made_up import image_files
 from torch import nn
 
 import studygroup as sg
+from helpers.made_up import image_files
 from reproduction.gpu import checks, command, comparison, exactness, network, prepare, training, waiting
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.codec import pack, unpack

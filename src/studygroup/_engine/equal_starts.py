@@ -22,6 +22,8 @@ def equal_modules(modules: Sequence[nn.Module]) -> bool:
 
 def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     tensors = {name: value for name, value in one.items() if isinstance(value, torch.Tensor)}
+    if any(value.is_meta for value in tensors.values()):  # shapes alone
+        return False
     return all(v.shape == other[name].shape and bool((v == other[name]).all()) for name, v in tensors.items())
 
 

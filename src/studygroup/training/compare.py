@@ -11,6 +11,7 @@ import yaml
 
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.folder import RunFolder
+from studygroup.training.migrate import upgraded
 from studygroup.training.price import price
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
@@ -114,7 +115,7 @@ def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Ru
 def _read(config: Path) -> Settings:
     """The settings of a configuration file."""
     try:
-        return Settings.from_config(yaml.safe_load(config.read_text()) or {})
+        return Settings.from_config(upgraded(yaml.safe_load(config.read_text()) or {}))
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
 
