@@ -8,15 +8,12 @@ from torch import Tensor
 
 import studygroup as sg
 from reproduction.gpu.network import Network
-from studygroup.layers import blocks
 
 Make = Callable[[Network], sg.CollaborativeLearning]
 
 
-def _cgl(network: Network, *, peers_gradient: bool = False) -> sg.CollaborativeLearning:
-    model = network.build()
-    layers = blocks(model)
-    return sg.recipes.cgl(model, layers=layers, peers_gradient=peers_gradient, init=network.build)
+def _constant_peers(network: Network) -> sg.CollaborativeLearning:
+    return sg.recipes.cgl(network.build(), peers_gradient=False, peers="train", init=network.build)
 
 
 def _kdcl(teacher: Callable[[], sg.teachers.OneTeacher], network: Network) -> sg.CollaborativeLearning:
@@ -25,15 +22,18 @@ def _kdcl(teacher: Callable[[], sg.teachers.OneTeacher], network: Network) -> sg
 
 METHODS: dict[str, Make] = {
     "baseline": lambda n: sg.recipes.baseline(n.build()),
-    "cgl": _cgl,
-    "cgl_peers_gradient": partial(_cgl, peers_gradient=True),
+    "cgl": lambda n: sg.recipes.cgl(n.build(), init=n.build),
+    "cgl_constant_peers": _constant_peers,
+    "cgl_two_passes": lambda n: sg.recipes.cgl(n.build(), peers="train", init=n.build),
     "auxiliary_training": lambda n: sg.recipes.auxiliary_training(
         n.build(), inner=n.inner, example=n.example
     ),
     "byot": lambda n: sg.recipes.byot(n.build(), inner=n.inner, example=n.example),
     "cl_ilr": lambda n: sg.recipes.cl_ilr(n.build(), layers=n.branch, init=n.build),
+    "distillation": lambda n: sg.recipes.distillation(n.build(), teacher=n.build(), example=n.example),
     "dml": lambda n: sg.recipes.dml(n.build(), init=n.build),
     "dml_in_turn": lambda n: sg.recipes.dml(n.build(), in_turn=True, init=n.build),
+    "ffl": lambda n: sg.recipes.ffl(n.build(), layers=n.branch, example=n.example, init=n.build),
     "intra_out": lambda n: sg.recipes.intra(n.dropping(), example=n.example, out=1.0),
     "intra_mid": lambda n: sg.recipes.intra(n.build(), example=n.example, mid=1.0),
     "intra_pull_push": lambda n: sg.recipes.intra(n.build(), example=n.example, pull_push=0.01),
@@ -46,6 +46,7 @@ METHODS: dict[str, Make] = {
     "okddip": lambda n: sg.recipes.okddip(n.build(), layers=n.branch, example=n.example, init=n.build),
     "one": lambda n: sg.recipes.one(n.build(), layers=n.branch, example=n.example, init=n.build),
     "pcl": lambda n: sg.recipes.pcl(n.build(), layers=n.branch, example=n.example, init=n.build),
+    "self_distillation": lambda n: sg.recipes.self_distillation(n.build()),
     "tree": lambda n: sg.recipes.tree(n.build(), table=n.tree, init=n.build),
 }
 

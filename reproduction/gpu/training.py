@@ -1,7 +1,7 @@
 """A method's training on real pictures; the student is chosen on hold-out rows and scored on test rows."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -169,14 +169,19 @@ def whole_schedule(run: Run, epochs: int, clock: Clock) -> dict[str, Any]:
     except OutOfTimeError:
         return facts | {"given_up": f"time was over in epoch {len(losses) + 1}", "losses": losses}
     seconds = time.perf_counter() - start
-    return facts | {"seconds": round(seconds, 2), "losses": losses} | scores(run)
+    return facts | {"seconds": round(seconds, 2), "losses": losses} | scores(run.logits, run.pictures.labels)
 
 
-def scores(run: Run) -> dict[str, Any]:
-    """Choose the student that is best on hold-out rows; score it, the mean and the ensemble on test rows, once."""
-    held = _accuracies(run.logits("holdout"), run.pictures.labels["holdout"])
+def scores(logits: Callable[[str], Tensor], labels: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Choose the student that is best on hold-out rows; score it, the mean and the ensemble on test rows, once.
+
+    Args:
+        logits: of all students, by the name of the part: `"holdout"` or `"test"`.
+        labels: of each part.
+    """
+    held = _accuracies(logits("holdout"), labels["holdout"])
     student = max(range(len(held["each"])), key=lambda k: held["each"][k])
-    test = _accuracies(run.logits("test"), run.pictures.labels["test"])
+    test = _accuracies(logits("test"), labels["test"])
     return {"student": student, "holdout": held, "test": test | {"chosen": test["each"][student]}}
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -304,7 +303,7 @@ def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows():
             [[[3.0, 0], [0, 3.0], [0, 3.0], [3.0, 0]], [[0, 1.0], [0, 1.0], [0, 1.0], [0, 5.0]]]
         ),
     }
-    found = training.scores(SimpleNamespace(logits=logits.get, pictures=SimpleNamespace(labels=labels)))
+    found = training.scores(logits.__getitem__, labels)
     assert found == {
         "student": 1,
         "holdout": {"each": [0.5, 1.0], "mean": 0.75, "ensemble": 1.0},

@@ -4,9 +4,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import made_up_results
 import pytest
 
-from helpers import made_up_results
 from reproduction.command import main
 from reproduction.lab import Lab
 from reproduction.plan import Price, add_price

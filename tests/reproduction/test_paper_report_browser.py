@@ -7,9 +7,9 @@ import re
 import shutil
 import subprocess
 
+import made_up_results
 import pytest
 
-from helpers import made_up_results
 from reproduction.report import report
 
 BROWSER = next(

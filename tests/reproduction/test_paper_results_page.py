@@ -1,8 +1,8 @@
 """The tables of RESULTS.md: those that are committed, and what made-up results would look like."""
 
+import made_up_results
 import pytest
 
-from helpers import made_up_results
 from reproduction.benchmarks.readme import BEGIN, END, LAB, RESULTS, with_tables
 from reproduction.lab import Lab
 from reproduction.reading import tables

@@ -17,14 +17,17 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     recipe = moved.get("recipe")
     if isinstance(recipe, dict) and str(recipe.get("class_path", "")).startswith(_METHODS):
         name = recipe["class_path"].removeprefix(_METHODS)
-        options = {k: v for k, v in (recipe.get("init_args") or {}).items() if k not in _GONE.get(name, ())}
+        options = dict(recipe.get("init_args") or {})
+        for gone in _GONE.get(name, ()):
+            options.pop(gone, None)
         if (
             name == "cgl" and options.get("peers_gradient") is None
         ):  # in 0.1.0 those who are imitated were constants
             options["peers_gradient"] = False
         if options.get("layers") == []:  # the recipe's own, which is now what leaving it out means
             del options["layers"]
-        moved["recipe"] = {**recipe, "init_args": options}
+        if options or "init_args" in recipe:
+            moved["recipe"] = {**recipe, "init_args": options}
     return moved
 
 
