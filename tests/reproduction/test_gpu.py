@@ -121,6 +121,7 @@ def test_what_is_cut_off_leaves_its_part(dry, monkeypatch):
 
     monkeypatch.setattr(checks, "recipe", slow)
     monkeypatch.setattr(command, "SHARES", {"checks": 0.1, "speed": 1e-6})
+    monkeypatch.setattr(comparison, "epochs_that_fit", lambda *_, **__: 0)  # on any machine
     start = time.monotonic()
     status, found = dry("--methods", "baseline", "cgl", minutes=0.05)
     assert time.monotonic() - start < 30
