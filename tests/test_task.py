@@ -237,6 +237,9 @@ def test_what_does_not_fit_together_is_a_clear_error(unchecked):
             task(*twice)
     with pytest.raises(ValueError, match="a gate over 3 branches cannot serve 4 students"):
         task(Ensemble(Gate(8, students=3)))
+    group = task().group
+    with pytest.raises(ValueError, match="names the students themselves"):
+        sg.CollaborativeLearning(group, [Imitation(MeanOfOthers(of=group))])
 
 
 def test_a_teacher_that_would_learn_nothing_is_an_error():
@@ -269,7 +272,7 @@ def test_whatever_is_listened_to_and_shipped_stands_once_among_the_sources():
         Supervised(),
         Imitation(MeanOfOthers(of=averages)),
         Imitation(MeanOfOthers(of=averages), name="again"),
-        Imitation(MeanOfOthers(of=group), name="own"),
+        Imitation(MeanOfOthers(), name="own"),
     ]
     t = sg.CollaborativeLearning(group, parts, exports=averages)
     assert t.shipped is averages

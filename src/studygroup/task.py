@@ -96,7 +96,7 @@ class CollaborativeLearning(nn.Module):
         _check_names([one.name for one in added])
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
-            _check_learning(teacher, added)
+            _check_teacher(teacher, group, added)
         if isinstance(self.rows, SharedRows) and group.starts_equal():
             warn_of_equal_students(group.model)
         if in_turn:
@@ -345,8 +345,12 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _check_learning(teacher: Teacher, objectives: Sequence[Objective]) -> None:
-    """Refuse a teacher with parameters that has nothing to learn from."""
+def _check_teacher(teacher: Teacher, group: Group, objectives: Sequence[Objective]) -> None:
+    """Refuse a teacher that names the students themselves, and one with parameters that has nothing to learn from."""
+    if teacher.of is group:
+        raise ValueError(
+            f"{type(teacher).__name__}(of=...) names the students themselves, who would answer twice; leave of out"
+        )
     moved = any(one.moves_teachers for one in objectives if teacher in one.teachers)
     if any(parameter.requires_grad for parameter in teacher.parameters()) and not moved:
         raise ValueError(
