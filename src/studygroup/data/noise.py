@@ -73,7 +73,7 @@ class SymmetricNoise:
     redraw: bool = True
 
     def __call__(self, truth: TrueLabels, *, seed: int) -> EpochLabels:
-        """Choose the noisy rows.
+        """Choose the noisy rows and return the function that gives the labels of an epoch.
 
         Args:
             truth: the true labels.
