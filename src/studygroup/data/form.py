@@ -44,7 +44,7 @@ class Form(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what is no plain value into a folder, beside the exported network."""
+        """Write what is no plain value into a folder, next to the exported network."""
         ...
 
 

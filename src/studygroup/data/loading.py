@@ -77,7 +77,7 @@ def load(
         spec: `"digits"` (scikit-learn's, always available); a folder that holds Parquet files
             (`train.parquet` and `test.parquet`, or the hub's layout), the official files of CIFAR
             (`cifar-10-batches-py` or `cifar-100-python`), STL-10 (`train_X.bin` and so on) or ImageNet32
-            (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one sub-folder per
+            (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one subfolder per
             class, optionally under `train` and `test`; else a name on the Hugging Face hub, such as
             `"uoft-cs/cifar10"`. A folder takes precedence over a hub name. Texts come from Parquet,
             CSV (the official files of Zhang et al. too) and the hub, see docs/data.md.

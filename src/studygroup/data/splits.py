@@ -108,7 +108,7 @@ class ArrowSplit:
         column: the image column, which must not decode by itself (`Image(decode=False)`).
         labels: class of each row of the split.
         shape: the shape that every image must have or, if `resized`, is scaled to.
-        rows: the table's row behind each row of the split.
+        rows: the table's row for each row of the split.
         resized: whether images are scaled to the shape; otherwise another size is an error.
         name: what to call the split in an error message.
     """

@@ -22,7 +22,7 @@ class TextSplit:
         table: a `datasets.Dataset` with the texts.
         columns: the columns that make up a text, in this order, joined by one space.
         labels: class of each row of the split.
-        rows: the table's row behind each row of the split, in any order.
+        rows: the table's row for each row of the split, in any order.
         name: what to call the split in an error message.
         escaped: whether a backslash and an n in the table stand for a newline.
     """
@@ -121,7 +121,7 @@ def check_texts(
 
     Args:
         values: the texts.
-        rows: the table's row behind each of them.
+        rows: the table's row for each of them.
         column: the one they are from.
         where: what to call the table in an error message.
 

@@ -27,7 +27,7 @@ class TokenSplit:
         table: a `datasets.Dataset` with the lists of ids in the column `input_ids`.
         labels: class of each row of the split.
         tokens: how many ids each row of the split has, from 1 on.
-        rows: the table's row behind each row of the split, in any order.
+        rows: the table's row for each row of the split, in any order.
         padding: the id that pads rows.
         width: the length that every batch is padded to; 0 stands for its longest row.
 
