@@ -1,4 +1,4 @@
-"""Which rows each student sees, and in which order."""
+"""Samplers: the rows that each student sees, and their order."""
 
 import math
 from collections.abc import Iterator, Sequence
