@@ -1,4 +1,4 @@
-"""One door to every data set, and the way from its rows to batches for a group of students."""
+"""Data sets from any supported source, and batches of their rows for a group of students."""
 
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets

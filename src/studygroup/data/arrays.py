@@ -1,4 +1,4 @@
-"""Arrays out of files that a stranger wrote: NumPy archives and pickles, of which nothing is executed."""
+"""Arrays from untrusted files: NumPy archives and pickles, read without executing any code."""
 
 import pickle
 from pathlib import Path
@@ -18,17 +18,17 @@ _HARMLESS = {
 
 
 class _Arrays(pickle.Unpickler):
-    """Builds plain values and NumPy arrays, and refuses everything else that a pickle may name."""
+    """An unpickler that builds plain values and NumPy arrays and refuses everything else that a pickle may name."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Only what an array is made of."""
+        """Return a class or function that arrays are made of, and refuse all others."""
         if (module, name) not in _HARMLESS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
         return super().find_class(module, name)
 
 
 def array(path: Path, key: str) -> np.ndarray:
-    """One array of a `.npz` archive, or of a pickled dict of arrays and lists.
+    """Return one array of a `.npz` archive, or of a pickled dict of arrays and lists.
 
     Args:
         path: of the file; one without the ending `.npz` is a pickle, by Python 2 or 3.

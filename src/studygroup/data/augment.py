@@ -1,8 +1,8 @@
-"""Augmentation per sample, on the batch as a whole and on its own device.
+"""Augmentation per sample, computed on the whole batch and on the batch's device.
 
 An augmentation is a function `augment(rows, *, generator)` from uint8 images to uint8 images, or from a mapping of
 tokens and mask to such a mapping. It draws on the host from a CPU generator, so a step can be replayed and gives the
-same rows on any device, and it never waits for the device.
+same rows on any device, without synchronising with the device.
 """
 
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ from studygroup.data.splits import Rows
 
 @runtime_checkable
 class Augment(Protocol):
-    """A random change of a batch of images, or of the mapping that a batch of texts is."""
+    """A random change of a batch of images, or of a batch of texts as a mapping."""
 
     def __call__(self, rows: Any, *, generator: torch.Generator) -> Any:
-        """Changes the rows, and gives as many; the generator, a CPU one, is the only source of randomness."""
+        """Return as many rows, changed at random; the generator, on the CPU, is the only source of randomness."""
         ...
 
 
 def identity(rows: Rows, *, generator: torch.Generator) -> Rows:
-    """No augmentation: returns the rows as they are and draws nothing."""
+    """Return the rows unchanged and draw nothing: no augmentation."""
     return rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class PadCropFlip:
-    """The usual CIFAR augmentation: pad with zeros, crop at random to the old size, mirror or not.
+    """The usual CIFAR augmentation: pad with zeros, crop at random to the old size, mirror at random.
 
     The padding is black *before* normalisation, as with torchvision's RandomCrop in front of ToTensor.
 
@@ -50,7 +50,7 @@ class PadCropFlip:
     def __call__(
         self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Crops and mirrors each image by itself.
+        """Crop and mirror each image independently.
 
         Args:
             images: pixels on any device.
@@ -76,22 +76,22 @@ class PadCropFlip:
         return padded.gather(2, pixels.expand(-1, channels, -1)).view_as(images)
 
     def _draw(self, count: int, generator: torch.Generator) -> Int64[Tensor, "count 3"]:
-        """Row offset, column offset (0 to twice the padding) and mirrored or not (1, 0) of each image."""
+        """Draw each image's row offset and column offset (0 to twice the padding), and 1 to mirror it or 0."""
         offsets = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
         flips = torch.randint(2, (count, 1), generator=generator)
         return torch.cat([offsets, flips * self.flip], dim=1)
 
 
 class Normalise(nn.Module):
-    """Pixels to numbers of zero mean and unit deviation per channel: (pixel / 255 - mean) / std.
+    """Scaling of pixels to zero mean and unit deviation per channel: (pixel / 255 - mean) / std.
 
-    A module, so that mean and deviation lie on the device of the images (`.to(device)`) and are not sent
+    A module, so that mean and deviation live on the device of the images (`.to(device)`) instead of being copied
     there at every step. They are not part of the state dict.
 
     Args:
         mean: of each channel, pixels counted as 0 to 1.
         std: likewise, above 0.
-        channels_last: whether the result has torch's `channels_last` memory format, else it keeps the images'
+        channels_last: whether the result has torch's `channels_last` memory format; else it keeps the images'
             own.
 
     Raises:
@@ -113,6 +113,6 @@ class Normalise(nn.Module):
     def forward(
         self, images: UInt8[Tensor, "batch channels height width"]
     ) -> Float32[Tensor, "batch channels height width"]:
-        """Normalises a batch on the module's device."""
-        # the format is changed while pixels are bytes, a quarter of what they are afterwards
+        """Normalise a batch on the module's device."""
+        # change the format while pixels are bytes: a quarter of the memory they take afterwards
         return images.clone(memory_format=self.memory_format).float().mul_(self.scale).add_(self.shift)

@@ -1,4 +1,4 @@
-"""Which rows each student sees, and in which order."""
+"""Samplers: the rows that each student sees, and their order."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ from torch.utils.data import Sampler
 from studygroup.data.stratify import without
 from studygroup.seeding import generator
 
-_WINDOW = 64  # batches among which rows of like length are gathered; more gather closer and shuffle less
+_WINDOW = 64  # batches whose rows are sorted by length together; more means less padding and less shuffling
 
 
 class Draw(NamedTuple):
-    """What a step is to hold; tensors on the CPU.
+    """The rows of one step; tensors on the CPU.
 
     Attributes:
         rows: row numbers.
         owner: the student that each row belongs to; None where all students see every row.
-        epoch: of the step, so that who serves it can give what depends on the epoch, such as labels with noise.
+        epoch: of the step, for anything that depends on it, such as labels with noise.
     """
 
     rows: Int64[Tensor, "batch"]
@@ -32,18 +32,18 @@ class Draw(NamedTuple):
 def subsets(
     rows: int, students: int, *, overlap: float = 0.0, seed: int = 0
 ) -> tuple[Int64[Tensor, "_subset"], ...]:
-    """Splits the training rows among the students at random, once (CGL).
+    """Split the training rows among the students at random, once (CGL).
 
-    The rows are dealt into disjoint parts that cover all of them. Beside its own part, each student then gets
-    a random draw of the other parts' rows: the share `overlap` of them, rounded. With 0 the sub-sets stay
-    disjoint, with 1 every student has all rows; in between, a sub-set has n + overlap * (rows - n) rows, n =
+    The rows are dealt into disjoint parts that cover all of them. In addition to its own part, each student gets
+    a random draw of the other parts' rows: the share `overlap` of them, rounded. With 0 the subsets stay
+    disjoint, with 1 every student has all rows; in between, a subset has n + overlap * (rows - n) rows, n =
     rows / students.
 
     Args:
         rows: how many training rows there are.
-        students: how many sub-sets to make.
-        overlap: share of the others' rows that a student gets too, in [0, 1].
-        seed: equal seeds give equal sub-sets.
+        students: how many subsets to make.
+        overlap: share of the other parts' rows that each student also gets, in [0, 1].
+        seed: equal seeds give equal subsets.
 
     Returns:
         Ascending row numbers of each student; the sizes differ by at most 1.
@@ -67,20 +67,19 @@ def subsets(
 class EpochBatches(Sampler[Draw]):
     """Batches whose order is a pure function of seed and epoch.
 
-    The epoch is told by `set_epoch`, which Lightning calls by itself before every epoch. Base of the samplers
-    below.
+    The epoch is set by `set_epoch`, which Lightning calls before every epoch. Base class of the samplers below.
 
-    Where rows are of different lengths, rows of like length share a step, so that little of it is padding: the
-    shuffled rows of 64 steps are sorted by length, cut into steps, and these are shuffled. Every student's rows go
-    through the same, so that all students' rows of a step are alike.
+    Where rows differ in length, rows of similar length share a step, so that little of it is padding: the shuffled
+    rows of 64 steps are sorted by length, cut into steps, and these are shuffled. Every student's rows are treated
+    the same way, so that all students' rows of a step have similar lengths.
 
     Args:
         parts: row numbers of each part; every step takes `batch_size` rows of each.
         batch_size: rows of each part in a step.
         seed: of the order.
         shuffle: whether each part is put in a new order every epoch.
-        drop_last: leave out a last step in which some part has fewer than `batch_size` rows.
-        lengths: of all rows, by row number; omitted, rows are of one size. Without `shuffle`, the shortest come
+        drop_last: whether to leave out a last step in which some part has fewer than `batch_size` rows.
+        lengths: of all rows, by row number; if omitted, rows are of one size. Without `shuffle`, the shortest come
             first.
 
     Raises:
@@ -106,16 +105,16 @@ class EpochBatches(Sampler[Draw]):
         self._resumed = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration gives."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def resume(self, *, epoch: int, step: int) -> None:
-        """Lets this epoch begin with this step; other epochs are whole, and `len` is that of a whole one."""
+        """Start this epoch at this step; other epochs stay whole, and `len` is that of a whole one."""
         self.epoch = epoch
         self._resumed = (epoch, step)
 
     def __len__(self) -> int:
-        """Steps in a whole epoch."""
+        """Return the number of steps in a whole epoch."""
         shortest, longest = min(map(len, self.parts)), max(map(len, self.parts))
         if self.drop_last:
             return shortest // self.batch_size
@@ -123,7 +122,7 @@ class EpochBatches(Sampler[Draw]):
         return math.ceil((shortest if odd else longest) / self.batch_size)
 
     def __iter__(self) -> Iterator[Draw]:
-        """The steps of the current epoch, from the resumed one on."""
+        """Yield the steps of the current epoch, from the resumed one on."""
         orders = [self._order(number, part) for number, part in enumerate(self.parts)]
         current, (epoch, step) = self.epoch, self._resumed
         first = step if epoch == current else 0
@@ -134,7 +133,7 @@ class EpochBatches(Sampler[Draw]):
             yield Draw(rows, owner, current)
 
     def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
-        """One part in this epoch's order."""
+        """Return one part's rows in this epoch's order."""
         if not self.shuffle:
             return part if self.lengths is None else part[self.lengths[part].argsort(stable=True)]
         rng = generator(self.seed, "batches", self.epoch, number)
@@ -149,32 +148,32 @@ class EpochBatches(Sampler[Draw]):
     def _alike(
         self, window: int, rows: Int64[Tensor, "some"], lengths: Int32[Tensor, "rows"]
     ) -> Int64[Tensor, "some"]:
-        """The rows of some steps, those of like length together, and the steps shuffled as in every other part."""
+        """Return the rows of some steps, grouped by length, with the steps shuffled as in every other part."""
         steps = rows[lengths[rows].argsort(stable=True)].view(len(rows) // self.batch_size, self.batch_size)
         rng = generator(self.seed, "windows", self.epoch, window)
         return steps[torch.randperm(len(steps), generator=rng)].flatten()
 
     def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
-        """Rows and owners of one step from the rows chosen of each part."""
+        """Return rows and owners of one step from the rows chosen of each part."""
         raise NotImplementedError
 
 
 class StudentBatches(EpochBatches):
-    """Every step holds rows of each student's own sub-set, as in CGL.
+    """Batches that hold rows of each student's own subset in every step, as in CGL.
 
     Yields row numbers and their owners, student 0's first. The last step of an epoch may be short; students
-    whose sub-set is used up are then absent from it. Where only the odd row of some students would be left for
-    it (sub-sets are equal to ±1), it joins the step before: batch normalisation cannot work on one row.
+    whose subset is used up are then absent from it. Where only the odd row of some students would be left for
+    it (subsets are equal to ±1), it joins the step before: batch normalisation cannot work on one row.
 
     Args:
         subsets: row numbers of each student, see `subsets`.
         batch_size: rows of *each* student in a step.
-        seed: of the order inside the sub-sets, drawn anew every epoch.
-        drop_last: leave out a last step in which some student has fewer than `batch_size` rows.
+        seed: of the order inside the subsets, redrawn every epoch.
+        drop_last: whether to leave out a last step in which some student has fewer than `batch_size` rows.
         lengths: of all rows, see `EpochBatches`.
 
     Raises:
-        ValueError: no sub-sets, an empty one, or a batch size below 1.
+        ValueError: no subsets, an empty one, or a batch size below 1.
     """
 
     def __init__(
@@ -199,14 +198,14 @@ class StudentBatches(EpochBatches):
 
 
 class SharedBatches(EpochBatches):
-    """All students see every row: yields row numbers, and None for the owners.
+    """Batches of rows that all students see: yields row numbers, and None for the owners.
 
     Args:
         rows: how many rows there are.
         batch_size: rows in a step.
-        seed: of the order, drawn anew every epoch.
-        shuffle: False keeps the rows in their order, or in that of their lengths, for evaluation.
-        drop_last: leave out a last short step.
+        seed: of the order, redrawn every epoch.
+        shuffle: False keeps the rows in order, or in order of length, for evaluation.
+        drop_last: whether to leave out a short last step.
         lengths: of all rows, see `EpochBatches`.
     """
 

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the images and the labels."""
+"""Detection of the columns of a table that hold the images and the labels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-_LABEL_NAMES = ("label", "fine_label")  # in the order of preference
+_LABEL_NAMES = ("label", "fine_label")  # in order of preference
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _STRINGS = ("string", "large_string")
 
 
 def image_column(features: Mapping[str, Any]) -> str:
-    """The one column of images.
+    """Return the name of the only column of images.
 
     Raises:
         ValueError: there is none or more than one; lists the columns.
@@ -30,7 +30,7 @@ def image_column(features: Mapping[str, Any]) -> str:
 
 
 def label_column(features: Mapping[str, Any]) -> str:
-    """The column of class labels: `label`, else `fine_label`, else the only one of type ClassLabel.
+    """Return the column of class labels: `label`, else `fine_label`, else the only one of type ClassLabel.
 
     Raises:
         ValueError: no column qualifies, or several do; lists the columns.
@@ -49,19 +49,19 @@ def label_column(features: Mapping[str, Any]) -> str:
 
 
 def class_names(feature: Any, labels: Int64[Tensor, "rows"]) -> tuple[str, ...]:
-    """Names of the classes: those of the ClassLabel, else the numbers 0 to the largest label."""
+    """Return the names of the classes: those of the ClassLabel, else the numbers 0 to the largest label."""
     if isinstance(feature, datasets.ClassLabel):
         return tuple(feature.names)
     return tuple(str(number) for number in range(int(labels.max()) + 1)) if len(labels) else ()
 
 
 def read_labels(table: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]:
-    """Reads a label column of whole numbers, see `label_values`."""
+    """Read a label column of whole numbers, see `label_values`."""
     return torch.from_numpy(label_values(table, column, where=where).to_numpy().astype(np.int64))
 
 
 def label_values(table: Any, column: str, *, where: str) -> Any:
-    """A label column as a `pyarrow.ChunkedArray`, without touching images or texts.
+    """Return a label column as a `pyarrow.ChunkedArray`, without reading images or texts.
 
     Args:
         table: a `datasets.Dataset`.
@@ -81,7 +81,7 @@ def label_values(table: Any, column: str, *, where: str) -> Any:
 
 
 def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, where: str) -> None:
-    """Refuses labels that are not the number of a class.
+    """Refuse labels that are not the number of a class.
 
     Raises:
         ValueError: a label is below 0 or not below the number of classes; names the row.
@@ -97,22 +97,22 @@ def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, whe
 
 
 def is_whole(feature: Any) -> bool:
-    """Whether a column holds whole numbers; class labels are such."""
+    """Tell whether a column holds whole numbers; class labels count as such."""
     return getattr(feature, "dtype", None) in _INTEGERS
 
 
 def is_text(feature: Any) -> bool:
-    """Whether a column holds strings."""
+    """Tell whether a column holds strings."""
     return getattr(feature, "dtype", None) in _STRINGS
 
 
 def is_image(feature: Any) -> bool:
-    """An Image feature, or the bytes and path that one is stored as (files not written by `datasets`)."""
+    """Tell whether a column holds images: as a feature, or as bytes and path (files not written by `datasets`)."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
     return isinstance(feature, datasets.Image)
 
 
 def listed(features: Mapping[str, Any]) -> str:
-    """The columns with their types, for a message."""
+    """Format the columns with their types, for a message."""
     return ", ".join(f"{name}: {feature}" for name, feature in features.items())

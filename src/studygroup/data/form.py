@@ -1,4 +1,4 @@
-"""What the rows of a data set are, pictures or texts, and the way from a batch to what a network takes."""
+"""The form of a data set's rows, pictures or texts: how batches and user input become what a network takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,33 +18,33 @@ TOKENIZER = "tokenizer"
 
 @runtime_checkable
 class Form(Protocol):
-    """What training has to know about rows; all else about them stays in the splits."""
+    """What training has to know about rows; everything else stays in the splits."""
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a network must know to read such rows: arguments of `studygroup.models.build`."""
+        """Arguments of `studygroup.models.build` that a network needs to read such rows."""
         ...
 
     @property
     def words(self) -> str:
-        """What the network takes, in a sentence."""
+        """The network's input, described in a sentence."""
         ...
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a run keeps, as plain values: enough, with what `save` writes, for `load_form`."""
+        """Plain values that a run keeps: enough, together with what `save` writes, for `load_form`."""
         ...
 
     def ready(self, *, channels_last: bool) -> nn.Module:
-        """From the inputs of a batch to the network's, on the module's device."""
+        """Convert the inputs of a batch to the network's, on the module's device."""
         ...
 
     def read(self, inputs: Sequence[str]) -> Rows:
-        """Rows, as a split gives them, from what a user hands in: paths of image files, or texts."""
+        """Return rows, as a split gives them, from user input: paths of image files, or texts."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes what no plain value holds into a folder, beside the shipped network."""
+        """Write what is no plain value into a folder, next to the exported network."""
         ...
 
 
@@ -69,7 +69,7 @@ class Pictures:
 
     @property
     def words(self) -> str:
-        """What the network takes, in a sentence."""
+        """The network's input, described in a sentence."""
         normalised = ", ".join(f"{n} {[round(v, 4) for v in getattr(self, n)]}" for n in ("mean", "std"))
         size = ", ".join(map(str, self.shape))
         return f"images (N, {size}), pixels / 255, then\nnormalised per channel with {normalised}."
@@ -80,14 +80,14 @@ class Pictures:
         return {"shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
 
     def ready(self, *, channels_last: bool) -> nn.Module:
-        """From uint8 to normalised images."""
+        """Normalise uint8 images."""
         return Normalise(self.mean, self.std, channels_last=channels_last)
 
     def read(self, inputs: Sequence[str]) -> Rows:
-        """Decodes image files and scales them to the shape.
+        """Decode image files and scale them to the shape.
 
         Raises:
-            ValueError: a file that is missing or no such image.
+            ValueError: a file is missing or is no such image.
         """
         return torch.stack([self._decode(path) for path in inputs])
 
@@ -98,7 +98,7 @@ class Pictures:
             raise ValueError(f"{path} cannot be read as an image ({error}); give the path of one") from error
 
     def save(self, folder: Path) -> None:
-        """Nothing: the facts are all there is."""
+        """Write nothing: the facts are all there is."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class Texts:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many tokens there are, and which one fills rows up."""
+        """The size of the vocabulary, and the padding id."""
         return {"vocabulary": self.encoder.vocabulary, "padding": self.encoder.padding}
 
     @property
     def words(self) -> str:
-        """What the network takes, in a sentence."""
+        """The network's input, described in a sentence."""
         filled = "always" if self.encoder.full else "at most"
         return (
             f"`input_ids` and `attention_mask` (N, L), L {filled} {self.encoder.length}, from the tokenizer in\n"
@@ -132,24 +132,24 @@ class Texts:
         return {"tokenizer": {name: getattr(self.encoder, name) for name in names}}
 
     def ready(self, *, channels_last: bool) -> nn.Module:
-        """Ids go to the network as they are."""
+        """Return the ids unchanged: the network takes them as they are."""
         return nn.Identity()
 
     def read(self, inputs: Sequence[str]) -> Rows:
-        """Ids and mask of texts."""
+        """Return ids and mask of texts."""
         return filled(self.encoder(inputs), self.encoder)
 
     def save(self, folder: Path) -> None:
-        """Writes the tokenizer."""
+        """Write the tokenizer."""
         self.encoder.save(folder / TOKENIZER)
 
 
 def load_form(facts: dict[str, Any], folder: Path) -> Form:
-    """A form from what it left.
+    """Load a form from what it saved.
 
     Args:
-        facts: its `facts`.
-        folder: what its `save` was given.
+        facts: the form's `facts`.
+        folder: the one given to its `save`.
 
     Raises:
         ValueError: the tokenizer is missing or damaged.

@@ -1,4 +1,4 @@
-"""Labels that people gave, from a table whose rows stand in the order of the training set."""
+"""Human labels, from a table whose rows are in the order of the training set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +10,23 @@ from studygroup.data.columns import check_labels, read_labels
 from studygroup.data.noise import EpochLabels, SameLabels, TrueLabels
 from studygroup.data.places import whole_number_columns
 
-_CLEAN_NAMES = ("clean_label", "label", "fine_label")  # in the order of preference
+_CLEAN_NAMES = ("clean_label", "label", "fine_label")  # in order of preference
 
 
 @dataclass(frozen=True, kw_only=True)
 class HumanNoise:
     """Labels from a column of a table that is aligned, row by row, with the published training set.
 
-    They are the same in every epoch. Rows are followed by their number in the published training set, so it does
-    not matter which rows are trained on or held out. Where the table has the clean labels too, they must equal
-    the data's: another order or another set is found out.
+    They are the same in every epoch. Rows are identified by their number in the published training set, so it does
+    not matter which rows are trained on or held out. If the table also has the clean labels, they must equal
+    the data's, so that another order or another set is detected.
 
     Attributes:
-        path: a Parquet or CSV file, a folder with `train.parquet`, or a name on the Hugging Face hub; the data set
-            itself, where it has such a column.
+        path: a Parquet or CSV file, a folder with `train.parquet`, or a name on the Hugging Face hub; may be the
+            data set itself, if it has such a column.
         column: of the human labels, class numbers from 0.
-        clean_column: of the true labels; omitted, the column called like `column` with `clean` for `noisy`, else
-            `clean_label`, `label` or `fine_label`, where there is one.
+        clean_column: of the true labels; if omitted, the column named like `column` with `clean` for `noisy`, else
+            `clean_label`, `label` or `fine_label`, if there is one.
     """
 
     path: str
@@ -34,7 +34,7 @@ class HumanNoise:
     clean_column: str | None = None
 
     def __call__(self, truth: TrueLabels, *, seed: int) -> EpochLabels:
-        """Reads the labels of these rows; the seed does not matter.
+        """Read the labels of these rows; the seed does not matter.
 
         Args:
             truth: the true labels and the numbers of their rows.
@@ -42,7 +42,7 @@ class HumanNoise:
 
         Raises:
             ValueError: the table cannot be read, lacks a column, has another number of rows than the training set,
-                labels that are no class, or clean labels other than the data's.
+                    labels that are no class, or clean labels that differ from the data's.
         """
         table = whole_number_columns(self.path)
         if len(table) != truth.published:
@@ -58,7 +58,7 @@ class HumanNoise:
         return SameLabels(labels[truth.rows])
 
     def _column(self, table: Any, name: str) -> Int64[Tensor, "rows"]:
-        """One column of labels."""
+        """Return one column of labels."""
         if name not in table.column_names:
             raise ValueError(
                 f"{self.path} has no column {name!r} of whole numbers, only {table.column_names}; give one of those"
@@ -66,14 +66,14 @@ class HumanNoise:
         return read_labels(table, name, where=self.path)
 
     def _clean_column(self, names: list[str]) -> str | None:
-        """Name of the column of true labels, if there is one."""
+        """Return the name of the column of true labels, if there is one."""
         if self.clean_column is not None:
             return self.clean_column
         likely = (self.column.replace("noisy", "clean"), *_CLEAN_NAMES)
         return next((name for name in likely if name != self.column and name in names), None)
 
     def _check(self, clean: Int64[Tensor, "rows"], truth: TrueLabels, column: str) -> None:
-        """Refuses a table that belongs to other data."""
+        """Refuse a table that belongs to other data."""
         differ = (clean != truth.labels).nonzero().flatten()
         if len(differ):
             first = int(differ[0])

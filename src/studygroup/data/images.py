@@ -1,4 +1,4 @@
-"""One encoded image to one uint8 tensor."""
+"""Decoding of one image to a uint8 tensor."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
 def shape_of(record: Record) -> Shape:
-    """Channels (1 or 3), height and width of an encoded image, from its header alone.
+    """Return channels (1 or 3), height and width of an encoded image, from its header alone.
 
     Raises:
         OSError: it is not an image that Pillow can read, or its file is missing.
@@ -32,7 +32,7 @@ def shape_of(record: Record) -> Shape:
 
 
 def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height width"]:
-    """Decodes one image; palettes become colours, transparency is dropped.
+    """Decode one image; palettes become colours, transparency is dropped.
 
     Args:
         record: encoded bytes, or the path of a file.
@@ -56,7 +56,7 @@ def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height w
 def resize(
     images: UInt8[Tensor, "*rows channels height width"], size: Sequence[int]
 ) -> UInt8[Tensor, "*rows channels new_height new_width"]:
-    """Scales to exactly this height and width (bilinear, antialiased); proportions are not kept."""
+    """Scale to exactly this height and width (bilinear, antialiased); proportions are not kept."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     resized: Tensor = antialiased_resize(images, list(size), antialias=True)
@@ -64,7 +64,7 @@ def resize(
 
 
 def _stream(record: Record) -> io.BytesIO:
-    """The encoded bytes: from the table or, where it holds none, from the file."""
+    """Return the encoded bytes: from the table or, if it holds none, from the file."""
     if record["bytes"] is not None:
         return io.BytesIO(record["bytes"])
     if record["path"] is None:

@@ -1,4 +1,4 @@
-"""From a split and a sampler to whole batches."""
+"""Whole batches from a split and a sampler."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from studygroup.data.splits import Rows, Split
 
 
 class Batch(NamedTuple):
-    """What one step trains on.
+    """The rows that one step trains on.
 
     Attributes:
         inputs: images (batch, channels, height, width) of pixels, 0 to 255, or a mapping of tensors.
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     owner: Int64[Tensor, "batch"] | None
 
     def to(self, device: torch.device) -> "Batch":
-        """Inputs and labels on a device; `owner` stays on the host, where the rows' ways are decided."""
+        """Move inputs and labels to a device; `owner` stays on the host, where rows are routed."""
         inputs = self.inputs
         if isinstance(inputs, Tensor):
             moved: Rows = inputs.to(device, non_blocking=True)
@@ -43,7 +43,7 @@ def loader(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> "DataLoader[Batch]":
-    """A DataLoader that gives a whole `Batch` for every item of the sampler.
+    """Build a DataLoader that gives a whole `Batch` for every item of the sampler.
 
     The sampler runs in this process and is `loader.sampler`, where Lightning finds its `set_epoch`; so
     batches are the same for any number of workers. Global random state is not touched.
@@ -51,8 +51,8 @@ def loader(
     Args:
         split: where the rows come from.
         sampler: which rows make a step.
-        labels: gives the labels of all rows in an epoch, such as `Data.training_labels`; omitted, the split's own.
-        workers: processes that decode; 0 serves a split in memory best, more help one that decodes on access.
+        labels: gives the labels of all rows in an epoch, such as `Data.training_labels`; by default the split's own.
+        workers: processes that decode; 0 is best for a split in memory, more help one that decodes on access.
         pin_memory: whether batches are put in page-locked memory, for faster copies to a CUDA device.
     """
     return DataLoader(
@@ -67,19 +67,19 @@ def loader(
 
 
 class _Steps(Dataset[Batch]):
-    """A split that is asked for one step at a time."""
+    """A data set over a split whose items are whole steps."""
 
     def __init__(self, split: Split, labels: EpochLabels) -> None:
         self.split, self.labels = split, labels
         self._epoch, self._current = -1, split.labels
 
     def __len__(self) -> int:
-        """Rows, not steps: the sampler counts those."""
+        """Return the number of rows, not of steps: the sampler counts those."""
         return len(self.split)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        """All rows of a step."""
+        """Return all rows of a step."""
         rows, owner, epoch = draw
-        if epoch != self._epoch:  # drawn once an epoch, by each process for itself, to the same labels
+        if epoch != self._epoch:  # drawn once an epoch in each process; all of them draw the same labels
             self._epoch, self._current = epoch, self.labels(epoch)
         return Batch(self.split[rows][0], self._current[rows], owner)

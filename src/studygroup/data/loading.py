@@ -1,4 +1,4 @@
-"""The one door: a name or a folder in, train, hold-out and test out."""
+"""The entry point to data: load training, hold-out and test rows by a name or from a folder."""
 
 import warnings
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _TOKENIZER = SentencePiece()
 
 
 class NoTestSplitWarning(UserWarning):
-    """A data set has no test split; a fixed part of the training rows was set aside."""
+    """A warning that a data set has no test split, so a fixed part of the training rows was set aside."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Data:
 
     Attributes:
         train: what students learn from, with the true labels.
-        holdout: drawn from the training rows, to choose by, with the labels that noise leaves; may be empty.
+        holdout: drawn from the training rows, for model selection, with the labels that noise leaves; may be empty.
         test: to report on; equal for every seed, its labels always the true ones.
         classes: names of the classes, in the order of the labels.
         name: what to call the data set.
@@ -67,38 +67,37 @@ def load(
     tokenizer: Tokenizer = _TOKENIZER,
     in_memory_bytes: int = 4 * 2**30,
 ) -> Data:
-    """Loads a data set of labelled images or texts.
+    """Load a data set of labelled images or texts.
 
-    The test rows are the official test split, else the official validation split. Where there is neither, a
-    sixth of the training rows is set aside, always the same, with a `NoTestSplitWarning`. An official
-    validation split beside a test split is not used, unless the test labels are withheld. All draws keep each
-    class's share.
+    The test rows are the official test split, else the official validation split. If there is neither, a
+    sixth of the training rows is set aside, always the same, with a `NoTestSplitWarning`. If there are both, the
+    validation split is not used, unless the test labels are withheld. All draws keep each class's share.
 
     Args:
         spec: `"digits"` (scikit-learn's, always available); a folder that holds Parquet files
             (`train.parquet` and `test.parquet`, or the hub's layout), the official files of CIFAR
             (`cifar-10-batches-py` or `cifar-100-python`), STL-10 (`train_X.bin` and so on) or ImageNet32
-            (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one sub-folder per
+            (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one subfolder per
             class, optionally under `train` and `test`; else a name on the Hugging Face hub, such as
-            `"uoft-cs/cifar10"`. A folder goes before a hub name. Texts come from Parquet, CSV (the official files of
-            Zhang et al. too) and the hub, see docs/data.md.
+            `"uoft-cs/cifar10"`. A folder takes precedence over a hub name. Texts come from Parquet,
+            CSV (the official files of Zhang et al. too) and the hub, see docs/data.md.
         holdout: rows held out from training: a share in [0, 1), or, as an int, a number of rows.
         seed: of the draws of `train_rows` and `holdout`; the test rows never depend on it.
-        train_rows: use only so many training rows, hold-out included; None uses all. Other rows are never
+        train_rows: how many training rows to use, hold-out included; None uses all. Other rows are never
             decoded.
-        test_rows: use only so many test rows, always the same; None uses all.
+        test_rows: how many test rows to use, always the same; None uses all.
         image_size: height and width in pixels to scale every image to (one int for a square; proportions are
             not kept); None takes images as they are, all of one size.
         noise: how the labels to learn from differ from the true ones, see `studygroup.data.noise`.
-        holdout_noise: whether the hold-out labels get the same noise, drawn once, as where no clean labels can be
-            had; else they are the true ones. Test labels are never touched.
-        tokenizer: of texts; it learns from the training rows alone, hold-out excluded.
+        holdout_noise: whether the hold-out labels get the same noise, drawn once, as when no clean labels are
+            available; else they are the true ones. Test labels are never changed.
+        tokenizer: for texts; it is fitted to the training rows alone, hold-out excluded.
         in_memory_bytes: up to this total size, images are decoded at once and kept in memory; larger sets are
-            decoded from a memory map whenever a row is used (`digits` and official files never are).
+            decoded from a memory map whenever a row is used (`digits` and official files are always in memory).
 
     Returns:
-        The splits. Mean and deviation of images are taken over the training rows, hold-out excluded, of which a set
-        of more than 50,000 gives as many, evenly spaced.
+        The splits. Mean and deviation of images are taken over the training rows, hold-out excluded; of more than
+        50,000 rows, over 50,000 evenly spaced ones.
 
     Raises:
         ValueError: the data set is missing, damaged or ambiguous, its images or labels do not fit together, a
@@ -115,7 +114,7 @@ def load(
     train_truth, holdout_truth = (_truth(source, rows[some]) for some in (without(len(rows), held), held))
     _check_classes(train_truth, name=source.name)
     training_labels = noise(train_truth, seed=derive(seed, "noise"))
-    # drawn once: epochs and students are compared by these labels, which must not change between them
+    # drawn once: epochs and students are compared by these labels, so they must not change in between
     holdout_labels = (noise if holdout_noise else clean)(holdout_truth, seed=derive(seed, "hold-out noise"))(
         0
     )
@@ -137,7 +136,7 @@ def load(
 def _ready(
     chosen: Mapping[str, Labelled], *, tokenizer: Tokenizer, in_memory_bytes: int
 ) -> tuple[Mapping[str, Split], Form]:
-    """The chosen rows as batches are taken from them, and what they are."""
+    """Return the chosen rows, ready for batches, and their form."""
     texts = {name: rows for name, rows in chosen.items() if isinstance(rows, TextSplit)}
     if texts:
         encoder = tokenizer(texts["train"].texts())
@@ -149,7 +148,7 @@ def _ready(
 
 
 def _train_and_test(source: Source) -> tuple[Int64[Tensor, "rows"], Labelled]:
-    """Numbers of the rows to train on, and the test rows, cut from the others where there are none."""
+    """Return the numbers of the training rows, and the test rows, cut from the training split if there are none."""
     if source.test is not None:
         return torch.arange(len(source.train)), source.test
     held = test_rows_of(source.train)
@@ -163,13 +162,13 @@ def _train_and_test(source: Source) -> tuple[Int64[Tensor, "rows"], Labelled]:
 
 
 def _truth(source: Source, rows: Int64[Tensor, "rows"]) -> TrueLabels:
-    """The true labels of some training rows."""
+    """Return the true labels of some training rows."""
     labels = source.train.labels
     return TrueLabels(labels=labels[rows], rows=rows, published=len(labels), classes=source.classes)
 
 
 def _size(image_size: int | tuple[int, int] | None) -> Size:
-    """Height and width; an int stands for a square."""
+    """Return height and width; an int stands for a square."""
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if size is not None and min(size) < 1:
         raise ValueError(f"image_size is {image_size}; give a height and a width of at least 1 pixel")
@@ -177,7 +176,7 @@ def _size(image_size: int | tuple[int, int] | None) -> Size:
 
 
 def _held_rows(holdout: float | int, total: int) -> int:
-    """How many rows are held out."""
+    """Return how many rows are held out."""
     if isinstance(holdout, int) and 0 <= holdout < total:
         return holdout
     if isinstance(holdout, float) and 0 <= holdout < 1:
@@ -189,7 +188,7 @@ def _held_rows(holdout: float | int, total: int) -> int:
 
 
 def _check_classes(train: TrueLabels, *, name: str) -> None:
-    """Every class must be there to be learnt."""
+    """Refuse training rows that lack a class."""
     classes = train.classes
     counts = torch.bincount(train.labels, minlength=len(classes))
     empty = [classes[number] for number in (counts == 0).nonzero().flatten().tolist()]

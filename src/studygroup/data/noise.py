@@ -1,4 +1,4 @@
-"""Label noise: the class that a row is said to have, epoch by epoch.
+"""Label noise: the labels that rows are given to learn from, epoch by epoch.
 
 A noise is a function `noise(truth, *, seed)` from the true labels of some rows to a function of the epoch, which
 gives the labels to learn from. Equal arguments give equal labels, so a step can be replayed: the label of a row
@@ -21,7 +21,7 @@ EpochLabels = Callable[[int], Int64[Tensor, "rows"]]
 
 @dataclass(frozen=True, eq=False)
 class TrueLabels:
-    """What a noise may know of the rows whose labels it gives.
+    """The rows whose labels a noise gives, as far as it may know them.
 
     Attributes:
         labels: true class of each row.
@@ -38,10 +38,10 @@ class TrueLabels:
 
 @runtime_checkable
 class LabelNoise(Protocol):
-    """How labels come to differ from the true ones."""
+    """A rule by which labels come to differ from the true ones."""
 
     def __call__(self, truth: TrueLabels, *, seed: int) -> EpochLabels:
-        """The labels to learn from.
+        """Return the labels to learn from, as a function of the epoch.
 
         Args:
             truth: the true labels, and which rows they belong to.
@@ -51,29 +51,29 @@ class LabelNoise(Protocol):
 
 
 def clean(truth: TrueLabels, *, seed: int) -> EpochLabels:
-    """No noise: the true labels in every epoch."""
+    """Return the true labels in every epoch: no noise."""
     return SameLabels(truth.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SymmetricNoise:
-    """A share of the rows has labels drawn uniformly from all classes, the true one included.
+    """Uniform noise: a share of the rows has labels drawn from all classes, the true one included.
 
-    Which rows these are is drawn once: `round(rate * rows)` of them, whatever their class. Their labels are drawn
-    anew in every epoch, as in the intra-model paper (section IV-A d: "the portion of noisy labels are fixed in a
+    The noisy rows are drawn once: `round(rate * rows)` of them, whatever their class. Their labels are redrawn
+    in every epoch, as in the intra-model paper (section IV-A d: "the portion of noisy labels are fixed in a
     single run, but noisy labels are randomly generated every epoch"). With C classes, about `rate * (1 - 1/C)` of
     all labels are wrong at a time. The rows of a lower rate are among those of a higher one.
 
     Attributes:
         rate: share of noisy rows, in [0, 1].
-        redraw: whether their labels are drawn anew in every epoch, else once.
+        redraw: whether their labels are redrawn in every epoch, else drawn once.
     """
 
     rate: float
     redraw: bool = True
 
     def __call__(self, truth: TrueLabels, *, seed: int) -> EpochLabels:
-        """Chooses the noisy rows.
+        """Choose the noisy rows and return the function that gives the labels of an epoch.
 
         Args:
             truth: the true labels.
@@ -94,7 +94,7 @@ class SymmetricNoise:
 
 @dataclass(frozen=True, eq=False)
 class SameLabels:
-    """The same labels in every epoch.
+    """Labels that are the same in every epoch.
 
     Attributes:
         labels: class of each row.
@@ -103,17 +103,17 @@ class SameLabels:
     labels: Int64[Tensor, "rows"]
 
     def __call__(self, epoch: int) -> Int64[Tensor, "rows"]:
-        """The labels; they are not a copy."""
+        """Return the labels, not a copy of them."""
         return self.labels
 
 
 @dataclass(frozen=True, eq=False)
 class RedrawnLabels:
-    """Labels of which some are drawn anew, uniformly from all classes, in every epoch.
+    """Labels of which some are redrawn, uniformly from all classes, in every epoch.
 
     Attributes:
         labels: true class of each row.
-        noisy: whose label is drawn.
+        noisy: the rows whose label is drawn.
         classes: how many there are.
         seed: of the draws.
     """
@@ -124,8 +124,8 @@ class RedrawnLabels:
     seed: int
 
     def __call__(self, epoch: int) -> Int64[Tensor, "rows"]:
-        """The labels of one epoch, new memory."""
-        # a class for every row, used or not: what a noisy row is called does not depend on who else is noisy
+        """Return the labels of one epoch, in new memory."""
+        # a class for every row, used or not: the label of a noisy row does not depend on which others are noisy
         draw = generator(self.seed, "noisy labels", epoch)
         return torch.where(
             self.noisy, torch.randint(self.classes, self.labels.shape, generator=draw), self.labels

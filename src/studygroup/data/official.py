@@ -1,4 +1,4 @@
-"""Data sets in the files that their authors publish: CIFAR, STL-10, ImageNet32."""
+"""Data sets in their authors' own file formats: CIFAR, STL-10, ImageNet32."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _STL10_SHAPE, _IMAGENET_SHAPE = (3, 96, 96), (3, 32, 32)
 
 
 def official_cifar(folder: Path, *, image_size: Size) -> Source:
-    """CIFAR-10 or CIFAR-100 as its authors publish it, read and checked by torchvision.
+    """Open CIFAR-10 or CIFAR-100 in its official files, read and checked by torchvision.
 
     Raises:
         ValueError: a file is missing or its MD5 sum is wrong.
@@ -42,12 +42,12 @@ def official_cifar(folder: Path, *, image_size: Size) -> Source:
 
 
 def official_stl10(folder: Path, *, image_size: Size) -> Source:
-    """STL-10's binary files: the labelled pictures; unlabelled ones and folds are left alone.
+    """Open STL-10's binary files: the labelled pictures; unlabelled ones and folds are ignored.
 
-    torchvision would ask for the 2.6 GB of unlabelled pictures too, and sum them up at every start.
+    torchvision would require the 2.6 GB of unlabelled pictures too, and compute their checksum at every start.
 
     Args:
-        folder: that holds `train_X.bin`, `train_y.bin`, `test_X.bin`, `test_y.bin` and `class_names.txt`, of
+        folder: the one that holds `train_X.bin`, `train_y.bin`, `test_X.bin`, `test_y.bin` and `class_names.txt`, of
             pictures stored channel by channel, column by column, and labels from 1.
         image_size: height and width to scale to; None leaves 96 x 96.
 
@@ -66,7 +66,7 @@ def official_stl10(folder: Path, *, image_size: Size) -> Source:
 
 
 def _stl10_file(folder: Path, split: str, classes: int) -> PixelFile:
-    """The pictures of one split."""
+    """Return the pictures of one split."""
     labels = _from_one(np.fromfile(folder / f"{split}_y.bin", np.uint8), classes, folder / f"{split}_y.bin")
     file, shape = folder / f"{split}_X.bin", (len(labels), *_STL10_SHAPE)
     if file.stat().st_size != int(np.prod(shape)):
@@ -78,10 +78,10 @@ def _stl10_file(folder: Path, split: str, classes: int) -> PixelFile:
 
 
 def imagenet32_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The batch files of ImageNet32 in a folder or its sub-folders: those of training, in order, and of validation.
+    """Return the batch files of ImageNet32 in a folder or its subfolders: of training, in order, and of validation.
 
     The official archives hold either `train_data_batch_1.npz` to 10 and `val_data.npz`, or pickles of those names
-    without the ending. Where a folder has both, the first are taken.
+    without the ending. If a folder has both, the archives are used.
     """
 
     def named(name: str) -> list[Path]:
@@ -95,10 +95,10 @@ def imagenet32_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def official_imagenet32(train: Sequence[Path], test: Sequence[Path], *, image_size: Size) -> Source:
-    """ImageNet at 32 x 32 pixels (Chrabaszcz et al. 2017); the validation pictures serve as test set.
+    """Open ImageNet at 32 x 32 pixels (Chrabaszcz et al. 2017); the validation pictures serve as test set.
 
-    Classes are called by their official numbers, 1 to 1000. The 3.9 GB are never in memory twice: a file is read
-    when its rows are wanted, one after another.
+    Classes are named by their official numbers, 1 to 1000. The 3.9 GB are never in memory twice: files are read
+    one after another, when their rows are needed.
 
     Args:
         train: the batch files of training.
@@ -122,7 +122,7 @@ def official_imagenet32(train: Sequence[Path], test: Sequence[Path], *, image_si
 
 
 def _imagenet_file(path: Path) -> PixelFile:
-    """One batch: `data` (rows, 3072), channel by channel, row by row, and `labels` from 1."""
+    """Open one batch file: `data` (rows, 3072), channel by channel, row by row, and `labels` from 1."""
     labels = _from_one(array(path, "labels"), _IMAGENET_CLASSES, path)
 
     def read() -> UInt8[np.ndarray, "rows channels height width"]:
@@ -138,7 +138,7 @@ def _imagenet_file(path: Path) -> PixelFile:
 
 
 def _from_one(labels: np.ndarray, classes: int, path: Path) -> Int64[Tensor, "rows"]:
-    """Labels that are counted from 1, counted from 0."""
+    """Convert labels counted from 1 to labels counted from 0."""
     whole = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and len(labels)
     if not whole or labels.min() < 1 or labels.max() > classes:
         said = f"{labels.min()} to {labels.max()}" if labels.size else "none"
@@ -150,6 +150,6 @@ def _from_one(labels: np.ndarray, classes: int, path: Path) -> Int64[Tensor, "ro
 
 
 def _split(files: Sequence[PixelFile], *, shape: tuple[int, int, int], image_size: Size) -> RawSplit:
-    """All rows of the files."""
+    """Return a split of all rows of the files."""
     rows = torch.arange(sum(len(file.labels) for file in files))
     return RawSplit(files, shape=(shape[0], *(image_size or shape[1:])), rows=rows)

@@ -1,4 +1,4 @@
-"""The places that data come from; each function opens one kind."""
+"""The places that data come from; each function opens one kind of place."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,20 +31,20 @@ _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
 
 class UnavailableError(ValueError):
-    """A data set cannot be opened: there is no such folder, the hub does not give it, or its files are no tables."""
+    """A data set cannot be opened: no such folder, not available from the hub, or its files are no tables."""
 
 
 def names_folder(spec: str | Path) -> bool:
-    """Whether a name can only be meant as a folder: the hub has `NAME` and `OWNER/NAME`."""
+    """Tell whether a name can only be a folder: names on the hub are `NAME` and `OWNER/NAME`."""
     folder = Path(spec).expanduser()
     return folder.is_absolute() or str(spec).startswith((".", "~")) or len(folder.parts) > 2
 
 
 def open_source(spec: str | Path, *, image_size: Size) -> Source:
-    """Opens what `spec` names; see `studygroup.data.load` for the rules.
+    """Open the data set that `spec` names; see `studygroup.data.load` for the rules.
 
     Raises:
-        ValueError: nothing of that name is there, or it cannot be read.
+        ValueError: nothing of that name exists, or it cannot be read.
     """
     folder = Path(spec).expanduser()
     if spec == "digits":
@@ -75,7 +75,7 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
 
 
 def digits(*, image_size: Size) -> Source:
-    """scikit-learn's 1797 handwritten digits, 8 x 8 grey, scaled from 0..16 to 0..255."""
+    """Open scikit-learn's 1797 handwritten digits, 8 x 8 grey, scaled from 0..16 to 0..255."""
     from sklearn.datasets import load_digits  # two seconds that no other data need
 
     bunch = load_digits()
@@ -85,9 +85,9 @@ def digits(*, image_size: Size) -> Source:
 
 
 def image_folder(folder: Path, *, image_size: Size) -> Source:
-    """A folder of images by class: one sub-folder per class, optionally under `train` and `test`.
+    """Open a folder of images by class: one subfolder per class, optionally under `train` and `test`.
 
-    torchvision lists the files: `datasets` would take a file called `test_1.png` for a row of the test split.
+    The files are listed by torchvision: `datasets` would take a file called `test_1.png` for a row of the test split.
 
     Raises:
         ValueError: no class folders, a class without images, or train and test with different classes.
@@ -120,16 +120,16 @@ def image_folder(folder: Path, *, image_size: Size) -> Source:
 
 
 def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
-    """Parquet files called after their split, or in folders called so.
+    """Open Parquet files that are named after their split, or lie in folders named so.
 
-    Such as `train.parquet`, `train-00000-of-00001.parquet` and `train/0000.parquet`; a single file of any
+    Examples are `train.parquet`, `train-00000-of-00001.parquet` and `train/0000.parquet`; a single file of any
     name is the training split.
 
     Raises:
         ValueError: a file is damaged, or none belongs to a training split.
     """
     found = _by_split(folder, files)
-    # one by one: together, all splits must have the same columns, and human labels are of training rows alone
+    # one by one: loaded together, all splits need the same columns, but only training rows have human labels
     tables = {
         split: _tables("parquet", data_files={split: some}, split=split) for split, some in found.items()
     }
@@ -137,7 +137,7 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
 
 
 def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
-    """CSV files of texts, called after their split as for `parquet_folder`; see `from_csv`.
+    """Open CSV files of texts, named after their split as for `parquet_folder`; see `from_csv`.
 
     Raises:
         ValueError: a file is damaged, none belongs to a training split, or a size for images is given.
@@ -147,7 +147,7 @@ def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Sour
 
 
 def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
-    """Tables of images, or of texts where there are no images in them."""
+    """Open tables of images, or of texts if they contain no images."""
     if not holds_texts(tables):
         return from_tables(name, tables, image_size=image_size)
     _check_no_size(name, image_size)
@@ -155,13 +155,13 @@ def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source
 
 
 def _check_no_size(name: str, image_size: Size) -> None:
-    """Texts are not scaled."""
+    """Refuse a size for texts, which are not scaled."""
     if image_size:
         raise ValueError(f"image_size is {image_size} and {name} holds texts; leave it out")
 
 
 def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
-    """Files by the split that they belong to; see `parquet_folder`."""
+    """Return the files by the split that they belong to; see `parquet_folder`."""
     found: dict[str, list[str]] = {}
     for file in files:
         try:
@@ -182,7 +182,7 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def hub(name: str, *, image_size: Size) -> Source:
-    """A data set of the Hugging Face hub, from the local cache where it is there.
+    """Open a data set of the Hugging Face hub, from the local cache if it is there.
 
     Raises:
         ValueError: it is unknown, or cannot be reached or read.
@@ -191,13 +191,13 @@ def hub(name: str, *, image_size: Size) -> Source:
 
 
 def whole_number_columns(spec: str) -> Any:
-    """The columns of whole numbers of a table's training rows, as a `datasets.Dataset`.
+    """Return the columns of whole numbers of a table's training rows, as a `datasets.Dataset`.
 
     Args:
         spec: a Parquet or CSV file, a folder of Parquet files as for `parquet_folder`, or a name on the hub.
 
     Raises:
-        ValueError: nothing of that name is there, or it cannot be read.
+        ValueError: nothing of that name exists, or it cannot be read.
     """
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -214,7 +214,7 @@ def whole_number_columns(spec: str) -> Any:
 
 
 def _whole_numbers(file: str) -> Any:
-    """The columns of whole numbers of one file; pictures beside them are not read."""
+    """Return the columns of whole numbers of one file; pictures next to them are not read."""
     if file.endswith(".csv"):
         table = pyarrow.csv.read_csv(file)
         return table.select([field.name for field in table.schema if pyarrow.types.is_integer(field.type)])
@@ -224,7 +224,7 @@ def _whole_numbers(file: str) -> Any:
 
 
 def _tables(name: str, **options: Any) -> Any:
-    """`datasets.load_dataset`, its errors told in one way."""
+    """Call `datasets.load_dataset` and raise its errors as `UnavailableError`."""
     try:
         return datasets.load_dataset(name, **options)
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:

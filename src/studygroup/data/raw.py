@@ -1,4 +1,4 @@
-"""A split whose pixels lie raw in a few large files, each read as a whole."""
+"""A split whose raw pixels are in a few large files, each read as a whole."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studygroup.data.images import Shape, resize
 
-_CHUNK = 1024  # rows brought to another size at once
+_CHUNK = 1024  # rows scaled at once
 
 Pixels = UInt8[np.ndarray, "rows channels height width"]
 
@@ -30,16 +30,16 @@ class PixelFile:
 
 
 class RawSplit:
-    """Rows of pictures in raw files; choosing rows reads nothing.
+    """Rows of pictures in raw files; selecting rows reads nothing.
 
-    A call for rows reads each file that holds some of them once, one after another, into the tensor that is
-    returned: beside that tensor, one file is in memory at a time. So a whole split comes in at one call, and rows
+    Indexing reads each file that holds some of the rows once, one after another, into the tensor that is
+    returned: besides that tensor, one file is in memory at a time. So a whole split is read in one call, whereas rows
     one by one would be slow: `studygroup.data.load` always brings such a split into memory.
 
     Args:
-        files: whose rows, one file after another, are counted.
-        shape: channels, height and width of what is returned; pictures of other height and width are scaled to it.
-        rows: number of each row of the split, counted through all files.
+        files: the files; their rows are numbered through, one file after another.
+        shape: channels, height and width of the result; pictures of other height and width are scaled to it.
+        rows: number of each row of the split, in the numbering of all files.
     """
 
     lengths = None
@@ -49,13 +49,13 @@ class RawSplit:
         self.labels = torch.cat([file.labels for file in self.files])[rows]
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """Reads the images of these rows, in their order.
+        """Read the images of these rows, in the order given.
 
         Raises:
             ValueError: a file is damaged.
@@ -64,11 +64,11 @@ class RawSplit:
         return images, self.labels[indices]
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "RawSplit":
-        """A split of these rows alone; nothing is read."""
+        """Return a split of these rows alone; nothing is read."""
         return RawSplit(self.files, shape=self.shape, rows=self.rows[indices])
 
     def places(self) -> Iterator[tuple[PixelFile, Int64[Tensor, "some"], Int64[Tensor, "some"]]]:
-        """Each file that holds rows of the split, their places in the split, and their numbers in the file."""
+        """Yield each file that holds rows of the split, their places in the split, and their numbers in the file."""
         first = 0
         for file in self.files:
             end = first + len(file.labels)
@@ -79,10 +79,10 @@ class RawSplit:
 
 
 def read_together(splits: Sequence[RawSplit]) -> list[UInt8[Tensor, "_rows channels height width"]]:
-    """The images of whole splits; a file that several of them share is read once.
+    """Return the images of whole splits; a file that several of them share is read once.
 
     Args:
-        splits: such as training and hold-out rows of the same files.
+        splits: for example training and hold-out rows of the same files.
 
     Raises:
         ValueError: a file is damaged.
@@ -99,7 +99,7 @@ def read_together(splits: Sequence[RawSplit]) -> list[UInt8[Tensor, "_rows chann
 
 
 def _serve(file: PixelFile, copies: Sequence[Callable[[Pixels], None]]) -> None:
-    """Reads one file for all who want some of it, and lets it go."""
+    """Read one file, copy its rows to every tensor that needs some of them, and release it."""
     pixels = file.read()
     for copy in copies:
         copy(pixels)
@@ -112,6 +112,6 @@ def _copy(
     images: UInt8[Tensor, "batch channels new_height new_width"],
     places: Int64[Tensor, "some"],
 ) -> None:
-    """Copies rows of a file to their places, scaled to the size there."""
+    """Copy rows of a file to their places, scaled to the size there."""
     for some, where in zip(torch.split(rows, _CHUNK), torch.split(places, _CHUNK), strict=True):
         images[where] = resize(torch.from_numpy(pixels[some.numpy()]), images.shape[2:])

@@ -1,4 +1,4 @@
-"""A split under other labels."""
+"""A split with other labels."""
 
 import torch
 from jaxtyping import Int64
@@ -8,7 +8,7 @@ from studygroup.data.splits import Rows, Split
 
 
 def relabelled(split: Split, labels: Int64[Tensor, "rows"]) -> Split:
-    """A split with these labels: itself where they are its own, else a view."""
+    """Return a split with these labels: the split itself if they are its own, else a view."""
     return split if torch.equal(labels, split.labels) else Relabelled(split, labels)
 
 
@@ -20,7 +20,7 @@ class Relabelled:
         labels: class of each row.
 
     Raises:
-        ValueError: not one label for each row.
+        ValueError: the number of labels differs from the number of rows.
     """
 
     def __init__(self, split: Split, labels: Int64[Tensor, "rows"]) -> None:
@@ -31,13 +31,13 @@ class Relabelled:
         self.lengths = split.lengths
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.split)
 
     def __getitem__(self, indices: Int64[Tensor, "batch"]) -> tuple[Rows, Int64[Tensor, "batch"]]:
-        """These rows and their other labels, in their order."""
+        """Return these rows with their other labels, in the order given."""
         return self.split[indices][0], self.labels[indices]
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "Relabelled":
-        """A view of these rows alone."""
+        """Return a view of these rows alone."""
         return Relabelled(self.split.take(indices), self.labels[indices])

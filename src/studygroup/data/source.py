@@ -22,10 +22,10 @@ TEST_NAMES = (
     "valid",
     "val",
     "dev",
-)  # what serves as test split, in the order of preference
-TEST_SHARE = 1 / 6  # of a data set without test split: as much as CIFAR's official one
-TEST_SEED = 0  # of every draw that makes a test set: no argument may change what is tested on
-_PROBED = 64  # images whose headers tell mode and size: all headers of a large set would take minutes
+)  # what serves as test split, in order of preference
+TEST_SHARE = 1 / 6  # of a data set without test split: the share of CIFAR's official one
+TEST_SEED = 0  # of every draw that makes a test set: no argument may change the test rows
+_PROBED = 64  # images whose headers are read for mode and size: all headers of a large set would take minutes
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Source:
 
 
 def test_rows_of(train: Labelled) -> Int64[Tensor, "rows"]:
-    """The rows set aside where there is no test split, always the same: a sixth, every class in proportion."""
+    """Return the rows set aside if there is no test split, always the same: a sixth, every class in proportion."""
     return stratified(train.labels, round(TEST_SHARE * len(train)), seed=TEST_SEED, draw="test")
 
 
 def cut_test(train: Labelled) -> tuple[Labelled, Labelled]:
-    """Parts a split into train and test at `test_rows_of`."""
+    """Divide a split into train and test at `test_rows_of`."""
     held = test_rows_of(train)
     return train.take(without(len(train), held)), train.take(held)
 
@@ -59,14 +59,14 @@ def cut_test(train: Labelled) -> tuple[Labelled, Labelled]:
 def from_pixels(
     images: UInt8[Tensor, "rows channels height width"], labels: Sequence[int], *, image_size: Size
 ) -> MemorySplit:
-    """A split over images that are decoded already."""
+    """Build a split over images that are decoded already."""
     if image_size:
         images = resize(images, image_size)
     return MemorySplit(images.contiguous(), torch.as_tensor(labels, dtype=torch.int64))
 
 
 def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
-    """Splits over Hugging Face tables.
+    """Build splits over Hugging Face tables.
 
     Args:
         name: what to call the data set.
@@ -110,13 +110,13 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
 
 
 def test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
-    """What serves as test split: the first whose labels are not withheld (all negative, as in ImageNet's)."""
+    """Return what serves as test split: the first whose labels are not withheld (all negative, as in ImageNet's)."""
     there = [split for split in TEST_NAMES if split in labels]
     return [*(split for split in there if not (labels[split] < 0).all()), *there][:1]
 
 
 def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
-    """The shape that all images are to have, from the headers of evenly spaced ones."""
+    """Return the shape that all images must have, from the headers of evenly spaced ones."""
     rows = torch.linspace(0, len(table) - 1, min(len(table), _PROBED)).long().tolist()
     shapes = {}
     for row, record in zip(rows, table[rows][column], strict=True):

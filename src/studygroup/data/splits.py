@@ -1,4 +1,4 @@
-"""A split holds labels and gives rows; here, images: decoded in memory, or encoded in a memory map."""
+"""Splits, which hold labels and give rows; here of images: decoded in memory, or encoded in a memory map."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -24,11 +24,11 @@ class Labelled(Protocol):
     labels: Int64[Tensor, "rows"]
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         ...
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "Labelled":
-        """These rows alone; nothing is decoded."""
+        """Return these rows alone; nothing is decoded."""
         ...
 
 
@@ -38,15 +38,15 @@ class Split(Labelled, Protocol):
 
     @property
     def lengths(self) -> Int32[Tensor, "rows"] | None:
-        """Tokens in each row, where rows are of different size; None where all are alike."""
+        """Number of tokens in each row if rows differ in size, else None."""
         ...
 
     def __getitem__(self, indices: Int64[Tensor, "batch"]) -> tuple[Rows, Int64[Tensor, "batch"]]:
-        """These rows and their labels, in their order."""
+        """Return these rows and their labels, in the order given."""
         ...
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "Split":
-        """A split of these rows alone; nothing is decoded."""
+        """Return a split of these rows alone; nothing is decoded."""
         ...
 
 
@@ -63,12 +63,12 @@ class PictureSplit(Split, Protocol):
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """The images and labels of these rows, in their order."""
+        """Return the images and labels of these rows, in the order given."""
         ...
 
 
 class MemorySplit:
-    """All images as one tensor in memory.
+    """A split whose images are one tensor in memory.
 
     Args:
         images: every row's pixels, 0 to 255.
@@ -86,29 +86,29 @@ class MemorySplit:
         self.shape: Shape = (channels, height, width)
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.labels)
 
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """The images and labels of these rows, in their order."""
+        """Return the images and labels of these rows, in the order given."""
         return self.images.index_select(0, indices), self.labels.index_select(0, indices)
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "MemorySplit":
-        """A split of these rows alone, copied."""
+        """Return a split of these rows alone, copied."""
         return MemorySplit(*self[indices])
 
 
 class ArrowSplit:
-    """Encoded images in a Hugging Face data set (a memory map of Arrow files), decoded on access.
+    """A split of encoded images in a Hugging Face data set (a memory map of Arrow files), decoded on access.
 
     Args:
         table: a `datasets.Dataset` with the encoded images.
         column: the image column, which must not decode by itself (`Image(decode=False)`).
         labels: class of each row of the split.
-        shape: what every image must have, or is brought to where `resized`.
-        rows: the table's row behind each row of the split.
+        shape: the shape that every image must have or, if `resized`, is scaled to.
+        rows: the table's row for each row of the split.
         resized: whether images are scaled to the shape; otherwise another size is an error.
         name: what to call the split in an error message.
     """
@@ -131,13 +131,13 @@ class ArrowSplit:
         self.shape, self.resized = shape, resized
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
-        """Decodes the images of these rows, in their order.
+        """Decode the images of these rows, in the order given.
 
         Raises:
             ValueError: an image is corrupt, missing, or of another size or mode than the others; names the
@@ -151,7 +151,7 @@ class ArrowSplit:
         return images, self.labels[indices]
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "ArrowSplit":
-        """A split of these rows alone; nothing is decoded."""
+        """Return a split of these rows alone; nothing is decoded."""
         return ArrowSplit(
             self.table,
             column=self.column,
@@ -163,7 +163,7 @@ class ArrowSplit:
         )
 
     def _decode(self, row: int, record: Any) -> UInt8[Tensor, "channels height width"]:
-        """One image, or an error that names its row and file."""
+        """Decode one image, or raise an error that names its row and file."""
         where = f"{self.name}, row {row}" + (f" ({record['path']})" if record and record["path"] else "")
         if record is None:
             raise ValueError(f"{where}: there is no image; remove the row")

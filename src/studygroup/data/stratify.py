@@ -1,4 +1,4 @@
-"""Drawing rows so that every class keeps its share."""
+"""Stratified draws of rows: every class keeps its share."""
 
 import torch
 from jaxtyping import Int64
@@ -8,9 +8,9 @@ from studygroup.seeding import generator
 
 
 def stratified(labels: Int64[Tensor, "rows"], count: int, *, seed: int, draw: str) -> Int64[Tensor, "count"]:
-    """Draws `count` rows at random, each class in proportion to its rows.
+    """Draw `count` rows at random, each class in proportion to its rows.
 
-    Places are dealt by largest remainder: a class with 10.6 by proportion gets 10 or 11.
+    Places are allotted by largest remainder: a class with 10.6 by proportion gets 10 or 11.
 
     Args:
         labels: class of each row, at least 0.
@@ -31,8 +31,7 @@ def stratified(labels: Int64[Tensor, "rows"], count: int, *, seed: int, draw: st
     sizes = torch.bincount(labels)
     places = _largest_remainder(sizes, count)
     rng = generator(seed, draw)
-    # a random order, then sorted by class and stable: the first places of each class are a random choice of
-    # it
+    # a random order, then a stable sort by class: the first places of each class are a random choice of its rows
     order = torch.randperm(len(labels), generator=rng)
     order = order[torch.argsort(labels[order], stable=True)]
     rank = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels[order]]
@@ -40,7 +39,7 @@ def stratified(labels: Int64[Tensor, "rows"], count: int, *, seed: int, draw: st
 
 
 def _largest_remainder(sizes: Int64[Tensor, "classes"], count: int) -> Int64[Tensor, "classes"]:
-    """Places for each class: proportional to its size, whole, `count` in sum."""
+    """Return the places of each class: proportional to its size, whole numbers, `count` in sum."""
     total = max(int(sizes.sum()), 1)
     places = sizes * count // total
     left = count - int(places.sum())
@@ -50,7 +49,7 @@ def _largest_remainder(sizes: Int64[Tensor, "classes"], count: int) -> Int64[Ten
 
 
 def without(total: int, rows: Int64[Tensor, "rows"]) -> Int64[Tensor, "others"]:
-    """The row numbers below `total` that are not among `rows`, in ascending order."""
+    """Return the row numbers below `total` that are not among `rows`, in ascending order."""
     kept = torch.ones(total, dtype=torch.bool)
     kept[rows] = False
     return kept.nonzero().flatten()

@@ -1,4 +1,4 @@
-"""What is done with a split as a whole: decoding it, measuring it."""
+"""Operations on a whole split: decoding it, and computing its pixel statistics."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _CHUNK = 1024  # rows decoded at once: bounds the memory that encoded images tak
 
 
 def in_memory(split: PictureSplit) -> MemorySplit:
-    """Decodes a whole split."""
+    """Decode a whole split."""
     if isinstance(split, MemorySplit):
         return split
     images = torch.empty((len(split), *split.shape), dtype=torch.uint8)
@@ -22,9 +22,9 @@ def in_memory(split: PictureSplit) -> MemorySplit:
 
 
 def all_in_memory(splits: Mapping[str, PictureSplit], *, most: int) -> dict[str, PictureSplit]:
-    """Decodes splits that together take at most `most` bytes; others stay encoded.
+    """Decode splits that together take at most `most` bytes; others stay encoded.
 
-    Raw files are read in any case, each once: they have no way to one row that is not a way through all.
+    Raw files are always read, each once: one of their rows cannot be read without reading all.
     """
     raw = {name: split for name, split in splits.items() if isinstance(split, RawSplit)}
     result: dict[str, PictureSplit] = dict(splits)
@@ -35,21 +35,21 @@ def all_in_memory(splits: Mapping[str, PictureSplit], *, most: int) -> dict[str,
 
 
 def decoded_bytes(split: PictureSplit) -> int:
-    """How much memory the decoded images of a split take."""
+    """Return how many bytes the decoded images of a split take."""
     return len(split) * math.prod(split.shape)
 
 
 def pixel_statistics(
     split: PictureSplit, *, most: int = 50_000
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population standard deviation of each channel.
+    """Return mean and population standard deviation of each channel.
 
-    Counts how often each of the 256 values occurs, so the result does not depend on the order of rows or on
+    They are computed from counts of the 256 values, so the result does not depend on the order of rows or on
     where they are kept.
 
     Args:
         split: where the images come from.
-        most: of a longer split, this many evenly spaced rows are used.
+        most: how many rows to use at most; of a longer split, evenly spaced ones.
 
     Returns:
         Means and deviations per channel, pixels counted as 0 to 1.

@@ -1,4 +1,4 @@
-"""A network by its name."""
+"""Networks built by name."""
 
 import functools
 import inspect
@@ -41,7 +41,7 @@ _HUGGINGFACE = "huggingface/"
 
 
 def build(name: str, *, classes: int, **options: Any) -> nn.Module:
-    """Builds a network with fresh weights; nothing is downloaded but the configuration of `huggingface/NAME`.
+    """Build a network with fresh weights; only the configuration of `huggingface/NAME` is downloaded.
 
     Args:
         name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, `cifar_resnet101`, the narrow
@@ -49,16 +49,16 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
             `torchvision/NAME` or `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`,
             `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder.
         classes: how many classes the head tells apart.
-        **options: handed to the network. Networks for pictures take `channels`, of the images, 3 where it is
-            omitted (torchvision's take 3 only), those for texts `vocabulary`, how many ids there are, and `padding`,
-            the id that fills rows up. Others are the network's own, such as `width`, `img_size` or `drop_rate`;
-            `pretrained=True` lets timm and Hugging Face download weights.
+        **options: passed to the network. Networks for pictures take `channels`, those of the images, by default 3
+            (torchvision's take 3 only); those for texts take `vocabulary`, the number of ids, and `padding`,
+            the id that pads rows. Others are the network's own, such as `width`, `img_size` or `drop_rate`;
+            with `pretrained=True`, timm and Hugging Face download weights.
 
     Returns:
-        The network; of a library, the library's own.
+        The network; for a name from a library, the library's own.
 
     Raises:
-        ValueError: an unknown name, told with near matches, options of the other kind of network, or a number
+        ValueError: an unknown name (lists similar ones), options of the other kind of network, or a number
             of channels that the network cannot take.
     """
     if reads_text(name):
@@ -74,7 +74,7 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
 
 
 def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapping[str, Any]) -> nn.Module:
-    """The network, or an error that tells which option it does not take."""
+    """Build the network, or raise an error that names the option it does not take."""
     try:
         return make(classes, **options)
     except TypeError as error:
@@ -86,16 +86,16 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
 
 
 def reads_text(name: str) -> bool:
-    """Whether the network that `build` gives for a name takes ids of tokens, and not pictures.
+    """Tell whether the network that `build` returns for a name takes token ids instead of pictures.
 
     Args:
-        name: as for `build`; an unknown one is none that takes tokens.
+        name: as for `build`; False for an unknown one.
     """
     return name in _TEXTS or name.startswith(_HUGGINGFACE)
 
 
 def _check(name: str, reads: str, options: dict[str, Any], foreign: tuple[str, ...], others: str) -> None:
-    """Refuses options that only the other kind of network has."""
+    """Refuse options that only the other kind of network has."""
     wrong = [option for option in foreign if option in options]
     if wrong:
         other = "texts" if reads == "pictures" else "pictures"
@@ -105,11 +105,11 @@ def _check(name: str, reads: str, options: dict[str, Any], foreign: tuple[str, .
 
 
 def _picture_network(name: str) -> Callable[..., nn.Module]:
-    """What builds the network, from classes and channels."""
+    """Return a function that builds the network from classes and channels."""
     library, _, bare = name.rpartition("/")
     if not library and bare in _PICTURES:
         return _PICTURES[bare]
-    try:  # here, so that the networks of this package take torch alone
+    try:  # here, so that the networks of this package need torch alone
         import timm
         import torchvision  # noqa: F401
     except ImportError as error:
@@ -144,14 +144,14 @@ def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.
 
 @functools.cache
 def _torchvision_names() -> frozenset[str]:
-    """Classifiers of torchvision; its detectors and the like live in sub-modules."""
+    """Return the names of torchvision's classifiers; its detectors and the like are in submodules."""
     import torchvision.models
 
     return frozenset(torchvision.models.list_models(module=torchvision.models))
 
 
 def _all_names() -> list[str]:
-    """Every name that `build` knows, bare and with its library."""
+    """Return every name that `build` knows, bare and with its library."""
     import timm
 
     torchvisions, timms = sorted(_torchvision_names()), timm.list_models()

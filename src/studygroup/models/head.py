@@ -8,19 +8,20 @@ from torch import nn
 def classifier(
     features: int, classes: int, *, hidden: Sequence[int] = (512, 512), dropout: float = 0.5
 ) -> nn.Module:
-    """Fully connected layers with dropout behind all but the last, as in the intra-model paper.
+    """Build fully connected layers with dropout after all but the last, as in the intra-model paper.
 
-    # reading: "three fully-connected layers", dropout 0.5 "in the first two": after their activation, as in
-    torchvision's VGG. Their widths are not printed; 512 is that of the features of ResNet-18 and VGG-16.
+    Reading:
+        "Three fully-connected layers", dropout 0.5 "in the first two": after their activation, as in torchvision's
+        VGG. Their widths are not printed; 512 is the number of features of ResNet-18 and VGG-16.
 
     Args:
-        features: how many come in.
+        features: how many input features.
         classes: how many classes.
-        hidden: width of each layer but the last; none at all gives one plain linear map.
+        hidden: width of each layer but the last; an empty sequence gives one plain linear map.
         dropout: share of the hidden activations that is dropped.
 
     Returns:
-        A network from (N, features) to logits (N, classes); give it to any network, as `net.fc = classifier(...)`.
+        A network from (N, features) to logits (N, classes), for any network: `net.fc = classifier(...)`.
 
     Raises:
         ValueError: a size below 1.

@@ -20,21 +20,21 @@ def huggingface(
     pretrained: bool = False,
     **options: Any,
 ) -> nn.Module:
-    """Any network that `transformers.AutoModelForSequenceClassification` knows.
+    """Build any network that `transformers.AutoModelForSequenceClassification` knows.
 
     Students may part at the embeddings and at any block of a network that classifies by one token, as BERT does.
-    Networks that look for a row's last token, or average over the mask behind the last block (Llama, GPT-2), are
+    Networks that look for a row's last token, or average over the mask after the last block (Llama, GPT-2), are
     routed as a whole.
 
     Args:
-        name: of a network on the hub, whose configuration is fetched or taken from the local cache, or a folder
+        name: of a network on the hub, whose configuration is taken from the local cache or downloaded, or a folder
             with a `config.json`.
         classes: how many classes.
-        vocabulary: how many ids there are. Omitted, as many as the configuration says.
-        padding: the id that fills rows up. Omitted, the configuration's.
-        pretrained: whether weights are loaded, too. Their table of ids stays as large as it is, and the classifier is
-            drawn anew where its size is another.
-        **options: what the configuration shall say instead, such as `num_hidden_layers=2`.
+        vocabulary: how many ids there are; by default as many as in the configuration.
+        padding: the id that pads rows; by default the configuration's.
+        pretrained: whether to load the weights, too. Their embedding table keeps its size, and the classifier is
+            reinitialised if its size differs.
+        **options: values that override the configuration's, such as `num_hidden_layers=2`.
 
     Returns:
         The library's own network, in single precision: from `input_ids` and `attention_mask` (N, L) to an output
@@ -61,7 +61,7 @@ def huggingface(
             f"the configuration of {name!r} has no {', '.join(map(repr, unknown))}; it has "
             f"{', '.join(sorted(config.to_dict()))}"
         )
-    config.use_cache = False  # keys and values kept for generating, which parallel blocks would mix up
+    config.use_cache = False  # keys and values kept for generation; parallel blocks would mix them up
     library: Any = AutoModelForSequenceClassification
     if pretrained:
         _check_vocabulary(name, config, vocabulary or 0)
@@ -72,7 +72,7 @@ def huggingface(
 
 
 def _check_vocabulary(name: str, config: Any, vocabulary: int) -> None:
-    """A table of ids may be larger than the tokeniser, never smaller."""
+    """Refuse an embedding table smaller than the tokeniser's vocabulary; it may be larger."""
     if vocabulary > config.vocab_size:
         raise ValueError(
             f"the weights of {name!r} know {config.vocab_size} ids, and the texts have {vocabulary}; encode them "
@@ -81,7 +81,7 @@ def _check_vocabulary(name: str, config: Any, vocabulary: int) -> None:
 
 
 def _loaded(name: str, place: str, config: Any, library: Any) -> nn.Module:
-    """The network with its weights; only the classifier may have another size than they have."""
+    """Load the network with its weights; only the classifier's size may differ from theirs."""
     with _told(name):
         network, found = library.from_pretrained(
             place, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
@@ -98,7 +98,7 @@ def _loaded(name: str, place: str, config: Any, library: Any) -> nn.Module:
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """The library's errors told in one way."""
+    """Raise the library's errors as `ValueError`."""
     try:
         yield
     except (OSError, ValueError) as error:

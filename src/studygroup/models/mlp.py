@@ -18,7 +18,7 @@ def mlp(
     """Build a multi-layer perceptron: images flattened, then fully connected layers with ReLU.
 
     A step takes about a millisecond on a CPU; on images as small as scikit-learn's digits it is the network to try
-    an idea with.
+    out ideas with.
 
     Args:
         classes: how many classes.

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 5 left).
+    """Two 3x3 convolutions in parallel with a shortcut (He et al. 2016, figure 5 left).
 
     Args:
-        inputs: channels that come in.
+        inputs: channels of the input.
         planes: channels of both convolutions.
         stride: of the first convolution and of the shortcut.
     """
@@ -36,13 +36,13 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3x3 convolution between two 1x1 ones, beside a shortcut (He et al. 2016, figure 5 right).
+    """A 3x3 convolution between two 1x1 ones, in parallel with a shortcut (He et al. 2016, figure 5 right).
 
     The stride is that of the 3x3 convolution, as in torchvision.
 
     Args:
-        inputs: channels that come in.
-        planes: channels of the 3x3 convolution; four times as many come out.
+        inputs: channels of the input.
+        planes: channels of the 3x3 convolution; the output has four times as many.
         stride: of the 3x3 convolution and of the shortcut.
     """
 
@@ -72,7 +72,7 @@ class ResNet(nn.Module):
     """A stem of one 3x3 convolution without pooling, groups of residual blocks, and one linear classifier.
 
     Names, order and initialisation of the parameters are torchvision's: a state dict fits `torchvision.models.ResNet`
-    with such a stem. Torchvision's class has four groups; where there are fewer, the others are empty.
+    with such a stem. Torchvision's class has four groups; if there are fewer, the others are empty.
 
     Args:
         depths: blocks of each group, four groups at most; each group after the first halves the map and has twice the
@@ -120,7 +120,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "_ channels height across"]) -> Float[Tensor, "_ classes"]:
-        """Return the logits: more rows than came in where students of a group part on the way."""
+        """Return the logits: more rows than the input has if students of a group part on the way."""
         hidden = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for group in (self.layer1, self.layer2, self.layer3, self.layer4):
             hidden = group(hidden)
@@ -130,7 +130,7 @@ class ResNet(nn.Module):
     def _group(
         self, block: type[BasicBlock | Bottleneck], planes: int, depth: int, *, stride: int
     ) -> nn.Sequential:
-        """Build one group of blocks and note how many channels leave it."""
+        """Build one group of blocks and record the channels of its output."""
         blocks = []
         for number in range(depth):
             blocks.append(block(self.features, planes, stride=1 if number else stride))
@@ -139,7 +139,7 @@ class ResNet(nn.Module):
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """Build the projection of a shortcut whose shapes differ, `None` where they are equal."""
+    """Build the projection of a shortcut whose shapes differ; return `None` if they are equal."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))

@@ -1,4 +1,4 @@
-"""A Transformer encoder for texts: that of the Collaborative Group Learning paper."""
+"""The Transformer encoder for texts of the Collaborative Group Learning paper."""
 
 import math
 
@@ -20,30 +20,31 @@ def text_transformer(
     length: int = 512,
     padding: int = 0,
 ) -> "TextTransformer":
-    """The encoder of Vaswani et al. (2017) with the sizes of the CGL paper, and a linear classifier.
+    """Build the encoder of Vaswani et al. (2017) with the sizes of the CGL paper, and a linear classifier.
 
     `layers.blocks` gives the embedding and each block, 4 layers: with two modules each there are 16 paths. The three
-    blocks alone have 8, so that 8 distinct students are all there are.
+    blocks alone have 8 paths, enough for at most 8 distinct students.
 
-    # reading: the paper prints an embedding of 512 and a hidden state of 128, and not how they meet: here by a linear
-    map behind embedding and positions, factorised as in ALBERT (Lan et al. 2020). Tokens are classified by their
-    mean, as what is pooled is not printed. Nor is dropout: it is where Vaswani et al. print it (section 5.4), behind
-    each sub-layer and on the sum of embedding and positions, and before the classifier, as in BERT. What PyTorch's
-    layer adds, on the attention's weights and between the feed-forward maps, is off: on a CPU it takes more than half
-    of a training step on 512 tokens. Embeddings have the deviation 1/√512, so that, scaled by √512, they are as large
-    as the positions.
+    Reading:
+        The paper prints an embedding of 512 and a hidden state of 128, but not how they are connected: here by a
+        linear map after embedding and positions, factorised as in ALBERT (Lan et al. 2020). The mean of the tokens is
+        classified, as the pooling is not printed. Nor is dropout: it is where Vaswani et al. print it (section 5.4),
+        after each sub-layer and on the sum of embedding and positions, and before the classifier, as in BERT. The
+        dropout that PyTorch's layer adds, on the attention's weights and between the feed-forward maps, is off: on a
+        CPU it takes more than half of a training step on 512 tokens. Embeddings have the deviation 1/√512, so that,
+        scaled by √512, they are as large as the positions.
 
     Args:
         classes: how many classes.
         vocabulary: how many ids there are.
         embedding: size of a token's vector before the linear map.
-        hidden: size of it behind.
-        heads: of each attention; they divide `hidden`.
-        blocks: how many.
+        hidden: size of a token's vector after it.
+        heads: number of heads of each attention; must divide `hidden`.
+        blocks: number of encoder blocks.
         feed_forward: hidden width of each block's feed-forward layer.
         dropout: rate of all dropout.
-        length: how many positions there are, the most tokens of a row.
-        padding: the id that fills rows up.
+        length: how many positions there are: the maximum number of tokens in a row.
+        padding: the id that pads rows.
 
     Returns:
         A network from ids (N, L) to logits (N, classes).
@@ -78,9 +79,9 @@ class TextTransformer(nn.Module):
     Args:
         embedding: from ids to vectors.
         blocks: of the encoder.
-        fc: from the mean of a row's tokens to logits.
-        dropout: before it.
-        padding: the id that fills rows up.
+        fc: maps the mean of a row's tokens to logits.
+        dropout: rate of the dropout before `fc`.
+        padding: the id that pads rows.
     """
 
     def __init__(
@@ -104,12 +105,12 @@ class TextTransformer(nn.Module):
         input_ids: Int[Tensor, "rows length"],
         attention_mask: Int[Tensor, "rows length"] | Bool[Tensor, "rows length"] | None = None,
     ) -> Float[Tensor, "_ classes"]:  # "_": inside a group, rows part on the way for several students
-        """The logits; how far rows are filled up does not matter to them.
+        """Return the logits, which do not depend on how far rows are padded.
 
         Args:
-            input_ids: of the tokens, at most `length` a row.
-            attention_mask: 0 for padding. Omitted, what has the padding's id is padding. A row of nothing but
-                padding is read as it is.
+            input_ids: of the tokens, at most `length` per row.
+            attention_mask: 0 for padding; if omitted, all tokens with the padding id are padding. The tokens of a row
+                of nothing but padding are not masked.
 
         Raises:
             ValueError: rows longer than `length`.
@@ -133,24 +134,24 @@ class ScaledEmbedding(nn.Embedding):
     """Embeddings of deviation 1/√width, scaled by √width, as in Vaswani et al. (2017), section 3.4."""
 
     def reset_parameters(self) -> None:
-        """Draws the vectors; that of the padding is 0."""
+        """Draw the vectors; that of the padding is 0."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
         self._fill_padding_idx_with_zero()
 
     def forward(self, input: Int[Tensor, "*ids"]) -> Float[Tensor, "*ids width"]:
-        """The scaled vectors."""
+        """Return the scaled vectors."""
         return super().forward(input) * math.sqrt(self.embedding_dim)
 
 
 class TokenEmbedding(nn.Module):
     """Embedding, positions and dropout, and a linear map to the blocks' width.
 
-    It hands on the padding, as each block does: where rows part for several students, the padding parts with them.
+    It returns the padding too, as each block does: where rows part for several students, the padding parts with them.
 
     Args:
         tokens: the embedding.
         hidden: the blocks' width.
-        dropout: on the sum of embedding and positions.
+        dropout: rate of the dropout on the sum of embedding and positions.
         length: how many positions.
     """
 
@@ -166,24 +167,24 @@ class TokenEmbedding(nn.Module):
     def forward(
         self, input_ids: Int[Tensor, "rows length"], padding: Bool[Tensor, "rows length"]
     ) -> tuple[Float[Tensor, "_ length hidden"], Bool[Tensor, "_ length"]]:
-        """The vectors, and which of them are padding."""
+        """Return the vectors, and which of them are padding."""
         vectors = self.tokens(input_ids) + self.positions[: input_ids.shape[1]]
         return self.projection(self.dropout(vectors)), padding
 
 
 class EncoderBlock(nn.Module):
-    """PyTorch's encoder layer, normed behind its residual connections as in Vaswani et al. (2017).
+    """PyTorch's encoder layer, normalised after its residual connections as in Vaswani et al. (2017).
 
     Args:
         hidden: width of the tokens.
-        heads: of the attention.
+        heads: number of heads of the attention.
         feed_forward: hidden width of the feed-forward layer.
         dropout: rate of all dropout.
     """
 
     def __init__(self, hidden: int, heads: int, feed_forward: int, *, dropout: float) -> None:
         super().__init__()
-        # not F.relu: with it, evaluation leaves the layer's modules out for one fused operation, so that none inside
+        # not F.relu: with it, evaluation replaces the layer's modules by one fused operation, so that none of them
         # could be routed
         self.layer = nn.TransformerEncoderLayer(
             hidden, heads, feed_forward, dropout, activation=torch.relu, batch_first=True
@@ -193,10 +194,10 @@ class EncoderBlock(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "rows length hidden"], padding: Bool[Tensor, "_ length"]
     ) -> tuple[Float[Tensor, "_ length hidden"], Bool[Tensor, "_ length"]]:
-        """The tokens behind the block, and which of them are padding.
+        """Return the output tokens of the block, and which of them are padding.
 
         Raises:
-            ValueError: as many rows of padding as of tokens are needed.
+            ValueError: the numbers of rows of tokens and of padding differ.
         """
         if hidden.shape[0] != padding.shape[0]:  # not len(), which would fix the number of rows in exports
             raise ValueError(
@@ -209,24 +210,24 @@ class EncoderBlock(nn.Module):
 def mean_over_tokens(
     hidden: Float[Tensor, "rows length hidden"], padding: Bool[Tensor, "rows length"]
 ) -> Float[Tensor, "rows hidden"]:
-    """The mean of each row's tokens, padding left out.
+    """Return the mean of each row's tokens, without padding.
 
     Args:
         hidden: the tokens.
-        padding: which are padding; not all of a row.
+        padding: which of them are padding; never all of a row.
     """
     tokens = hidden.masked_fill(padding[..., None], 0)
     return tokens.sum(1) / (~padding).sum(1, keepdim=True)
 
 
 def sinusoids(length: int, width: int) -> Float[Tensor, "{length} {width}"]:
-    """The positions of Vaswani et al. (2017), section 3.5.
+    """Return the positional encodings of Vaswani et al. (2017), section 3.5.
 
     PE(p, 2i) = sin(p / 10000^(2i / width)), PE(p, 2i + 1) = cos(p / 10000^(2i / width)).
 
     Args:
         length: how many positions.
-        width: how many values each.
+        width: how many values per position.
     """
     rates = 10_000.0 ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates

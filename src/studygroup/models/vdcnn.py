@@ -1,4 +1,4 @@
-"""VDCNN: small temporal convolutions over characters, many of them (Conneau et al. 2017)."""
+"""VDCNN: many small temporal convolutions over characters (Conneau et al. 2017)."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from studygroup.models.head import classifier
 
-_LEVELS = (1, 2, 4, 8)  # filters of each level in multiples of the first's
+_LEVELS = (1, 2, 4, 8)  # filters of each level, as multiples of the first's
 _SHRINKS = 2 ** (len(_LEVELS) - 1)  # the resolution is halved between levels
 
 
@@ -25,17 +25,18 @@ def vdcnn9(
     shortcut: bool = False,
     padding: int = 0,
 ) -> "VDCNN":
-    """VDCNN of depth 9: one convolution and four levels of one convolutional block, two convolutions each.
+    """Build VDCNN of depth 9: one convolution and four levels of one convolutional block, two convolutions each.
 
     `layers.blocks` gives the embedding with the first convolution, and the four blocks: 5 layers, so that with two
     modules each there are 32 paths.
 
-    # reading: max pooling of size 3 and stride 2 between the levels, the best of the paper's three kinds. The first
-    convolution has neither norm nor activation, as drawn in figure 1. The blocks' convolutions have no bias, which
-    the norm behind them would take away. A shortcut goes around a block's two convolutions, behind the pooling, and
-    is added before the last ReLU, as in ResNet. Convolutions begin as in He et al. (2015), equation 10, the rest as
-    in PyTorch. With `width=64` the convolutions have 1,575,936 weights and the whole network some 14 million; table
-    2 prints 2.2 million parameters and does not say what is counted.
+    Reading:
+        Max pooling of size 3 and stride 2 between the levels, the best of the paper's three kinds. The first
+        convolution has neither norm nor activation, as drawn in figure 1. The blocks' convolutions have no bias,
+        which the norm after them would cancel. A shortcut goes around a block's two convolutions, after the pooling,
+        and is added before the last ReLU, as in ResNet. Convolutions are initialised as in He et al. (2015), equation
+        10, the rest as in PyTorch. With `width=64` the convolutions have 1,575,936 weights and the whole network some
+        14 million; table 2 prints 2.2 million parameters and does not say what is counted.
 
     Args:
         classes: how many classes.
@@ -44,10 +45,11 @@ def vdcnn9(
         width: filters of the first convolution and the first level; the others have 2, 4 and 8 times as many.
         pooled: how many values of each filter k-max pooling keeps, k.
         hidden: width of the two hidden fully connected layers.
-        dropout: after each of them; 0 as in the paper is none. Views of one network (L_out) need some.
-        shortcut: whether blocks have shortcuts, identities or, where the number of filters changes, 1x1 convolutions;
+        dropout: rate of the dropout after each of them; 0, as in the paper, is none. Views of one network (L_out)
+            need some.
+        shortcut: whether blocks have shortcuts: identities or, where the number of filters changes, 1x1 convolutions;
             an option in the paper.
-        padding: the id that fills rows up.
+        padding: the id that pads rows.
 
     Returns:
         A network from ids (N, L) to logits (N, classes).
@@ -77,9 +79,9 @@ class VDCNN(nn.Module):
         embedding: the vectors of the characters.
         width: filters of the first level.
         pooled: k of k-max pooling.
-        fc: from the pooled values, filter by filter, to logits.
+        fc: maps the pooled values, filter by filter, to logits.
         shortcut: whether blocks have shortcuts.
-        padding: the id that fills rows up.
+        padding: the id that pads rows.
     """
 
     def __init__(
@@ -101,13 +103,13 @@ class VDCNN(nn.Module):
         input_ids: Int[Tensor, "rows length"],
         attention_mask: Int[Tensor, "rows length"] | Bool[Tensor, "rows length"] | None = None,
     ) -> Float[Tensor, "_ classes"]:  # "_": inside a group, rows part on the way for several students
-        """The logits.
+        """Return the logits.
 
         Args:
-            input_ids: rows filled up with the `padding` id, to the 1014 or 1024 characters of the papers or to any
-                other length. Filling up is seen, and changes the answer. Rows too short for k-max pooling, below
-                8k − 7 characters, are filled up to that.
-            attention_mask: not used, and taken only so that all networks for texts are called alike: the
+            input_ids: rows padded with the `padding` id, to the 1014 or 1024 characters of the papers or to any
+                other length. Padding is not masked, so it changes the logits. Rows too short for k-max pooling,
+                below 8k − 7 characters, are padded to that.
+            attention_mask: not used, and accepted only so that all networks for texts are called alike: the
                 published network sees padding as one more character.
         """
         missing = _SHRINKS * (self.pooled - 1) + 1 - input_ids.shape[1]
@@ -123,7 +125,7 @@ class VDCNN(nn.Module):
 class ConvolutionalBlock(nn.Module):
     """Two convolutions of size 3, each with norm and ReLU; between levels, max pooling before.
 
-    From tokens to tokens, (rows, length, width), which is the order of axes that rules and objectives expect of a
+    Input and output are tokens (rows, length, width), the order of axes that rules and objectives expect of a
     layer; inside, and in memory, channels come first.
 
     Args:
@@ -145,7 +147,7 @@ class ConvolutionalBlock(nn.Module):
         self.shortcut = same if shortcut else None
 
     def forward(self, hidden: Float[Tensor, "_ length before"]) -> Float[Tensor, "_ shorter width"]:
-        """The block's output, half as long (rounded up) where it halves."""
+        """Return the block's output, half as long (rounded up) if the block halves."""
         maps = self.pool(hidden.transpose(1, 2))
         new = self.relu(self.bn1(self.conv1(maps)))
         new = self.bn2(self.conv2(new))
@@ -156,26 +158,26 @@ class ConvolutionalBlock(nn.Module):
 
 
 class Convolution(nn.Conv1d):
-    """A temporal convolution that begins, and is drawn anew, as in He et al. (2015): deviation √(2 / inputs)."""
+    """A temporal convolution, initialised and reset as in He et al. (2015): deviation √(2 / inputs)."""
 
     def reset_parameters(self) -> None:
-        """Draws the weights; biases are 0."""
+        """Draw the weights; biases are 0."""
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
 
 def k_max(values: Float[Tensor, "*channels length"], k: int) -> Float[Tensor, "*channels {k}"]:
-    """The k largest values of each channel, in the order in which they stand.
+    """Return the k largest values of each channel, in their original order.
 
-    Of equal values the first are taken: after a ReLU many are 0, and which of them are taken decides where the
-    others stand.
+    Of equal values the first are taken: after a ReLU many are 0, and which of them are taken determines the
+    positions of the others.
 
     Args:
         values: at least k along the last axis.
         k: how many.
     """
-    # argmax names the first of equal values; topk and sort promise nothing, or cannot be exported
+    # argmax returns the first of equal values; topk and sort do not guarantee that, or cannot be exported
     left = values.detach().clone()
     places = []
     for _ in range(k):

@@ -1,4 +1,4 @@
-"""VGG-16 for small images, as an instance of torchvision's own class."""
+"""VGG-16 for small images, as an instance of torchvision's class."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,14 @@ def cifar_vgg16(
     hidden: Sequence[int] = (512, 512),
     dropout: float = 0.5,
 ) -> nn.Module:
-    """VGG-16 with batch norm: 13 convolutions, then three fully connected layers (the intra-model paper's VGG-16).
+    """Build VGG-16 with batch norm: 13 convolutions and three fully connected layers (that of the intra-model paper).
 
-    Five poolings take 32 x 32 pixels to one; what larger images leave (3 x 3 of 96 x 96) is averaged. The
+    Five poolings reduce 32 x 32 pixels to one; what remains of larger images (3 x 3 of 96 x 96) is averaged. The
     fully connected layers are therefore as wide as in `classifier`, and not 4096.
+
+    Departs:
+        Linear layers are initialised as by `nn.Linear`, not with torchvision's deviation of 0.01, which is made for
+        4096 inputs: with it, the logits of three layers of 512 are 17 times smaller at the start.
 
     Args:
         classes: how many classes.
@@ -30,12 +34,11 @@ def cifar_vgg16(
             baseline(2x), which multiplies the convolutions' filters only.
         channels: of the images.
         hidden: widths of the fully connected layers before the last; they do not follow `width`.
-        dropout: after each of them.
+        dropout: rate of the dropout after each of them.
 
     Returns:
         A network from (N, channels, height, width), 32 pixels or more each way, to logits (N, classes), with
-        torchvision's parameter names. # departs: linear layers begin as `nn.Linear` does, not with torchvision's
-        deviation of 0.01, which is made for 4096 inputs: three layers of 512 begin with logits 17 times smaller.
+        torchvision's parameter names.
 
     Raises:
         ValueError: a size below 1, or torchvision is missing.
@@ -48,7 +51,7 @@ def cifar_vgg16(
         raise missing("cifar_vgg16", "train", error) from error
     filters = [width * min(2**group, 8) for group in range(len(_DEPTHS))]
     plan = [entry for depth, size in zip(_DEPTHS, filters, strict=True) for entry in (*[size] * depth, "M")]
-    # torchvision's classifier of 400 MB is thrown away: on meta it is neither allocated nor drawn
+    # torchvision's classifier of 400 MB is replaced: on meta it is neither allocated nor initialised
     with torch.device("meta"):
         net = VGG(nn.Sequential(), init_weights=False)
     net.features = make_layers(plan, batch_norm=True)

@@ -1,4 +1,4 @@
-"""Rows of text: where they come from, and how they become numbers."""
+"""Rows of text: their sources, and their conversion to token ids."""
 
 from studygroup.data.text.bpe import SentencePiece, SmallVocabularyWarning
 from studygroup.data.text.characters import ALPHABET, CharacterEncoder, Characters

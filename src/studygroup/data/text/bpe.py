@@ -1,4 +1,4 @@
-"""Texts as sequences of pieces of words, learnt from the training texts by SentencePiece."""
+"""Texts as sequences of word pieces, learnt from the training texts by SentencePiece."""
 
 import hashlib
 import io
@@ -11,34 +11,34 @@ from studygroup.data.text.characters import check_length
 from studygroup.data.text.pieces import PADDING, UNKNOWN, SentencePieceEncoder, library, lowered
 from studygroup.data.text.remembered import remembered
 
-_RESERVED = "\u2585".encode()  # SentencePiece leaves out a whole training text that has this block character
-_LONGEST = 2**30  # bytes of a training text, the most there can be; the default of 4192 drops long reviews
-_COVERAGE = (0.98, 1.0)  # what SentencePiece takes
+_RESERVED = "\u2585".encode()  # SentencePiece skips every training text that contains this block character
+_LONGEST = 2**30  # bytes of a training text, the maximum; the default of 4192 drops long reviews
+_COVERAGE = (0.98, 1.0)  # the range that SentencePiece accepts
 
 
 class SmallVocabularyWarning(UserWarning):
-    """The training texts do not have as many different pieces as were asked for."""
+    """A warning that the training texts have fewer different pieces than were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SentencePiece:
-    """Lower-cased texts in pieces of words, by byte-pair encoding (CGL, "Experiment Settings").
+    """Lower-cased texts in word pieces, by byte-pair encoding (CGL, "Experiment Settings").
 
-    Nothing but lower-casing is done to a text: repeated spaces, tabs, line ends and `<br />` stay. As by default,
-    SentencePiece puts a space before each text, so that a word is the same piece wherever it stands (`decode` takes
-    it away again), and no piece reaches over a space, or from letters to digits or signs. Id 0 is padding, 1 any run
-    of characters without a piece; there are no ids for begin and end.
+    Texts are lower-cased and otherwise unchanged: repeated spaces, tabs, line ends and `<br />` stay. With its
+    defaults, SentencePiece puts a space before each text, so that a word is the same piece at any position (`decode`
+    removes it again), and no piece extends across a space, or from letters to digits or signs. Id 0 is padding, 1
+    any run of characters without a piece; there are no ids for begin and end.
 
-    Training is remembered in the cache folder (`$STUDYGROUP_CACHE`, else `studygroup` in `$XDG_CACHE_HOME` or
-    `~/.cache`) by what is trained on, not by its name: settings, version of the library and all texts.
+    The trained model is kept in the cache folder (`$STUDYGROUP_CACHE`, else `studygroup` in `$XDG_CACHE_HOME` or
+    `~/.cache`) under a key of all that determines it: settings, version of the library and all texts.
 
     Attributes:
-        vocabulary: pieces to learn, padding, unknown and single characters among them. Fewer where the texts do not
-            have as many, with a `SmallVocabularyWarning`.
-        length: pieces that a text has at most; the end of a longer one is cut.
+        vocabulary: how many pieces to learn, including padding, unknown and single characters. If the texts have
+            fewer, it is smaller, with a `SmallVocabularyWarning`.
+        length: maximum number of pieces in a text; longer texts are truncated at the end.
         coverage: share of the characters of the training texts that are pieces themselves, the most frequent first,
-            in [0.98, 1]; others are unknown. The papers are silent.
-        sample: texts to learn from at most, evenly spaced among those given; while it learns, memory is needed for
+            in [0.98, 1]; others are unknown. The papers do not state it.
+        sample: maximum number of texts to learn from, evenly spaced among those given; training needs memory for
             about three times their size.
     """
 
@@ -48,13 +48,13 @@ class SentencePiece:
     sample: int = 1_000_000
 
     def __call__(self, texts: Iterable[str]) -> SentencePieceEncoder:
-        """Learns the pieces.
+        """Learn the pieces.
 
         Args:
-            texts: of the training split alone; gone through twice.
+            texts: of the training split alone; iterated over twice.
 
         Raises:
-            ValueError: no characters to learn from, more characters than pieces, texts that can be gone through only
+            ValueError: no characters to learn from, more characters than pieces, texts that can be iterated over only
                 once, a setting out of range, or SentencePiece is not installed.
         """
         self._check(texts)
@@ -82,7 +82,7 @@ class SentencePiece:
             raise ValueError(f"the texts are a {type(texts).__name__}, gone after one reading; give a list")
 
     def _key(self, texts: Iterable[str]) -> tuple[int, str]:
-        """How many texts there are, and the sha256 sum of all that decides what is learnt from them."""
+        """Return the number of texts, and the sha256 sum of all that determines the model."""
         settings = [self.vocabulary, self.coverage, self.sample, library().__version__]
         total, count = hashlib.sha256(json.dumps(settings).encode()), 0
         for text in map(lowered, texts):
@@ -91,7 +91,7 @@ class SentencePiece:
         return count, total.hexdigest()
 
     def _train(self, texts: Iterable[str], count: int) -> bytes:
-        """A SentencePiece model; equal texts give equal bytes."""
+        """Train a SentencePiece model; equal texts give equal bytes."""
         model = io.BytesIO()
         try:
             library().SentencePieceTrainer.train(
@@ -120,7 +120,7 @@ class SentencePiece:
 
 
 def _sentences(texts: Iterable[str], *, count: int, sample: int) -> Iterator[bytes]:
-    """At most `sample` of `count` texts, evenly spaced, parted at the character that SentencePiece reserves."""
+    """Yield at most `sample` of `count` texts, evenly spaced, split at the character that SentencePiece reserves."""
     for row, text in enumerate(texts):
         if row * sample % count < sample:
             yield from filter(None, lowered(text).split(_RESERVED))

@@ -1,4 +1,4 @@
-"""Where files are kept that were made from other files and can be made again."""
+"""The cache folder: files that were made from other files and can be made again."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,13 +12,13 @@ from filelock import FileLock
 
 from studygroup.files import write_atomically
 
-_PATIENCE = 2.0  # seconds before a bar is drawn: a small file needs none
+_PATIENCE = 2.0  # seconds before a progress bar appears: a small file needs none
 
 
 def cache_folder() -> Path:
-    """`$STUDYGROUP_CACHE`, else `studygroup` in `$XDG_CACHE_HOME`, else `~/.cache/studygroup`.
+    """Return `$STUDYGROUP_CACHE`, else `studygroup` in `$XDG_CACHE_HOME`, else `~/.cache/studygroup`.
 
-    What lies there may be removed whenever nothing runs.
+    Its content may be deleted whenever no run is using it.
     """
     own, common = os.environ.get("STUDYGROUP_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return (
@@ -29,13 +29,13 @@ def cache_folder() -> Path:
 def kept_table(
     name: str, schema: pyarrow.Schema, batches: Callable[[], Iterable[pyarrow.RecordBatch]], *, what: str
 ) -> Any:
-    """A table in a file of the cache folder, written where it is not there yet: by one process, while others wait.
+    """Return a table from a file in the cache folder; if it is missing, one process writes it while others wait.
 
     Args:
-        name: of the file; must change with all that decides its content.
+        name: of the file; must change with everything that determines its content.
         schema: names and types of the columns.
-        batches: gives the rows, a batch of the schema after another; no more than one is in memory.
-        what: what is being done, for the bar that a long run draws.
+        batches: gives the rows in batches of the schema; only one of them is in memory at a time.
+        what: the text of the progress bar that a long run shows.
 
     Returns:
         A `datasets.Dataset` over the memory-mapped file.
@@ -48,7 +48,7 @@ def kept_table(
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f"{path.name}.lock")):
-                if not path.exists():  # while this one waited
+                if not path.exists():  # else another process wrote it while this one waited
                     write_atomically(path, lambda temporary: _write(temporary, schema, batches(), what))
     except OSError as error:
         raise ValueError(
@@ -61,7 +61,7 @@ def kept_table(
 
 
 def _write(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch], what: str) -> None:
-    """Writes batches one after another, in the format that a memory map is read from."""
+    """Write batches one after another, in the format of memory-mapped tables."""
     with (
         pyarrow.OSFile(str(path), "wb") as file,
         pyarrow.ipc.new_stream(file, schema) as writer,

@@ -19,16 +19,16 @@ _PADDING, _UNKNOWN, _SPACE, _FIRST = 0, 1, 2, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Characters:
-    """Lower-cased texts, one id a character (Conneau et al. 2017, section 4.2); nothing is fitted.
+    """Lower-cased texts, one id per character (Conneau et al. 2017, section 4.2); nothing is fitted.
 
-    Id 0 is padding, 1 any character outside the alphabet (tabs, line ends and capitals that have no lower case among
-    them), 2 the space, and from 3 on come the characters of the alphabet in order.
+    Id 0 is padding, 1 any character outside the alphabet (including tabs, line ends and capitals without a lower
+    case), 2 the space, and from 3 on come the characters of the alphabet in order.
 
     Attributes:
-        alphabet: each character once, in lower case; the space is not among them.
-        length: characters that a text has at most; the end of a longer one is cut. 1014 in the paper's text, after
-            Zhang et al. 2015; 1024 in its figure 1.
-        full: whether short texts are filled up to `length`, as in the paper, whatever else is in the batch.
+        alphabet: each character once, in lower case, without the space.
+        length: maximum number of characters in a text; longer texts are truncated at the end. 1014 in the paper's
+            text, after Zhang et al. 2015; 1024 in its figure 1.
+        full: whether short texts are padded to `length`, as in the paper, whatever else is in the batch.
     """
 
     alphabet: str = ALPHABET
@@ -36,7 +36,7 @@ class Characters:
     full: bool = True
 
     def __call__(self, texts: Iterable[str]) -> "CharacterEncoder":
-        """The encoder; the texts are not looked at.
+        """Build the encoder; the texts are not read.
 
         Raises:
             ValueError: an alphabet with repeated characters, a space or capitals, or a length below 1.
@@ -53,12 +53,12 @@ class Characters:
 
 @dataclass(frozen=True, kw_only=True)
 class CharacterEncoder(Encodes):
-    """From texts to the ids of their characters, see `Characters`.
+    """An encoder from texts to the ids of their characters, see `Characters`.
 
     Attributes:
         alphabet: the characters from id 3 on.
-        length: ids that a row has at most; the end of a longer text is cut.
-        full: whether rows are to be filled up to `length`.
+        length: maximum number of ids in a row; longer texts are truncated at the end.
+        full: whether rows are padded to `length`.
     """
 
     alphabet: str
@@ -67,33 +67,33 @@ class CharacterEncoder(Encodes):
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are: the alphabet, padding, space and unknown."""
+        """The number of ids: the alphabet, padding, space and unknown."""
         return _FIRST + len(self.alphabet)
 
     @property
     def padding(self) -> int:
-        """The id that fills rows up, 0."""
+        """The padding id, 0."""
         return _PADDING
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, not filled up; an empty text is one unknown character."""
+        """Return the ids of each text, not padded; an empty text is one unknown character."""
         last = len(self._ids) - 1  # stands for all code points beyond the alphabet
         rows = []
         for text in texts:
-            # a lone surrogate, as of an undecodable file name, is one unknown character more
+            # a lone surrogate, as in an undecodable file name, counts as one unknown character
             encoded = text.lower()[: self.length].encode("utf-32-le", "surrogatepass")
             codes = np.frombuffer(encoded, dtype="<u4")
             rows.append(self._ids[np.minimum(codes, last)].tolist() or [_UNKNOWN])
         return rows
 
     def decode(self, ids: Sequence[int]) -> str:
-        """What is left of a text: the replacement character U+FFFD for unknown characters, nothing for padding."""
+        """Return the text of ids: the replacement character U+FFFD for unknown characters, nothing for padding."""
         known = ["", "\N{REPLACEMENT CHARACTER}", " ", *self.alphabet]
         return "".join(known[number] for number in ids)
 
     @classmethod
     def restored(cls, kept: Kept) -> "CharacterEncoder":
-        """An encoder from what it left."""
+        """Restore an encoder from what it saved."""
         return cls(**kept.settings)
 
     @property
@@ -102,7 +102,7 @@ class CharacterEncoder(Encodes):
 
     @cached_property
     def _ids(self) -> Int64[np.ndarray, "codes"]:
-        """The id of each Unicode code point up to the alphabet's highest, and unknown behind it."""
+        """The id of each Unicode code point up to the alphabet's highest, and unknown after it."""
         table = np.full(max(map(ord, " " + self.alphabet)) + 2, _UNKNOWN)
         table[ord(" ")] = _SPACE
         table[[ord(character) for character in self.alphabet]] = range(_FIRST, self.vocabulary)
@@ -113,6 +113,6 @@ class CharacterEncoder(Encodes):
 
 
 def check_length(length: int) -> None:
-    """A row has at least one id."""
+    """Refuse a length below 1: a row has at least one id."""
     if length < 1:
         raise ValueError(f"length is {length}; give how many ids a text has at most, 1 or more")

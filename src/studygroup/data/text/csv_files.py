@@ -12,17 +12,17 @@ import pyarrow
 
 from studygroup.data.text.cache import kept_table
 
-_VERSION = 1  # of the files: to be raised when what stands in them changes
-_BLOCK = 1024  # rows written at once: bounds the memory that they take
+_VERSION = 1  # of the files: raise it when their content changes
+_BLOCK = 1024  # rows written at once: bounds the memory
 _NUMBERED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.int64()})
 _NAMED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.string()})
 _NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
 
-Row = tuple[int, list[str]]  # the line that it begins on, and its fields
+Row = tuple[int, list[str]]  # its first line, and its fields
 
 
 def is_numbered(file: str) -> bool:
-    """Whether a file has no header and a class number first, as the official files of Zhang et al. (2015) have.
+    """Tell whether a file has no header and begins with a class number, as Zhang et al.'s (2015) official files do.
 
     Raises:
         ValueError: the file is empty or no CSV.
@@ -31,9 +31,9 @@ def is_numbered(file: str) -> bool:
 
 
 def numbered_table(files: Sequence[str]) -> Any:
-    """Reads files without a header: a class number from 1 on, then one or more columns of text.
+    """Read files without a header: a class number from 1 on, then one or more columns of text.
 
-    Fields stand in double quotes, inner quotes are doubled, and a newline is written as a backslash and an n. The
+    Fields are in double quotes, inner quotes are doubled, and a newline is written as a backslash and an n. The
     columns of text are joined by one space, see `TextSplit`.
 
     Args:
@@ -50,7 +50,7 @@ def numbered_table(files: Sequence[str]) -> Any:
 
 
 def named_table(files: Sequence[str]) -> Any:
-    """Reads files with a header that holds `text` and `label`; other columns are left out.
+    """Read files with a header that contains `text` and `label`; other columns are ignored.
 
     Args:
         files: paths of the files, read one after another.
@@ -66,7 +66,7 @@ def named_table(files: Sequence[str]) -> Any:
 
 
 def _table(files: Sequence[str], schema: pyarrow.Schema, parse: Any) -> Any:
-    """Texts and labels of all files, from the cache where the files are as they were."""
+    """Return texts and labels of all files, from the cache if the files are unchanged."""
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in map(Path, files)]
     key = hashlib.sha256(f"{_VERSION} {schema} {stats}".encode()).hexdigest()
     return kept_table(
@@ -78,14 +78,14 @@ def _table(files: Sequence[str], schema: pyarrow.Schema, parse: Any) -> Any:
 
 
 def _batches(rows: Iterable[tuple[str, Any]], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
-    """Texts and labels in blocks of rows."""
+    """Yield texts and labels in blocks of rows."""
     rows = iter(rows)
     while block := list(islice(rows, _BLOCK)):
         yield pyarrow.record_batch(list(zip(*block, strict=True)), schema=schema)
 
 
 def _numbered(file: str) -> Iterator[tuple[str, int]]:
-    """Text and class of each row; see `numbered_table`."""
+    """Yield text and class of each row; see `numbered_table`."""
     for line, (label, *texts) in _rows(file):
         if not _NUMBER.fullmatch(label) or not int(label):
             raise ValueError(
@@ -100,7 +100,7 @@ def _numbered(file: str) -> Iterator[tuple[str, int]]:
 
 
 def _named(file: str) -> Iterator[tuple[str, str]]:
-    """Text and label of each row; see `named_table`."""
+    """Yield text and label of each row; see `named_table`."""
     rows = _rows(file)
     _, header = next(rows)
     names = [name.strip() for name in header]
@@ -117,7 +117,7 @@ def _named(file: str) -> Iterator[tuple[str, str]]:
 
 
 def _rows(file: str) -> Iterator[Row]:
-    """All rows that are not blank, each as wide as the first."""
+    """Yield all rows that are not blank, each with as many fields as the first."""
     width = 0
     for line, row in _fields(file):
         width = width or len(row)
@@ -132,7 +132,7 @@ def _rows(file: str) -> Iterator[Row]:
 
 
 def _fields(file: str) -> Iterator[Row]:
-    """All rows that are not blank; read strictly, for a stray quote would make one text of many rows."""
+    """Yield all rows that are not blank, read strictly: a stray quote would merge many rows into one text."""
     line = 1
     try:
         with open(file, encoding="utf-8-sig", newline="") as lines:

@@ -1,4 +1,4 @@
-"""From texts to the numbers of their tokens: what every tokenizer can do."""
+"""The interface of all tokenizers: from texts to token ids."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,63 +14,63 @@ _KINDS = (CharacterEncoder, SentencePieceEncoder, PretrainedEncoder)
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A tokenizer that is ready: it knows its vocabulary. It can be pickled."""
+    """A fitted tokenizer, which knows its vocabulary. It can be pickled."""
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are; all lie in [0, vocabulary)."""
+        """The number of ids; all lie in [0, vocabulary)."""
         ...
 
     @property
     def padding(self) -> int:
-        """The id that fills rows of a batch up to one length."""
+        """The id that pads the rows of a batch to one length."""
         ...
 
     @property
     def length(self) -> int:
-        """Ids that a row has at most; the end of a longer text is cut."""
+        """The maximum number of ids in a row; longer texts are truncated at the end."""
         ...
 
     @property
     def full(self) -> bool:
-        """Whether rows are always filled up to `length`, or to the longest row of their batch."""
+        """Whether rows are always padded to `length`, instead of to the longest row of their batch."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 sum of all that decides the ids: equal fingerprints, equal ids."""
+        """The sha256 sum of all that determines the ids: equal fingerprints, equal ids."""
         ...
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, 1 to `length` of them, not filled up."""
+        """Return the ids of each text, 1 to `length` of them, not padded."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes it into a folder, which is made if need be, for `load_encoder`."""
+        """Save the encoder for `load_encoder` in a folder, which is created if missing."""
         ...
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Settings from which an encoder is made."""
+    """Settings from which an encoder is built."""
 
     def __call__(self, texts: Iterable[str]) -> Encoder:
-        """Fits an encoder.
+        """Fit an encoder.
 
         Args:
-            texts: of the training split alone; may be gone through more than once.
+            texts: of the training split alone; may be iterated over more than once.
         """
         ...
 
 
 def load_encoder(folder: str | Path) -> Encoder:
-    """An encoder that was saved in a folder.
+    """Load an encoder that was saved in a folder.
 
     Args:
-        folder: that its `save` wrote.
+        folder: the one that its `save` wrote.
 
     Raises:
-        ValueError: a file is missing, damaged or not from there.
+        ValueError: a file is missing, damaged or not written by `save`.
     """
     kept = read_kept(folder)
     for kind in _KINDS:

@@ -1,4 +1,4 @@
-"""What an encoder leaves in a folder: one file that says what it is, and the files of the library behind it."""
+"""Encoders saved in a folder: one file that describes the encoder, and the files of its underlying library."""
 
 import hashlib
 import json
@@ -11,17 +11,17 @@ from typing import Any
 from studygroup.files import write_bytes, write_text
 
 ENCODER_FILE = (
-    "encoder.json"  # not tokenizer.json: Hugging Face's libraries look for their own under that name
+    "encoder.json"  # not tokenizer.json: Hugging Face's libraries expect their own file under that name
 )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """All that an encoder is, as plain values.
+    """The complete state of an encoder, as plain values.
 
     Attributes:
         kind: name of its class.
-        settings: its arguments, plain values, but for those that are files.
+        settings: its arguments, plain values, except those that are files.
         files: content of each file by name, without folders.
     """
 
@@ -41,9 +41,9 @@ class Kept:
         return total.hexdigest()
 
     def write(self, folder: str | Path) -> None:
-        """Writes everything into a folder, which is made if need be; files of other names stay there.
+        """Write everything into a folder, which is created if missing; files of other names are kept.
 
-        What says that they belong together comes last: a folder whose writing was cut short cannot be read.
+        The file that lists the others is written last, so that an incompletely written folder cannot be read.
         """
         folder = Path(folder)
         for name, content in self.files.items():
@@ -58,12 +58,12 @@ class Kept:
 
 
 class Encodes(ABC):
-    """What all encoders do alike, from what they keep."""
+    """The behaviour that all encoders share, derived from their state."""
 
     @property
     @abstractmethod
     def _kept(self) -> Kept:
-        """All that the encoder is."""
+        """The complete state of the encoder."""
 
     @property
     def fingerprint(self) -> str:
@@ -71,15 +71,15 @@ class Encodes(ABC):
         return self._kept.fingerprint
 
     def save(self, folder: str | Path) -> None:
-        """Writes `encoder.json` and the files that it names, see `studygroup.data.text.load_encoder`."""
+        """Write `encoder.json` and the files that it names, see `studygroup.data.text.load_encoder`."""
         self._kept.write(folder)
 
 
 def read_kept(folder: str | Path) -> Kept:
-    """What `Kept.write` left in a folder.
+    """Read what `Kept.write` wrote into a folder.
 
     Raises:
-        ValueError: a file is missing, damaged or not from there.
+        ValueError: a file is missing, damaged or not written by `Kept.write`.
     """
     folder = Path(folder)
     path = folder / ENCODER_FILE

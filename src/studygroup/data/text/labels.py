@@ -28,10 +28,10 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 def read_classes(
     name: str, tables: Mapping[str, Any]
 ) -> tuple[dict[str, Int64[Tensor, "_rows"]], tuple[str, ...]]:
-    """Reads the labels of all splits; the classes are those of the training rows.
+    """Read the labels of all splits; the classes are those of the training rows.
 
-    A column `label` of strings holds whole numbers, if all in the training rows are such, or names of classes, which
-    are numbered in sorted order. Else see `label_column`.
+    A column `label` of strings holds whole numbers, if all strings in the training rows are, or names of classes,
+    which are numbered in sorted order. Otherwise see `label_column`.
 
     Args:
         name: what to call the data set in an error message.
@@ -60,12 +60,12 @@ def read_classes(
 
 
 def check_alike(tables: Mapping[str, Any], column: str, kind: Callable[[Any], bool], *, name: str) -> None:
-    """Refuses splits that lack a column of the training split, or hold something else in it.
+    """Refuse splits that lack a column of the training split, or hold another kind of values in it.
 
     Args:
         tables: a `datasets.Dataset` by split name.
         column: its name.
-        kind: whether a feature is of the kind that it is in the training split.
+        kind: tells whether a feature is of the same kind as in the training split.
         name: what to call the data set in an error message.
 
     Raises:
@@ -82,7 +82,7 @@ def check_alike(tables: Mapping[str, Any], column: str, kind: Callable[[Any], bo
 def _read_strings(
     name: str, values: Mapping[str, pyarrow.ChunkedArray]
 ) -> tuple[dict[str, Int64[Tensor, "_rows"]], tuple[str, ...]]:
-    """Labels and classes from strings."""
+    """Return labels and classes from strings."""
     found = {split: pyarrow.compute.unique(strings).to_pylist() for split, strings in values.items()}
     whole = any(map(_WHOLE.fullmatch, found["train"]))
     classes = tuple(sorted(found["train"]))
@@ -103,7 +103,7 @@ def _read_strings(
 
 
 def _numbers(labels: Int64[Tensor, "rows"], feature: Any, *, where: str) -> tuple[str, ...]:
-    """Names of classes that are numbers; few, for what is no label may hold any number."""
+    """Return the names of classes that are numbers; refuse numbers too large to be labels."""
     largest = int(labels.max())
     if largest >= len(labels):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Texts as the ids of SentencePiece's pieces, with a model that is there already."""
+"""Texts as the ids of SentencePiece's pieces, with a trained model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ PADDING, UNKNOWN = 0, 1
 
 @dataclass(frozen=True, kw_only=True)
 class SentencePieceEncoder(Encodes):
-    """From texts to the ids of their pieces, see `studygroup.data.text.SentencePiece`.
+    """An encoder from texts to the ids of their pieces, see `studygroup.data.text.SentencePiece`.
 
     Attributes:
-        model: a SentencePiece model, as its file holds it.
-        length: ids that a row has at most; the end of a longer text is cut.
+        model: a SentencePiece model, as the content of its file.
+        length: maximum number of ids in a row; longer texts are truncated at the end.
     """
 
     model: bytes
@@ -29,34 +29,34 @@ class SentencePieceEncoder(Encodes):
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are."""
+        """The number of ids."""
         return int(self._processor.get_piece_size())
 
     @property
     def padding(self) -> int:
-        """The id that fills rows up, 0."""
+        """The padding id, 0."""
         return PADDING
 
     @property
     def full(self) -> bool:
-        """Rows are filled up to the longest of a batch."""
+        """False: rows are padded to the longest of their batch."""
         return False
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, not filled up; an empty text is one unknown piece.
+        """Return the ids of each text, not padded; an empty text is one unknown piece.
 
-        As many threads work as torch has: one in a worker of a loader.
+        Uses as many threads as torch: one in a worker of a loader.
         """
         rows = self._processor.encode([lowered(text) for text in texts], num_threads=torch.get_num_threads())
         return [row[: self.length] or [UNKNOWN] for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The lower-cased text of ids, as far as it was not cut; double question marks for unknown pieces."""
+        """Return the lower-cased, possibly truncated text of ids; double question marks for unknown pieces."""
         return str(self._processor.decode([number for number in ids if number != PADDING]))
 
     @classmethod
     def restored(cls, kept: Kept) -> "SentencePieceEncoder":
-        """An encoder from what it left."""
+        """Restore an encoder from what it saved."""
         return cls(model=kept.files[MODEL_FILE], **kept.settings)
 
     @property
@@ -72,12 +72,12 @@ class SentencePieceEncoder(Encodes):
 
 
 def lowered(text: str) -> bytes:
-    """A text as SentencePiece gets it; what is no Unicode, as in an undecodable file name, is a question mark."""
+    """Return a text as SentencePiece gets it: in lower case, with a question mark for every lone surrogate."""
     return text.lower().encode("utf-8", "replace")
 
 
 def library() -> ModuleType:
-    """The package `sentencepiece`.
+    """Import the package `sentencepiece`.
 
     Raises:
         ValueError: it is not installed.

@@ -1,4 +1,4 @@
-"""Texts as a published network reads them: the tokenizer that it was trained with."""
+"""Texts as a published network reads them: with the tokenizer that it was trained with."""
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,20 +14,20 @@ from studygroup.extras import missing
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A tokenizer of the Hugging Face library, as it is: for networks that were trained with it.
+    """A tokenizer of the Hugging Face library, unchanged: for networks that were trained with it.
 
-    What it does to a text, lower-casing for instance, is its own matter.
+    Its normalisation of texts, such as lower-casing, is left to it.
 
     Attributes:
-        name: on the Hugging Face hub, or a folder that one was saved in.
-        length: ids that a text has at most, those of its begin and end among them; the end of a longer text is cut.
+        name: on the Hugging Face hub, or a folder that a tokenizer was saved in.
+        length: maximum number of ids in a text, including those of begin and end; longer texts are truncated.
     """
 
     name: str
     length: int = 512
 
     def __call__(self, texts: Iterable[str]) -> "PretrainedEncoder":
-        """Loads it; the texts are not looked at.
+        """Load the tokenizer; the texts are not read.
 
         Raises:
             ValueError: there is no such tokenizer, it has no padding token, it or its network takes fewer ids than
@@ -55,11 +55,11 @@ class Pretrained:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedEncoder(Encodes):
-    """From texts to ids, see `Pretrained`.
+    """An encoder from texts to ids, see `Pretrained`.
 
     Attributes:
         files: content of each file of the tokenizer, by name.
-        length: ids that a row has at most; the end of a longer text is cut.
+        length: maximum number of ids in a row; longer texts are truncated at the end.
     """
 
     files: Mapping[str, bytes]
@@ -67,7 +67,7 @@ class PretrainedEncoder(Encodes):
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are, added tokens among them."""
+        """The number of ids, including added tokens."""
         return len(self._tokenizer)
 
     @property
@@ -77,13 +77,13 @@ class PretrainedEncoder(Encodes):
 
     @property
     def full(self) -> bool:
-        """Rows are filled up to the longest of a batch."""
+        """False: rows are padded to the longest of their batch."""
         return False
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, not filled up, with those of its begin and end.
+        """Return the ids of each text, not padded, with those of begin and end.
 
-        A text that gives no id at all is one unknown token, or padding where the tokenizer has no such token.
+        A text without any id becomes one unknown token, or one padding id if the tokenizer has no unknown token.
         """
         if not texts:
             return []
@@ -98,12 +98,12 @@ class PretrainedEncoder(Encodes):
         return [row or [self.padding if unknown is None else unknown] for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens left out, as the tokenizer puts it together."""
+        """Return the text of ids, as the tokenizer joins them, without special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     @classmethod
     def restored(cls, kept: Kept) -> "PretrainedEncoder":
-        """An encoder from what it left."""
+        """Restore an encoder from what it saved."""
         return cls(files=kept.files, **kept.settings)
 
     @property
@@ -138,7 +138,7 @@ def _load(name: str) -> Any:
 
 
 def _files(tokenizer: Any) -> dict[str, bytes]:
-    """What the library writes of a tokenizer. Taken before the first use, which leaves traces in it."""
+    """Return the files that the library saves of a tokenizer; take them before its first use, which changes them."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).iterdir() if path.is_file())

@@ -1,4 +1,4 @@
-"""Results that take long to make, kept between runs under a name that says what they are made of."""
+"""A cache between runs for results that are slow to compute, under names that determine their content."""
 
 import hashlib
 import warnings
@@ -14,18 +14,18 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class CacheWarning(UserWarning):
-    """What was kept of an earlier run is of no use, or nothing can be kept for the next."""
+    """A warning that a cached result is damaged, or that a result cannot be cached for the next run."""
 
 
 def remembered(name: str, make: Callable[[], bytes]) -> bytes:
-    """What `make` returns, from the cache where it was made before.
+    """Return the result of `make`, from the cache if it was made before.
 
-    A file there is a sha256 sum and what it is the sum of; one that is damaged is made anew, with a `CacheWarning`.
-    Two processes that want the same make it once: one waits.
+    A cached file holds a sha256 sum and the content it is the sum of; a damaged file is made again, with a
+    `CacheWarning`. If two processes need the same result, one makes it and the other waits.
 
     Args:
-        name: of the file in the cache folder; must change with all that decides the result.
-        make: makes it.
+        name: of the file in the cache folder; must change with everything that determines the result.
+        make: computes the result.
     """
     path = cache_folder() / name
     found = _read(path)
@@ -45,7 +45,7 @@ def remembered(name: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _made(path: Path, make: Callable[[], bytes]) -> bytes:
-    """Makes what is still not there, while no other process does."""
+    """Make a result that is still missing and store it; the caller holds the lock."""
     found = _read(path)
     if found is not None:
         return found
@@ -60,7 +60,7 @@ def _made(path: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """The content of a file that is there and whole."""
+    """Return the content of a file, or None if it is missing or damaged."""
     try:
         whole = path.read_bytes()
     except OSError:

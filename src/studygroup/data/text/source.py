@@ -14,9 +14,9 @@ from studygroup.data.text.csv_files import is_numbered, named_table, numbered_ta
 from studygroup.data.text.labels import check_alike, read_classes
 from studygroup.data.text.split import TextSplit, check_texts
 
-CLASSES_FILE = "classes.txt"  # beside official CSV files: names of the classes by number, one a line
+CLASSES_FILE = "classes.txt"  # next to official CSV files: names of the classes by number, one per line
 _COLUMNS = (("text",), ("question_title", "question_content", "best_answer"), ("title", "content"))
-# copies on the hub of Zhang's CSV files, which keep their way to write a newline
+# copies of Zhang's CSV files on the hub, which keep their escape for newlines
 _ESCAPED = (
     "Yelp/yelp_review_full",
     "yelp_review_full",
@@ -26,7 +26,7 @@ _ESCAPED = (
 
 
 def holds_texts(tables: Mapping[str, Any]) -> bool:
-    """Whether tables are read as texts: there are strings in them and no images.
+    """Tell whether tables are read as texts: they contain strings and no images.
 
     Args:
         tables: a `datasets.Dataset` by split name.
@@ -36,13 +36,13 @@ def holds_texts(tables: Mapping[str, Any]) -> bool:
 
 
 def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns that make up a text.
+    """Return the columns that make up a text.
 
     These are `text`; else `question_title`, `question_content` and `best_answer` (Yahoo! Answers); else `title` and
     `content` (Amazon); else the only column of strings.
 
     Raises:
-        ValueError: no such columns; lists what there is.
+        ValueError: no such columns; lists those there are.
     """
     strings = [name for name, feature in features.items() if is_text(feature)]
     for names in _COLUMNS:
@@ -57,13 +57,13 @@ def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
-    """Splits over Hugging Face tables.
+    """Build splits over Hugging Face tables.
 
-    Labels are read as those of images are, see `label_column`. A column `label` of strings is one of whole numbers,
-    if all are such, or one of class names, which are numbered in sorted order.
+    Labels are read like those of images, see `label_column`. A column `label` of strings holds whole numbers, if all
+    strings are, or class names, which are numbered in sorted order.
 
     Args:
-        name: what to call the data set, as on the hub where it is from there.
+        name: what to call the data set; its name on the hub if it is from there.
         tables: a `datasets.Dataset` by split name.
 
     Raises:
@@ -83,17 +83,17 @@ def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
 
 
 def from_csv(folder: Path, files: Mapping[str, Sequence[str]]) -> Source:
-    """CSV files: with a header that holds `text` and `label`, or the official ones of Zhang et al. (2015).
+    """Build splits over CSV files: with `text` and `label` in a header, or the official ones of Zhang et al. (2015).
 
-    The latter have no header, a class number from 1 on, and one to three columns of text. `classes.txt` beside them
-    names the classes; without it, they are called by their numbers.
+    The latter have no header, a class number from 1 on, and one to three columns of text. `classes.txt` next to them
+    names the classes; without it, they are named by their numbers.
 
     Args:
-        folder: what holds the files; its name is the data set's.
-        files: paths by split name, of which `train` is one.
+        folder: the one that holds the files; its name is the data set's.
+        files: paths by split name, including `train`.
 
     Raises:
-        ValueError: a file is damaged (names the line), files of both kinds, or what `from_text_tables` refuses.
+        ValueError: a file is damaged (names the line), there are files of both kinds, or as for `from_text_tables`.
     """
     files = {split: files[split] for split in ("train", *TEST_NAMES) if split in files}
     numbered = {file: is_numbered(file) for split in files.values() for file in split}
@@ -123,7 +123,7 @@ def _source(
     columns: tuple[str, ...],
     escaped: bool = False,
 ) -> Source:
-    """Splits over tables whose labels are read."""
+    """Build splits over tables whose labels are known."""
     splits = []
     for split in ("train", *test_split(labels)):
         where, rows = f"{name} {split}", torch.arange(len(labels[split]))

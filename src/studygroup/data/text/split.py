@@ -10,26 +10,26 @@ from jaxtyping import Int64
 from torch import Tensor
 
 _BLOCK = 1024  # rows read at once: bounds the memory that texts take
-_SPARSE = 4  # rows that lie further apart than this, on average, are fetched one by one
+_SPARSE = 4  # rows further apart than this, on average, are fetched one by one
 
 
 class TextSplit:
     """Texts in a Hugging Face data set (a memory map of Arrow files), with their labels.
 
-    It cannot make batches before a tokenizer has been through it, see `encoded`.
+    It cannot make batches until its texts are tokenised, see `encoded`.
 
     Args:
         table: a `datasets.Dataset` with the texts.
         columns: the columns that make up a text, in this order, joined by one space.
         labels: class of each row of the split.
-        rows: the table's row behind each row of the split, in any order.
+        rows: the table's row for each row of the split, in any order.
         name: what to call the split in an error message.
         escaped: whether a backslash and an n in the table stand for a newline.
     """
 
-    # reading: Zhang et al. and Conneau et al. do not say what becomes of a title beside a text. Zhang's Crepe puts a
-    # space between the columns, the last one first, and then reads the whole from its end to its beginning: the
-    # network meets the title first, as it does here, where nothing is turned round.
+    # reading: Zhang et al. and Conneau et al. do not say how a title and a text are combined. Zhang's Crepe joins the
+    # columns with a space, the last one first, and then reads the result backwards: the network sees the title first,
+    # as it does here, where nothing is reversed.
     # departs: Crepe strips white space at both ends of a column; CGL does nothing to texts but lower-casing.
 
     def __init__(
@@ -46,11 +46,11 @@ class TextSplit:
         self.labels, self.rows, self.escaped = labels, rows, escaped
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "TextSplit":
-        """A split of these rows alone; nothing is read."""
+        """Return a split of these rows alone; nothing is read."""
         return TextSplit(
             self.table,
             columns=self.columns,
@@ -61,11 +61,11 @@ class TextSplit:
         )
 
     def texts(self) -> Iterable[str]:
-        """The texts in the order of the rows, as often as they are asked for, never all of them in memory."""
+        """Return the texts in the order of the rows, for any number of passes, never all of them in memory."""
         return _Texts(self)
 
     def blocks(self) -> Iterator[list[str]]:
-        """The texts in lists of 1024, the last one shorter.
+        """Yield the texts in lists of 1024, the last one shorter.
 
         Raises:
             ValueError: a text is missing; names the row.
@@ -76,7 +76,7 @@ class TextSplit:
                 yield self._join(rows, [gathered(view, column, rows) for column in self.columns])
 
     def _join(self, rows: Int64[Tensor, "block"], parts: list[pyarrow.Array]) -> list[str]:
-        """One text for each row, from its columns."""
+        """Join the columns of each row to one text."""
         for column, part in zip(self.columns, parts, strict=True):
             check_texts(part, rows, column=column, where=self.name)
         texts = list(map(" ".join, zip(*(part.to_pylist() for part in parts), strict=True)))
@@ -84,45 +84,45 @@ class TextSplit:
 
 
 class _Texts:
-    """The texts of a split, which can be gone through again and again."""
+    """The texts of a split, which can be iterated over repeatedly."""
 
     def __init__(self, split: TextSplit) -> None:
         self.split = split
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of texts."""
         return len(self.split)
 
     def __iter__(self) -> Iterator[str]:
-        """Reads them block by block."""
+        """Read the texts block by block."""
         for block in self.split.blocks():
             yield from block
 
 
 def gathered(view: Any, column: str, rows: Int64[Tensor, "rows"]) -> pyarrow.Array:
-    """The values of a column in some rows, in their order.
+    """Return the values of a column in some rows, in the order given.
 
     Args:
-        view: a `datasets.Dataset` in the format `arrow`; columns beside the one that is asked for cost time.
+        view: a `datasets.Dataset` in the format `arrow`; other columns than the requested one cost time.
         column: its name.
         rows: at least one row, in any order.
     """
     first, end = int(rows.min()), int(rows.max()) + 1
     if end - first > _SPARSE * len(rows):
         return view[rows.tolist()][column].combine_chunks()
-    # one slice and a `take` in it: 15 times as fast as a look-up for each row, and few rows are read in vain
+    # one slice and a `take` in it: 15 times as fast as a look-up for each row, and few rows are read needlessly
     return view[first:end][column].combine_chunks().take(pyarrow.array((rows - first).numpy()))
 
 
 def check_texts(
     values: pyarrow.Array | pyarrow.ChunkedArray, rows: Int64[Tensor, "rows"], *, column: str, where: str
 ) -> None:
-    """Refuses missing texts; empty ones are texts.
+    """Refuse missing texts; empty ones are allowed.
 
     Args:
         values: the texts.
-        rows: the table's row behind each of them.
-        column: what they are from.
+        rows: the table's row for each of them.
+        column: the one they are from.
         where: what to call the table in an error message.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Texts as rows of token ids: made once, kept in a file, served in batches."""
+"""Texts as rows of token ids: tokenised once, kept in a file, served in batches."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -16,20 +16,20 @@ from studygroup.data.text.cache import kept_table
 from studygroup.data.text.encoder import Encoder
 from studygroup.data.text.split import TextSplit, gathered
 
-_VERSION = 1  # of the files: to be raised when what stands in them changes
+_VERSION = 1  # of the files: raise it when their content changes
 _COLUMN = "input_ids"
 
 
 class TokenSplit:
-    """Token ids in a memory map of Arrow, filled up to one length when a batch is taken.
+    """Token ids in a memory map of Arrow, padded to one length when a batch is taken.
 
     Args:
         table: a `datasets.Dataset` with the lists of ids in the column `input_ids`.
         labels: class of each row of the split.
         tokens: how many ids each row of the split has, from 1 on.
-        rows: the table's row behind each row of the split, in any order.
-        padding: the id that fills rows up.
-        width: what every batch is filled up to; 0 stands for its longest row.
+        rows: the table's row for each row of the split, in any order.
+        padding: the id that pads rows.
+        width: the length that every batch is padded to; 0 stands for its longest row.
 
     Attributes:
         lengths: `tokens` where batches differ in width, else None.
@@ -51,13 +51,13 @@ class TokenSplit:
         self.lengths = None if width else tokens
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.rows)
 
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[dict[str, Int64[Tensor, "batch length"]], Int64[Tensor, "batch"]]:
-        """The ids of these rows with their mask (1 = a token, 0 = filled up), and the labels, in their order."""
+        """Return ids and mask of these rows (1 = token, 0 = padding), and their labels, in the order given."""
         if not len(indices):
             values = np.empty(0, dtype=np.int64)
         else:
@@ -66,7 +66,7 @@ class TokenSplit:
         return rows, self.labels[indices]
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "TokenSplit":
-        """A split of these rows alone; nothing is read."""
+        """Return a split of these rows alone; nothing is read."""
         return TokenSplit(
             self.table,
             labels=self.labels[indices],
@@ -78,14 +78,14 @@ class TokenSplit:
 
 
 def filled(rows: Sequence[Sequence[int]], encoder: Encoder) -> dict[str, Int64[Tensor, "batch length"]]:
-    """A batch of what an encoder gave, filled up as `TokenSplit` does it.
+    """Build a batch from the rows of an encoder, padded as by `TokenSplit`.
 
     Args:
         rows: the ids of each text.
-        encoder: what they are from.
+        encoder: the one they are from.
 
     Returns:
-        `input_ids`, and `attention_mask`, 1 at a token and 0 where filled up.
+        `input_ids`, and `attention_mask`, 1 for a token and 0 for padding.
     """
     values = np.array([number for row in rows for number in row], dtype=np.int64)
     tokens = torch.tensor([len(row) for row in rows], dtype=torch.int32)
@@ -93,14 +93,14 @@ def filled(rows: Sequence[Sequence[int]], encoder: Encoder) -> dict[str, Int64[T
 
 
 def _width(encoder: Encoder) -> int:
-    """What every batch is filled up to; 0 stands for its longest row."""
+    """Return the length that every batch is padded to; 0 stands for its longest row."""
     return encoder.length if encoder.full else 0
 
 
 def _fill(
     values: NDArray[Any], tokens: Int32[Tensor, "batch"], *, padding: int, width: int
 ) -> dict[str, Int64[Tensor, "batch length"]]:
-    """Ids that stand one row after another, as a table, and its mask."""
+    """Arrange ids that follow one another row by row as a padded table, and return it with its mask."""
     # by NumPy: torch takes four times as long to write through a mask
     width = max(width, int(tokens.max()) if len(tokens) else 0)
     mask = np.arange(width) < tokens.numpy()[:, None]
@@ -110,14 +110,13 @@ def _fill(
 
 
 def encoded(split: TextSplit, encoder: Encoder) -> TokenSplit:
-    """Tokenises every text once, into a file of the cache folder.
+    """Tokenise every text once, into a file of the cache folder.
 
-    The file is found again by what the texts and the tokenizer are, whatever their names: it is read instead of made
-    where both are as they were. Memory does not grow with the number of rows but for 12 bytes a row: its
-    number and its length.
+    The file is found again by the content of the texts and the tokenizer, whatever their names: if both are
+    unchanged, it is read instead of made. Memory grows by only 12 bytes per row: its number and its length.
 
-    Only the rows that stand in `split` count: take parts of what comes back, rather than encode parts anew, where one
-    encoder serves several draws.
+    The key covers exactly the rows of `split`: if one encoder serves several draws, take parts of the result instead
+    of encoding each part separately.
 
     Args:
         split: the texts.
@@ -147,14 +146,14 @@ def encoded(split: TextSplit, encoder: Encoder) -> TokenSplit:
 
 
 def _smallest(vocabulary: int) -> pyarrow.DataType:
-    """The smallest type that holds the ids: of a character a fourth of what int32 takes on the disk."""
+    """Return the smallest type that holds the ids: characters take a quarter of the disk space of int32."""
     if vocabulary <= 2**8:
         return pyarrow.uint8()
     return pyarrow.uint16() if vocabulary <= 2**16 else pyarrow.int32()
 
 
 def _content(split: TextSplit) -> str:
-    """A sum over all texts, in their order."""
+    """Return a sha256 sum over all texts, in order."""
     found = hashlib.sha256()
     for block in split.blocks():
         texts = [text.encode() for text in block]
@@ -164,7 +163,7 @@ def _content(split: TextSplit) -> str:
 
 
 def _batches(split: TextSplit, encoder: Encoder, schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
-    """The ids of all texts, block by block."""
+    """Yield the ids of all texts, block by block."""
     start = 0
     for block in split.blocks():
         rows = encoder(block)
@@ -174,7 +173,7 @@ def _batches(split: TextSplit, encoder: Encoder, schema: pyarrow.Schema) -> Iter
 
 
 def _check_rows(rows: list[list[int]], *, texts: int, start: int, split: TextSplit, length: int) -> None:
-    """An encoder gives every text some ids, and not too many."""
+    """Refuse the rows of an encoder unless every text has 1 to `length` ids."""
     if len(rows) != texts:
         raise ValueError(f"the tokenizer made {len(rows)} rows of {texts} texts; one for each is needed")
     for number, row in enumerate(rows):
