@@ -31,8 +31,8 @@ def _forget(parser_or_action: Any, before: Any, value: Any) -> None:
 
 
 # jsonargparse hands arguments of equal names on to the new class: `--recipe dml` would train DML with the default
-# recipe's temperature and number of students, and `--optimizer SGD` with Adam's rate, without a word. It has no
-# setting for this; tests/training/test_config.py fails should a later version not come by here.
+# recipe's temperature and number of students, and `--optimizer SGD` with Adam's rate, silently. It has no
+# setting for this; tests/training/test_config.py fails if a later version no longer comes here.
 jsonargparse._typehints.discard_init_args_on_class_path_change = _forget
 
 

@@ -28,7 +28,7 @@ def evaluate(run: str | Path) -> dict[str, Any]:
     Returns:
         `holdout` and `test`, shares of right answers, on hold-out labels with the run's noise; `holdout_top5` and
         `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, the summary's `test`;
-        `test_rows` and `classes`, their numbers.
+        `test_rows` and `classes`, how many of each there are.
 
     Raises:
         ValueError: the folder holds no finished run, or its files or data are damaged.
