@@ -5,7 +5,7 @@ def missing(what: str, extra: str, error: ImportError) -> ValueError:
     """Return the error that says which extra to install.
 
     Args:
-        what: what needs the package.
+        what: the feature that needs the package.
         extra: the extra of `pyproject.toml` that installs it.
         error: the import error.
     """

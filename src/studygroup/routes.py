@@ -19,7 +19,7 @@ class Routes:
     Attributes:
         layers: names of the routed layers as `model.named_modules()` has them, `""` for the whole model.
         table: shape (layers, students); `table[i][k]` is the module that student k takes at layer i.
-        modules: shape (layers,); how many parallel modules each layer has. Omitted, the largest number in
+        modules: shape (layers,); number of parallel modules of each layer. By default the largest number in
             the layer's row plus one.
         leader: the student that leads the group, where the method has one (OKDDip).
 

@@ -10,7 +10,7 @@ def derive(seed: int, *path: int | str) -> int:
 
     Args:
         seed: the user's seed.
-        path: what the draw is for, such as `("listen", step)`. Equal paths give equal seeds.
+        path: names the draw, such as `("listen", step)`. Equal paths give equal seeds.
 
     Returns:
         An integer in [0, 2**63), equal on all machines and versions of Python.

@@ -68,7 +68,7 @@ def holdout_accuracies(row: Row) -> list[float]:
 
 
 def candidate(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
-    """Return the student that would ship by these hold-out accuracies: the leader if any, else the first of the best."""
+    """Return the student that would ship by these hold-out accuracies: the leader, else the first of the best."""
     leader = task.group.routes.leader
     return accuracies.index(max(accuracies)) if leader is None else leader
 

@@ -39,7 +39,7 @@ class Feed(nn.Module):
         augment: augmentation of training rows.
         seed: seed of subsets, order and augmentation.
         workers: loader processes; 0 is right for data in memory.
-        channels_last: whether the network's input has that memory format.
+        channels_last: whether network input has this memory format.
     """
 
     def __init__(

@@ -105,7 +105,7 @@ def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signatur
     own = [
         parameter
         for name, parameter in signature.parameters.items()
-        if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a function as default cannot be an option
+        if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a function is no option
     ]
     return signature.replace(parameters=given + own)
 

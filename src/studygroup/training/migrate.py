@@ -20,11 +20,9 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
         options = dict(recipe.get("init_args") or {})
         for gone in _GONE.get(name, ()):
             options.pop(gone, None)
-        if (
-            name == "cgl" and options.get("peers_gradient") is None
-        ):  # in 0.1.0 no gradient flowed into the peers
+        if name == "cgl" and options.get("peers_gradient") is None:  # in 0.1.0 peers had no gradient
             options["peers_gradient"] = False
-        if options.get("layers") == []:  # once the recipe's own default, which is now chosen by leaving it out
+        if options.get("layers") == []:  # leaving it out now means the recipe's own
             del options["layers"]
         if options or "init_args" in recipe:
             moved["recipe"] = {**recipe, "init_args": options}

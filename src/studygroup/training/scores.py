@@ -102,7 +102,7 @@ class Tally:
 
 
 def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
-    """Tell whether each row's class (N,) is among its five highest scores (..., N, classes); no if any score is NaN."""
+    """Tell whether each row's class (N,) is among its five highest scores (..., N, classes); False if one is NaN."""
     likeliest = scores.topk(min(5, scores.shape[-1]), dim=-1, sorted=False).indices
     return (likeliest == labels[:, None]).any(-1) & ~scores.isnan().any(-1)
 

@@ -10,7 +10,7 @@ from studygroup.training.tables import costs, score_head, scores, short, text, v
 
 
 def closing_words(result: Result) -> str:
-    """Return the closing text: scores, cost, the path of the plain network, the lines that load it, and a short result.
+    """Return the closing text: scores, cost, the plain network's path, the lines that load it, and a short result.
 
     Args:
         result: the result of `train`.

@@ -64,7 +64,7 @@ def tune(
 
     Raises:
         ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
-        ValueError: the search does not fit the settings, the storage cannot be opened, or all trials failed.
+        ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
     """
     settings = settings or Settings()
     seeds = list(seeds) or [settings.seed]

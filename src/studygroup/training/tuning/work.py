@@ -48,7 +48,7 @@ def work(study: optuna.Study, objective: Objective) -> Tuned:
         objective: trains and scores a trial.
 
     Raises:
-        ValueError: the first trial's values do not fit the settings, or all trials failed.
+        ValueError: the first trial's values do not fit the settings, or no trial finished.
     """
     tuned = keep(study, objective)
     while _step(study, objective):
