@@ -86,7 +86,7 @@ def grid(space: Space, *, seed: int) -> BaseSampler:
 
 
 def median(epochs: int) -> BasePruner:
-    """Return a pruner of trials that are worse than the median of those before at the same epoch; five are spared.
+    """Return a pruner of trials worse than the median of those before at the same epoch; it spares the first five.
 
     Args:
         epochs: epochs of a trial; it is spared in the first fifth of them.

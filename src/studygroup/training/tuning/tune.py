@@ -120,7 +120,7 @@ def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Optuna's log; progress is reported by this module's callers."""
+    """Silence Optuna's log; the search reports its own progress."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
