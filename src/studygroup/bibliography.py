@@ -1,4 +1,4 @@
-"""BibTeX of the methods; a part of the library names its sources by these."""
+"""BibTeX entries of the methods, which the parts of the library name as their sources."""
 
 DML = """@inproceedings{zhang2018deep,
   author    = {Zhang, Ying and Xiang, Tao and Hospedales, Timothy M. and Lu, Huchuan},

@@ -1,4 +1,4 @@
-"""Whom to cite: BibTeX of the parts that a task is made of."""
+"""Citations of a task: BibTeX entries of its published parts."""
 
 import re
 
@@ -10,16 +10,16 @@ from studygroup.task import CollaborativeLearning
 
 
 def citation(task: CollaborativeLearning) -> str:
-    """Return BibTeX entries of the published parts in use, by their first appearance in print.
+    """Return BibTeX entries of the published parts in use, in order of publication.
 
-    Every part names its own source, which need not stand in `bibliography`: objectives, what is asked of the data,
-    weights that ramp up, the rescaling of gradients, dropout views. A plain network has none.
+    Every part names its own source, which need not be in `bibliography`: objectives, the way rows are shared out,
+    ramp-up weights, the rescaling of gradients, dropout views. A plain network has none.
 
     Args:
-        task: any task, from a recipe or put together by hand.
+        task: any task, built by a recipe or by hand.
 
     Returns:
-        Entries with an empty line between them, or an empty text.
+        Entries separated by an empty line; an empty text without any.
     """
     objectives = list(task.objectives)
     parts = (task.rows, *objectives, *(part.weight for part in objectives))
@@ -32,7 +32,7 @@ def citation(task: CollaborativeLearning) -> str:
 
 
 def _appeared(source: str) -> tuple[int, int, str]:
-    """Return the year of an entry, its place among those that the library knows, and itself."""
+    """Return the sort key of an entry: its year, its place among the library's entries, and its text."""
     year = re.search(r"year\s*=\s*\{(\d+)\}", source)
     known = bibliography.CHRONOLOGICAL
     place = known.index(source) if source in known else len(known)
@@ -40,5 +40,5 @@ def _appeared(source: str) -> tuple[int, int, str]:
 
 
 def _gives_views(layer: RoutedLayer) -> bool:
-    """Tell whether a routed layer is one dropout, sampled several times."""
+    """Tell whether a routed layer is one dropout layer that is sampled several times."""
     return len(layer.bank) > 1 and isinstance(layer.bank[0], _DropoutNd)

@@ -31,13 +31,13 @@ from studygroup.training.words import closing_words
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs `studygroup`.
+    """Run `studygroup`.
 
     Args:
-        args: the command line without the program's name; omitted, the process's own.
+        args: the command line without the program's name; by default the process's own.
 
     Returns:
-        The exit status: 0, or 1 after an error that the message tells how to mend.
+        The exit status: 0, or 1 after an error whose message says how to mend it.
     """
     given = sys.argv[1:] if args is None else list(args)
     parser, commands = _parser()
@@ -63,13 +63,13 @@ _CLASSES: Mapping[str, Sequence[str]] = {
     "rate": [some.__name__ for some in Rate.__subclasses__()],
     "optimizer": [name for name in dir(torch.optim) if name[0].isupper() and name != "Optimizer"],
 }
-"""What an option may name without the path to it."""
+"""Classes and functions that an option may name without their import path."""
 
 
 def _or_first_run(given: Sequence[str]) -> list[str]:
-    """Return the command line, with the first run's configuration where `train` is given no setting of its own.
+    """Return the command line; `train` without settings of its own gets the first run's configuration.
 
-    The seed, and what leaves the result as it is, are no such settings.
+    The seed and options that do not change the result do not count as settings.
     """
     free = {"seed", "run_dir", "resume", "progress_bar", "print_config", *RESULT_STAYS}
     named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
@@ -78,7 +78,7 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
 
 
 def _upgraded(given: Sequence[str]) -> list[str]:
-    """Return the command line with the whole configurations of earlier versions as this version says them."""
+    """Return the command line with every `--config` file of an earlier version upgraded to this one."""
     words = list(given)
     for at, word in enumerate(words):
         option, equals, value = word.partition("=")
@@ -95,11 +95,11 @@ def _upgraded(given: Sequence[str]) -> list[str]:
 
 
 def _check(given: Sequence[str]) -> None:
-    """Refuses what the parser would take without a word, or with one that does not help.
+    """Refuse what the parser would accept silently, or reject with an unhelpful message.
 
     Raises:
-        ValueError: an argument of a class stands before the class, whose own defaults would take its place; a class
-            of no such name.
+        ValueError: an argument of a class precedes the class, whose defaults would overwrite it, or there is no class
+            of that name.
     """
     words = [word.partition("=") for word in given if word.startswith("--")]
     names = [name.removeprefix("--") for name, _, _ in words]
@@ -118,7 +118,7 @@ def _check(given: Sequence[str]) -> None:
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]]]:
-    """The parser, and what each command does with its arguments."""
+    """Build the parser, and map each command to the function that runs it and returns the text to print."""
     parser = ArgumentParser(prog="studygroup", description="Train students together, ship one plain network.")
     commands = parser.add_subcommands()
     for name, (function, _) in _COMMANDS.items():
@@ -143,7 +143,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
     commands.add_subcommand(
         "analyse", looks, help="Diversity, flatness, calibration and more of finished runs."
     )
-    add_analyses(looks)  # after their parser has its place, as jsonargparse asks
+    add_analyses(looks)  # only after their parser is registered, as jsonargparse requires
     return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"analyse": analyse_command}
 
 
@@ -191,7 +191,7 @@ def _tune(options: dict[str, Any]) -> str:
 
 
 def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
-    """The settings among the options, and the others."""
+    """Split the options into the settings and all others."""
     names = {field.name for field in fields(Settings)}
     settings = Settings(**{key: value for key, value in options.items() if key in names})
     return settings, {key: value for key, value in options.items() if key not in names}
@@ -209,7 +209,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]]
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Print a warning as one line, without the source line that means nothing to a user."""
+    """Print a warning on one line, without the source line, which means nothing to a user."""
     print(f"{category.__name__}: {message}", file=sys.stderr)
 
 

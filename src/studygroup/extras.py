@@ -1,12 +1,12 @@
-"""Optional packages: what to say where one is missing."""
+"""Error messages for optional packages that are not installed."""
 
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:
-    """Return the error that tells which extra to install.
+    """Return the error that says which extra to install.
 
     Args:
-        what: what needs the package.
-        extra: that installs it, of those in `pyproject.toml`.
-        error: of the import.
+        what: the feature that needs the package.
+        extra: the extra of `pyproject.toml` that installs it.
+        error: the import error.
     """
     return ValueError(f"{what} needs a package more ({error}); pip install 'studygroup[{extra}]'")

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and that say so where they are damaged all the same."""
+"""Write files atomically; read JSON files with errors that say what is damaged and what to do."""
 
 import json
 import os
@@ -9,17 +9,17 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file that is either whole or not there, whenever the process is killed.
+    """Write a file atomically: it is complete or absent even if the process is killed.
 
-    A kill may leave a hidden folder beside it, with a file that is not whole: never a file that who reads the folder
-    takes for one of its own.
+    A killed process may leave a hidden temporary folder behind, but readers never see a partial file under its final
+    name.
 
     Args:
-        path: where it goes; missing folders are made.
-        write: is given the name of a file that is to be made.
+        path: the destination; missing parent folders are created.
+        write: called with the path of a temporary file, which it must create.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # beside its destination: renaming is atomic within one file system only
+    # in the destination's folder: renaming is atomic within one file system only
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         temporary = Path(folder) / path.name
         write(temporary)
@@ -40,15 +40,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path, *, way_out: str) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Args:
-        path: of the file.
-        way_out: what to do where it is damaged.
+        path: the file.
+        way_out: what to do if it is damaged, for the message.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is damaged.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -57,22 +57,22 @@ def read_json(path: Path, *, way_out: str) -> Any:
 
 
 def read_object(path: Path, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a JSON file holds by names.
+    """Return the content of a JSON file that holds an object.
 
     Args:
-        path: of the file.
-        way_out: what to do where it is damaged.
-        holds: names that must be there.
+        path: the file.
+        way_out: what to do if it is damaged, for the message.
+        holds: keys that must be present.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is damaged, or is something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged, holds something else, or lacks a key.
     """
     return checked(path, read_json(path, way_out=way_out), way_out=way_out, holds=holds)
 
 
 def checked(path: Path, content: Any, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the content of a file if it holds things by names, see `read_object`."""
+    """Return the content of a JSON file after checking that it is an object with its keys, see `read_object`."""
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, where things stand by names; {way_out}")
     lacking = [name for name in holds if name not in content]

@@ -1,4 +1,4 @@
-"""What goes into a group: a batch, as the model takes it, and tables that say whose rows are whose."""
+"""Inputs of a group: a batch as the model takes it, and tables of which student sees which rows."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ Inputs = Tensor | Mapping[str, Any]
 
 
 class SynchronisationWarning(UserWarning):
-    """A table that decides which rows go where lay on a device and had to be waited for."""
+    """A table that routes rows lies on a device, so that the host has to wait for it."""
 
 
 def on_host(table: Tensor, name: str) -> Tensor:
-    """Return a table that decides which rows go where on the CPU; one on a device is waited for, with a warning."""
+    """Return a table that routes rows on the CPU; warn where that means waiting for a device."""
     if table.device.type != "cpu":
         warnings.warn(
             f"{name} lies on {table.device} and is copied to the host, which waits for the device; keep it on "
@@ -28,10 +28,10 @@ def on_host(table: Tensor, name: str) -> Tensor:
 
 
 def sees_table(sees: Tensor | None, *, students: int, rows: int) -> Tensor:
-    """Who sees which row, as a table on the CPU; omitted, all see all.
+    """Return the boolean table (students, rows) of which student sees which row, on the CPU; by default all see all.
 
     Raises:
-        ValueError: not bool, another shape, or nobody sees anything.
+        ValueError: the table is not boolean, has another shape, or lets nobody see a row.
     """
     if sees is None:
         return torch.ones(students, rows, dtype=torch.bool)
@@ -52,7 +52,7 @@ def answer(model: nn.Module, inputs: Inputs) -> Any:
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """Return the logits among what a model returns: the tensor itself, or its `.logits`; None without any."""
+    """Return the logits in a model's output: the tensor itself, or its `.logits`; None without any."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     return logits if isinstance(logits, Tensor) else None
 
@@ -81,11 +81,11 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def count_rows(inputs: Any) -> int:
-    """Rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
+    """Count the rows of a batch: axis 0 of the tensor, or of the first tensor of a mapping.
 
     Raises:
-        ValueError: a mapping that holds `labels` (the loss is not the model's business here), no tensor, or
-            no rows.
+        ValueError: the mapping holds `labels` (here the model does not compute the loss), or there is no tensor or no
+            row.
     """
     if not isinstance(inputs, Tensor | Mapping):
         raise ValueError(
@@ -104,12 +104,12 @@ def count_rows(inputs: Any) -> int:
 
 
 def select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
-    """Take rows of a tensor, or of those tensors in a mapping, and what it holds, that have as many rows.
+    """Take rows of a tensor, or of every tensor in a nested mapping that has as many rows as the batch.
 
     Args:
         inputs: a tensor, or a mapping of tensors, mappings, lists and tuples of them, and anything else.
-        rows: of the batch.
-        take: from a tensor to some of its rows.
+        rows: number of rows of the batch.
+        take: maps a tensor to some of its rows.
     """
     taken: Inputs = _select(inputs, rows, take)
     return taken

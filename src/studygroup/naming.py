@@ -1,4 +1,4 @@
-"""Errors that name what is unknown, with what looks like it."""
+"""Error messages for unknown names, with suggestions of similar ones."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -7,11 +7,11 @@ from torch import nn
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """Return a hint at names that look alike, whatever their case, to stand behind a name; empty where none does.
+    """Return a suggestion of similar names, ignoring case, to append to an unknown name; empty without any.
 
     Args:
-        name: that is unknown.
-        names: that are known.
+        name: the unknown name.
+        names: the known names.
     """
     folded: dict[str, list[str]] = {}
     for one in names:
@@ -22,15 +22,15 @@ def near(name: str, names: Iterable[str]) -> str:
 
 
 def check_layers(names: Iterable[str], there: Collection[str], *, of: nn.Module) -> None:
-    """Refuses names of layers that a model does not have.
+    """Refuse names of layers that a model does not have.
 
     Args:
-        names: of layers.
+        names: names of layers.
         there: names of the model's modules.
         of: the model.
 
     Raises:
-        ValueError: one of them is not there.
+        ValueError: the model has no layer of one of these names.
     """
     for name in names:
         if name not in there:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
 
 Layer = str | tuple[str, ...]
-"""A layer's name, or several names that travel together: one choice of module for all of them."""
+"""A layer's name, or several names that share one choice of module."""
 
 _TRIES = 10_000
 
@@ -19,7 +19,7 @@ class Routes:
     Attributes:
         layers: names of the routed layers as `model.named_modules()` has them, `""` for the whole model.
         table: shape (layers, students); `table[i][k]` is the module that student k takes at layer i.
-        modules: shape (layers,); how many parallel modules each layer has. Omitted, the largest number in
+        modules: shape (layers,); number of parallel modules of each layer. By default the largest number in
             the layer's row plus one.
         leader: the student that leads the group, where the method has one (OKDDip).
 
@@ -43,7 +43,7 @@ class Routes:
 
     @property
     def students(self) -> int:
-        """How many students the table has."""
+        """Number of students."""
         return len(self.table[0])
 
     def sharing(self) -> float:
@@ -56,7 +56,7 @@ class Routes:
         return common / (len(pairs) * len(self.layers)) if pairs else 1.0
 
     def difference(self, other: "Routes") -> str:
-        """Say in words where another table first differs from this one; empty where it does not."""
+        """Describe where another table first differs from this one; empty where it does not."""
         for own, its in zip_longest(self.layers, other.layers):
             if own != its:
                 return f"layer {its!r} stands where this table has {own!r}"
@@ -104,28 +104,28 @@ def independent(layers: Iterable[Layer] = ("",), *, students: int) -> Routes:
 
     Args:
         layers: the default is the whole model: as many separate networks as students.
-        students: how many.
+        students: number of students.
     """
     return branches(layers, students=students)
 
 
 def branches(layers: Iterable[Layer], *, students: int, leader: int | None = None) -> Routes:
-    """Let students share what is not named and have a branch each of what is (CL-ILR, ONE, OKDDip).
+    """Give every student a branch of its own of the named layers and share all others (CL-ILR, ONE, OKDDip).
 
     Args:
         layers: names of the layers of a branch, such as `["layer4", "fc"]`.
-        students: how many branches.
+        students: number of branches.
         leader: the student that leads the group, if the method has a leader.
     """
     return tree(dict.fromkeys(layers, tuple(range(students))), leader=leader)
 
 
 def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> Routes:
-    """Write a route table out, such as a tree (Song & Chai 2018, figure 1c).
+    """Build a route table from its rows, such as a tree (Song & Chai 2018, figure 1c).
 
     Args:
         table: layer name to the module of each student: `{"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3],
-            "fc": [0, 1, 2, 3]}`. Any table will do; a tree is one whose rows get finer.
+            "fc": [0, 1, 2, 3]}`. Any table is allowed; in a tree, every row refines the one before.
         leader: the student that leads the group, if the method has a leader.
     """
     rows = [(name, tuple(row)) for layer, row in table.items() for name in _names(layer)]
@@ -142,11 +142,14 @@ def random(
         K ≥ M); `distinct=False` draws every entry uniformly, as printed.
 
     Args:
-        layers: layer names; a tuple of names travels together on one draw (a stem of convolution and norm).
-        students: how many students, K.
-        modules: modules a layer, M.
+        layers: layer names; a tuple of names shares one draw (a stem of convolution and norm).
+        students: number of students, K.
+        modules: number of modules per layer, M.
         seed: equal seeds give equal tables.
-        distinct: whether paths are to differ and no module is to idle.
+        distinct: whether to make all paths differ and leave no module idle.
+
+    Raises:
+        ValueError: no layers, students or modules, or no distinct table was found.
     """
     groups = [_names(layer) for layer in layers]
     if not groups or students < 1 or modules < 1:
@@ -166,7 +169,7 @@ def random(
 
 
 def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
-    """Make views of one network: every dropout layer is sampled `views` times for each mask before it (L_out).
+    """Build views of one network: every dropout layer is sampled `views` times for each mask before it (L_out).
 
     Args:
         layers: names of the dropout layers in call order, n of them.
@@ -186,13 +189,14 @@ def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
 
 
 def compose(*tables: Routes) -> Routes:
-    """Make one table of several over different layers: a student for every choice of one student of each.
+    """Combine tables over different layers: one student for every combination of one student of each.
 
-    `compose(branches(["layer4", "fc.0"], students=3), hierarchical_dropout(["fc.2"]))` are views of every branch.
+    `compose(branches(["layer4", "fc.0"], students=3), hierarchical_dropout(["fc.2"]))` gives views of every branch.
 
     Args:
-        tables: none of whose layers is, or lies inside, another's; the students of the first vary slowest, so that
-            student j of two tables stands for students j // K and j % K, K those of the second.
+        tables: tables whose layers neither coincide nor lie inside one another; the students of the first vary
+            slowest, so that student j of two tables combines students j // K and j % K, where K is the number of
+            students of the second.
 
     Raises:
         ValueError: no tables, layers that overlap, or a table with a leader, of which there would be several.

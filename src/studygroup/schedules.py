@@ -1,4 +1,4 @@
-"""Weights that change as training goes on: functions of progress, which runs from 0 to 1."""
+"""Weights that change during training, as functions of progress in [0, 1]."""
 
 import math
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def ramp_up(start: float, end: float) -> Schedule:
 
 
 def constant(value: float) -> Schedule:
-    """Return a schedule that gives the same weight throughout."""
+    """Return a schedule of constant weight."""
     return partial(_same, value)
 
 

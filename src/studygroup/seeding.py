@@ -1,4 +1,4 @@
-"""Random draws that depend on nothing but their names: a step can be replayed, on any rank, in any order."""
+"""Random draws that depend only on their names: a step can be replayed on any rank, in any order."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import torch
 
 
 def derive(seed: int, *path: int | str) -> int:
-    """Mixes a seed with the path of a draw into a new seed.
+    """Derive a new seed from a seed and the path of a draw.
 
     Args:
         seed: the user's seed.
-        path: what the draw is for, such as `("listen", step)`. Equal paths give equal seeds.
+        path: names the draw, such as `("listen", step)`. Equal paths give equal seeds.
 
     Returns:
         An integer in [0, 2**63), equal on all machines and versions of Python.

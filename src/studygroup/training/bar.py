@@ -10,11 +10,11 @@ from studygroup.training.module import StudyModule
 
 
 class RunBar(Callback):
-    """Shows updates of all epochs as one bar; draws at most ten times a second and never asks the device.
+    """Progress bar over the updates of all epochs; redraws at most ten times a second and never waits for the device.
 
     Args:
-        label: what is being trained.
-        history: of the run.
+        label: name of what is being trained.
+        history: the run's history.
     """
 
     def __init__(self, label: str, history: History) -> None:
@@ -23,7 +23,7 @@ class RunBar(Callback):
         self._bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens the bar where training starts or continues."""
+        """Open the bar where training starts or resumes."""
         assert isinstance(pl_module, StudyModule)
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
         self._bar = tqdm(total=total, initial=pl_module.done, desc=self.label, unit="update", leave=True)
@@ -31,12 +31,12 @@ class RunBar(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """One update further."""
+        """Advance the bar by one update."""
         if self._bar is not None:
             self._bar.update()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the epoch and what the last finished one scored."""
+        """Show the last finished epoch and the best hold-out accuracy of its students."""
         if self._bar is not None and self.history.rows:
             row = self.history.rows[-1]
             self._bar.set_postfix_str(
@@ -44,11 +44,11 @@ class RunBar(Callback):
             )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the bar."""
+        """Close the bar."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Closes the bar, so that the message stands below it."""
+        """Close the bar, so that the message appears below it."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: written whole or not at all, the last two kept, the newest readable used."""
+"""Checkpoints that survive a kill: written atomically, the last two kept, the newest readable one used."""
 
 import re
 import warnings
@@ -21,26 +21,26 @@ class UnreadableCheckpointWarning(UserWarning):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the destination and renames: a kill leaves the old file or the new one, never half a file."""
+    """Checkpoint writer that renames into place: a kill leaves the old file or the new one, never a partial one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Saves with `torch.save`, atomically.
+        """Save with `torch.save`, atomically.
 
         Args:
             checkpoint: the state of training.
-            path: where to.
+            path: the destination.
             storage_options: not used.
         """
         write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
 
 class LastTwo(Checkpoint):
-    """Saves the state of training at the end of every n-th epoch and of the last, and keeps the last two.
+    """Callback that saves the state of training after every n-th epoch and the last, and keeps the last two.
 
     Args:
-        folder: where the checkpoints go, as `epoch-0007.ckpt` after seven epochs.
+        folder: where checkpoints are written, as `epoch-0007.ckpt` after seven epochs.
         every: n.
-        config: of the run, kept in every checkpoint, so that it is known whose it is.
+        config: the run's configuration, stored in every checkpoint to identify the run.
     """
 
     def __init__(self, folder: Path, *, every: int = 1, config: dict[str, Any]) -> None:
@@ -49,11 +49,11 @@ class LastTwo(Checkpoint):
         self.config = config
 
     def state_dict(self) -> dict[str, Any]:
-        """The run's configuration."""
+        """Return the run's configuration."""
         return {"config": self.config}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves; Lightning calls checkpoint callbacks after all others, so their states are of this epoch."""
+        """Save; Lightning calls checkpoint callbacks after all others, so their states are already this epoch's."""
         done = trainer.current_epoch + 1
         if done % self.every == 0 or done == trainer.max_epochs:
             trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
@@ -62,19 +62,19 @@ class LastTwo(Checkpoint):
 
 
 def saved(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, newest first."""
+    """List the checkpoints in a folder, newest first."""
     files = (path for path in folder.glob("epoch-*.ckpt") if _NAME.fullmatch(path.name))
     return sorted(files, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
 def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read, with its content on the CPU.
+    """Load the newest checkpoint that can be read, onto the CPU.
 
     Args:
-        folder: where `LastTwo` wrote.
+        folder: the folder that `LastTwo` wrote to.
 
     Returns:
-        None where there is none.
+        The file and its content; None where no checkpoint can be read.
 
     Warns:
         UnreadableCheckpointWarning: for each newer one that is truncated or otherwise broken.

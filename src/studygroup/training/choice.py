@@ -1,4 +1,4 @@
-"""Which student ships, decided on the hold-out rows alone."""
+"""Choice of the student that ships, on the hold-out rows alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Choice:
 
     Attributes:
         student: number, from 0.
-        epoch: after which epoch, from 1.
-        holdout: his share of right answers on the hold-out rows, in [0, 1].
+        epoch: the epoch after which it was chosen, from 1.
+        holdout: its share of right answers on the hold-out rows, in [0, 1].
         net: the plain network.
     """
 
@@ -30,9 +30,9 @@ class Choice:
 
 
 class BestSoFar(Callback):
-    """Keeps the weights of the student who was best on the hold-out rows over all epochs, or of the best leader.
+    """Callback that keeps the weights of the student with the best hold-out accuracy of all epochs, or of the leader.
 
-    They travel in the checkpoint, so a run that continues knows them. The first of equals stays.
+    The weights are part of the checkpoint, so a resumed run has them. Among equals the first is kept.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class BestSoFar(Callback):
         self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps a copy where the epoch's best student is better than any before."""
+        """Copy the weights of the epoch's best student if it is better than any before."""
         assert isinstance(pl_module, StudyModule)
         scores = pl_module.holdout
         best = candidate(pl_module.task, scores.students)
@@ -50,17 +50,17 @@ class BestSoFar(Callback):
             self.weights = {name: value.detach().cpu().clone() for name, value in exported.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, for the checkpoint."""
+        """Return the choice so far, for the checkpoint."""
         return {k: getattr(self, k) for k in ("student", "epoch", "holdout", "weights")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes a checkpoint's choice so far."""
+        """Restore the choice so far from a checkpoint."""
         for name, value in state_dict.items():
             setattr(self, name, value)
 
 
 def holdout_accuracies(row: Row) -> list[float]:
-    """The students' hold-out accuracies in one epoch's figures, in order."""
+    """Return the students' hold-out accuracies in one epoch's figures, in order."""
     numbered = {
         int(k.removeprefix("holdout_")): v for k, v in row.items() if k.removeprefix("holdout_").isdigit()
     }
@@ -68,13 +68,13 @@ def holdout_accuracies(row: Row) -> list[float]:
 
 
 def candidate(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
-    """Who would ship by these hold-out accuracies: the leader where there is one, else the first of the best."""
+    """Return the student that would ship by these hold-out accuracies: the leader, else the first of the best."""
     leader = task.group.routes.leader
     return accuracies.index(max(accuracies)) if leader is None else leader
 
 
 def best_at_last_epoch(history: History, task: CollaborativeLearning) -> tuple[int, int, float]:
-    """Student, epoch and hold-out accuracy of the student who ships by the last epoch."""
+    """Return number, epoch and hold-out accuracy of the student that ships by the last epoch."""
     row = history.rows[-1]
     accuracies = holdout_accuracies(row)
     best = candidate(task, accuracies)

@@ -1,4 +1,4 @@
-"""Compares configurations over seeds: every cell a run folder, so that what is finished is not done again."""
+"""Compare configurations over seeds; every cell is a run folder, so that finished work is not repeated."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ COLUMNS = {
     "students_mean": "test, mean of students",
     "ensemble": "test, ensemble",
 }
-"""Accuracies of a row of `compare`, as tables call them."""
+"""Column titles of the accuracies in a row of `compare`."""
 
 
 def compare(
@@ -35,27 +35,28 @@ def compare(
     run_dir: str = "runs/compare",
     progress_bar: bool = True,
 ) -> list[dict[str, Any]]:
-    """Trains every configuration with every seed and writes a table of mean and spread.
+    """Train every configuration with every seed and write a table of mean and spread.
 
-    All configurations run with the first seed, then all with the second, and so on, and the table is written anew
-    after each seed. A cell lies in `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, a killed one
-    goes on where it was. In each cell the student is chosen on the hold-out rows and scored on the test rows
-    afterwards; the table keeps the two apart, and picks no configuration.
+    All configurations run with the first seed, then all with the second, and so on; the table is rewritten after each
+    seed. A cell is the folder `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, and an interrupted one
+    resumes. In each cell the student is chosen on the hold-out rows and scored on the test rows afterwards; the table
+    keeps the two scores apart and chooses no configuration.
 
     Args:
         configs: configuration files, as `studygroup train --config` takes them; their own seed is not used.
-        seeds: of the runs.
-        run_dir: where the cells, `comparison.json` and `comparison.md` go.
-        progress_bar: whether to draw bars.
+        seeds: seeds with which every configuration is trained.
+        run_dir: folder of the cells, `comparison.json` and `comparison.md`.
+        progress_bar: whether to draw progress bars.
 
     Returns:
-        One row a configuration: `name`, `n`, and mean and sample standard deviation (`None` for one seed) of
+        One row per configuration: `name`, `n`, and mean and sample standard deviation (`None` for one seed) of
         `holdout`, `test`, its `top5`, `students_mean` and `ensemble`; `classes`; `updates`, and `step_cost`, the
-        ratio of step times to the plain network's on the same rows; of texts also `tokens_per_second` of training and
-        `padding`, the share of places that hold no token, medians over epochs and seeds.
+        ratio of step times to the plain network's on the same rows; for texts also `tokens_per_second` of training
+        and `padding`, the share of positions that hold no token, medians over epochs and seeds.
 
     Raises:
-        ValueError: no configuration or seed, two files of one name, or a cell that belongs to another configuration.
+        ValueError: no configuration or seed, two files of the same name, or a cell that belongs to another
+            configuration.
     """
     names = [Path(config).stem for config in configs]
     if not configs or not seeds or len(set(names)) < len(names) or len(set(seeds)) < len(seeds):
@@ -80,13 +81,13 @@ def compare(
 
 
 def read_rows(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows that `compare` left in its folder, as it returns them, each with its `seeds`.
+    """Read the rows that `compare` wrote to its folder, as it returns them, each with its `seeds`.
 
     Args:
         run_dir: the folder.
 
     Raises:
-        ValueError: no comparison lies there, or its file is damaged.
+        ValueError: the folder holds no comparison, or its file is damaged.
     """
     path, way_out = run_dir / "comparison.json", "call `studygroup compare` again"
     try:
@@ -101,11 +102,11 @@ def read_rows(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
-    """The run folders of a comparison by configuration, one a seed.
+    """Return the run folders of a comparison by configuration, one per seed.
 
     Args:
         run_dir: the folder.
-        rows: as `read_rows` finds them there.
+        rows: the folder's rows, see `read_rows`.
     """
     return {
         row["name"]: [RunFolder(run_dir / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
@@ -113,7 +114,7 @@ def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Ru
 
 
 def _read(config: Path) -> Settings:
-    """The settings of a configuration file."""
+    """Read the settings of a configuration file."""
     try:
         return Settings.from_config(upgraded(yaml.safe_load(config.read_text()) or {}))
     except (OSError, yaml.YAMLError) as error:
@@ -121,7 +122,7 @@ def _read(config: Path) -> Settings:
 
 
 def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[str, Any]:
-    """The finished cells of one configuration."""
+    """Summarise the finished cells of one configuration as a row."""
     cells = list(by_seed.values())
     speeds = {
         figure: statistics.median(_texts(cell)[figure] for cell in cells) for figure in _texts(cells[0])
@@ -143,7 +144,7 @@ def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[s
 
 
 def _texts(cell: Result) -> dict[str, float]:
-    """A cell's figures of texts; none in one of pictures, or of an earlier version."""
+    """Return a cell's figures for texts; empty for pictures and for runs of earlier versions."""
     figures: dict[str, float] = cell.summary["run"].get("texts", {})
     return figures
 
@@ -154,7 +155,7 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _step_cost(settings: Settings, cell: Result) -> float:
-    """Step time over the plain network's, measured once where runs are trained and kept beside the first cell."""
+    """Return the step time over the plain network's, measured once on the training machine and kept in the cell."""
     if settings.method_name == "baseline":
         return 1.0
     kept = cell.folder.path / "cost.json"
@@ -167,10 +168,10 @@ def _step_cost(settings: Settings, cell: Result) -> float:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The comparison as a Markdown table.
+    """Render the comparison as a Markdown table.
 
     Args:
-        rows: as `compare` returns them.
+        rows: the rows that `compare` returns.
     """
     many = any(row["classes"] >= TOP5_FROM for row in rows)
     columns = {name: words for name, words in COLUMNS.items() if many or name != "top5"}
@@ -195,6 +196,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def percent(row: Mapping[str, Any], name: str) -> str:
-    """An accuracy of a row of `compare`, with its deviation if there is one, in percent."""
+    """Format an accuracy of a row of `compare` in percent, with its deviation if there is one."""
     std = row.get(f"{name}_std")
     return f"{100 * row[name]:.2f}" + (f" ± {100 * std:.2f}" if std is not None else "")

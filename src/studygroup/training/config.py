@@ -1,4 +1,4 @@
-"""A run's configuration: the arguments of `train`, as plain values that YAML keeps and a later run takes.
+"""A run's configuration: the arguments of `train` as plain values that YAML stores and a later run reads.
 
 The signature of a function is its configuration. `plain` turns live arguments into the values a configuration
 file holds, and `complete` passes them through the function's own parser, which fills in every default and
@@ -25,14 +25,14 @@ class ConfigurationChangedError(ValueError):
 
 
 def _forget(parser_or_action: Any, before: Any, value: Any) -> None:
-    """Drops all arguments of the class that stood there before, where another class takes its place."""
+    """Drop all arguments of the previous class where another class takes its place."""
     if before and "init_args" in before and before["class_path"] != value["class_path"]:
         before["init_args"].clear() if isinstance(before, dict) else before.pop("init_args")
 
 
 # jsonargparse hands arguments of equal names on to the new class: `--recipe dml` would train DML with the default
-# recipe's temperature and number of students, and `--optimizer SGD` with Adam's rate, without a word. It has no
-# setting for this; tests/training/test_config.py fails should a later version not come by here.
+# recipe's temperature and number of students, and `--optimizer SGD` with Adam's rate, silently. It has no
+# setting for this; tests/training/test_config.py fails if a later version no longer comes here.
 jsonargparse._typehints.discard_init_args_on_class_path_change = _forget
 
 
@@ -43,13 +43,13 @@ def add_options(
     skip: Sequence[str] = (),
     positional: bool = False,
 ) -> None:
-    """Makes options of a function's or class's arguments.
+    """Add the arguments of a function or class to a parser as options.
 
     Args:
-        parser: receives them.
+        parser: receives the options.
         function: annotated, with a Google docstring.
-        skip: arguments that are no options.
-        positional: whether arguments without a default go without their name.
+        skip: arguments to leave out.
+        positional: whether arguments without a default are positional.
     """
     add = parser.add_class_arguments if inspect.isclass(function) else parser.add_function_arguments
     add(function, skip=set(skip), as_positional=positional, fail_untyped=True)
@@ -60,17 +60,17 @@ def add_options(
         live = isinstance(default, functools.partial) or (
             dataclasses.is_dataclass(default) and callable(default)
         )
-        if live and not inspect.isclass(default):  # a parser takes no live one for a default
+        if live and not inspect.isclass(default):  # jsonargparse accepts no live object as a default
             parser.set_defaults({name: plain(default)})
 
 
 @functools.cache
 def parser_for(function: Callable[..., Any], *, only: str | None = None) -> ArgumentParser:
-    """A parser whose options are the function's arguments.
+    """Build a parser whose options are the function's arguments.
 
     Args:
         function: annotated, with a Google docstring; its keyword arguments become options.
-        only: the one argument to be an option; omitted, all.
+        only: the one argument to become an option; by default all.
     """
     others = (
         () if only is None else tuple(name for name in inspect.signature(function).parameters if name != only)
@@ -81,12 +81,12 @@ def parser_for(function: Callable[..., Any], *, only: str | None = None) -> Argu
 
 
 def complete(function: Callable[..., Any], options: Mapping[str, Any], *, only: str | None = None) -> Config:
-    """The whole configuration of a call, defaults included, as plain values.
+    """Return the complete configuration of a call, defaults included, as plain values.
 
     Args:
-        function: what is to be called.
-        options: the arguments that are given, live or plain.
-        only: the one argument that is wanted, which is quicker; omitted, all.
+        function: the function to be called.
+        options: the given arguments, live or plain.
+        only: the one argument wanted, which is quicker; by default all.
 
     Raises:
         ValueError: an argument that the signature does not know or that has the wrong type.
@@ -98,12 +98,12 @@ def complete(function: Callable[..., Any], options: Mapping[str, Any], *, only: 
 
 
 def instances(function: Callable[..., Any], options: Mapping[str, Any], *, only: str | None = None) -> Config:
-    """Live arguments of a call from plain ones, defaults included.
+    """Build the live arguments of a call from plain ones, defaults included.
 
     Args:
-        function: what is to be called.
-        options: plain values, as `complete` gives them.
-        only: the one argument that is wanted; omitted, all.
+        function: the function to be called.
+        options: plain values, as `complete` returns them.
+        only: the one argument wanted; by default all.
 
     Raises:
         ValueError: an argument that the signature does not know or that has the wrong type.
@@ -121,14 +121,14 @@ def _parse(parser: ArgumentParser, function: Callable[..., Any], options: Mappin
 
 
 def plain(value: Any) -> Any:
-    """A live argument as the plain value which a configuration file holds for it.
+    """Return the plain value that a configuration file holds for a live argument.
 
     Args:
         value: a number, text, path, sequence, mapping, frozen dataclass, importable class or function, or a
             `functools.partial` of one with keywords.
 
     Raises:
-        ValueError: nothing in a file could stand for the value (a lambda, a module with weights).
+        ValueError: the value has no plain form (a lambda, a module with weights).
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -142,7 +142,7 @@ def plain(value: Any) -> Any:
 
 
 def _named(value: Any) -> Any:
-    """Import path and arguments of something that is more than a plain value."""
+    """Return import path and arguments of an object that is not a plain value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {"class_path": _path(type(value)), "init_args": plain(fields)}
@@ -159,7 +159,7 @@ def _named(value: Any) -> Any:
 
 
 def _path(target: Any) -> str:
-    """Where a class or function is imported from."""
+    """Return the import path of a class or function."""
     if "<" in target.__qualname__:
         raise ValueError(
             f"a run could not be repeated from its configuration: {target.__qualname__} cannot be imported; "
@@ -176,13 +176,13 @@ def check_same(
     where: str,
     else_give: str = "another --run_dir for a new run",
 ) -> None:
-    """Refuses to go on with something that another configuration made.
+    """Refuse to continue what another configuration produced.
 
     Args:
-        old: configuration of what is there.
+        old: configuration of the existing result.
         new: configuration of this run.
-        ignore: top-level names that do not bear on the result.
-        where: what is there, for the message.
+        ignore: top-level names that do not affect the result.
+        where: the existing result, for the message.
         else_give: the way out besides equal values, for the message.
 
     Raises:
@@ -200,7 +200,7 @@ def check_same(
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings with their dotted names."""
+    """Yield the leaves of nested mappings with their dotted names."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{key}.")

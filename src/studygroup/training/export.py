@@ -1,4 +1,4 @@
-"""Takes a finished run up again: any student's plain network, in any format, and its score."""
+"""Score a finished run again, and export any student's plain network in any format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,18 +20,18 @@ _SUFFIX = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
 
 
 def evaluate(run: str | Path) -> dict[str, Any]:
-    """Scores the shipped file of a finished run again, on the run's own hold-out and test rows, on the CPU.
+    """Score the shipped file of a finished run again, on the run's own hold-out and test rows, on the CPU.
 
     Args:
         run: the run folder.
 
     Returns:
         `holdout` and `test`, shares of right answers, on hold-out labels with the run's noise; `holdout_top5` and
-        `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, what the summary says;
-        `test_rows`; `classes`, how many there are.
+        `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, the summary's `test`;
+        `test_rows` and `classes`, how many of each there are.
 
     Raises:
-        ValueError: no finished run lies there, or its files or data are damaged.
+        ValueError: the folder holds no finished run, or its files or data are damaged.
     """
     cpu = torch.device("cpu")
     with reopened(run) as found:
@@ -56,22 +56,22 @@ def export(
     reestimate_bn: bool = False,
     output: str | Path | None = None,
 ) -> Path:
-    """Writes one student of a finished run as a plain network, with a model card beside it.
+    """Write one student of a finished run as a plain network, with a model card beside it.
 
     Args:
         run: the run folder.
-        student: number, from 0, as trained after the last epoch; omitted, the shipped one.
+        student: number, from 0, as trained after the last epoch; by default the shipped one.
         format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
             number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
             (the module itself, for `torch.load(..., weights_only=False)`).
-        reestimate_bn: whether batch-norm statistics are taken anew over the training rows before.
-        output: the file, or a folder that is there; omitted, `RUN/export/student-<k>.<suffix>`.
+        reestimate_bn: whether to re-estimate batch-norm statistics on the training rows first.
+        output: the file, or an existing folder; by default `RUN/export/student-<k>.<suffix>`.
 
     Returns:
         The file that was written.
 
     Raises:
-        ValueError: no finished run lies there, or it has no such student.
+        ValueError: the folder holds no finished run, or the run has no such student.
     """
     cpu = torch.device("cpu")
     with reopened(run) as found:
@@ -104,7 +104,7 @@ def export(
 
 
 def card_of(path: Path) -> Path:
-    """The model card beside an exported file: formats of one student have one each."""
+    """Return the path of the model card beside an exported file; every format of a student has its own."""
     return path.with_name(f"{path.name}.md")
 
 

@@ -1,4 +1,4 @@
-"""What reaches the network: loaders for a method's rows, and the way from a batch to the network's input."""
+"""Data loaders for a method's rows, and the conversion of a batch to network input."""
 
 from collections.abc import Iterator
 
@@ -25,21 +25,21 @@ from studygroup.ownership import Subsets
 from studygroup.task import CollaborativeLearning
 
 _SCORED = 512  # images scored at once
-_TEXTS_SCORED = 64  # whose attention takes memory with the square of their length
+_TEXTS_SCORED = 64  # fewer, as the memory of attention grows with the square of their length
 
 
 class Feed(nn.Module):
-    """Batches of one data set for one method; every order and every crop follows from the seed.
+    """Batches of one data set for one method; the seed determines every order and every crop.
 
-    A module, so that what normalises images follows the task to its device; it has no state of its own.
+    A module, so that the normalisation of images moves with the task to its device; it has no state of its own.
 
     Args:
         data: training, hold-out and test rows.
-        batch_size: rows per student where each student has rows of his own, else rows per step.
-        augment: what happens to training rows.
-        seed: of sub-sets, order and augmentation.
+        batch_size: rows per student where every student has its own rows, else rows per step.
+        augment: augmentation of training rows.
+        seed: seed of subsets, order and augmentation.
         workers: loader processes; 0 is right for data in memory.
-        channels_last: whether the network's input has that memory format.
+        channels_last: whether network input has this memory format.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Feed(nn.Module):
         self.ready = data.form.ready(channels_last=channels_last)
 
     def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Batch]:
-        """Training batches of one epoch, in an order and with labels that (seed, epoch) alone decide.
+        """Return the training batches of one epoch, in an order and with labels that (seed, epoch) alone determine.
 
         Args:
-            task: its `rows` say whether students share all rows or have sub-sets of their own.
-            epoch: from 0.
+            task: its `rows` decide whether students share all rows or have subsets of their own.
+            epoch: counted from 0.
         """
         sampler = self._sampler(task)
         sampler.set_epoch(epoch)
@@ -71,7 +71,7 @@ class Feed(nn.Module):
         return StudentBatches(own, batch_size=self.batch_size, seed=seed, lengths=lengths)
 
     def plain(self, split: Split) -> DataLoader[Batch]:
-        """All rows of a split in its own order, or in that of their lengths, as they come from it."""
+        """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length."""
         size = _SCORED if split.lengths is None else _TEXTS_SCORED
         sampler = SharedBatches(len(split), batch_size=size, seed=0, shuffle=False, lengths=split.lengths)
         return self._loader(split, sampler, None)
@@ -81,17 +81,17 @@ class Feed(nn.Module):
         return loader(split, sampler, labels=labels, workers=self.workers, pin_memory=pin)
 
     def inputs(self, rows: Rows) -> Inputs:
-        """What the network takes for rows as they come from a split, on the feed's device."""
+        """Convert rows of a split to network input, on the feed's device."""
         ready: Inputs = self.ready(rows)
         return ready
 
     def training_inputs(self, rows: Rows, *, step: int) -> Inputs:
-        """What the network takes in training: augmented as (seed, step) say, then `inputs`."""
+        """Convert rows to network input for training: augmented as (seed, step) determine, then as in `inputs`."""
         draw = seeding.generator(self.seed, "augment", step)
         return self.inputs(self.augment(rows, generator=draw))
 
     def scored(self, split: Split, device: torch.device) -> Iterator[tuple[Inputs, Tensor]]:
-        """Network inputs and labels of a split, on a device, in the order of `plain`."""
+        """Yield network inputs and labels of a split, on a device, in the order of `plain`."""
         self.to(device)
         for batch in self.plain(split):
             moved = batch.to(device)

@@ -1,4 +1,4 @@
-"""A finished run, taken up again."""
+"""A finished run, reopened."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ from studygroup.training.ship import load_net, reestimate_bn
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run left, and what it was made of.
+    """A finished run with its settings, data and batches.
 
     Attributes:
-        folder: where it lies.
+        folder: the run folder.
         summary: its scores and facts.
         settings: as it was trained.
         data: as it was trained on.
@@ -38,7 +38,7 @@ class FinishedRun:
     feed: Feed
 
     def net(self) -> nn.Module:
-        """The shipped network, in `eval`, on the CPU.
+        """Load the shipped network, in `eval` mode, on the CPU.
 
         Raises:
             ValueError: its file is missing or damaged.
@@ -46,10 +46,10 @@ class FinishedRun:
         return load_net(self.folder.weights)
 
     def task(self) -> CollaborativeLearning:
-        """The task as the last checkpoint has it, on the CPU.
+        """Rebuild the task from the last checkpoint, on the CPU.
 
         Raises:
-            ValueError: no checkpoint is left that can be read.
+            ValueError: no checkpoint can be read.
         """
         found = newest_readable(self.folder.checkpoints)
         if found is None:
@@ -61,25 +61,25 @@ class FinishedRun:
         return task
 
     def reestimate_bn(self, net: nn.Module, *, device: torch.device) -> None:
-        """Takes the batch-norm statistics of one student's network anew, in place, see `ship.reestimate_bn`.
+        """Re-estimate the batch-norm statistics of one student's network in place, see `ship.reestimate_bn`.
 
         Args:
             net: the exported network.
-            device: where to compute.
+            device: the device to compute on.
         """
-        # the task says how rows are batched
+        # the task decides how rows are batched
         reestimate_bn(net, self.feed, self.settings.build_task(self.data), device=device)
 
 
 @contextmanager
 def reopened(run: str | Path) -> Iterator[FinishedRun]:
-    """A finished run, on as many CPU threads as it was trained with.
+    """Reopen a finished run, on as many CPU threads as it was trained with.
 
     Args:
         run: the run folder.
 
     Raises:
-        ValueError: no finished run lies there, or its files or data are damaged.
+        ValueError: the folder holds no finished run, or its files or data are damaged.
     """
     folder = RunFolder(Path(run))
     summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())

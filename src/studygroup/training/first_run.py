@@ -1,4 +1,4 @@
-"""The first run: what `studygroup train` trains where no setting is given."""
+"""The first run, which `studygroup train` trains where no setting is given."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from studygroup.training.config import Config
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 FIRST_RUN = Path(__file__).with_suffix(".yaml")
-"""Its configuration, as `--config` takes it."""
+"""The first run's configuration file, as `--config` takes it."""
 OVER_SEEDS = (
     "Over 16 seeds the student that ships was 2.15 points above the plain network beside it "
     "(95 % interval 1.11 to 3.19): reproduction/RESULTS.md, The first run."
 )
-"""What many seeds of it gave, in points of accuracy on the test rows."""
+"""Result of the first run over many seeds, in points of accuracy on the test rows."""
 
 
 def first_run() -> Settings:
@@ -22,10 +22,10 @@ def first_run() -> Settings:
 
 
 def is_first_run(config: Config) -> bool:
-    """Tell whether a whole configuration is the first run's, with whatever seed.
+    """Tell whether a complete configuration is the first run's, whatever its seed.
 
     Args:
-        config: as `Settings.config` gives it.
+        config: as `Settings.config` returns it.
     """
     free = ("seed", *RESULT_STAYS)
     first = first_run().config()

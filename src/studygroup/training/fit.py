@@ -1,4 +1,4 @@
-"""Trains one task in one run folder, from the start or from where it was killed."""
+"""Train one task in one run folder, from the start or from its last checkpoint."""
 
 import logging
 import warnings
@@ -31,8 +31,8 @@ class Trained:
     Attributes:
         module: the Lightning module; `module.task` is the task, `module.feed` its batches.
         choice: the student that ships.
-        history: one row of figures an epoch.
-        device: where it was trained.
+        history: one row of figures per epoch.
+        device: the device it was trained on.
     """
 
     module: StudyModule
@@ -49,19 +49,19 @@ def fit(
     progress_bar: bool = True,
     more: Sequence[Callback] = (),
 ) -> Trained:
-    """Trains, or continues from the newest readable checkpoint in the folder.
+    """Train, or resume from the newest readable checkpoint in the folder.
 
     Args:
-        settings: what decides the run.
-        data: opened by `settings.load_data`.
-        folder: where checkpoints and logs go.
-        progress_bar: whether to draw one.
-        more: callbacks of Lightning besides the run's own.
+        settings: the settings of the run.
+        data: as opened by `settings.load_data`.
+        folder: receives checkpoints and logs.
+        progress_bar: whether to draw a progress bar.
+        more: further Lightning callbacks besides the run's own.
 
     Raises:
         ConfigurationChangedError: the checkpoint belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
-        ValueError: the task ships something else than its students.
+        ValueError: the task ships something other than its students.
     """
     history = History(folder.metrics)
     task = settings.build_task(data)
@@ -86,7 +86,7 @@ def fit(
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
-    folder.write_config(config)  # now that all parts are built: settings that fit nothing leave no folder
+    folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_readable(folder.checkpoints)
     if found is not None:
@@ -104,7 +104,7 @@ def fit(
 def _trainer(
     settings: Settings, folder: RunFolder, callbacks: list[Callback], clip: float | None, *, start: int
 ) -> Trainer:
-    # purge_step: a run that goes on hides what TensorBoard saw of epochs after the checkpoint
+    # purge_step: a resumed run hides what TensorBoard recorded of epochs after the checkpoint
     logger = TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=start + 1)
     return Trainer(
         max_epochs=settings.epochs,
@@ -123,7 +123,7 @@ def _trainer(
 
 
 def _choose(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> Choice:
-    """The student that ships, as `settings.select` says."""
+    """Return the student that ships, according to `settings.select`."""
     if settings.select == "best":
         net = module.task.shipped.export(best.student)
         net.load_state_dict(best.weights)
@@ -133,20 +133,20 @@ def _choose(settings: Settings, module: StudyModule, history: History, best: Bes
 
 
 _NOISE = (
-    # our loaders give whole batches out of memory: more workers would only add copies
+    # our loaders take whole batches from memory: more workers would only add copies
     ".*does not have many workers.*",
     # an epoch may be shorter than Lightning's logging interval: nothing is logged by step
     ".*The number of training batches.*smaller than the logging interval.*",
     # Lightning asks torch's tree utilities in a way that torch has deprecated
     ".*isinstance\\(treespec, LeafSpec\\).*",
-    # that is what resuming is for
+    # expected when a run is resumed
     ".*Checkpoint directory .* exists and is not empty.*",
 )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences what Lightning says to everybody; all other warnings pass."""
+    """Silence Lightning's routine messages; all other warnings pass."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     before: list[Any] = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The run folder: what lies where, and who works in it."""
+"""The run folder: the paths of its files, and the lock of the process that works in it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _AGAIN = "train the run again in a new folder"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names of everything that a run leaves behind.
+    """Paths of everything that a run leaves behind.
 
     Attributes:
         path: the folder.
@@ -34,12 +34,12 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One line an epoch."""
+        """The epochs' figures, one line per epoch."""
         return self.path / "metrics.csv"
 
     @property
     def checkpoints(self) -> Path:
-        """The last two states of training."""
+        """The folder of the last two checkpoints."""
         return self.path / "checkpoints"
 
     @property
@@ -54,29 +54,29 @@ class RunFolder:
 
     @property
     def routes(self) -> Path:
-        """Which student takes which module."""
+        """The route table: which student takes which module."""
         return self.path / "routes.json"
 
     @property
     def summary(self) -> Path:
-        """Scores and cost; it is there when, and only when, the run is finished."""
+        """Scores and cost; the file exists if and only if the run is finished."""
         return self.path / "summary.json"
 
     @property
     def report(self) -> Path:
-        """The report that `studygroup train` writes, one file that any browser opens."""
+        """The report that `studygroup train` writes, a single HTML file."""
         return self.path / "report.html"
 
     @property
     def baseline(self) -> "RunFolder":
-        """The plain baseline that was trained beside the run."""
+        """The run folder of the plain baseline that was trained beside the run."""
         return RunFolder(self.path / "baseline")
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration of the run that lies here.
+        """Read the configuration of the run.
 
         Raises:
-            ValueError: no run lies here, or its configuration cannot be read.
+            ValueError: the folder holds no run, or its configuration cannot be read.
         """
         config = _read(self.config, yaml.safe_load)
         if not isinstance(config, dict):
@@ -84,26 +84,26 @@ class RunFolder:
         return upgraded(config)
 
     def read_summary(self) -> dict[str, Any]:
-        """The summary of the finished run that lies here.
+        """Read the summary of the finished run.
 
         Raises:
-            ValueError: no finished run lies here, or its summary cannot be read.
+            ValueError: the folder holds no finished run, or its summary cannot be read.
         """
         return checked(
             self.summary, _read(self.summary, json.loads), way_out=_AGAIN, holds=("run", "shipped")
         )
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Keeps the configuration."""
+        """Write the configuration."""
         write_text(self.config, yaml.safe_dump(config, sort_keys=False))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Keeps the summary, which marks the run as finished."""
+        """Write the summary, which marks the run as finished."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
-    """Parses a file of a run folder, or says what is missing or broken."""
+    """Parse a file of a run folder, with an error that says what is missing or damaged."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -117,7 +117,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
 
 @contextmanager
 def held(folder: Path) -> Iterator[bool]:
-    """Holds a folder for this process, if it is free; the system lets go of it when the process ends."""
+    """Try to lock a folder for this process and yield whether it was free; the system unlocks it at process exit."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:

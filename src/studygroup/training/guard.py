@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no longer a number, and says what to try."""
+"""Stop a run whose loss is no longer finite, and say what to try."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ class NonFiniteLossError(RuntimeError):
 
 
 class FiniteLoss(Callback):
-    """Looks at the losses every so many updates and before each scoring, so that the step itself never waits.
+    """Callback that checks the losses every so many updates and before each scoring, so that no step has to wait.
 
     Args:
-        folder: of the run, for the message.
-        every: updates between two looks.
+        folder: the run folder, for the message.
+        every: updates between two checks.
     """
 
     def __init__(self, folder: RunFolder, *, every: int = 200) -> None:
@@ -28,12 +28,12 @@ class FiniteLoss(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks, every `every` updates."""
+        """Check the losses every `every` updates."""
         if (batch_idx + 1) % self.every == 0:
             self._look(pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks before an epoch's figures are made and its checkpoint is written."""
+        """Check the losses before an epoch's figures are computed and its checkpoint is written."""
         self._look(pl_module)
 
     def _look(self, module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""The epochs' figures: kept in the checkpoint, written to `metrics.csv`, so that neither can lose a line."""
+"""The epochs' figures, kept in the checkpoint and written to `metrics.csv`, so that neither can lose a line."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ Row = dict[str, float]
 
 
 class History(Callback):
-    """Collects one row of figures an epoch and rewrites the CSV file atomically after each.
+    """Callback that collects one row of figures per epoch and rewrites the CSV file atomically after each.
 
-    The rows travel in the checkpoint: a run that continues from an earlier epoch drops the rows which came
-    after it and writes them anew, so the file never has a line twice or too few.
+    The rows are part of the checkpoint: a run that resumes from an earlier epoch drops the rows after it and computes
+    them again, so the file never repeats or lacks a line.
 
     Args:
         path: the CSV file.
@@ -27,16 +27,16 @@ class History(Callback):
         self.rows: list[Row] = []
 
     def add(self, row: Row) -> None:
-        """Adds an epoch's figures and writes the file.
+        """Add an epoch's figures and write the file.
 
         Args:
-            row: name to number; columns may differ between rows, missing ones stay empty.
+            row: name to number; columns may differ between rows, and missing ones stay empty.
         """
         self.rows.append(row)
         self.write()
 
     def write(self) -> None:
-        """Writes all rows, one line an epoch."""
+        """Write all rows, one line per epoch."""
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -45,21 +45,21 @@ class History(Callback):
         write_text(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, for the checkpoint."""
+        """Return the rows, for the checkpoint."""
         return {"rows": [dict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the rows of a checkpoint in place of what there is."""
+        """Replace the rows by those of a checkpoint."""
         self.rows = [dict(row) for row in state_dict["rows"]]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Brings the file back to the state of the checkpoint."""
+        """Restore the file to the state of the checkpoint."""
         if self.rows:
             self.write()
 
 
 def read_history(path: Path) -> list[Row]:
-    """The rows of a `metrics.csv`.
+    """Read the rows of a `metrics.csv`.
 
     Args:
         path: the CSV file that a `History` wrote; a missing one has no rows.

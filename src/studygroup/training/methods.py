@@ -1,9 +1,9 @@
-"""Every recipe as something that a configuration can name: `--recipe cgl --recipe.students 8`.
+"""Recipes as classes that a configuration can name: `--recipe cgl --recipe.students 8`.
 
-A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few rows as an
-example, and how a new network is built, which `init="fresh"` then means. All else stays the recipe's own signature,
-so a function added to `studygroup.recipes` shows up here, with its options and their help, without a line in this
-file. A function of your own does so under `named`.
+A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few example rows,
+and a factory of new networks, which `init="fresh"` then stands for. Everything else is the recipe's own signature, so
+a function added to `studygroup.recipes` appears here, with its options and their help, without a change to this file.
+A function of your own does so with the decorator `named`.
 """
 
 import functools
@@ -21,23 +21,23 @@ from studygroup.task import CollaborativeLearning
 
 New = Callable[[], nn.Module]
 Method = Callable[[nn.Module, int, Inputs, New], CollaborativeLearning]
-"""A recipe ready for a run: called with the network, the run's seed, a few rows of network input, and what builds a
-new network."""
+"""A recipe ready for a run: called with the network, the run's seed, a few rows of network input, and a factory of
+new networks."""
 
 _GIVEN = {"model": nn.Module, "seed": int, "example": Inputs, "new": New}
 
 
 def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., CollaborativeLearning]:
-    """Return a recipe as a run calls it: `method(recipe)(model, seed, example, new, **options)`.
+    """Adapt a recipe to the way a run calls it: `method(recipe)(model, seed, example, new, **options)`.
 
     Args:
         recipe: a function whose first argument is the network; its other arguments are keywords.
 
     Returns:
-        The same function with `seed`, `example` and `new` behind the network, passed on where the recipe has
-        arguments that are called so, the third also in the place of `init="fresh"`: networks draw their weights in
-        ways of their own, which `reset_parameters` need not know. Empty `layers`, which configurations of earlier
-        versions hold, stand for the recipe's own default.
+        The same function with `seed`, `example` and `new` after the network. They are passed on where the recipe has
+        arguments of these names, and `new` also replaces `init="fresh"`, because networks may initialise weights in
+        ways that `reset_parameters` does not cover. Empty `layers`, as in configurations of earlier versions, stand
+        for the recipe's own default.
     """
     parameters = inspect.signature(recipe).parameters
 
@@ -56,7 +56,7 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
 
 
 def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """Decorate a function of your own, so that configurations name it with its arguments: `--recipe.students 8`.
+    """Decorate a recipe of your own, so that configurations can name it and its arguments: `--recipe.students 8`.
 
     Example:
         >>> @named
@@ -64,7 +64,7 @@ def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLea
         >>> train(Settings(recipe=functools.partial(pairs, students=4)))
 
     Args:
-        recipe: at the top level of a module, annotated; see `method`.
+        recipe: an annotated function at the top level of a module; see `method`.
     """
     made = _class(recipe.__name__, method(recipe))
     made.__module__, made.__qualname__ = recipe.__module__, recipe.__qualname__
@@ -72,14 +72,14 @@ def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLea
 
 
 def of(recipe: Any) -> Any:
-    """Return what `Settings` keeps of a recipe that is given as its name, or as the function itself.
+    """Return the form in which `Settings` keeps a recipe that is given by name or as a function.
 
     Args:
         recipe: a name or function of `studygroup.recipes`, or a `functools.partial` of one; a function of your own as
-            `method` takes it. Anything else is handed back as it is.
+            `method` takes it. Anything else is returned unchanged.
 
     Raises:
-        ValueError: no recipe is called so.
+        ValueError: there is no recipe of this name.
     """
     if isinstance(recipe, str):
         if recipe not in recipes.__all__:
@@ -98,29 +98,29 @@ def _public(recipe: Any) -> bool:
 
 
 def _signature(recipe: Callable[..., CollaborativeLearning]) -> inspect.Signature:
-    """Return the recipe's signature as a configuration shows it: what the run provides comes first."""
+    """Return the recipe's signature as a configuration shows it: the arguments that the run provides come first."""
     signature = inspect.signature(recipe)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     given = [inspect.Parameter(name, kind, annotation=type_) for name, type_ in _GIVEN.items()]
     own = [
         parameter
         for name, parameter in signature.parameters.items()
-        if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a live function stays as it is
+        if name not in _GIVEN and not inspect.isfunction(parameter.default)  # a function is no option
     ]
     return signature.replace(parameters=given + own)
 
 
 def _all() -> dict[str, type[CollaborativeLearning]]:
-    """Return the public recipes as classes, which is what a configuration can name with its arguments."""
+    """Return the public recipes as classes, which a configuration can name together with their arguments."""
     functions = {name: getattr(recipes, name) for name in recipes.__all__}
     return {name: _class(name, method(f)) for name, f in functions.items() if inspect.isfunction(f)}
 
 
 def _class(name: str, function: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
-    """Return a class whose making is the function's call.
+    """Build a class whose instantiation calls the function.
 
-    As `jsonargparse.typing.class_from_function` makes it, which asks for the source lines of all its callers every
-    time: with all recipes that were some eight seconds at the start of every command.
+    It equals that of `jsonargparse.typing.class_from_function`, which reads the source lines of all its callers every
+    time: for all recipes, that took some eight seconds at the start of every command.
     """
 
     def new(cls: type, *args: Any, **options: Any) -> CollaborativeLearning:

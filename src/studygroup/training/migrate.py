@@ -1,4 +1,4 @@
-"""Configurations of earlier versions under the names and meanings of this one."""
+"""Upgrade configurations of earlier versions to the names and meanings of this one."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _METHODS = "studygroup.training.methods."
 
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's configuration, read from its folder or checkpoint, as this version says it.
+    """Upgrade a run's configuration, read from its folder or checkpoint, to this version.
 
     Args:
         config: plain values, of any version since 0.1.0.
@@ -20,11 +20,9 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
         options = dict(recipe.get("init_args") or {})
         for gone in _GONE.get(name, ()):
             options.pop(gone, None)
-        if (
-            name == "cgl" and options.get("peers_gradient") is None
-        ):  # in 0.1.0 those who are imitated were constants
+        if name == "cgl" and options.get("peers_gradient") is None:  # in 0.1.0 peers had no gradient
             options["peers_gradient"] = False
-        if options.get("layers") == []:  # the recipe's own, which is now what leaving it out means
+        if options.get("layers") == []:  # leaving it out now means the recipe's own
             del options["layers"]
         if options or "init_args" in recipe:
             moved["recipe"] = {**recipe, "init_args": options}
@@ -32,7 +30,7 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moved(value: Any) -> Any:
-    """Return values in which class paths are those of this version."""
+    """Return values with class paths renamed to those of this version."""
     if isinstance(value, dict):
         return {key: _moved(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Training as Lightning sees it: one step, one epoch's figures. What is learnt lies in the task."""
+"""The Lightning module: training steps and the figures of an epoch. The learning itself is the task's."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,23 +25,23 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class StudyModule(LightningModule):
-    """Trains a task on a feed.
+    """Lightning module that trains a task on a feed.
 
-    Nothing in a step waits for the device: losses and scores are added up where they are computed and read
-    once an epoch. Every random draw of a step, in the loaders, the augmentation, the listeners and the
-    network's own dropout, follows from (seed, epoch or step): a step can be replayed.
+    Nothing in a step waits for the device: losses and scores are accumulated where they are computed and read once
+    per epoch. Every random draw of a step, in the loaders, the augmentation, the teachers and the network's own
+    dropout, is determined by (seed, epoch or step), so a step can be replayed.
 
     Args:
-        task: what is trained.
+        task: the task to train.
         feed: its batches.
-        epochs: how many in all.
-        optimizer: makes the optimiser from the parameters.
+        epochs: number of epochs in all.
+        optimizer: builds the optimiser from the parameters.
         rate: learning-rate schedule.
-        progress: whether the weights that ramp up see whole epochs (`epoch / epochs`) or updates.
-        gradient_clip_val: largest gradient norm of an update of students who are trained in turn; the trainer
-            clips otherwise.
-        history: receives one row of figures an epoch.
-        seed: of the run.
+        progress: whether ramp-up weights see whole epochs (`epoch / epochs`) or updates.
+        gradient_clip_val: largest gradient norm of an update where students are trained in turn; otherwise the
+            trainer clips.
+        history: receives one row of figures per epoch.
+        seed: the run's seed.
 
     Attributes:
         holdout: scores on the hold-out rows after the last epoch.
@@ -67,41 +67,41 @@ class StudyModule(LightningModule):
         self.feed, self._epochs, self._seed, self._history = feed, epochs, seed, history
         self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
         self._clip = gradient_clip_val
-        self.automatic_optimization = not task.in_turn  # the trainer knows of one update a batch
+        self.automatic_optimization = not task.in_turn  # the trainer's own loop makes one update per batch
         self._updates = len(feed.training_batches(task, epoch=0))
 
     @property
     def updates(self) -> int:
-        """Updates of a student in one epoch."""
+        """Number of updates of a student per epoch."""
         return self._updates
 
     @property
     def done(self) -> int:
-        """Updates of a student so far."""
+        """Number of updates of a student so far."""
         return self.global_step // self.task.turns
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser over all trainable parameters, its rate set after every update."""
+        """Build the optimiser over all trainable parameters, with its rate set after every update."""
         optimizer = self._make_optimizer([p for p in self.task.parameters() if p.requires_grad])
         if not self.automatic_optimization:
-            optimizer.register_step_pre_hook(self._clip_gradients)  # behind whatever unscales them
+            optimizer.register_step_pre_hook(self._clip_gradients)  # after gradients are unscaled
         scheduler = self._rate.scheduler(optimizer, epochs=self._epochs, updates=self._updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The batches of the current epoch; the trainer asks anew every epoch."""
+        """Return the batches of the current epoch; the trainer asks again every epoch."""
         return self.feed.training_batches(self.task, epoch=self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The hold-out rows."""
+        """Return the batches of the hold-out rows."""
         return self.feed.plain(self.feed.data.holdout)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves inputs and labels; `owner` stays on the host, where the rows' ways are decided."""
+        """Move inputs and labels; `owner` stays on the host, where rows are routed."""
         return batch.to(device)
 
     def on_train_epoch_start(self) -> None:
-        """Empties the sums."""
+        """Reset the sums of the epoch."""
         students = self.task.group.students
         self._sums = torch.zeros(2, students, device=self.device)
         self._further: dict[str, Tensor] = {}
@@ -112,7 +112,7 @@ class StudyModule(LightningModule):
         self._started, self._started_cpu = time.perf_counter(), time.process_time()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """One update's loss; nothing where students were updated in turn."""
+        """Return the loss of one update; None where students were updated in turn."""
         step = self.done
         torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
         inputs = self.feed.training_inputs(batch.inputs, step=step)
@@ -129,7 +129,7 @@ class StudyModule(LightningModule):
         return None
 
     def _count(self, batch: Batch) -> None:
-        """Counts rows, and the tokens among the places that texts and what fills them up take."""
+        """Count rows and, for texts, positions and the tokens among them (the others are padding)."""
         self._rows += len(batch.labels)
         if isinstance(batch.inputs, Mapping):
             mask = batch.inputs["attention_mask"]
@@ -141,7 +141,7 @@ class StudyModule(LightningModule):
             nn.utils.clip_grad_norm_(self.task.parameters(), self._clip)
 
     def _update(self, loss: Tensor) -> None:
-        """Moves what a loss has a gradient for; what has none stays where it is."""
+        """Update the parameters that the loss has a gradient for; the others stay unchanged."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
@@ -149,7 +149,7 @@ class StudyModule(LightningModule):
         optimizer.step()
 
     def progress_at(self, step: int) -> float:
-        """How far training is at an update, in [0, 1]."""
+        """Return the progress of training at an update, in [0, 1]."""
         done = step // self._updates if self._progress == "epoch" else step / self._updates
         return done / self._epochs
 
@@ -167,11 +167,11 @@ class StudyModule(LightningModule):
         self._first_bad = torch.where(bad, step, self._first_bad)
 
     def first_bad_step(self) -> int:
-        """The first update of this epoch whose loss was not finite, or -1; waits for the device."""
+        """Return the first update of this epoch whose loss was not finite, or -1; waits for the device."""
         return int(self._first_bad)
 
     def on_validation_epoch_start(self) -> None:
-        """Takes the time of the training part, then starts the tally of the hold-out rows."""
+        """Read losses and time of the training part, then start the tally of the hold-out rows."""
         sums = torch.stack([self._total, *self._sums.flatten(), *self._further.values()])
         self._losses = sums.div(self._updates).tolist()
         self._seconds = time.perf_counter() - self._started
@@ -179,22 +179,22 @@ class StudyModule(LightningModule):
         self._tally = Tally(self.task.group.students, self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts right answers on a hold-out batch."""
+        """Count right answers on a hold-out batch."""
         self._tally.add(self.task.shipped(self.feed.inputs(batch.inputs)).logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Reads the tally: here the host waits for the device, once an epoch."""
+        """Read the tally; here the host waits for the device, once per epoch."""
         self.holdout = self._tally.read()
 
     def on_train_epoch_end(self) -> None:
-        """Adds the epoch's row of figures to the history and to TensorBoard."""
+        """Add the epoch's row of figures to the history and to TensorBoard."""
         row = self._row()
         self._history.add(row)
         for logger in self.loggers:
             logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
     def _row(self) -> Row:
-        """Figures of the epoch that ends, `epoch` counted from 1."""
+        """Return the figures of the epoch that ends; `epoch` counts from 1."""
         scores, students = self.holdout, self.task.group.students
         total, *each = self._losses
         progress = self.progress_at(self.done - 1)

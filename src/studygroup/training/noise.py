@@ -1,4 +1,4 @@
-"""What a run says of its label noise."""
+"""The label noise of a run, in numbers and in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from studygroup.training.settings import Settings
 
 
 def noise_facts(settings: Settings, data: Data) -> dict[str, Any] | None:
-    """The noise of a run, and how many labels it makes wrong.
+    """Return the label noise of a run, and how many labels it makes wrong.
 
     Args:
-        settings: of the run.
-        data: opened by `settings.load_data`.
+        settings: the settings of the run.
+        data: as opened by `settings.load_data`.
 
     Returns:
         `name` and `options` of the noise; `wrong_training_labels` in the first epoch, and whether they are `redrawn`
-        in the next; `wrong_holdout_labels`. None where there is no noise.
+        in the next; `wrong_holdout_labels`. None without noise.
     """
     if settings.noise is clean:
         return None
@@ -35,10 +35,10 @@ def noise_facts(settings: Settings, data: Data) -> dict[str, Any] | None:
 
 
 def noise_words(summary: Mapping[str, Any]) -> str:
-    """The noise of a run in a few sentences, empty where there is none.
+    """Describe the label noise of a run in a few sentences; empty without noise.
 
     Args:
-        summary: of the run.
+        summary: the run's summary.
     """
     noise = summary.get("noise")
     if not noise:

@@ -1,4 +1,4 @@
-"""What a shipped network says, from its folder alone: the weights' file, and the tokenizer where it reads texts."""
+"""Predictions of a shipped network from its folder alone: its weights, and its tokenizer where it reads texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one input.
+    """The prediction for one input.
 
     Attributes:
         label: name of the likeliest class.
-        probability: of that class, in [0, 1].
-        probabilities: of all classes by name, adding up to 1.
+        probability: probability of that class, in [0, 1].
+        probabilities: probabilities of all classes by name; they add up to 1.
     """
 
     label: str
@@ -32,12 +32,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A shipped network with all that it takes to ask it.
+    """A shipped network with everything needed to predict.
 
     Attributes:
-        net: the plain network, in `eval`, on the CPU.
-        form: from texts or files of images to its inputs.
-        classes: names, in the order of its logits.
+        net: the plain network, in `eval` mode, on the CPU.
+        form: converts texts or image files to network input.
+        classes: class names, in the order of the logits.
     """
 
     net: nn.Module
@@ -46,13 +46,13 @@ class Shipped:
 
     @torch.inference_mode()
     def __call__(self, inputs: Sequence[str]) -> list[Prediction]:
-        """Answers.
+        """Predict the class of every input.
 
         Args:
             inputs: texts, or paths of image files, as the network was trained on.
 
         Raises:
-            ValueError: an image that cannot be read.
+            ValueError: an image cannot be read.
         """
         ready = self.form.ready(channels_last=False)
         found: list[Prediction] = []
@@ -69,10 +69,10 @@ class Shipped:
 
 
 def load_shipped(folder: str | Path) -> Shipped:
-    """Loads a shipped network with its way from texts or images to classes.
+    """Load a shipped network with its preprocessing and its class names.
 
     Args:
-        folder: that holds `student.safetensors` (a run folder, or a copy of that file with the folder `tokenizer`
+        folder: a folder with `student.safetensors` (a run folder, or a copy of that file with the folder `tokenizer`
             beside it), or another such file that `studygroup export` wrote.
 
     Raises:
@@ -90,17 +90,17 @@ def load_shipped(folder: str | Path) -> Shipped:
 
 
 def predict(inputs: Sequence[str], *, folder: str | Path = ".") -> list[Prediction]:
-    """Asks a shipped network.
+    """Predict with a shipped network.
 
     Example:
         >>> predict(["a film to remember"], folder="runs/cgl-imdb-0")[0].label
 
     Args:
         inputs: texts, or paths of image files, as the network was trained on.
-        folder: of the run, or any that holds the shipped files.
+        folder: the run folder, or any other that holds the shipped files.
 
     Raises:
-        ValueError: a file is missing or damaged, or nothing is asked.
+        ValueError: a file is missing or damaged, or there are no inputs.
     """
     if not inputs:
         raise ValueError("there is nothing to predict for; give a text, or the path of an image file")

@@ -1,4 +1,4 @@
-"""What a run's method costs beside the plain network, on a batch of the run's own data."""
+"""The cost of a run's method relative to the plain network, on a batch of the run's own data."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def price(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> dict[str, Any]:
-    """Measures a training step of the method and of the baseline in turn, on the same images.
+    """Measure training steps of the method and of the baseline alternately, on the same rows.
 
-    Both are built anew, so a trained task is not touched. Steps are taken with the run's own optimiser, in its
-    precision if that is a mixed one, else in single precision, late in training, where imitation is on.
+    Both tasks are built anew, so that a trained one is not touched. Steps use the run's own optimiser, its precision
+    if that is mixed, else single precision, and the loss weights at the end of training, when imitation is on.
 
     Args:
-        settings: of the run.
-        data: gives the first training batch.
-        device: where to measure.
-        repeats: how many pairs of steps are timed.
+        settings: the settings of the run.
+        data: provides the first training batch.
+        device: the device to measure on.
+        repeats: number of pairs of steps that are timed.
 
     Returns:
         The fields of `studygroup.analysis.Cost`.
@@ -39,7 +39,7 @@ def price(settings: Settings, data: Data, *, device: torch.device, repeats: int 
 
 
 def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device) -> Step:
-    """A training step on one batch."""
+    """Build a training step on one batch."""
     task = settings.build_task(data).to(device).train()
     feed, batch = settings.build_feed(data).to(device), batch.to(device)
     x, y = feed.inputs(batch.inputs), batch.labels

@@ -1,8 +1,8 @@
-"""Learning-rate schedules as frozen values: a pure function of how far training has come.
+"""Learning-rate schedules as frozen values: pure functions of the progress of training.
 
-Each is a multiplier of the optimiser's own rate, so `lr` is named once, with the optimiser. They are applied
-after every update through `torch.optim.lr_scheduler.LambdaLR`, whose only state is the update's number: a run
-that was killed continues with the rate it would have had.
+Each is a multiplier of the optimiser's own rate, so `lr` is given once, with the optimiser. They are applied after
+every update through `torch.optim.lr_scheduler.LambdaLR`, whose only state is the update's number: an interrupted run
+resumes with the rate it would have had.
 """
 
 import math
@@ -15,11 +15,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 class Rate(ABC):
-    """What a learning-rate schedule does; sub-class it for your own."""
+    """Base class of learning-rate schedules; subclass it for your own."""
 
     @abstractmethod
     def factor(self, epoch: float, epochs: int) -> float:
-        """The multiplier of the optimiser's learning rate.
+        """Return the multiplier of the optimiser's learning rate.
 
         Args:
             epoch: epochs done so far, in [0, epochs]; whole numbers at the ends of epochs.
@@ -27,10 +27,10 @@ class Rate(ABC):
         """
 
     def scheduler(self, optimizer: Optimizer, *, epochs: int, updates: int) -> LambdaLR:
-        """Binds the schedule to an optimiser, to be stepped after every update.
+        """Bind the schedule to an optimiser, to be stepped after every update.
 
         Args:
-            optimizer: whose learning rate is multiplied.
+            optimizer: the optimiser whose learning rate is multiplied.
             epochs: epochs in all.
             updates: updates in one epoch.
         """
@@ -42,16 +42,16 @@ class Constant(Rate):
     """The optimiser's own rate throughout."""
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """Always 1."""
+        """Return 1."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class MultiStep(Rate):
-    """Multiplies the rate by a factor at each milestone (CGL: halved at epochs 60, 120 and 160).
+    """Multiplication of the rate by a factor at each milestone (CGL: halved at epochs 60, 120 and 160).
 
     Attributes:
-        multiply: what the rate is multiplied by at each milestone.
+        multiply: the factor at each milestone.
         milestones: in epochs.
     """
 
@@ -59,7 +59,7 @@ class MultiStep(Rate):
     milestones: Sequence[int] = (60, 120, 160)
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """`multiply` to the power of the milestones passed."""
+        """Return `multiply` to the power of the number of milestones passed."""
         return float(self.multiply ** sum(milestone <= epoch for milestone in self.milestones))
 
 
@@ -76,7 +76,7 @@ class Cosine(Rate):
     warmup: float = 0.0
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """Rises over `warmup`, then falls to `floor` at the last update."""
+        """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update."""
         if epoch < self.warmup:
             return epoch / self.warmup
         return _cosine(1.0, self.floor, (epoch - self.warmup) / max(epochs - self.warmup, 1e-12))
@@ -99,7 +99,7 @@ class OneCycle(Rate):
     end: float = 4e-6
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """From `start` to 1 over the share `rise`, then to `end`."""
+        """Return a multiplier that rises from `start` to 1 over the share `rise`, then falls to `end`."""
         done = epoch / epochs
         if done < self.rise:
             return _cosine(self.start, 1.0, done / self.rise)
@@ -107,5 +107,5 @@ class OneCycle(Rate):
 
 
 def _cosine(first: float, last: float, share: float) -> float:
-    """Half a cosine from `first` to `last`; `share` runs from 0 to 1."""
+    """Interpolate from `first` to `last` along half a cosine; `share` runs from 0 to 1."""
     return last + (first - last) * (1 + math.cos(math.pi * min(share, 1.0))) / 2

@@ -24,7 +24,7 @@ from studygroup.training.summarise import Summary, summarise
 
 
 class FolderTakenError(ValueError):
-    """The run folder already holds something."""
+    """The run folder is not empty."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Result:
     """A finished run.
 
     Attributes:
-        folder: where everything lies.
+        folder: the run folder.
         summary: scores, cost and settings, as in `summary.json`.
-        resumed_finished: whether nothing was done because the run was finished before.
+        resumed_finished: whether nothing was done because the run was already finished.
     """
 
     folder: RunFolder
@@ -42,7 +42,7 @@ class Result:
     resumed_finished: bool = False
 
     def load(self) -> nn.Module:
-        """The shipped plain network, in `eval`, on the CPU."""
+        """Load the shipped plain network, in `eval` mode, on the CPU."""
         return load_net(self.folder.weights)
 
 
@@ -53,25 +53,24 @@ def train(
     resume: bool = False,
     progress_bar: bool = True,
 ) -> Result:
-    """Trains a method, ships one plain network and leaves a run folder behind.
+    """Train a method, ship one plain network and leave a run folder behind.
 
     Example:
         >>> result = train(Settings(data="digits", epochs=20), run_dir="runs/mine")
         >>> result.summary["shipped"]["test"], result.load()
 
     Args:
-        settings: what decides the result; omitted, the first run, `studygroup.training.first_run`.
-        run_dir: the run folder; omitted, `runs/<recipe>-<data>-<seed>`.
-        resume: whether to continue what lies in the folder: from the newest readable checkpoint, or from the
-            start where there is none. On the CPU it ends with the weights of the run that was never stopped, bit
-            for bit.
-        progress_bar: whether to draw one.
+        settings: the settings that determine the result; by default the first run, `studygroup.training.first_run`.
+        run_dir: the run folder; by default `runs/<recipe>-<data>-<seed>`.
+        resume: whether to resume the run in the folder: from the newest readable checkpoint, or from the start
+            without one. On the CPU it ends with the weights of an uninterrupted run, bit for bit.
+        progress_bar: whether to draw a progress bar.
 
     Raises:
-        FolderTakenError: the folder is not empty and `resume` was not asked for.
-        ConfigurationChangedError: what lies in the folder belongs to other settings.
+        FolderTakenError: the folder is not empty and `resume` was not given.
+        ConfigurationChangedError: the run in the folder belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
-        ValueError: data, model or recipe do not fit together.
+        ValueError: data, model and recipe do not fit together.
     """
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
@@ -93,7 +92,7 @@ def train(
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Sets torch's CPU threads for a while, if a number is given."""
+    """Set the number of torch's CPU threads within the context, if one is given."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -103,12 +102,12 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 
 def default_folder(settings: Settings) -> Path:
-    """`runs/<recipe>-<data>-<seed>`."""
+    """Return `runs/<recipe>-<data>-<seed>`."""
     return Path("runs") / f"{settings.method_name}-{Path(settings.data).name}-{settings.seed}"
 
 
 def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool) -> Summary | None:
-    """Trains the plain network beside the method: same data, hold-out, epochs and seed."""
+    """Train the plain network beside the method: same data, hold-out, epochs and seed."""
     if not settings.baseline or settings.method_name == "baseline":
         return None
     plain = dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
@@ -121,7 +120,7 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
 def _finish(
     settings: Settings, data: Data, folder: RunFolder, trained: Trained, beside: Summary | None
 ) -> Result:
-    """Ships the chosen student, scores on the test rows for the first time, writes card and summary."""
+    """Ship the chosen student, score the test rows for the first time, and write card and summary."""
     module, device = trained.module.to(trained.device), trained.device
     task, net = module.task, trained.choice.net.to(device)
     if settings.reestimate_bn:

@@ -1,4 +1,4 @@
-"""How good and how different the students are: counted on the device, read once."""
+"""Accuracy and diversity of students, counted on the device and read once."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Scores:
 
     Attributes:
         students: share of right answers per student, (students,) numbers in [0, 1].
-        ensemble: the same of the mean of the students' class probabilities.
+        ensemble: the same for the mean of the students' class probabilities.
         diversity: mean L2 distance between class probabilities over pairs of students and rows, in [0, sqrt(2)].
         disagreement: share of pairs and rows in which two students name different classes, in [0, 1].
-        rows: how many rows were scored.
-        students_top5: share of rows per student whose class is among the five likeliest (all, where there are no more
-            than five).
-        ensemble_top5: the same of the mean of the students' class probabilities.
+        rows: number of rows that were scored.
+        students_top5: share of rows per student whose class is among the five likeliest (1 where there are at most
+            five).
+        ensemble_top5: the same for the mean of the students' class probabilities.
     """
 
     students: tuple[float, ...]
@@ -55,11 +55,11 @@ class Scores:
 
 
 class Tally:
-    """Adds up what `Scores` needs without a word from the device until `read`.
+    """Accumulator of what `Scores` needs; nothing is read from the device before `read`.
 
     Args:
-        students: how many.
-        device: where the logits will be.
+        students: number of students.
+        device: the device of the logits.
     """
 
     def __init__(self, students: int, device: torch.device) -> None:
@@ -70,7 +70,7 @@ class Tally:
         self._students, self._rows = students, 0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Counts one batch.
+        """Count one batch.
 
         Args:
             logits: (students, N, classes).
@@ -86,7 +86,7 @@ class Tally:
         self._rows += rows
 
     def read(self) -> Scores:
-        """The scores of all batches so far; waits for the device once."""
+        """Return the scores of all batches so far; waits for the device once."""
         values = (self._sums / max(self._rows, 1)).tolist()
         *shares, apart, different = values
         right, among = shares[: self._students + 1], shares[self._students + 1 :]
@@ -102,28 +102,28 @@ class Tally:
 
 
 def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whether each row's class (N,) is among the five highest scores (..., N, classes), all of them numbers."""
+    """Tell whether each row's class (N,) is among its five highest scores (..., N, classes); False if one is NaN."""
     likeliest = scores.topk(min(5, scores.shape[-1]), dim=-1, sorted=False).indices
     return (likeliest == labels[:, None]).any(-1) & ~scores.isnan().any(-1)
 
 
 def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, students: int) -> Scores:
-    """Scores a study group, in `eval`, on batches that lie where its parameters lie.
+    """Score a study group, in `eval` mode, on batches that lie on the device of its parameters.
 
     Args:
         group: returns an object with `.logits` (students, N, classes).
         batches: network inputs and class indices (N,).
-        students: how many.
+        students: number of students.
     """
     return _scored(group, lambda inputs: group(inputs).logits, batches, students)
 
 
 def score_net(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> Scores:
-    """Scores one plain network, in `eval`, as a group of one student.
+    """Score one plain network, in `eval` mode, as a group of one student.
 
     Args:
         net: returns logits (N, classes).
-        batches: network inputs and class indices (N,), where the network's parameters lie.
+        batches: network inputs and class indices (N,), on the device of the network's parameters.
     """
     return _scored(net, lambda inputs: logits(net, inputs)[None], batches, 1)
 
@@ -143,5 +143,5 @@ def _scored(
 
 
 def accuracy(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> float:
-    """Share of right answers of one plain network, in `eval`, in [0, 1]; arguments as for `score_net`."""
+    """Return the share of right answers of one plain network, in `eval` mode, in [0, 1]; see `score_net`."""
     return score_net(net, batches).students[0]

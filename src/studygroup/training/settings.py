@@ -1,4 +1,4 @@
-"""What decides a run's result: the signature is the configuration, of the command line as of Python."""
+"""The settings of a run: their signature is the configuration, on the command line as in Python."""
 
 import copy
 import functools
@@ -23,60 +23,59 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
 _TOKENIZER = SentencePiece()
-_EXAMPLE = 8  # rows that a method may look at to learn sizes
+_EXAMPLE = 8  # rows from which a method may learn sizes
 RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
 """Settings that may change when a run is continued."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that decides a run.
+    """All settings that determine a run.
 
     Attributes:
         recipe: the method, by its name in `studygroup.recipes`; its own arguments follow as `--recipe.students 8`. Or
-            the import path of a function of your own, `model -> task`, which may also ask for `seed`, `example` and
-            `new`; under the decorator `studygroup.training.methods.named` its arguments are options, too. Where it
-            asks for `layers` and none are named, those of the model that suit it are taken, see
+            the import path of a function of your own, `model -> task`, which may also take `seed`, `example` and
+            `new`; with the decorator `studygroup.training.methods.named` its arguments are options, too. Where a
+            recipe takes `layers` and none are given, it uses the model's layers that suit it, see
             `studygroup.training.methods`.
         data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`.
-        holdout: rows held out of training to choose by: a share in (0, 1), or a number of rows.
+        holdout: rows held out of training to choose the student by: a share in (0, 1), or a number of rows.
         train_rows: use only so many training rows, hold-out included.
         test_rows: use only so many test rows.
         image_size: height and width in pixels to scale images to.
-        augment: what happens to training images, a `studygroup.data.Augment`: nothing, or
+        augment: augmentation of training images, a `studygroup.data.Augment`: none, or
             `studygroup.data.PadCropFlip` with `--augment.padding 4`.
         noise: how the training labels differ from the true ones, a `studygroup.data.LabelNoise`: not at all,
             `studygroup.data.SymmetricNoise` with `--noise.rate 0.5`, or `studygroup.data.HumanNoise` with
             `--noise.path FOLDER --noise.column NAME`. Test labels are never touched.
-        tokenizer: of texts, a `studygroup.data.Tokenizer`: `studygroup.data.SentencePiece` with
+        tokenizer: tokenizer of texts, a `studygroup.data.Tokenizer`: `studygroup.data.SentencePiece` with
             `--tokenizer.vocabulary 16000 --tokenizer.length 512`, `studygroup.data.Characters`, or
             `studygroup.data.Pretrained` with `--tokenizer.name NAME`. Pictures need none.
         holdout_noise: whether the hold-out labels get the same noise, drawn once, or stay the true ones.
         model: name of a network, see `studygroup.models.build`.
-        model_options: further arguments of the network, such as `--model_options.width 64`. Omitted, `width` is
+        model_options: further arguments of the network, such as `--model_options.width 64`. By default `width` is
             16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
-        epochs: times that every training row is seen.
-        batch_size: rows per step; where each student has rows of his own, rows per student.
+        epochs: number of times that every training row is seen.
+        batch_size: rows per step; where every student has its own rows, rows per student.
         optimizer: a class of `torch.optim`, with its arguments as `--optimizer.lr 0.1`.
         rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
             `OneCycle`.
-        progress: whether weights that ramp up see whole epochs, as printed in the papers, or single updates.
+        progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
         precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`, ...
-        gradient_clip_val: largest gradient norm; nothing is clipped without it.
+        gradient_clip_val: largest gradient norm; by default nothing is clipped.
         channels_last: memory format of network and images, faster for convolutions on many machines.
-        select: the student best on the hold-out rows at the `last` epoch ships, or the `best` over all epochs; it
-            holds for the baseline, too.
-        reestimate_bn: whether batch-norm statistics of the chosen network are taken anew over the training rows,
+        select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
+            epochs; applies to the baseline, too.
+        reestimate_bn: whether to re-estimate the batch-norm statistics of the chosen network on the training rows,
             augmented as in training, before it is scored and shipped.
-        seed: of every draw: hold-out, initial weights, routes, sub-sets, order, augmentation, peers, dropout.
+        seed: seed of every draw: hold-out, initial weights, routes, subsets, order, augmentation, peers, dropout.
         baseline: whether the plain network is trained beside the method, with the same data and epochs.
-        threads: CPU threads that share an operation; part of what decides the last bits of the result. Omitted, 1 for
-            `digits`, whose images are too small to share and make threads wait for one another, else torch's own
-            choice.
+        threads: CPU threads that share an operation; they affect the last bits of the result. By default 1 for
+            `digits`, whose images are too small to be worth sharing, else torch's own choice.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
         workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
-            images, where decoding would otherwise hold training up.
-        in_memory_bytes: data sets of up to this size, decoded, are kept in memory.
+            images, where decoding would otherwise slow training down.
+        in_memory_bytes: data sets of up to this decoded size are kept in memory.
         checkpoint_every: epochs between two checkpoints.
     """
 
@@ -86,7 +85,7 @@ class Settings:
     train_rows: int | None = None
     test_rows: int | None = None
     image_size: tuple[int, int] | None = None
-    augment: Callable[..., Any] = identity  # a parser cannot check array types
+    augment: Callable[..., Any] = identity  # jsonargparse cannot check array types
     noise: Callable[..., Any] = clean
     tokenizer: Callable[..., Any] = _TOKENIZER
     holdout_noise: bool = True
@@ -122,26 +121,26 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
 
     def config(self) -> Config:
-        """All settings as plain values, defaults of the recipe and the optimiser included.
+        """Return all settings as plain values, defaults of the recipe and the optimiser included.
 
         Raises:
-            ValueError: a value that no file could hold, such as a lambda.
+            ValueError: a value has no plain form, such as a lambda.
         """
         return copy.deepcopy(self._config)
 
-    @functools.cached_property  # parsing takes its time, and a run asks several times
+    @functools.cached_property  # parsing is slow, and a run asks several times
     def _config(self) -> Config:
         return complete(Settings, {item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
     def from_config(cls, values: Config) -> "Settings":
-        """Settings from plain values, such as those of a run's `config.yaml`; what is missing has its default.
+        """Build settings from plain values, such as those of a run's `config.yaml`; missing ones take their defaults.
 
         Args:
-            values: as `config` gives them, or part of that.
+            values: all or some of the values that `config` returns.
 
         Raises:
-            ValueError: a name or value that the signature does not know.
+            ValueError: a name or value that the signature does not accept.
         """
         return cls(**instances(cls, values))
 
@@ -154,15 +153,15 @@ class Settings:
 
     @property
     def device(self) -> torch.device:
-        """Where steps are measured: as training has it, but for accelerators other than CUDA."""
+        """Device on which steps are measured: training's own if that is CUDA, else the CPU."""
         use_cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
         return torch.device("cuda" if use_cuda else "cpu")
 
     def load_data(self) -> Data:
-        """Opens the data set.
+        """Open the data set.
 
         Raises:
-            ValueError: the data cannot be used as they are, or nothing is held out to choose by.
+            ValueError: the data cannot be used as they are, or there are no hold-out or test rows.
         """
         data = load(
             self.data,
@@ -187,28 +186,28 @@ class Settings:
         return data
 
     def builder(self, data: Data) -> dict[str, Any]:
-        """Arguments of `studygroup.models.build` that give the network for this data set."""
+        """Return the arguments of `studygroup.models.build` that build the network for this data set."""
         options = self.model_options or {}
         return {"name": self.model, "classes": len(data.classes), **data.form.sizes, **options}
 
     def build_net(self, data: Data) -> nn.Module:
-        """The network with its first weights, which the seed decides (torch's global generator is set)."""
+        """Build the network with initial weights determined by the seed (this seeds torch's global generator)."""
         torch.manual_seed(seeding.derive(self.seed, "weights"))
         return self._new_net(data)
 
     def _new_net(self, data: Data) -> nn.Module:
-        """A network with weights drawn from torch's global generator as it stands."""
+        """Build a network with weights drawn from torch's global generator in its current state."""
         net = models.build(**self.builder(data))
         return net.to(memory_format=torch.channels_last) if self.channels_last else net
 
     def build_task(self, data: Data) -> CollaborativeLearning:
-        """The network under the method."""
+        """Build the network and, with the recipe, its task."""
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
         example = self.build_feed(data).inputs(rows)
         return self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
 
     def build_feed(self, data: Data) -> Feed:
-        """The batches."""
+        """Build the feed, which provides the batches."""
         return Feed(
             data,
             batch_size=self.batch_size,

@@ -1,4 +1,4 @@
-"""The shipped network: its file, its card, and the way back from both to a network."""
+"""The shipped network: its file, its model card, and how both are turned back into a network."""
 
 import json
 from pathlib import Path
@@ -21,24 +21,24 @@ from studygroup.training.scores import TOP5_FROM
 
 _KEY = "studygroup"
 CONFIGURATION = "configuration"
-"""Folder beside the file where a Hugging Face network's configuration lies."""
+"""Folder beside the file that holds a Hugging Face network's configuration."""
 
 
 def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data) -> None:
-    """Writes a plain network's weights with the arguments that rebuild it, and what makes its inputs.
+    """Write a plain network's weights with the arguments that rebuild it, and its preprocessing.
 
     Args:
-        net: the network; tied weights are kept once.
-        path: of the safetensors file, written atomically. What does not fit into that file, a tokenizer or the
-            configuration of a Hugging Face network, goes beside it.
+        net: the network; tied weights are stored once.
+        path: the safetensors file, written atomically. What does not fit into that file, a tokenizer or the
+            configuration of a Hugging Face network, is written beside it.
         builder: `name`, `classes`, sizes and options for `studygroup.models.build`.
-        data: what it was trained on.
+        data: the data it was trained on.
     """
     facts = {"build": builder, "classes": list(data.classes), "form": data.form.facts}
-    metadata = {_KEY: json.dumps(facts)}  # one entry: of several, the library shuffles the order
+    metadata = {_KEY: json.dumps(facts)}  # a single entry: safetensors shuffles the order of several
 
     def write(temporary: Path) -> None:
-        # mixed memory formats (channels_last) become contiguous in the file; values are equal
+        # mixed memory formats (channels_last) become contiguous in the file; the values stay equal
         safetensors.torch.save_model(net, str(temporary), metadata=metadata)
 
     data.form.save(path.parent)
@@ -49,7 +49,7 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
 
 
 def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The arguments that build the network of a shipped file; nothing is asked of the hub."""
+    """Return the arguments that rebuild the network of a shipped file, without access to the Hugging Face hub."""
     folder = path.parent / CONFIGURATION
     if not folder.is_dir():
         return builder
@@ -57,10 +57,10 @@ def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """What a shipped file says of itself: `build`, `classes` and `form`, as `save_net` wrote them.
+    """Read the metadata of a shipped file: `build`, `classes` and `form`, as `save_net` wrote them.
 
     Args:
-        path: of a file that `save_net` wrote.
+        path: a file that `save_net` wrote.
 
     Raises:
         ValueError: the file is missing, damaged, or not of this kind.
@@ -83,10 +83,10 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 
 def load_net(path: Path) -> nn.Module:
-    """The shipped network, in `eval`, on the CPU.
+    """Load the shipped network, in `eval` mode, on the CPU.
 
     Args:
-        path: of a file that `save_net` wrote.
+        path: a file that `save_net` wrote.
 
     Raises:
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
@@ -100,10 +100,10 @@ def load_net(path: Path) -> nn.Module:
 
 
 def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
-    """The three lines of Python that give the shipped network.
+    """Return the three lines of Python that load the shipped network.
 
     Args:
-        path: of the safetensors file.
+        path: the safetensors file.
         builder: as in `save_net`.
     """
     builder = _rebuilding(builder, path)
@@ -116,16 +116,16 @@ def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
 
 
 def reestimate_bn(net: nn.Module, feed: Feed, task: CollaborativeLearning, *, device: torch.device) -> None:
-    """Takes the batch-norm statistics of one network anew, over all training rows, in place.
+    """Re-estimate the batch-norm statistics of one network on all training rows, in place.
 
     The rows are augmented and normalised as in training, in batches of the training's size, because that is the
     mixture whose statistics the weights have learnt to expect.
 
     Args:
         net: the exported network.
-        feed: gives the training rows.
-        task: decides how the rows are batched; with sub-sets of their own every batch mixes all students' rows.
-        device: where to compute.
+        feed: provides the training rows.
+        task: decides how rows are batched; where students have their own subsets, every batch mixes the rows of all.
+        device: the device to compute on.
     """
     torch.manual_seed(seeding.derive(feed.seed, "reestimate"))  # dropout
     feed.to(device)
@@ -137,7 +137,7 @@ def reestimate_bn(net: nn.Module, feed: Feed, task: CollaborativeLearning, *, de
 
 
 class _Answers(nn.Module):
-    """A network called with one argument, as torch's own loop calls it."""
+    """Wrapper that calls a network with a single argument, as `update_bn` of torch does."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -148,12 +148,12 @@ class _Answers(nn.Module):
 
 
 def card(summary: dict[str, Any], *, lines: str, file: str = WEIGHTS) -> str:
-    """The model card of the shipped network, as Markdown.
+    """Render the model card of the shipped network as Markdown.
 
     Args:
-        summary: of the run.
-        lines: the three lines that load it.
-        file: name of the network's file, which `studygroup predict` has to be told unless it is the usual one.
+        summary: the run's summary.
+        lines: the three lines that load the network.
+        file: name of the network's file, which `studygroup predict` needs unless it is the default one.
     """
     run, test, shipped = summary["run"], summary["test"], summary["shipped"]
     baseline = summary.get("baseline")

@@ -1,4 +1,4 @@
-"""What a finished run says of itself: the content of `summary.json`."""
+"""The summary of a finished run: the content of `summary.json`."""
 
 import dataclasses
 import platform
@@ -33,16 +33,16 @@ def summarise(
     baseline: Summary | None,
     cost: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Puts together the summary of a run.
+    """Assemble the summary of a run.
 
     Args:
-        settings: what decided it.
-        data: what it was trained on.
+        settings: the settings of the run.
+        data: the data it was trained on.
         trained: the task after its last epoch, and the choice.
         test: scores of all students on the test rows.
         shipped: scores of the shipped network on the test rows.
         baseline: summary of the plain network trained beside it, if one was.
-        cost: what `price` measured.
+        cost: the measurements of `price`, if the baseline was trained.
     """
     choice = trained.choice
     random_student = seeding.derive(settings.seed, "random student") % len(test.students)
@@ -71,7 +71,7 @@ def summarise(
 
 
 def _facts(settings: Settings, data: Data, trained: Trained) -> dict[str, Any]:
-    """What was trained on what, for how long."""
+    """Return the facts of the run: what was trained, on which data, and for how long."""
     rows = trained.history.rows
     return {
         "recipe": settings.method_name,
@@ -92,19 +92,19 @@ def _facts(settings: Settings, data: Data, trained: Trained) -> dict[str, Any]:
 
 
 def _speeds(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Tokens per second of training and share of padding, medians over epochs; empty for pictures."""
+    """Return tokens per second of training and share of padding, medians over epochs; empty for pictures."""
     names = ("tokens_per_second", "padding")
     return {name: statistics.median(row[name] for row in rows) for name in names if name in rows[-1]}
 
 
 def _last_holdout(trained: Trained) -> dict[str, float]:
-    """The hold-out figures of the last epoch."""
+    """Return the hold-out figures of the last epoch."""
     row = trained.history.rows[-1]
     return {k.removeprefix("holdout_"): v for k, v in row.items() if k.startswith("holdout_")}
 
 
 def _beside(baseline: Summary | None) -> dict[str, Any] | None:
-    """What a run's summary says of the baseline beside it."""
+    """Return the part of a run's summary on the baseline that was trained beside it."""
     if baseline is None:
         return None
     return {
@@ -119,7 +119,7 @@ def _beside(baseline: Summary | None) -> dict[str, Any] | None:
 
 
 def _versions(device: torch.device) -> dict[str, str]:
-    """What the run was made with."""
+    """Return the date, the device and the versions of the packages that the run used."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "studygroup": version("studygroup"),

@@ -1,4 +1,4 @@
-"""Tables of a run, the same rows for its report and for the terminal, and rows as text and Markdown."""
+"""Tables of a run, with the same rows for its report and the terminal, and their rendering as text and Markdown."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Rows = Sequence[tuple[str, ...]]
 
 
 def scores(summary: Mapping[str, Any]) -> Rows:
-    """What was scored on the test rows: each student, the ensemble, the shipped one, the baseline.
+    """Return the scores on the test rows: each student, the ensemble, the shipped student, the baseline.
 
     Returns:
         Name, accuracy in percent and, where there are many classes, top-5 accuracy; see `score_head`.
@@ -44,15 +44,15 @@ def scores(summary: Mapping[str, Any]) -> Rows:
 
 
 def score_head(summary: Mapping[str, Any]) -> tuple[str, ...]:
-    """The head of `scores`; top-5 accuracy is told from 20 classes on."""
+    """Return the header of `scores`; top-5 accuracy is reported from 20 classes on."""
     return ("", "accuracy", "top-5 accuracy")[: 3 if len(summary["run"]["classes"]) >= TOP5_FROM else 2]
 
 
 def costs(summary: Mapping[str, Any]) -> Rows:
-    """What training cost beside the baseline.
+    """Return the cost of training beside the baseline's.
 
     Returns:
-        Triples of what, the method's and the baseline's; empty where nothing was measured.
+        Triples of quantity, the method's value and the baseline's; empty where nothing was measured.
     """
     cost, baseline, run = summary["cost"], summary["baseline"], summary["run"]
     if not cost or not baseline:
@@ -75,17 +75,17 @@ def costs(summary: Mapping[str, Any]) -> Rows:
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """Say in plain sentences who is ahead, the shipped student or the plain network, and how much one run can tell.
+    """Say in plain words whether the shipped student or the plain network is ahead, and how much one run can show.
 
     Chance: where two equally good networks err independently of each other, the number of test rows by which one
-    is ahead has the deviation √(N (p₁ (1 − p₁) + p₂ (1 − p₂))); 1.96 of these are told. Networks that err on the
-    same rows differ by less.
+    is ahead has the standard deviation √(N (p₁ (1 − p₁) + p₂ (1 − p₂))); 1.96 times that is stated. Networks that err
+    on the same rows differ by less.
 
     Args:
-        summary: of the run.
+        summary: the run's summary.
 
     Returns:
-        Two sentences; nothing where no plain network was trained beside the method.
+        Two sentences; an empty text where no plain network was trained beside the method.
     """
     if not summary["baseline"]:
         return ""
@@ -105,7 +105,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
 
 def short(summary: Mapping[str, Any]) -> Rows:
-    """Return the accuracies on the test rows that matter most, the plain network's last."""
+    """Return the most important accuracies on the test rows, the plain network's last."""
     test, run = summary["test"], summary["run"]
     rows = [("the student that ships", f"{summary['shipped']['test']:.2%}")]
     if run["students"] > 1:
@@ -128,7 +128,7 @@ def markdown(rows: Rows, *, head: Sequence[str]) -> str:
 
 
 def text(rows: Rows) -> str:
-    """Return rows in columns for a terminal."""
+    """Return rows in aligned columns for a terminal."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = (
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows

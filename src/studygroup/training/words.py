@@ -1,4 +1,4 @@
-"""What the terminal says at the end of a run."""
+"""The closing text of a run in the terminal."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from studygroup.training.tables import costs, score_head, scores, short, text, v
 
 
 def closing_words(result: Result) -> str:
-    """Scores, cost, where the plain network lies, the three lines that load it, and in short what came out.
+    """Return the closing text: scores, cost, the plain network's path, the lines that load it, and a short result.
 
     Args:
-        result: of `train`.
+        result: the result of `train`.
     """
     summary, folder = result.summary, result.folder
     run, shipped = summary["run"], summary["shipped"]
@@ -42,7 +42,7 @@ def closing_words(result: Result) -> str:
 
 
 def _speed(texts: Mapping[str, float]) -> str:
-    """How fast texts were learnt from; nothing for pictures."""
+    """Describe the training speed on texts; empty for pictures."""
     if not texts:
         return ""
     return f"{texts['tokens_per_second']:,.0f} tokens a second, beside {texts['padding']:.1%} padding."

@@ -1,4 +1,4 @@
-"""Search of settings with Optuna."""
+"""Search for settings with Optuna."""
 
 from studygroup.training.tuning.tune import tune
 from studygroup.training.tuning.work import Tuned

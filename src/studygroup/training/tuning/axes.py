@@ -16,7 +16,7 @@ _KEYS = ("low", "high", "log", "step")
 
 @dataclass(frozen=True)
 class Values:
-    """Values to choose among, without order.
+    """Unordered values to choose among.
 
     Attributes:
         values: plain values, as a configuration file holds them.
@@ -26,28 +26,28 @@ class Values:
 
     @property
     def stored(self) -> list[Any]:
-        """The values as a study's storage keeps them: a list or mapping as JSON."""
+        """The values as a study's storage holds them: lists and mappings as JSON."""
         return [value if _is_scalar(value) else json.dumps(value) for value in self.values]
 
     def draw(self, trial: Trial, name: str) -> Any:
-        """The trial's value.
+        """Draw the trial's value.
 
         Args:
-            trial: decides.
-            name: of the axis.
+            trial: the trial that draws.
+            name: name of the axis.
         """
         return self.value(trial.suggest_categorical(name, self.stored))
 
     def value(self, stored: Any) -> Any:
-        """The plain value for what the storage keeps."""
+        """Return the plain value that a stored one stands for."""
         return self.values[self.stored.index(stored)]
 
     def samples(self) -> tuple[Any, ...]:
-        """Values that the setting must take: all of them."""
+        """Return values that the setting must accept: all of them."""
         return self.values
 
     def listed(self, name: str) -> "Values":
-        """The axis as a list of values."""
+        """Return the axis as a list of values."""
         return self
 
     def __str__(self) -> str:
@@ -60,10 +60,10 @@ class Range:
 
     Attributes:
         low: smallest number.
-        high: largest number, larger than `low`; with a step, the last multiple that does not pass it.
-        log: whether to draw evenly in the logarithm; `low` is positive then.
-        step: distance of neighbouring values; 0 where there are none.
-        whole: whether they are whole numbers.
+        high: largest number, larger than `low`; with a step, the last multiple that does not exceed it.
+        log: whether to draw uniformly in the logarithm; `low` is positive then.
+        step: distance between neighbouring values; 0 for none.
+        whole: whether all numbers are whole.
     """
 
     low: float
@@ -73,11 +73,11 @@ class Range:
     whole: bool = False
 
     def draw(self, trial: Trial, name: str) -> Any:
-        """The trial's number.
+        """Draw the trial's number.
 
         Args:
-            trial: decides.
-            name: of the axis.
+            trial: the trial that draws.
+            name: name of the axis.
         """
         if self.whole:
             step = int(self.step) or 1
@@ -87,28 +87,28 @@ class Range:
         )
 
     def value(self, stored: Any) -> Any:
-        """What the storage keeps is the number."""
+        """Return the stored number, which is the plain value."""
         return stored
 
     def last(self) -> float:
-        """The largest number that is drawn."""
+        """Return the largest number that can be drawn."""
         return self._multiples()[-1] if self.step else self.high
 
     def _multiples(self) -> list[float]:
-        """All numbers of a range with steps, without the last digits that adding leaves behind."""
+        """Return all numbers of a range with steps, rounded to 12 digits against errors of addition."""
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
         return [float(f"{self.low + self.step * index:.12g}") for index in range(count)]
 
     def samples(self) -> tuple[Any, ...]:
-        """Numbers that the setting must take: both ends."""
+        """Return numbers that the setting must accept: both ends."""
         ends = (self.low, self.last())
         return tuple(int(end) if self.whole else float(end) for end in ends)
 
     def listed(self, name: str) -> Values:
-        """The axis as a list of values, for a grid.
+        """Return the axis as a list of values, for a grid.
 
         Args:
-            name: of the axis, for the message.
+            name: name of the axis, for the message.
 
         Raises:
             ValueError: the range has no step.
@@ -133,15 +133,15 @@ Axis = Values | Range
 
 
 def read_axis(name: str, given: Any, *, whole: bool) -> Axis:
-    """An axis from what a user wrote.
+    """Read an axis as given by a user.
 
     Args:
-        name: of the setting.
-        given: a list of values, or a mapping with `low`, `high` and perhaps `log` or `step`.
-        whole: whether a range of whole numbers holds whole numbers only.
+        name: name of the setting.
+        given: a list of values, or a mapping with `low`, `high` and optionally `log` or `step`.
+        whole: whether a range with whole ends holds whole numbers only.
 
     Raises:
-        ValueError: nothing can be drawn from it.
+        ValueError: no value can be drawn from it.
     """
     if isinstance(given, Mapping):
         return _read_range(name, given, whole=whole)

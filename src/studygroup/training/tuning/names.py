@@ -1,4 +1,4 @@
-"""Settings by the names that the command line gives them: `recipe.temperature`, `optimizer.lr`."""
+"""Settings by their names on the command line: `recipe.temperature`, `optimizer.lr`."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -8,11 +8,11 @@ from studygroup.training.config import Config
 
 
 def put(config: Config, values: Mapping[str, Any]) -> Config:
-    """A configuration with other values.
+    """Return a copy of a configuration with other values.
 
     Args:
-        config: plain values, as `Settings.config` gives them; left as it is.
-        values: by dotted name. A class, such as `recipe`, takes its own defaults for whatever is not named.
+        config: plain values, as `Settings.config` returns them; not changed.
+        values: values by dotted name. A class, such as `recipe`, takes its own defaults for arguments not named.
     """
     changed = copy.deepcopy(config)
     for name in sorted(values, key=lambda name: name.count(".")):  # a class before its arguments
@@ -25,7 +25,7 @@ def put(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def get(config: Config, name: str) -> Any:
-    """The value of a dotted name, None where there is none."""
+    """Return the value of a dotted name; None where there is none."""
     *above, last = name.split(".")
     node = copy.deepcopy(config)
     for key in above:
@@ -34,7 +34,7 @@ def get(config: Config, name: str) -> Any:
 
 
 def known(config: Config, prefix: str = "") -> Iterator[str]:
-    """Dotted names of everything that a configuration holds."""
+    """Yield the dotted names of everything in a configuration."""
     for key in config:
         yield prefix + key
         arguments = _arguments(dict(config), key) if isinstance(config[key], Mapping) else {}
@@ -42,7 +42,7 @@ def known(config: Config, prefix: str = "") -> Iterator[str]:
 
 
 def _arguments(config: Config, key: str) -> Config:
-    """What a key's own names stand for: the arguments of a class, or a plain mapping; made where missing."""
+    """Return the mapping below a key: the arguments of a class, or a plain mapping; created where missing."""
     inner = config.get(key)
     if isinstance(inner, str):  # a class without arguments
         inner = {"class_path": inner}

@@ -1,4 +1,4 @@
-"""What a study has found: its trials as rows, as a table, and the best configuration as a file."""
+"""The results of a study: its trials as rows and as a table, and the best configuration as a file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ _STATES = {
 
 
 def rows(study: optuna.Study, space: Space, *, trials: int) -> list[Row]:
-    """One row a trial, in the order in which they were begun.
+    """Return one row per trial, in the order in which they were begun.
 
     Args:
-        study: all trials.
-        space: what was searched.
-        trials: how many there shall be; beyond, only what has come to an end is shown.
+        study: holds all trials.
+        space: the search space.
+        trials: the number of trials asked for; of those beyond it, only the settled ones are returned.
 
     Returns:
         `trial` (its number), `state` (finished, pruned, failed, running or interrupted), `holdout` (accuracy in
-        [0, 1], mean over seeds; None unless finished), `holdout_seeds` (of every seed that is done), `epochs` (done,
-        over all seeds), `last` (the mean accuracy after the last of them), `values` by name, `same_as` (the trial
-        whose accuracy was taken because it had the same values), `error` (why it failed).
+        [0, 1], mean over seeds; None unless finished), `holdout_seeds` (of every finished seed), `epochs` (done, over
+        all seeds), `last` (the mean accuracy after the last of them), `values` by name, `same_as` (the trial whose
+        accuracy was taken because it had the same values), `error` (why it failed).
     """
     found = enumerate(latest(study))
     return [_row(number, trial, space) for number, trial in found if number < trials or settled(trial)]
@@ -60,19 +60,19 @@ def _row(number: int, trial: FrozenTrial, space: Space) -> Row:
 
 
 def best(found: Sequence[Row]) -> Row | None:
-    """The finished trial with the highest hold-out accuracy, the first of equals; None where none is finished."""
+    """Return the finished trial with the highest hold-out accuracy, the first of equals; None if none is finished."""
     finished = [row for row in found if row["state"] == "finished"]
     return max(finished, key=lambda row: row["holdout"], default=None)
 
 
 def write(folder: Path, found: Sequence[Row], space: Space, *, seeds: Sequence[int]) -> None:
-    """Writes `trials.json`, `trials.md` and, if a trial is finished, `best.yaml`.
+    """Write `trials.json`, `trials.md` and, if a trial is finished, `best.yaml`.
 
     Args:
-        folder: where to.
+        folder: receives the files.
         found: the trials.
-        space: what was searched.
-        seeds: of every trial.
+        space: the search space.
+        seeds: seeds of every trial.
     """
     write_text(folder / "trials.json", json.dumps(found, indent=2) + "\n")
     write_text(folder / "trials.md", table(found, list(space.axes)) + "\n" + _NOTE)
@@ -92,11 +92,11 @@ highest of many accuracies flatters: train the best configuration anew, with oth
 
 
 def table(found: Sequence[Row], names: Sequence[str]) -> str:
-    """The trials as a Markdown table, the best first.
+    """Render the trials as a Markdown table, the best first.
 
     Args:
         found: the trials.
-        names: of the settings that were searched.
+        names: names of the settings that were searched.
     """
     lines = ["| trial | hold-out | " + " | ".join(names) + " | |", "|---" * (len(names) + 3) + "|"]
     ranked = sorted(found, key=lambda row: (row["holdout"] is None, -(row["holdout"] or row["last"] or 0)))
@@ -108,7 +108,7 @@ def table(found: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def remark(row: Row) -> str:
-    """What became of a trial; empty for one that trained to its end."""
+    """Describe how a trial ended; empty for one that was trained to its end."""
     if row["state"] == "finished":
         return "" if row["same_as"] is None else f"same values as trial {row['same_as']}, not trained again"
     if row["state"] == "failed":

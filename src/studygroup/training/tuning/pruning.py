@@ -1,4 +1,4 @@
-"""Tells a study the hold-out accuracy after every epoch, and ends what has fallen behind."""
+"""Report the hold-out accuracy to a study after every epoch, and stop trials that have fallen behind."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,15 +12,16 @@ from studygroup.training.module import StudyModule
 
 
 class Pruning(Callback):
-    """Reports the hold-out accuracy of who would ship now, and stops the training if the study's pruner says so.
+    """Callback that reports the accuracy of the student that would ship now and stops if the study's pruner says so.
 
-    A training that goes on from a checkpoint reports the epochs before it, too. With several seeds one training
-    follows the other: what is reported is the mean over the seeds so far, at a step that counts through.
+    The accuracy is that on the hold-out rows. Training that resumes from a checkpoint reports the epochs before it,
+    too. With several seeds, one training follows the other: the mean over the seeds so far is reported, at a step
+    that counts the epochs of all seeds.
 
     Args:
-        trial: to report to.
-        before: hold-out accuracies of the seeds that are done.
-        epochs: of one training.
+        trial: the trial to report to.
+        before: hold-out accuracies of the finished seeds.
+        epochs: epochs of one training.
 
     Attributes:
         stopped: whether the pruner ended the training.
@@ -31,7 +32,7 @@ class Pruning(Callback):
         self.stopped = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reports what the checkpoint knows."""
+        """Report the epochs that the checkpoint holds."""
         assert isinstance(pl_module, StudyModule)
         rows = next(callback for callback in trainer.callbacks if isinstance(callback, History)).rows  # type: ignore[attr-defined]
         for row in rows:
@@ -40,7 +41,7 @@ class Pruning(Callback):
             self._look(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reports the epoch."""
+        """Report the epoch."""
         assert isinstance(pl_module, StudyModule)
         self._report(pl_module, trainer.current_epoch + 1, pl_module.holdout.students)
         self._look(trainer)

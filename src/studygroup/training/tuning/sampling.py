@@ -1,4 +1,4 @@
-"""What draws the values of a trial, and what ends a trial early."""
+"""Samplers, which draw the values of a trial, and the pruner, which ends a trial early."""
 
 import math
 import warnings
@@ -21,21 +21,21 @@ _EARLY = (
 
 
 class Replayed(BaseSampler):
-    """A sampler made anew for every trial: what it draws follows from the trial's place and those before.
+    """Sampler that is built anew for every trial: the trial's place and the trials before it determine its draws.
 
-    A sampler with one seed for a whole process would, in a process that comes later or beside it, begin with the
-    same draws again.
+    A sampler with one seed for a whole process would repeat the same draws in a process that starts later or runs
+    beside it.
 
     Args:
-        make: gives the sampler for a seed.
-        seed: of the study.
+        make: builds the sampler for a seed.
+        seed: the study's seed.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], *, seed: int) -> None:
         self._make, self._seed = make, seed
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Makes the trial's own sampler."""
+        """Build the trial's own sampler."""
         # numpy's generators take seeds of 32 bits
         self._sampler = self._make(seeding.derive(self._seed, "trial", place(study, trial)) % 2**32)
         self._sampler.before_trial(study, trial)
@@ -43,27 +43,27 @@ class Replayed(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """As the trial's own sampler says."""
+        """Return the relative search space of the trial's own sampler."""
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the trial's own sampler says."""
+        """Draw with the trial's own sampler."""
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """As the trial's own sampler says."""
+        """Draw one parameter with the trial's own sampler."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def tpe(*, seed: int) -> BaseSampler:
-    """Optuna's tree-structured Parzen estimator: learns from the trials before.
+    """Return Optuna's tree-structured Parzen estimator, which learns from the trials before.
 
     Args:
-        seed: of the study.
+        seed: the study's seed.
     """
     return Replayed(_tpe, seed=seed)
 
@@ -71,24 +71,24 @@ def tpe(*, seed: int) -> BaseSampler:
 def _tpe(seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # stable since Optuna 5
-        # the liar keeps processes that draw at the same time from drawing the same
+        # constant_liar keeps processes that draw at the same time from drawing the same values
         return TPESampler(seed=seed, constant_liar=True)
 
 
 def grid(space: Space, *, seed: int) -> BaseSampler:
-    """All combinations, each once.
+    """Return a sampler of all combinations, each once.
 
     Args:
-        space: has a list of values on every axis.
-        seed: of the order, which is one for the whole study.
+        space: a space with a list of values on every axis.
+        seed: seed of the order, which is the same for the whole study.
     """
     return Replayed(lambda _: GridSampler(space.lists(), seed=seed), seed=seed)
 
 
 def median(epochs: int) -> BasePruner:
-    """Ends a trial that is worse than the median of the trials before, after as many epochs; spares the first five.
+    """Return a pruner of trials worse than the median of those before at the same epoch; it spares the first five.
 
     Args:
-        epochs: of a trial; it is spared in the first fifth of them.
+        epochs: epochs of a trial; it is spared in the first fifth of them.
     """
     return MedianPruner(n_startup_trials=5, n_warmup_steps=math.ceil(_EARLY * epochs))

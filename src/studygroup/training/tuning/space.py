@@ -1,4 +1,4 @@
-"""What is searched: settings by name, each with its axis, checked against the signature before a trial begins."""
+"""The search space: settings by name, each with its axis, checked against the signature before a trial begins."""
 
 import math
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ class Space:
     """The settings that are searched.
 
     Attributes:
-        base: the configuration of all that is not searched.
-        axes: by dotted name.
+        base: the configuration of all settings that are not searched.
+        axes: axes by dotted name.
     """
 
     base: Config
     axes: Mapping[str, Axis]
 
     def settings(self, values: Mapping[str, Any], **fixed: Any) -> Settings:
-        """Settings with the values of a trial.
+        """Build the settings with the values of a trial.
 
         Args:
             values: plain values by dotted name.
-            fixed: further settings.
+            fixed: further settings by name.
 
         Raises:
             ValueError: the values do not fit the signatures.
@@ -40,7 +40,7 @@ class Space:
         return Settings.from_config(put(self.base, values) | fixed)
 
     def grid(self) -> "Space":
-        """The same with a list of values on every axis.
+        """Return the same space with a list of values on every axis.
 
         Raises:
             ValueError: an axis is a range without steps.
@@ -48,11 +48,11 @@ class Space:
         return Space(self.base, {name: axis.listed(name) for name, axis in self.axes.items()})
 
     def size(self) -> int:
-        """The number of combinations; every axis must be a list."""
+        """Return the number of combinations; every axis must be a list."""
         return math.prod(len(axis.samples()) for axis in self.axes.values())
 
     def lists(self) -> dict[str, list[Any]]:
-        """The stored values of every axis that is a list."""
+        """Return the stored values of every axis that is a list."""
         return {name: axis.stored for name, axis in self.axes.items() if isinstance(axis, Values)}
 
     def __str__(self) -> str:
@@ -60,15 +60,15 @@ class Space:
 
 
 def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
-    """Reads a search and checks every value of a list, and both ends of a range, against the signatures.
+    """Read a search and check every value of a list, and both ends of a range, against the signatures.
 
     Args:
-        settings: all that is not searched.
-        search: an axis by dotted name, as `studygroup.training.tuning.axes.read_axis` takes them.
+        settings: all settings that are not searched.
+        search: axes by dotted name, as `studygroup.training.tuning.axes.read_axis` takes them.
 
     Raises:
-        ValueError: nothing to search, an unknown name, a value that its setting does not take, or a setting whose
-            change would leave the accuracies without a common measure.
+        ValueError: nothing to search, an unknown name, a value that its setting does not accept, or a setting that
+            would make the accuracies of trials incomparable.
     """
     if not search:
         raise ValueError('the search is empty; name a setting, such as {"optimizer.lr": [0.01, 0.1]}')
@@ -82,12 +82,12 @@ def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
 
 
 def _axis(base: Config, name: str, given: Any) -> Axis:
-    """One axis, checked."""
+    """Read and check one axis."""
     top = name.split(".")[0]
     if top in (*_RULER, *RESULT_STAYS):
         why = "decides what trials are scored by" if top in _RULER else "does not bear on the result"
         raise ValueError(f"{name} {why}, so it cannot be searched; set it once for the whole study")
-    # a setting that holds a fraction now takes fractions, whatever the ends of its range look like
+    # a setting whose current value is a fraction takes fractions, even if its range has whole ends
     axis = read_axis(name, given, whole=not isinstance(get(base, name), float))
     for value in axis.samples():
         try:
@@ -98,7 +98,7 @@ def _axis(base: Config, name: str, given: Any) -> Axis:
 
 
 def _refusal(base: Config, name: str, value: Any, error: ValueError) -> ValueError:
-    """Why a value does not go: its name is unknown, or it is of another type."""
+    """Build the error for a value that does not fit: its name is unknown, or its type is wrong."""
     names = {*known(base), *(field.name for field in fields(Settings))}
     if name in names:
         return ValueError(f"{name} cannot be {value!r}: {error}")

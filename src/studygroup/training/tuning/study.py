@@ -1,8 +1,8 @@
 """An Optuna study that many processes share and that any of them may leave at any moment.
 
-Optuna's storage is the only thing that they share. A trial that was interrupted stays behind as running or as failed
-without a reason; whoever comes next queues its values again, and the new trial *continues* the old one. All trials
-with the same origin count as one.
+Optuna's storage is the only thing that they share. An interrupted trial stays behind as running, or as failed without
+a reason; the next process queues its values again, and the new trial *continues* the old one. All trials with the
+same origin count as one.
 """
 
 import platform
@@ -20,17 +20,17 @@ from sqlalchemy.exc import DBAPIError
 
 from studygroup.training.folder import held
 
-_BEAT, _SILENCE = 60, 600  # seconds between two signs of life, and without one until a process counts as dead
+_BEAT, _SILENCE = 60, 600  # seconds between two heartbeats, and without one until a process counts as dead
 _TRIES = 5
-"""Interruptions without another epoch done after which a trial counts as failed: it may be what kills the process."""
+"""Interruptions without a further finished epoch after which a trial counts as failed: it may kill the process."""
 
 
 def open_study(url: str, *, name: str, sampler: BaseSampler, pruner: BasePruner) -> optuna.Study:
-    """Opens a study, or makes it.
+    """Open a study; create it if it does not exist.
 
     Args:
-        url: of the storage, as SQLAlchemy writes it.
-        name: of the study in it.
+        url: URL of the storage in SQLAlchemy's format.
+        name: name of the study in it.
         sampler: draws the values.
         pruner: stops trials early.
 
@@ -55,8 +55,8 @@ def open_study(url: str, *, name: str, sampler: BaseSampler, pruner: BasePruner)
 
 
 def _connect(url: str, *, tries: int = 6) -> RDBStorage:
-    """Connects to the storage and makes its tables; whom another process forestalls tries again."""
-    # SQLite lets one process write at a time; the others wait so many seconds before they give up
+    """Connect to the storage and create its tables; retry if another process created the tables first."""
+    # SQLite lets one process write at a time; the others wait this many seconds before they give up
     options = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat
@@ -70,19 +70,19 @@ def _connect(url: str, *, tries: int = 6) -> RDBStorage:
 
 
 def origin(trial: BaseTrial) -> int:
-    """The number of the trial that this one continues, through all interruptions; else its own."""
+    """Return the number of the trial that this one continues, through all interruptions; else its own."""
     number: int = trial.user_attrs.get("continues", trial.number)
     return number
 
 
 def settled(trial: FrozenTrial) -> bool:
-    """Whether nothing is left to do for the trial."""
+    """Tell whether nothing is left to do for the trial."""
     failed = trial.state == TrialState.FAIL and "error" in trial.user_attrs
     return failed or trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def latest(study: optuna.Study) -> list[FrozenTrial]:
-    """What became of every trial, in the order of their places: settled, else in hand, else the last interruption."""
+    """Return the decisive state of every trial by place: settled, else running or waiting, else last interrupted."""
     found: dict[int, FrozenTrial] = {}
     for trial in sorted(study.get_trials(deepcopy=False), key=_tells):
         found[origin(trial)] = trial
@@ -94,21 +94,21 @@ def _tells(trial: FrozenTrial) -> tuple[bool, bool, int]:
 
 
 def place(study: optuna.Study, trial: BaseTrial) -> int:
-    """A trial's number among all, from 0; one that continues another has that one's."""
+    """Return a trial's number among all, from 0; one that continues another has that one's."""
     return len({origin(other) for other in study.get_trials(deepcopy=False) if origin(other) < origin(trial)})
 
 
 def requeue(study: optuna.Study, *, trials: int, folder: Path) -> None:
-    """Queues the values of interrupted trials again.
+    """Queue the values of interrupted trials again.
 
     Args:
-        study: all trials.
-        trials: how many there shall be; what was begun beyond stays as it is.
+        study: holds all trials.
+        trials: the number of trials asked for; interrupted ones beyond it are left alone.
         folder: holds this process's trials.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)  # those without a sign of life, wherever they ran
+        optuna.storages.fail_stale_trials(study)  # those without a heartbeat, on any machine
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_left(trial, trial_folder(folder, place(study, trial))):
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -118,17 +118,17 @@ def requeue(study: optuna.Study, *, trials: int, folder: Path) -> None:
 
 
 def _is_left(trial: FrozenTrial, folder: Path) -> bool:
-    """Whether a running trial's process is surely gone."""
-    if "host" not in trial.user_attrs:  # its process had no time to say who it is
+    """Tell whether a running trial's process is certainly gone."""
+    if "host" not in trial.user_attrs:  # its process had no time to identify itself
         begun = trial.datetime_start
         return begun is None or datetime.now() - begun > timedelta(seconds=_SILENCE)
     if any(trial.user_attrs[name] != value for name, value in sign(folder).items()):
-        return False  # of another machine or folder: its heartbeat tells
+        return False  # on another machine or in another folder: its heartbeat tells
     return _free(folder)
 
 
 def _free(folder: Path) -> bool:
-    """Whether no process on this machine works in a folder, silent as it may be."""
+    """Tell whether no process on this machine works in a folder, not even one without heartbeats."""
     with held(folder) as free:
         return free
 
@@ -144,16 +144,16 @@ def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
             params=trial.params,
             distributions=trial.distributions,
             user_attrs=again | (dead or {}),
-            system_attrs=trial.system_attrs,  # where a grid's sampler keeps the point
+            system_attrs=trial.system_attrs,  # where a grid's sampler stores the grid point
         )
     )
 
 
 def trial_folder(folder: Path, number: int) -> Path:
-    """Where the trial in a place lies."""
+    """Return the folder of the trial with a place, see `place`."""
     return folder / f"trial-{number:04d}"
 
 
 def sign(folder: Path) -> dict[str, str]:
-    """What tells a process on this machine that works in a folder."""
+    """Return what identifies the processes on this machine that work in a folder."""
     return {"host": platform.node(), "folder": str(folder.resolve())}

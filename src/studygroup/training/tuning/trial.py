@@ -25,26 +25,26 @@ from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import place, sign, trial_folder
 
 FAILURES = (NonFiniteLossError, torch.OutOfMemoryError, ValueError)
-"""What the values of a trial may be to blame for."""
+"""Errors that the values of a trial may be to blame for."""
 
 
 class GaveWayError(Exception):
-    """The trial is another process's, or one more than asked for; nothing was done."""
+    """The trial belongs to another process, or is one more than asked for; nothing was done."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a study maximises: the hold-out accuracy of the network that would ship, mean over seeds.
+    """The objective that a study maximises: the hold-out accuracy of the network that would ship, mean over seeds.
 
-    Test rows are not scored. Whatever lies in the trial's folder is continued.
+    Test rows are not scored. A training in the trial's folder is resumed.
 
     Attributes:
-        space: what is drawn.
-        seeds: of the trainings.
+        space: the search space.
+        seeds: seeds of the trainings.
         folder: holds the trials' folders.
-        trials: how many there shall be.
-        drawing: held while a trial begins; let go of once its values are drawn.
-        progress_bar: whether to say what is tried and draw bars.
+        trials: the number of trials asked for.
+        drawing: lock that is held while a trial begins and released once its values are drawn.
+        progress_bar: whether to print what is tried and draw progress bars.
     """
 
     space: Space
@@ -55,14 +55,14 @@ class Objective:
     progress_bar: bool
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """The mean accuracy in [0, 1].
+        """Return the mean accuracy in [0, 1].
 
         Args:
-            trial: decides the values.
+            trial: draws the values.
 
         Raises:
-            TrialPruned: it has fallen behind.
-            GaveWayError: it is not for this process to run.
+            TrialPruned: the trial has fallen behind.
+            GaveWayError: the trial is not this process's to run.
         """
         number = place(trial.study, trial)
         folder = trial_folder(self.folder, number)
@@ -81,7 +81,7 @@ class Objective:
                 raise
 
     def _begin(self, trial: optuna.Trial, number: int, folder: Path) -> dict[str, Any]:
-        """Draws the values and says whose trial it is; then others may draw."""
+        """Draw the values and record whose trial it is; then others may draw."""
         for name, value in sign(folder).items():
             trial.set_user_attr(name, value)
         values = {name: axis.draw(trial, name) for name, axis in self.space.axes.items()}
@@ -108,24 +108,24 @@ class Objective:
 
 
 def _twin(trial: optuna.Trial) -> FrozenTrial | None:
-    """A finished trial with the same values: they would come to the same accuracy again."""
+    """Return a finished trial with the same values, which would reach the same accuracy again; None without one."""
     finished = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return next((other for other in finished if other.params == trial.params), None)
 
 
 def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *, progress_bar: bool) -> float:
-    """Trains, or continues, and scores the network that would ship on the hold-out rows, in [0, 1].
+    """Train, or resume, and return the accuracy of the network that would ship on the hold-out rows, in [0, 1].
 
     Args:
-        settings: what decides the training.
-        folder: of the training.
-        pruning: may end it.
-        progress_bar: whether to draw one.
+        settings: the settings of the training.
+        folder: the training's run folder.
+        pruning: may end the training.
+        progress_bar: whether to draw a progress bar.
 
     Raises:
         TrialPruned: the training was ended.
     """
-    gc.collect()  # a training leaves its network behind in cycles of references, and with it the device's memory
+    gc.collect()  # a finished training leaves its network in reference cycles, which hold the device's memory
     data = settings.load_data()
     with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning])
@@ -135,7 +135,7 @@ def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *,
 
 
 def _anew(trained: Trained) -> float:
-    """The accuracy with batch-norm statistics taken anew, as they ship."""
+    """Return the hold-out accuracy with re-estimated batch-norm statistics, as the network would ship."""
     module, device = trained.module.to(trained.device), trained.device
     net, feed = trained.choice.net.to(device), module.feed
     reestimate_bn(net, feed, module.task, device=device)
@@ -143,7 +143,7 @@ def _anew(trained: Trained) -> float:
 
 
 def named(values: Mapping[str, Any]) -> str:
-    """The values of a trial in a line."""
+    """Format the values of a trial on one line."""
     return ", ".join(
         f"{name}={f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values.items()
     )

@@ -1,4 +1,4 @@
-"""Searches settings with Optuna: trials that train, are scored on the hold-out rows alone, and survive a kill."""
+"""Search for settings with Optuna: trials train, are scored on the hold-out rows alone, and survive a kill."""
 
 import json
 import sys
@@ -36,37 +36,35 @@ def tune(
     study: str = "studygroup",
     progress_bar: bool = True,
 ) -> Tuned:
-    """Searches settings for the best accuracy on the hold-out rows; the test rows are not scored.
+    """Search for the settings with the best accuracy on the hold-out rows; the test rows are not scored.
 
-    Called again with the same arguments it goes on, also after a kill: what is finished counts, and an interrupted
-    trial continues from its checkpoint. Several processes, on one machine or many, may work at one study at the
-    same time.
+    Called again with the same arguments it resumes, also after a kill: finished trials count, and an interrupted one
+    continues from its checkpoint. Several processes, on one machine or many, may work on one study at the same time.
 
     Example:
         >>> tuned = tune(Settings(epochs=5), search={"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": True}})
         >>> tuned.best["values"], tuned.folder / "best.yaml"
 
     Args:
-        settings: all that is not searched; omitted, the defaults of `train`.
+        settings: all settings that are not searched; by default those of `Settings()`.
         search: settings by their names on the command line, each with a list of values or with a range:
             `{"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": true}, "recipe.temperature": [1.0, 2.0, 4.0]}`.
             A range may have a `step`; it holds whole numbers where its ends are whole and the setting is no fraction.
-        trials: how many in all, pruned and failed ones included; omitted, 30, or the whole grid.
+        trials: number of trials in all, pruned and failed ones included; by default 30, or the whole grid.
         sampler: `tpe`, which learns from the trials before, or `grid`, all combinations.
-        sampler_seed: of what the sampler draws.
-        prune: whether a trial ends that, after an epoch, is worse than the median of the trials before; `auto` is
-            yes with `tpe`, no with `grid`. It begins with the sixth trial, after a fifth of the epochs.
-        seeds: every trial trains with each of them and counts by the mean; omitted, the configuration's own.
-        run_dir: where trials, tables and `best.yaml` go.
+        sampler_seed: seed of the sampler's draws.
+        prune: whether to end a trial that, after an epoch, is worse than the median of the trials before; `auto` is
+            yes with `tpe`, no with `grid`. Pruning begins with the sixth trial, after a fifth of the epochs.
+        seeds: every trial trains with each of them and counts by the mean; by default the configuration's own.
+        run_dir: folder of the trials, the tables and `best.yaml`.
         storage: URL of a database for the study, such as `postgresql://user:password@host/name` for several machines;
-            omitted, a SQLite file in `run_dir`.
-        study: its name there.
-        progress_bar: whether to say what is tried and draw bars.
+            by default a SQLite file in `run_dir`.
+        study: name of the study in the storage.
+        progress_bar: whether to print what is tried and draw progress bars.
 
     Raises:
         ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
-        ValueError: the search does not fit the settings, the storage cannot be opened, or no trial has come to an
-            end other than failure.
+        ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
     """
     settings = settings or Settings()
     seeds = list(seeds) or [settings.seed]
@@ -94,7 +92,7 @@ def tune(
 
 
 def _how_many(trials: int | None, seeds: Sequence[int], *, whole: int | None) -> int:
-    """The number of trials; `whole` is the size of a grid."""
+    """Return the number of trials; `whole` is the size of a grid."""
     if len(set(seeds)) < len(seeds) or (trials is not None and trials < 1):
         raise ValueError(f"trials={trials}, seeds={list(seeds)}; give at least one trial, and each seed once")
     if whole is None:
@@ -103,8 +101,8 @@ def _how_many(trials: int | None, seeds: Sequence[int], *, whole: int | None) ->
 
 
 def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
-    """Refuses a study that something else began, or a folder with trials of a study that is gone."""
-    trials = study.get_trials(deepcopy=False)  # before what follows: another process may begin the study now
+    """Refuse a study that was begun with other settings, or a folder with trials of a study that is gone."""
+    trials = study.get_trials(deepcopy=False)  # read first: another process may begin the study now
     there: Mapping[str, Any] | None = study.user_attrs.get("begun")
     if there is not None:
         where = f"the study {study.study_name!r} that the storage holds"
@@ -122,7 +120,7 @@ def _check_ours(study: optuna.Study, begun: Config, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences Optuna's log: what is said of a trial is said here."""
+    """Silence Optuna's log; the search reports its own progress."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

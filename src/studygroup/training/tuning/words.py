@@ -1,4 +1,4 @@
-"""What the terminal says at the end of a tuning."""
+"""The closing text of a tuning in the terminal."""
 
 import shlex
 from collections import Counter
@@ -11,10 +11,10 @@ _SHOWN = 10
 
 
 def tuning_words(tuned: Tuned) -> str:
-    """The best trials, what their accuracy means, and the command that trains the best configuration.
+    """Return the best trials, what their accuracy means, and the command that trains the best configuration.
 
     Args:
-        tuned: of `tune`.
+        tuned: the result of `tune`.
     """
     counts = Counter(row["state"] for row in tuned.trials)
     names = list(dict.fromkeys(name for row in tuned.trials for name in row["values"]))

@@ -1,4 +1,4 @@
-"""Works at a study until nothing is left to begin; any number of processes may do so at once."""
+"""Work on a study until no trial is left to begin; any number of processes may do so at once."""
 
 import shutil
 import sys
@@ -17,12 +17,12 @@ from studygroup.training.tuning.trial import FAILURES, GaveWayError, Objective
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a study has found so far.
+    """The results of a study so far.
 
     Attributes:
         folder: holds `best.yaml`, `trials.json`, `trials.md` and the trials' folders.
-        trials: one row a trial, see `studygroup.training.tuning.outcome.rows`.
-        seeds: of every trial.
+        trials: one row per trial, see `studygroup.training.tuning.outcome.rows`.
+        seeds: seeds of every trial.
     """
 
     folder: Path
@@ -31,24 +31,24 @@ class Tuned:
 
     @property
     def best(self) -> Row | None:
-        """The best finished trial, None as long as none is finished."""
+        """The best finished trial; None until one is finished."""
         return outcome.best(self.trials)
 
     @property
     def unfinished(self) -> int:
-        """How many trials other processes have in hand, or had when they were interrupted."""
+        """Number of trials that other processes are running, or were running when they were interrupted."""
         return sum(row["state"] in ("running", "interrupted") for row in self.trials)
 
 
 def work(study: optuna.Study, objective: Objective) -> Tuned:
-    """Runs trials until as many are begun as there shall be.
+    """Run trials until as many have begun as asked for.
 
     Args:
-        study: shared with others.
+        study: shared with other processes.
         objective: trains and scores a trial.
 
     Raises:
-        ValueError: the first trial's values do not fit the settings, or no trial has ended other than in failure.
+        ValueError: the first trial's values do not fit the settings, or no trial finished.
     """
     tuned = keep(study, objective)
     while _step(study, objective):
@@ -60,14 +60,14 @@ def work(study: optuna.Study, objective: Objective) -> Tuned:
 
 
 def _step(study: optuna.Study, objective: Objective) -> bool:
-    """Runs a trial, if one is left to begin or to continue."""
+    """Run a trial, if one is left to begin or to continue, and tell whether there was one."""
     with objective.drawing:
         requeue(study, trials=objective.trials, folder=objective.folder)
         found = latest(study)
         if len(found) >= objective.trials and all(trial.state != TrialState.WAITING for trial in found):
             return False
         ended = any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in found)
-        # a value that fits nothing is one trial's failure only once others have shown that the rest is sound
+        # a ValueError is one trial's failure only once others have shown that the rest of the settings works
         catch = tuple(error for error in FAILURES if ended or error is not ValueError)
         study.optimize(
             objective,
@@ -79,7 +79,7 @@ def _step(study: optuna.Study, objective: Objective) -> bool:
 
 
 def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
-    """How the trial went, and which is best so far."""
+    """Print how the trial went, and which is best so far."""
     rows = outcome.rows(study, objective.space, trials=objective.trials)
     if not settled(trial):
         return  # it gave way
@@ -92,15 +92,15 @@ def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
 
 
 def keep(study: optuna.Study, objective: Objective) -> Tuned:
-    """Writes down what is found and drops the checkpoints of trials that have come to an end.
+    """Write the results so far and delete the checkpoints of trials that have ended.
 
     Args:
-        study: all trials.
-        objective: knows what was searched, and where the trials lie.
+        study: holds all trials.
+        objective: knows the search space and the trials' folder.
     """
     rows = outcome.rows(study, objective.space, trials=objective.trials)
     outcome.write(objective.folder, rows, objective.space, seeds=objective.seeds)
     for number in (row["trial"] for row in rows if row["state"] in ("finished", "pruned", "failed")):
         for checkpoints in trial_folder(objective.folder, number).glob("seed-*/checkpoints"):
-            shutil.rmtree(checkpoints, ignore_errors=True)  # another process may be at it, too
+            shutil.rmtree(checkpoints, ignore_errors=True)  # another process may be deleting them, too
     return Tuned(objective.folder, rows, objective.seeds)
