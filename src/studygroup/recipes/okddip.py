@@ -41,7 +41,7 @@ def okddip(
     Reading:
         Whether targets are constants is not printed; the attention learns through them alone, and the public code
         lets them move the peers too. Logits are averaged, as in the public code; the paper can be read as taking an
-        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leave open whether the
+        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leaves open whether the
         leader is one of them.
 
     Args:
