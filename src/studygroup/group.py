@@ -109,7 +109,7 @@ class Group(nn.Module):
 
     @abstractmethod
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer of the user's model.
+        """Return all modules that take the place of one layer of the user's model.
 
         Raises:
             ValueError: the model has no layer of that name.
@@ -254,7 +254,7 @@ class StudyGroup(Group):
         )
 
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer of the user's model.
+        """Return all modules that take the place of one layer of the user's model.
 
         Raises:
             ValueError: the model has no layer of that name.
