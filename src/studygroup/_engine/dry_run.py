@@ -35,7 +35,7 @@ def dry_run(
     """Run two rows through a network, without gradient and without side effects.
 
     Args:
-        model: with its routed layers.
+        model: the network with its routed layers.
         routed: these layers, by name.
         inputs: a batch, as the model takes it.
         students: number of students.

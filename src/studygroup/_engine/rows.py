@@ -56,9 +56,9 @@ class Split:
         idle: the modules without rows.
         rows: the rows after the layer.
         entries: number of rows that entered the network.
-        sources: for each module with rows, their numbers before the layer.
-        take: from the tensor before the layer to one tensor a module.
-        restore: from the modules' outputs to the tensor after the layer.
+        sources: row numbers before the layer, for each module with rows.
+        take: selects, from the tensor before the layer, one tensor per module.
+        restore: assembles, from the modules' outputs, the tensor after the layer.
     """
 
     modules: tuple[int, ...]

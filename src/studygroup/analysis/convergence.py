@@ -17,7 +17,7 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
 
     Args:
         curve: one accuracy an epoch, at least one.
-        share: of the final level, in (0, 1].
+        share: share of the final level, in (0, 1].
     """
     wanted = share * final_level(curve)
     return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= wanted)
@@ -78,8 +78,8 @@ class Convergence(Analysis):
     """How soon the students' mean hold-out accuracy came near its final level, and whether it was still changing.
 
     Attributes:
-        share: of the final level, in (0, 1], which has to be reached. The final level is the mean of the last fifth
-            of the epochs.
+        share: share of the final level to reach, in (0, 1]. The final level is the mean of the last fifth of the
+            epochs.
     """
 
     share: float = SHARE

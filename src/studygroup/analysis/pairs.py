@@ -28,7 +28,7 @@ def symmetric(values: Float[Tensor, "pairs *rest"], students: int, *, own: float
     """Return values of pairs as a matrix (students, students, *rest).
 
     Args:
-        values: in the order of `pairs_of`.
+        values: values in the order of `pairs_of`.
         students: how many.
         own: the value on the diagonal.
     """

@@ -49,7 +49,7 @@ def parameter_sharing(routes: Routes, net: nn.Module) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing(Analysis):
-    """How much of the network its students share: layer by layer, and of the parameters."""
+    """The share of the network that students have in common: layer by layer, and of the parameters."""
 
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
         """Read the route table of a run and the shapes of its shipped network.

@@ -17,7 +17,7 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
 
     W̃ is the weight as a matrix of F filters by G values, each row standardised to zero mean and unit population
     deviation, so that C holds the filters' correlations. A constant row is uncorrelated with all and gets no
-    gradient. The norm is taken as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
+    gradient. The norm is as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
 
     The gradient is in closed form: forward and backward take one product of F × G × min(F, G) numbers each, and
     between them no more than the square of min(F, G) is kept besides the weight. It can be differentiated once.
@@ -45,8 +45,8 @@ class _Decorrelation(torch.autograd.Function):
 
     Where there are fewer filters than values it is C itself: with O its off-diagonal, dL/dW̃ = 2 O W̃ / (L G). Where
     there are more it is M = W̃ᵀW̃/G, which has the same norm as C: L² = ‖M‖² − F, as each C_ii is 1, and
-    O W̃ = W̃ M − W̃. Standardising removes from a row's gradient its mean, which is 0 as W̃'s rows have mean 0, and its
-    part along W̃_i.
+    O W̃ = W̃ M − W̃. Standardising removes from a row's gradient its mean, which is 0 as W̃'s rows have mean 0, and
+    its part along W̃_i.
     """
 
     @staticmethod

@@ -73,7 +73,7 @@ def convolution_groups(layers: Sequence[ConvLayer]) -> tuple[tuple[ConvLayer, ..
     """Group consecutive layers with outputs of one size: five groups in VGG-16, four in a CIFAR ResNet-18.
 
     Args:
-        layers: in call order.
+        layers: the layers in call order.
     """
     return tuple(tuple(group) for _, group in groupby(layers, key=lambda layer: layer.space))
 

@@ -26,7 +26,7 @@ class InnerClassifiers(Objective):
         widths: features of each layer after pooling, by name.
         classes: number of classes.
         weight: weight of the sum; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `teachers.pooled`.
+        pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
 
     sources = (bibliography.GOOGLENET,)
@@ -89,7 +89,7 @@ class LinearFeatures(nn.Module):
     Args:
         width: features of the layer after pooling.
         features: features of the network's own classifier.
-        pool: from the layer's output to (rows, width), see `teachers.pooled`.
+        pool: maps the layer's output to (rows, width), see `teachers.pooled`.
     """
 
     def __init__(self, width: int, features: int, *, pool: Pool = pooled) -> None:
@@ -117,7 +117,7 @@ class SelfDistillation(Objective):
         alpha: share of imitation.
         feature_weight: λ.
         temperature: T.
-        pool: from the input of the network's own classifier to (rows, features), see `teachers.pooled`.
+        pool: maps the input of the network's own classifier to (rows, features), see `teachers.pooled`.
     """
 
     sources = (bibliography.BYOT,)

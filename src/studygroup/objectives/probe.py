@@ -33,7 +33,7 @@ def shapes(group: Group, example: Inputs, *, layers: Sequence[Layer]) -> dict[La
     Args:
         group: the students.
         example: as for `probe`.
-        layers: from the input to the output.
+        layers: the layers from the input to the output.
 
     Raises:
         ValueError: a layer that the group does not have, that is not called, or whose output has no rows.

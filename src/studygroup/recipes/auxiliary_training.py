@@ -34,7 +34,7 @@ def auxiliary_training(
             groups, see `layers.first_groups`.
         example: one batch; run without gradient and side effects, it tells the widths.
         weight: weight of the inner classifiers; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `teachers.pooled`.
+        pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
     names = first_groups(model) if inner is None else tuple(inner)
     group = StudyGroup(model, independent(students=1))

@@ -61,15 +61,15 @@ def intra(
         dropouts: names of these layers. Omitted, the last two that a training pass calls, which in the paper's
             networks are all, but none inside a residual connection, where rows cannot part.
         alpha: share of the supervised loss in L_out; 0.5 in the paper.
-        temperature: of L_out; T = 2 in the paper.
+        temperature: temperature of L_out; T = 2 in the paper.
         inner: names of the layers that L_mid and L_pull-push train, from the input to the output. Omitted, each
             convolution on the longest path with its norm and the activation that follows: 17 in ResNet-18, 13 in
             VGG-16. Outputs of three axes are taken for tokens, (rows, tokens, width), as of a transformer's blocks.
         source: the layer whose output stands for the input in L_pull-push; needed where the input is token ids. This
             and the next are asked where `pull_push` is a weight.
-        source_statistic: of the input in L_pull-push. `"flatten"` compares whole pictures and is needed where they
-            are grey: a single deviation carries no information, and two rows centred over three channels lie on a
-            circle.
+        source_statistic: statistic of the input in L_pull-push. `"flatten"` compares whole pictures and is needed
+            where they are grey: a single deviation carries no information, and two rows centred over three channels
+            lie on a circle.
         kernels: names of the layers of L_kernel. Omitted, the convolutions of the last two groups, a group being
             consecutive convolutions with outputs of one size.
 

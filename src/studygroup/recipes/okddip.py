@@ -57,7 +57,7 @@ def okddip(
         include_self: whether a peer attends to itself, as printed.
         aggregate: what is averaged, `"logits"` or `"probabilities"`.
         scale_by_t2: multiply imitation by T², as printed.
-        pool: from a student's features to (rows, width), see `teachers.pooled`.
+        pool: maps a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further students start, see `StudyGroup`.
 
     Raises:

@@ -39,7 +39,7 @@ class Gate(OneTeacher):
     Args:
         width: features of the pooled trunk.
         students: number of branches.
-        pool: from the trunk to (rows, width).
+        pool: maps the trunk to (rows, width).
     """
 
     sources = (bibliography.ONE,)
@@ -84,7 +84,7 @@ class PeerAttention(Teacher):
         leader: number of the leading student.
         reduction: width over the size of queries and keys.
         include_self: whether a peer attends to itself, as printed.
-        pool: from a student's features to (rows, width).
+        pool: maps a student's features to (rows, width).
 
     Attributes:
         entropy: mean entropy of a peer's weights on the last batch, in [0, ln(peers)], for logging: near the
@@ -157,7 +157,7 @@ class PeerEnsemble(OneTeacher):
         width: features of a student, the input of its classifier.
         students: K.
         classes: number of classes.
-        pool: from a student's features to (rows, width).
+        pool: maps a student's features to (rows, width).
     """
 
     sources = (bibliography.PCL,)
