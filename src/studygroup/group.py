@@ -41,13 +41,13 @@ class SharedHeadWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a group answers.
+    """The answers of a group.
 
     Attributes:
-        logits: zero where a student did not see the row. A dense network's have further axes.
+        logits: zero where a student did not see the row; with further axes for a dense network.
         sees: which student saw which row, on the CPU.
         features: the input of the head, zero where a student did not see the row.
-        trunk: the input of the first routed layer, which all students share; zero where nobody saw the row.
+        trunk: the input of the first routed layer, which all students share; zero where no student saw the row.
         activations: outputs of named layers (of their last call), zero where a student did not see the row.
         in_flight: outputs of layers as they stand in flight: rows and tensor of each module.
         products: the convolutions of these layers by weight, see `_engine.products`.
@@ -64,12 +64,12 @@ class Outputs:
     layout: BatchLayout | None = None
 
     def part(self, sees: Bool[Tensor, "students rows"]) -> "Outputs":
-        """Return a part of the answers, zero elsewhere, as though nothing else had been asked.
+        """Return a part of the answers, zero elsewhere, as if nothing else had been computed.
 
-        What was captured in flight is left out.
+        Captures in flight are left out.
 
         Args:
-            sees: the part, of those that were asked; a CPU table.
+            sees: the part to keep, among the rows that were seen; a CPU table.
         """
 
         def masked(values: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Outputs:
 
 
 class Group(nn.Module):
-    """The base of whatever answers for several students: `StudyGroup`, `Peers`, moving averages of them.
+    """The base of everything that answers for several students: `StudyGroup`, `Peers`, their moving averages.
 
     Attributes:
         routes: which module each student takes at each layer.
@@ -94,7 +94,7 @@ class Group(nn.Module):
 
     @property
     def students(self) -> int:
-        """How many students the group has."""
+        """Number of students in the group."""
         return self.routes.students
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Group(nn.Module):
 
     @abstractmethod
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer of the user's model.
+        """Return all modules that take the place of one layer of the user's model.
 
         Raises:
             ValueError: the model has no layer of that name.
@@ -147,22 +147,22 @@ class StudyGroup(Group):
     layer is reached: at construction where an `example` is given, else before the first pass.
 
     Args:
-        model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to
-            an output object with `.logits`.
+        model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
+            output object with `.logits`.
         routes: which module each student takes at each layer.
-        init: how modules 1, 2, ... of a layer start. `"fresh"` redraws them with their own
+        init: how modules 1, 2, ... of a layer start. `"fresh"` re-initialises them with their own
             `reset_parameters()` and warns by name of every parameter that has none, or that the model draws at
             another scale (torchvision's ResNets do); a function that returns a new model is exact and preferred;
             `"copy"` keeps the first module's weights (pretrained networks).
         head: name of the classifier, whose input is `Outputs.features`. By default the last `nn.Linear` that
             the dry run calls.
         rescale_gradients: divide gradients by the number of branches where students part (CL-ILR).
-        share_head: say that students who part before the classifier share it on purpose.
+        share_head: confirm that students that part before the classifier share it on purpose.
         example: a batch for the dry run, as the model takes it; two rows are enough.
 
     Raises:
         ValueError: a layer that the model does not have, tied weights that copies would untie, two names of
-            one layer, a `forward` that was replaced by a function, lazy parameters that are to be drawn anew.
+            one layer, a `forward` that was replaced by a function, lazy parameters that would be re-initialised.
 
     Example:
         >>> group = StudyGroup(model, sg.routes.branches(["layer4", "fc"], students=3))
@@ -211,12 +211,12 @@ class StudyGroup(Group):
             inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
                 (tensors with that many rows are routed, others pass as they are).
             sees: which student sees which row; a CPU table. Omitted, all see all.
-            capture: what is wanted besides logits.
+            capture: what to return besides logits.
 
         Raises:
-            ValueError: inputs that hold `labels`, a table of another shape or one in which nobody sees
-                anything, a routed layer that is never reached, a captured one that is never called, students who
-                part inside a residual connection, an output without logits.
+            ValueError: inputs that hold `labels`, a table of another shape or one in which no student sees anything,
+                a routed layer that is never reached, a captured one that is never called, students that part inside a
+                residual connection, an output without logits.
         """
         rows = count_rows(inputs)
         if not self._explored:
@@ -254,7 +254,7 @@ class StudyGroup(Group):
         )
 
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer of the user's model.
+        """Return all modules that take the place of one layer of the user's model.
 
         Raises:
             ValueError: the model has no layer of that name.
@@ -302,7 +302,7 @@ class StudyGroup(Group):
         return torch.tensor(list(self.routes.to_json().encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Shaped[Tensor, " bytes"]) -> None:
-        """Compare the route table of a state with the group's own.
+        """Check that the route table of a state is the group's own.
 
         Raises:
             ValueError: another table.

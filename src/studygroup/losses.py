@@ -1,4 +1,4 @@
-"""What a training step costs."""
+"""The losses of a training step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Losses:
-    """What a step costs.
+    """The losses of a step.
 
     Attributes:
         total: weighted sum over students and objectives; call `backward` on it.
-        values: of each objective by name, unweighted: one for each student, or one for all.
-        logits: answers in the supervised pass, zero where a student did not see the row.
+        values: unweighted loss of each objective by name: one for each student, or one for all.
+        logits: the students' answers in the supervised pass, zero where a student did not see the row.
     """
 
     total: Float[Tensor, ""]

@@ -1,4 +1,4 @@
-"""Whose rows are whose: what a method asks of the data, and the table that a batch's owners give."""
+"""Ownership of rows: what a method requires of the data, and the table that a batch's owners give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from studygroup.inputs import on_host
 
 
 class NoOwnerWarning(UserWarning):
-    """Students were to have rows of their own, and nothing says which rows are whose."""
+    """Students should have rows of their own, but no owners were given."""
 
 
 @dataclass(frozen=True)
 class SharedRows:
-    """What a method asks of the data: all students see every row, one batch for all."""
+    """Requirement on the data: all students see every row, one batch for all."""
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """What a method asks of the data: every student has a sub-set of its own, drawn once (CGL).
+    """Requirement on the data: every student has a sub-set of its own, drawn once (CGL).
 
     Attributes:
-        overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for everybody.
+        overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for every student.
     """
 
     overlap: float = 0.0
@@ -36,10 +36,10 @@ class Subsets:
 def owner_table(
     owner: Int[Tensor, " rows"] | Sequence[int], *, rows: int, students: int
 ) -> Bool[Tensor, "students rows"]:
-    """Return the table of who is supervised on which row.
+    """Return the table of which student is supervised on which row.
 
     Raises:
-        ValueError: not one number a row, or one that is not a student's.
+        ValueError: not one number per row, or a number that is no student's.
     """
     table = on_host(torch.as_tensor(owner), "owner")
     if table.shape != (rows,) or table.is_floating_point():

@@ -29,7 +29,7 @@ class Peers(Group):
             `nn.Linear` that a network calls.
 
     Attributes:
-        routes: a table of students who share no layer.
+        routes: a route table of students that share no layer.
 
     Raises:
         ValueError: no network, or another number of heads than of networks.
@@ -70,8 +70,8 @@ class Peers(Group):
                 captured in flight: objectives that train single layers are for one architecture.
 
         Raises:
-            ValueError: a table of another shape or in which nobody sees anything, answers, features or taps
-                that differ in shape from network to network.
+            ValueError: a table of another shape or in which no student sees anything, or answers, features or
+                activations that differ in shape from network to network.
         """
         if capture.in_flight:
             raise ValueError(
@@ -131,18 +131,18 @@ class Peers(Group):
 
 
 def separate(model: nn.Module, *, students: int, init: Init) -> Group:
-    """Return students who share no layer: a group as it is, or so many networks of one architecture.
+    """Return students that share no layer: a group as it is, or `students` networks of one architecture.
 
     Args:
         model: one network, or `Peers`.
-        students: how many networks are made of one; not asked of `Peers`.
+        students: number of networks made of one; ignored for `Peers`.
         init: how the second and further networks start, see `StudyGroup`.
     """
     return model if isinstance(model, Group) else StudyGroup(model, independent(students=students), init=init)
 
 
 def _stack(parts: dict[int, Tensor], students: int, name: str) -> Tensor:
-    """Return students' tensors as one; zero for those who saw nothing."""
+    """Stack the students' tensors; zero for those that saw nothing."""
     first = next(iter(parts.values()))
     wrong = [(k, part) for k, part in parts.items() if part.shape != first.shape]
     if wrong:

@@ -1,4 +1,4 @@
-"""A training task: the students, what they learn from, and the one place where losses are weighed and added."""
+"""A training task: the students, their objectives, and the one place where losses are weighted and summed."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,26 +36,27 @@ class CollaborativeLearning(nn.Module):
 
     Args:
         group: the students.
-        objectives: what is added, each with a name of its own; see `studygroup.objectives`.
-        rows: what the method asks of the data, for whoever builds the loader.
-        exports: who is scored and shipped; omitted, the group. Moving averages of it, for example.
+        objectives: the terms of the total, each with a name of its own; see `studygroup.objectives`.
+        rows: what the method requires of the data, for the code that builds the loader.
+        exports: the group that is scored and shipped, such as moving averages; omitted, `group`.
         reduction: `"sum"` or `"mean"` over students.
-        peers: how those whom a row's owner consults answer on that row: `"joint"`, in the owner's own pass, prefixes
-            shared, where no objective captures anything of that pass, else as `"train"`; `"train"`, in a second pass,
-            by batch statistics; `"eval"`, in a second pass, by running statistics. A second pass leaves no side
-            effects.
-        in_turn: update one student after another on every batch, each on what the others then say; go through
+        peers: how those whom a row's owner consults answer on that row: `"joint"`, in the owner's own pass with
+            shared prefixes, where no objective captures anything of that pass, otherwise as `"train"`; `"train"`, in
+            a second pass with batch statistics; `"eval"`, in a second pass with running statistics. A second pass has
+            no side effects.
+        in_turn: update one student after another on every batch, each on the others' latest answers; iterate over
             `steps`. Otherwise all are updated together.
         seed: seed of all draws of the teachers and of the peers' dropout.
 
     Attributes:
-        teachers: whom the objectives listen to.
-        sources: who answers to them besides the group: averages, frozen networks.
+        teachers: the teachers of all objectives.
+        sources: the groups besides `group` that answer to them: averages, frozen networks.
         step: training steps done, kept in the state dict; draws depend on (seed, step).
 
     Raises:
         ValueError: an unknown `reduction` or `peers`, two objectives of one name, a teacher that does not fit the
-            group, one that learns but that no objective moves, turns with sub-sets or with a teacher that learns.
+            group, one with parameters that no objective trains, `in_turn` with sub-sets or with a teacher that
+            learns.
 
     Example:
         >>> cgl = [Supervised(), Imitation(RandomSubgroup(0.25), weight=ramp, moves_teachers=True)]
@@ -86,7 +87,7 @@ class CollaborativeLearning(nn.Module):
         self.teachers = nn.ModuleList(teachers)
         self.sources = nn.ModuleList(one for one in others if one is not group)
         self.objectives = nn.ModuleList(added)
-        self._exports = (exports,)  # in a tuple, as it stands among the sources
+        self._exports = (exports,)  # in a tuple, so that it is no sub-module: it stands among the sources
         self.rows = rows or SharedRows()
         self.reduction = reduction
         self.peers = peers
@@ -104,24 +105,24 @@ class CollaborativeLearning(nn.Module):
 
     @property
     def turns(self) -> int:
-        """Updates on a batch: one for each student, or one for all."""
+        """Number of updates per batch: one for each student, or one for all."""
         return self.group.students if self.in_turn else 1
 
     @property
     def shipped(self) -> Group:
-        """The students who are scored and shipped."""
+        """The group that is scored and shipped."""
         return self._exports[0] or self.group
 
     @property
     def criterion(self) -> Criterion:
-        """What labels are and how answers are compared, as the first objective says that has a criterion."""
+        """The meaning of labels and how answers are compared: the criterion of the first objective that has one."""
         return next((one.criterion for one in self._objectives() if one.criterion is not None), _CLASSES)
 
     def with_criterion(self, criterion: Criterion) -> "CollaborativeLearning":
-        """Let the task learn from other labels than one class a row, whatever recipe it comes from.
+        """Let the task learn from labels other than one class per row, whatever its recipe.
 
         Args:
-            criterion: takes the place of the objectives' own.
+            criterion: replaces the objectives' own.
 
         Returns:
             The task itself.
@@ -143,7 +144,7 @@ class CollaborativeLearning(nn.Module):
         return {one.name: one.weight(progress) for one in self._objectives()}
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
-        """Return what the teachers have to log of the last batch, by name; scalars on the device."""
+        """Return the teachers' figures of the last batch to log, by name; scalars on the device."""
         return {name: value for one in self._teachers() for name, value in one.figures().items()}
 
     def steps(
@@ -154,15 +155,15 @@ class CollaborativeLearning(nn.Module):
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
     ) -> Iterator[Losses]:
-        """Yield the losses of each update on a batch, one after another; update before you ask for the next.
+        """Yield the losses of each update on a batch, one after another; update before taking the next.
 
-        With `in_turn` a student's loss knows its own parameters alone: the others have no gradient from it, so that
-        momentum and weight decay leave them where they are. Otherwise there is one update, that of `forward`.
+        With `in_turn` a student's loss has gradients for its own parameters alone: the others get none, so that
+        momentum and weight decay leave them as they are. Otherwise there is one update, that of `forward`.
 
         Args:
             x: as for `forward`, and so are the others.
             y: the labels.
-            owner: not with `in_turn`.
+            owner: as for `forward`; not with `in_turn`.
             progress: how far training has come.
 
         Raises:
@@ -198,15 +199,15 @@ class CollaborativeLearning(nn.Module):
 
         Args:
             x: the batch, as the model takes it.
-            y: labels as the objectives take them, one a row, on the device of the logits.
+            y: labels as the objectives take them, one per row, on the device of the logits.
             owner: the student for whom each row is supervised: a sequence or a CPU tensor. Those whom the owner
                 consults answer on that row too, see `peers`. Omitted, every student sees every row and one pass
                 serves.
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
-            ValueError: owners who are not students, labels of another length, progress outside [0, 1], one loss for
-                students who are trained in turn, and what objectives say of labels.
+            ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
+                students that are trained in turn, or labels that an objective refuses.
         """
         rows = count_rows(x)
         if not y.ndim or len(y) != rows:
@@ -233,7 +234,7 @@ class CollaborativeLearning(nn.Module):
         return losses
 
     def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
-        """Let the students and all others answer."""
+        """Run the students and all other groups."""
         consults = {teacher: teacher.consults(self.step) for teacher in self._teachers()}
         own = self._want(one.capture for one in self._objectives())
         heard = self._want(teacher.capture for teacher in consults if teacher.of is None)
@@ -251,7 +252,7 @@ class CollaborativeLearning(nn.Module):
     def _with_owners(
         self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture
     ) -> tuple[Outputs, Outputs]:
-        """Return what owners say on their rows, and what those say who are consulted there."""
+        """Return the answers of owners on their rows, and of those whom they consult there."""
         if asked is None:
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
@@ -262,7 +263,7 @@ class CollaborativeLearning(nn.Module):
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
-        # the owners first: the graph of the others would hold statistics that the owners' pass moves
+        # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
         outputs = self.group(x, sees=owns, capture=own)
         return outputs, self._second_pass(x, asked, heard, gradient=True)
 
@@ -276,7 +277,7 @@ class CollaborativeLearning(nn.Module):
     def _asked(
         self, consults: Mapping[Teacher, Tensor], owns: Tensor | None, *, of: Group | None
     ) -> Bool[Tensor, "teachers rows"] | None:
-        """Return who of a group is asked on which row; `None` where all are, or nobody is."""
+        """Return which students of a group are asked on which row; `None` where all are, or none is."""
         tables = [table for teacher, table in consults.items() if teacher.of is of]
         if owns is None or not tables:
             return None
@@ -284,7 +285,7 @@ class CollaborativeLearning(nn.Module):
         return asked if asked.any() else None
 
     def _add(self, objectives: Sequence[Objective], step: Step, known: Mapping[str, Tensor | None]) -> Losses:
-        """Weigh and add all objectives: the only place where that is done."""
+        """Weight and sum all objectives: the only place where that is done."""
         logits = single(step.outputs.logits)
         of_students = logits.new_zeros(self.group.students)
         shared = []
@@ -308,11 +309,11 @@ class CollaborativeLearning(nn.Module):
         return torch.tensor(self.step)
 
     def set_extra_state(self, state: Tensor | dict[str, int]) -> None:
-        """Take the step counter back, from a state of version 0.1.0, a mapping, too."""
+        """Restore the step counter, also from a state of version 0.1.0, which is a mapping."""
         self.step = state["step"] if isinstance(state, dict) else int(state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load a state, that of version 0.1.0 too, of this module or of one that holds it."""
+        """Load a state dict, also of version 0.1.0, of this module or of one that contains it."""
         given = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
         for key in given:
             del state_dict[prefix + key]
@@ -360,7 +361,7 @@ def _check_teacher(teacher: Teacher, group: Group, objectives: Sequence[Objectiv
 
 
 def _check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
-    """Refuse turns where rows are not shared, or where something learns beside the students."""
+    """Refuse `in_turn` where rows are not shared, or where something besides the students learns."""
     if not shared:
         raise ValueError(
             "in_turn=True updates one student after another on the same rows, and rows are sub-sets; use SharedRows"

@@ -1,4 +1,4 @@
-"""Capture what passes through named layers of the user's model, wherever the surgery has put them."""
+"""Capture the activations of named layers of the user's model, wherever the surgery has put them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,13 +18,13 @@ Pieces = list[tuple[Rows, Tensor]]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of the user's model, as objectives that train single layers see it.
+    """A layer of the user's model, as seen by objectives that train single layers.
 
     Attributes:
-        modules: names of what belongs to it, in call order: `("conv1", "bn1")`, or one block.
-        activated: its output is that of the activation module which the model calls next on as large an output,
-            before any other of the layers (after the sum, in a residual block); `False`, or without such a call (an
-            activation that is a function), that of its last module.
+        modules: names of the modules that form it, in call order: `("conv1", "bn1")`, or one block.
+        activated: its output is that of the activation module which the model calls next on an output of the same
+            size, before any other of the layers (after the sum, in a residual block); `False`, or without such a call
+            (an activation that is a function), that of its last module.
         tokens: its output is (rows, tokens, width); otherwise channels come before space.
     """
 
@@ -40,13 +40,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Capture:
-    """What a caller wants of a pass besides logits.
+    """A request for what a pass is to return besides logits.
 
     Attributes:
-        activations: names of layers whose outputs (of their last call) are laid out by student and row.
-        features: whether the input of the classifier is.
-        trunk: whether the input of the first routed layer is, which all students share.
-        in_flight: layers whose outputs are wanted as they stand in flight, one tensor for each module.
+        activations: names of layers whose outputs (of their last call) are captured, by student and row.
+        features: whether the input of the classifier is captured.
+        trunk: whether the input of the first routed layer is captured, which all students share.
+        in_flight: layers whose outputs are captured as they stand in flight, one tensor for each module.
     """
 
     activations: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Capture:
     in_flight: tuple[Layer, ...] = ()
 
     def __or__(self, other: "Capture") -> "Capture":
-        """Return what either wants, once."""
+        """Return the union of both requests."""
         return Capture(
             activations=tuple(dict.fromkeys((*self.activations, *other.activations))),
             features=self.features or other.features,
@@ -65,7 +65,7 @@ class Capture:
 
 
 def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield all modules by the names that they have in the user's model; those of a bank share one name."""
+    """Yield all modules with their names in the user's model; those of a bank share one name."""
     if isinstance(module, RoutedLayer):
         for parallel in module.bank:
             yield from user_modules(parallel, name)
@@ -85,10 +85,10 @@ def capturing(
         model: a network with routed layers in it.
         names: layer names as the user's model has them.
         state: the pass that tells which rows a module works on.
-        inputs: note what goes in instead of what comes out.
+        inputs: capture inputs in place of outputs.
 
     Yields:
-        For every name that was called, in the order of the last calls: rows and tensor of each module.
+        Rows and tensor of each module, by name, in the order of the last calls; only names that were called.
 
     Raises:
         ValueError: a name that the model does not have.
@@ -116,16 +116,16 @@ def capturing(
 def capturing_in_flight(
     model: nn.Module, layers: Sequence[Layer], state: ForwardState
 ) -> Iterator[Mapping[Layer, Pieces]]:
-    """Capture what comes out of layers at their last call in a pass, as it stands in flight.
+    """Capture the outputs of layers at their last call in a pass, as they stand in flight.
 
     Args:
         model: a network with routed layers in it.
-        layers: what to note; activations are told by their classes, those of `torch.nn` and of libraries that
-            keep theirs in a module so called.
+        layers: the layers to capture; activations are recognised by their classes, those of `torch.nn` and of
+            libraries that keep theirs in a module of that name.
         state: the pass that tells which rows a module works on.
 
     Yields:
-        For every layer, when the pass has ended, rows and tensor of each module; none for one never called.
+        Rows and tensor of each module by layer, filled when the pass has ended; empty for a layer never called.
 
     Raises:
         ValueError: a name that the model does not have.
@@ -148,18 +148,18 @@ def capturing_in_flight(
 
 
 class _Watch:
-    """What came out of each module of the layers, and of their activations."""
+    """The outputs of each module of the layers, and of their activations."""
 
     def __init__(self, layers: Sequence[Layer], state: ForwardState) -> None:
         self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
             layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
         self._state = state
-        self._open: set[Layer] = set()  # whose activation has not come yet
+        self._open: set[Layer] = set()  # layers whose activation has not been called yet
         self._begun: nn.Module | None = None
 
     def begin(self, layer: Layer, module: nn.Module, args: Any) -> None:
-        """Note that a layer's first module is about to be called."""
+        """Record that a layer's first module is about to be called."""
         if module is not self._begun:
             self._open.clear()
         self._begun = module
@@ -167,7 +167,7 @@ class _Watch:
             self._open.add(layer)
 
     def write(self, layer: Layer, stage: int, module: nn.Module, args: Any, output: Any) -> None:
-        """Note a module's output; every row passes all stages, so those before need not be kept."""
+        """Record a module's output; every row passes all stages, so earlier ones need not be kept."""
         tensor = first_tensor(output)
         if tensor is not None:
             for before in self._stages[layer][:stage]:
@@ -175,7 +175,7 @@ class _Watch:
             self._stages[layer][stage][self._state.rows] = tensor
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
-        """Note an activation's output; one of another size belongs to a gate or a classifier."""
+        """Record an activation's output; one of another size belongs to a gate or a classifier."""
         tensor = first_tensor(output)
         for layer in tuple(self._open):
             latest = self.last(layer)
@@ -189,7 +189,7 @@ class _Watch:
 
 
 def modules_called(model: nn.Module, name: str) -> list[nn.Module]:
-    """All modules of one name in the user's model: one, or those of a bank.
+    """Return all modules of one name in the user's model: one, or those of a bank.
 
     Raises:
         ValueError: a name that the model does not have.

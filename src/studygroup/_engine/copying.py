@@ -1,4 +1,4 @@
-"""Copies of networks that keep what was given: attributes of parameters, what is frozen, modes."""
+"""Copies of networks that keep attributes of parameters, frozen parameters and modes."""
 
 import copy
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def duplicate(module: M, memo: dict[int, Any] | None = None) -> M:
     """Return a deep copy whose parameters keep their attributes, such as `_no_weight_decay`, which `deepcopy` drops.
 
     Args:
-        module: what is copied.
+        module: the module to copy.
         memo: as for `copy.deepcopy`.
     """
     memo = {} if memo is None else memo
@@ -27,10 +27,10 @@ def duplicate(module: M, memo: dict[int, Any] | None = None) -> M:
 
 
 def carry_state(given: nn.Module, drawn: nn.Module) -> None:
-    """Let a newly drawn module of the same make be in the state of the given one, but for trainable weights.
+    """Bring a newly initialised module of equal structure into the given one's state, trainable weights aside.
 
-    Whether parameters ask for a gradient, their attributes and the modules' modes are carried over. What is frozen is
-    not to be drawn: its values, and the buffers of modules all of whose parameters are frozen, are those given.
+    `requires_grad`, attributes of parameters and the modules' modes are carried over. Frozen parameters keep the
+    given values, and so do the buffers of modules whose parameters are all frozen.
 
     Args:
         given: the module of the user's model.
@@ -51,11 +51,11 @@ def carry_state(given: nn.Module, drawn: nn.Module) -> None:
 
 
 def check_can_copy(model: nn.Module, *, fresh: bool) -> None:
-    """Refuse a network that a copy would not be like.
+    """Refuse a network of which a copy would behave differently.
 
     Args:
-        model: the user's.
-        fresh: whether weights of further modules are drawn anew.
+        model: the user's model.
+        fresh: whether weights of further modules are re-initialised.
 
     Raises:
         ValueError: a module whose `forward` was replaced by a function, which copies would share with the original;

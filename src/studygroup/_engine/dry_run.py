@@ -1,4 +1,4 @@
-"""The dry run: what a pass of two rows tells of a network before the first real one."""
+"""The dry run: a pass of two rows that explores a network before the first real one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _ROWS = 2
 
 @dataclass(frozen=True)
 class Explored:
-    """What a dry run found.
+    """The findings of a dry run.
 
     Attributes:
         head: name of the last `nn.Linear` that the network calls; `None` where it calls none.
-        apart: groups of students who part before they enter the network: the number of each one's group; empty
-            where all enter together.
+        apart: the group of each student, where students part before they enter the network; empty where all enter
+            together.
     """
 
     head: str | None
@@ -35,10 +35,10 @@ def dry_run(
     """Run two rows through a network, without gradient and without side effects.
 
     Args:
-        model: with its routed layers.
+        model: the network with its routed layers.
         routed: these layers, by name.
         inputs: a batch, as the model takes it.
-        students: how many students there are.
+        students: number of students.
 
     Raises:
         ValueError: a routed layer that the model never calls.
@@ -64,14 +64,14 @@ def dry_run(
 
 
 class _ReachedError(Exception):
-    """The first routed layer was reached, with its first tensor."""
+    """Raised when the first routed layer is reached, with its first tensor."""
 
 
 def _apart_before_entry(model: nn.Module, layers: Iterable[RoutedLayer], inputs: Inputs) -> tuple[int, ...]:
-    """Find who parts before entry: the students of the first routed layer, if that takes the ids themselves.
+    """Find which students part before entry: those of the first routed layer, if it takes the token ids themselves.
 
-    Nothing is computed before an embedding. What a model makes of its other inputs behind it, such as masks, then
-    has as many rows as what comes out of it.
+    Nothing is computed before an embedding. What a model derives from its other inputs after it, such as masks, then
+    has as many rows as its output.
     """
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs.values())
 

@@ -1,4 +1,4 @@
-"""Students who start equal and whom nothing parts would stay one network at the price of several."""
+"""Students that start equal and are never told apart would stay one network at the price of several."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ _RATES = ("p", "drop_prob", "drop_rate")
 
 
 class EqualStudentsWarning(UserWarning):
-    """Students start with equal weights, and nothing that the task knows of makes them differ."""
+    """Students start with equal weights, and nothing known to the task makes them differ."""
 
 
 def equal_modules(modules: Sequence[nn.Module]) -> bool:
@@ -28,7 +28,7 @@ def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def drops_something(model: nn.Module) -> bool:
-    """Tell whether a module of dropout or stochastic depth draws anew in every pass."""
+    """Tell whether a module of dropout or stochastic depth draws a new mask in every pass."""
     return any(
         "drop" in type(module).__name__.lower() or "stochasticdepth" in type(module).__name__.lower()
         for module in model.modules()
@@ -40,7 +40,7 @@ def warn_of_equal_students(model: nn.Module) -> None:
     """Warn that students will stay equal, unless the network draws something in every pass.
 
     Args:
-        model: the students' network, whose weights are known to be equal from student to student.
+        model: the students' network, known to have equal weights for all students.
     """
     if not drops_something(model):
         warnings.warn(

@@ -9,7 +9,7 @@ from studygroup.inputs import Inputs, answer, logits_of
 
 
 def _other_logits(output: object) -> list[str]:
-    """Name the tensors that a named tuple holds, as torchvision's GoogLeNet and Inception return them."""
+    """Return the names of the tensors in a named tuple, such as torchvision's GoogLeNet and Inception return."""
     fields = getattr(output, "_fields", ())
     return [name for name in fields if isinstance(getattr(output, name), Tensor)]
 
@@ -26,7 +26,7 @@ def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
         Logits of shape (rows in flight, ...).
 
     Raises:
-        ValueError: students who part inside a residual connection, or an output without logits for every row.
+        ValueError: students that part inside a residual connection, or an output without logits for every row.
     """
     try:
         with use_state(state):

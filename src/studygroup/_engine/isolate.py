@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def without_side_effects(
     model: nn.Module, *, training: bool, seed: int = 0, gradient: bool = False
 ) -> Iterator[None]:
-    """Leave the model and the random state as they were before what runs inside; by default without gradients.
+    """Restore the model and the random state after the code inside; by default it runs without gradients.
 
     Batch normalisation still normalises by the batch where `training` is true, but neither its running
     statistics nor its count of batches move (momentum 0 would still count). Any other buffer that the pass
@@ -22,7 +22,7 @@ def without_side_effects(
         model: the network that answers.
         training: its mode inside: `True` for batch statistics and dropout, `False` for evaluation.
         seed: seed of the random state inside (dropout masks); the state outside is untouched.
-        gradient: whether the answers have one, where gradients are on outside.
+        gradient: whether the answers have a gradient, where gradients are enabled outside.
     """
     modes = {module: module.training for module in model.modules()}
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
@@ -66,14 +66,14 @@ def dry_training(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Let only the chosen of some parameters ask for a gradient inside.
+    """Let only the chosen ones among some parameters require a gradient inside.
 
     A pass made inside leaves the gradients of all others as they are, `None` after `zero_grad`: an optimiser then
     skips them. A zero in that place would still let momentum and weight decay move them.
 
     Args:
-        parameters: of the whole group.
-        chosen: those that stay as they are.
+        parameters: the parameters of the whole group.
+        chosen: the parameters that keep their `requires_grad`.
     """
     stay = {id(parameter) for parameter in chosen}
     others = [p for p in parameters if p.requires_grad and id(p) not in stay]
@@ -87,12 +87,12 @@ def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Paramete
 
 
 def _writes(buffer: Tensor) -> int | None:
-    """Return how often a buffer was written to; tensors of inference mode do not count."""
+    """Return how often a buffer was written to; inference tensors do not count writes."""
     return None if buffer.is_inference() else buffer._version
 
 
 def _seed(seed: int, devices: list[int]) -> None:
-    """Seed only what `fork_rng` puts back: `torch.manual_seed` would reach every device."""
+    """Seed only what `fork_rng` restores: `torch.manual_seed` would reach every device."""
     torch.default_generator.manual_seed(seed)
     for device in devices:
         torch.cuda.default_generators[device].manual_seed(seed)

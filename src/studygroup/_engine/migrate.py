@@ -1,4 +1,4 @@
-"""States of earlier versions under the names of this one."""
+"""State dicts of earlier versions, renamed to this one."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ _OWN = ("supervised", "imitation", "ensemble")
 
 
 def upgraded(state: Mapping[str, Any], objectives: Sequence[str]) -> Mapping[str, Any]:
-    """Return a task's state dict under the names of this version; one of this version as it is.
+    """Return a task's state dict with the keys of this version; a current one is returned as it is.
 
     In 0.1.0 a task held `listen`, the one rule, and `auxiliary`, the objectives beside labels and imitation; moving
     averages were one of those.
 
     Args:
-        state: of any version since 0.1.0.
+        state: a state dict of any version since 0.1.0.
         objectives: names of the task's objectives, in their order.
     """
     if not any(key.startswith(("listen.", "auxiliary.")) for key in state):

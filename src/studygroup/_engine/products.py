@@ -1,4 +1,4 @@
-"""Convolutions whose weights learn from two gradients in one product."""
+"""Convolutions that form the weight gradient of two losses in one product."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ _DIMENSIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
 
 @dataclass(frozen=True)
 class Product:
-    """A convolution that was called, as a loss sees it that is to train its weights and nothing below.
+    """A convolution that was called, as seen by a loss that trains its weights and nothing below.
 
-    The weights' gradient is linear in the output's. So what such a loss gives to `share` is added to the gradient
-    that the output has from all else, before their product is taken, and goes no further down: the loss costs no
-    product of its own. Give it by a node that has `share` among its inputs.
+    The weights' gradient is linear in the output's. So the gradient that such a loss gives `share` is added to the
+    output's gradient from everything else before the product is taken, and goes no further down: the loss costs no
+    product of its own. Give it through a node that has `share` among its inputs.
 
     Attributes:
         output: the convolution's output in the graph: where to take the loss's gradient.
-        share: stands for the output, has its shape and takes no memory.
+        share: a stand-in for the output that has its shape and takes no memory.
         weighs: whether gradients that come through are meant for the weights; one element.
     """
 
@@ -34,7 +34,7 @@ class Product:
 
 @contextmanager
 def passing(products: Iterable[Product]) -> Iterator[None]:
-    """Inside, gradients that come through convolutions go to what lies below and not to the weights."""
+    """Let gradients that pass convolutions inside reach what lies below, but not the weights."""
     flags = [product.weighs for product in products]
     for flag in flags:
         flag[0] = False
@@ -47,17 +47,17 @@ def passing(products: Iterable[Product]) -> Iterator[None]:
 
 @contextmanager
 def sharing(modules: Iterable[nn.Module]) -> Iterator[Mapping[Tensor, Sequence[Product]]]:
-    """Inside, convolutions can share their product of weights; what they compute is the same.
+    """Let convolutions inside share their weight-gradient product; what they compute is the same.
 
     Only in single or double precision, without autocast: in half precision the smaller of two gradients may be lost
     in their sum.
 
     Args:
-        modules: whose convolutions, with all that they hold.
+        modules: the modules whose convolutions, at any depth, share their product.
 
     Yields:
-        At the end, by weight and bias, the convolutions that were called with them. None of a parameter that other
-        functions were called with too: its gradient comes by autograd alone.
+        The convolutions that were called, by weight and bias, filled at the end. A parameter that other functions
+        used too has none: its gradient comes from autograd alone.
     """
     found: dict[Tensor, Sequence[Product]] = {}
     inner = dict.fromkeys(inner for module in modules for inner in module.modules())
@@ -71,10 +71,10 @@ def sharing(modules: Iterable[nn.Module]) -> Iterator[Mapping[Tensor, Sequence[P
 
 
 class _Sharing(TorchFunctionMode):
-    """Puts `_Convolution` in the place of convolutions by some weights.
+    """Replace convolutions with some weights by `_Convolution`.
 
     Attributes:
-        calls: by weight and bias; those of one module have one list.
+        calls: the calls by weight and bias; those of one module share a list.
     """
 
     def __init__(self, modules: Iterable[nn.Conv1d | nn.Conv2d | nn.Conv3d]) -> None:
@@ -119,7 +119,7 @@ class _Call:
     groups: int = 1
 
     def can_share(self, dimensions: int) -> bool:
-        """Tell whether the product of weights can be written down, and is precise."""
+        """Tell whether the weight-gradient product can be written down, and is precise."""
         return (
             self.weight.requires_grad
             and self.weight.dtype in (torch.float32, torch.float64)
@@ -130,7 +130,7 @@ class _Call:
         )
 
     def share(self, func: Callable[..., Tensor]) -> tuple[Tensor, Product]:
-        """Return the output, and what a second loss needs of the call."""
+        """Return the output, and the handle through which a second loss adds its gradient."""
         space = self.input.ndim - 2
         sizes = [_each(size, space) for size in (self.stride, self.padding, self.dilation)]
         weighs = [True]
@@ -141,7 +141,7 @@ class _Call:
 
 
 def _each(size: Any, space: int) -> list[int]:
-    """Return a size for each dimension."""
+    """Return one size per dimension."""
     given = [size] if isinstance(size, int) else list(size)
     return given * space if len(given) == 1 else given
 
@@ -182,7 +182,7 @@ class _Convolution(torch.autograd.Function):
 def _gradients(
     above: Tensor, x: Tensor, weight: Tensor, sizes: tuple[Any, ...], mask: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, ...]:
-    """Of input, weight and bias, those that the mask names."""
+    """Return the gradients of input, weight and bias that the mask names."""
     stride, padding, dilation, groups = sizes
     found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
         above, x, weight, [len(weight)], stride, padding, dilation, False, [0] * len(stride), groups, mask

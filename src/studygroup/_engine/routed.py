@@ -1,4 +1,4 @@
-"""A routed layer: parallel modules in the place of one, each called once on its rows."""
+"""A routed layer: parallel modules in place of one, each called once on its rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from studygroup.inputs import first_tensor
 
 
 class ForwardState:
-    """One forward pass of a group: where the rows stand now, and what is noted down on the way.
+    """One forward pass of a group: where the rows stand now, and what is recorded on the way.
 
     Args:
-        layout: who sees what.
+        layout: which student sees which rows.
         rescale_gradients: whether gradients are divided by the number of branches where students part.
 
     Attributes:
@@ -34,14 +34,14 @@ class ForwardState:
         self.trunk: tuple[Rows, Tensor] | None = None
 
     def arrive(self, name: str, batch: Tensor) -> None:
-        """Note that a routed layer is reached, and what goes into it."""
+        """Record that a routed layer is reached, and its input."""
         if self.trunk is None:
             self.trunk = (self.rows, batch)
         self.reached[name] = None
 
     @contextmanager
     def on(self, rows: Rows) -> Iterator[None]:
-        """Says, for the taps inside a module, which rows it works on."""
+        """Tell captures inside a module which rows it works on."""
         before, self.rows = self.rows, rows
         try:
             yield
@@ -54,7 +54,7 @@ _state: ContextVar[ForwardState | None] = ContextVar("studygroup_state", default
 
 @contextmanager
 def use_state(state: ForwardState) -> Iterator[ForwardState]:
-    """Make a state the one that routed layers see."""
+    """Make a state the current one of the routed layers."""
     token = _state.set(state)
     try:
         yield state
@@ -63,7 +63,7 @@ def use_state(state: ForwardState) -> Iterator[ForwardState]:
 
 
 class RoutedLayer(nn.Module):
-    """Parallel modules in the place of one; each is called once on the rows whose students take it.
+    """Parallel modules in place of one; each is called once on the rows whose students take it.
 
     Args:
         name: the layer's name in the user's model.
@@ -155,7 +155,7 @@ class _Zero(torch.autograd.Function):
 
 
 def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
-    """Return a tensor, or nest of tensors; parameters that no row has reached get zero gradients with it."""
+    """Return the same tensors; with them, parameters that no row has reached get zero gradients."""
     trainable = [parameter for parameter in idle if parameter.requires_grad]
     return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
 
@@ -169,7 +169,7 @@ def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
 
 
 def _hand_out(value: Any, split: Split, state: ForwardState) -> list[Any]:
-    """One copy of the arguments for each module with rows, with the rows of that module."""
+    """Return the arguments of each module that has rows, with its rows alone."""
     parts = range(len(split.parts))
     if isinstance(value, Tensor) and value.ndim and len(value) == len(state.rows):
         if state.rescale_gradients and value.requires_grad and len(split.rows) > len(state.rows):
@@ -222,7 +222,7 @@ def _like(example: Any, items: Any) -> Any:
 
 
 def _plus(value: Any, zero: Tensor) -> Any:
-    """Lets parameters that no row has reached join the graph of a layer's output."""
+    """Join parameters that no row has reached to the graph of a layer's output."""
     if isinstance(value, Tensor):
         return value + zero.to(value) if value.is_floating_point() else value
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""The rows in flight: which sample each row of the batch is, and for which students it stands.
+"""The rows in flight: which sample each row of the batch is, and which students it stands for.
 
-A pure book-keeping of small CPU tables. Rows stand in one canonical order, by lowest student and then by
-sample, so that equal row counts mean equal rows: a residual or a mask made before a split fits after it, or
-fails by its shape.
+All of it is bookkeeping in small CPU tables. Rows stand in one canonical order, by lowest student and then by
+sample, so that equal row counts mean equal rows: a residual or a mask made before a split fits after it, or fails by
+its shape.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ _kept = torch.inference_mode(False)
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One line for each row in state.
+    """A table with one line for each row in flight.
 
     Attributes:
         students: which students the row stands for.
         sample: which row of the caller's batch it is.
-        entry: its position among the rows that entered the network.
+        entry: the row's position among the rows that entered the network.
     """
 
     students: Bool[Tensor, "rows students"]
@@ -48,17 +48,17 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What happens to the rows at one routed layer.
+    """The split of the rows at one routed layer.
 
     Attributes:
         modules: the modules that have rows, ascending.
         parts: the rows of each of them.
         idle: the modules without rows.
         rows: the rows after the layer.
-        entries: how many rows entered the network.
-        sources: for each module with rows, their numbers before the layer.
-        take: from the tensor before the layer to one tensor a module.
-        restore: from the modules' outputs to the tensor after the layer.
+        entries: number of rows that entered the network.
+        sources: row numbers before the layer, for each module with rows.
+        take: selects, from the tensor before the layer, one tensor per module.
+        restore: assembles, from the modules' outputs, the tensor after the layer.
     """
 
     modules: tuple[int, ...]
@@ -76,18 +76,18 @@ class Split:
         return Selection([part.entry for part in self.parts], [self.entries])
 
     def branches_on(self, device: torch.device) -> Int[Tensor, " rows"]:
-        """Into how many rows each row before the layer parts, on the device of the rows."""
+        """Return into how many rows each row before the layer parts, on the device of the rows."""
         return to_device(torch.bincount(torch.cat(self.sources)), device)
 
 
 @dataclass(frozen=True, eq=False)
 class RowWeights:
-    """What rows in flight stand for, on a device.
+    """The weights of the rows in flight, on a device.
 
     Attributes:
         sample: which row of the caller's batch each is.
         share: one over the number of rows that its lowest student sees, so that a row which stands for several
-            students counts once and the rows of one student have weights of sum 1.
+            students counts once and the weights of one student's rows sum to 1.
         mean: each student's weight in the mean over those that the row stands for.
     """
 
@@ -97,15 +97,14 @@ class RowWeights:
 
 
 class BatchLayout:
-    """All that is decided on the host about one pattern of who sees what; kept and used again.
+    """Everything decided on the host about one pattern of which student sees which rows; cached and reused.
 
     Args:
         sees: which student sees which row of the batch, on the CPU.
-        apart: groups of students who part before they enter: the number of each one's group. Omitted, all enter
-            together.
+        apart: the group of each student, where students part before they enter; omitted, all enter together.
 
     Attributes:
-        entry: the rows as they enter the network: those that somebody sees.
+        entry: the rows as they enter the network: those that any student sees.
     """
 
     @_kept
@@ -133,7 +132,7 @@ class BatchLayout:
 
     @_kept
     def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
-        """Return what rows in flight stand for, on the device of the tensors; kept."""
+        """Return the weights of the rows in flight, on the device of the tensors; cached."""
         key = (rows, device, dtype)
         if key not in self._row_weights:
             students = rows.students.to(dtype)
@@ -143,14 +142,14 @@ class BatchLayout:
         return self._row_weights[key]
 
     def scatter(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
-        """Lays rows out as (students, samples, ...); zero where a student did not see the sample."""
+        """Lay rows out as (students, samples, ...); zero where a student did not see the sample."""
         key = tuple(rows for rows, _ in pieces)
         if key not in self._scatters:
             self._scatters[key] = _Scatter(key, self.sees)
         return self._scatters[key]([tensor for _, tensor in pieces])
 
     def scatter_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
-        """Lays rows that nobody has parted from out as (samples, ...); zero where nobody saw the sample."""
+        """Lay rows that all students still share out as (samples, ...); zero where no student saw the sample."""
         rows, tensor = piece
         together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
         return _Scatter([together], self.sees.any(0, keepdim=True))([tensor])[0]
@@ -187,7 +186,7 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -
     busy = [module for module, source in enumerate(sources) if len(source)]
     sources = [sources[module] for module in busy]
     ends = torch.cat(sources)
-    if len(ends) == len(rows):  # nobody parts: the same rows, only grouped by module
+    if len(ends) == len(rows):  # no student parts: the same rows, only grouped by module
         parts = [rows[source] for source in sources]
         after, order = rows, ends.argsort()
     else:

@@ -1,4 +1,4 @@
-"""Taking several sets of rows of a tensor at a time, with as few copies as can be."""
+"""Selection of several sets of rows of a tensor at once, with as few copies as possible."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,14 +11,14 @@ _MOST_PIECES = 64  # above this many slices, one gather is cheaper than a concat
 
 
 class Selection:
-    """Takes several sets of rows from tensors that lie end to end: slices where rows are contiguous, else a gather.
+    """Take several sets of rows from tensors laid end to end: slices where rows are contiguous, else a gather.
 
     Slices come from one `split`, whose backward is one concatenation; a set that is a whole tensor is that
     tensor, not a copy.
 
     Args:
-        wanted: for each set the row numbers, counted through all tensors.
-        sizes: how many rows each tensor has.
+        wanted: the row numbers of each set, counted through all tensors.
+        sizes: number of rows of each tensor.
     """
 
     def __init__(self, wanted: Sequence[Int[Tensor, " _"]], sizes: Sequence[int]) -> None:
@@ -69,7 +69,7 @@ def to_device(table: Tensor, device: torch.device) -> Tensor:
 
 
 def _runs(index: Tensor, breaks: Tensor) -> list[tuple[int, int]]:
-    """Maximal runs of ascending neighbours as (start, end)."""
+    """Return the maximal runs of consecutive numbers as (start, end)."""
     if not len(index):
         return []
     firsts = torch.cat([torch.zeros(1, dtype=torch.long), breaks])
@@ -78,7 +78,7 @@ def _runs(index: Tensor, breaks: Tensor) -> list[tuple[int, int]]:
 
 
 def _cuts(runs: list[list[tuple[int, int]]], sizes: list[int]) -> list[int]:
-    """Where the tensors, end to end, must be cut so that every run is made of whole pieces."""
+    """Return where to cut the tensors, laid end to end, so that every run consists of whole pieces."""
     offsets = [0]
     for size in sizes:
         offsets.append(offsets[-1] + size)

@@ -1,4 +1,4 @@
-"""The surgery that puts routed layers into a network and takes one student out of it again."""
+"""The surgery that puts routed layers into a network, and extracts one student again."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class FreshInitWarning(UserWarning):
 
 
 def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module, dict[str, RoutedLayer]]:
-    """Put a routed layer in the place of every layer that a route table names.
+    """Replace every layer that a route table names by a routed layer.
 
     Args:
         model: changed in place; hand in a copy to keep yours.
@@ -58,11 +58,11 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
 
 
 def distinct(init: Init, model: nn.Module) -> Init:
-    """Return the same way to draw weights, which refuses a function that returns a model that is there already.
+    """Return the same `init`, made to refuse a function that returns an existing model.
 
     Args:
         init: as for `install`.
-        model: the one that copies are made for.
+        model: the model that copies are made of.
     """
     if not callable(init):
         return init
@@ -82,7 +82,7 @@ def distinct(init: Init, model: nn.Module) -> Init:
 
 
 def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int) -> nn.Module:
-    """Return a deep copy of the user's network with one student's modules in the place of the routed layers."""
+    """Return a deep copy of the user's network with one student's modules in place of the routed layers."""
     memo: dict[int, Any] = {}
     for layer in routed.values():
         memo[id(layer)] = duplicate(layer.bank[layer.choice[student]], memo)
@@ -90,7 +90,7 @@ def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int
 
 
 def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
-    """No parameter may lie both inside a routed layer and outside it, no layer under two routed names."""
+    """Refuse a parameter both inside and outside a routed layer, and a layer under two routed names."""
     for name, places in homes.items():
         twice = [other for other in homes if other != name and other in places]
         if twice:
@@ -128,7 +128,7 @@ def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.M
 
 
 def _freshen(banks: Mapping[str, Sequence[nn.Module]]) -> None:
-    """Redraws all but the first module of each bank, and warns of what starts equal to it or at another scale."""
+    """Re-initialise all but the first module of each bank; warn of what starts equal to it or at another scale."""
     most = max(map(len, banks.values()))
     drawn = [(name, bank, k) for k in range(1, most) for name, bank in banks.items() if k < len(bank)]
     stubborn: dict[str, None] = {}
@@ -154,7 +154,7 @@ def _warn(fact: str) -> None:
 
 
 def _rescaled(drawn: nn.Module, own: nn.Module) -> dict[str, str]:
-    """Parameters that were drawn at another scale than the model's own, as far as their sizes tell."""
+    """Return the parameters drawn at another scale than the model's own, as far as their sizes tell."""
     said = {}
     for (name, new), old in zip(drawn.named_parameters(), own.parameters(), strict=True):
         if old.is_meta:
@@ -167,7 +167,7 @@ def _rescaled(drawn: nn.Module, own: nn.Module) -> dict[str, str]:
 
 
 def _redraw(module: nn.Module) -> list[str]:
-    """Draws new parameters with the modules' own methods; names what has no method to do so."""
+    """Draw new parameters with the modules' own methods; return the names of those that have no such method."""
     stubborn = []
     for name, part in module.named_modules():
         own = [parameter for parameter, _ in part.named_parameters(recurse=False)]
@@ -180,7 +180,7 @@ def _redraw(module: nn.Module) -> list[str]:
 
 
 def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
-    """Return the named layer of a new model, if it is of the same make as the model's own."""
+    """Return the named layer of a new model, if it has the same structure as the model's own."""
     check_layers([name], dict(new.named_modules(remove_duplicate=False)), of=new)
     layer = new.get_submodule(name)
     shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]

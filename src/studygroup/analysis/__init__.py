@@ -1,4 +1,4 @@
-"""What training with others costs, and what is said of networks and of finished runs.
+"""Analyses of finished runs and of networks, and what training together costs.
 
 Importing this takes torch alone; runs are loaded with the extra `train`.
 """

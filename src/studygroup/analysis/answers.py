@@ -1,4 +1,4 @@
-"""What networks answer on rows of data, added up batch by batch: nothing waits for the device before the end."""
+"""Figures of networks' answers, summed batch by batch without waiting for the device before the end."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -26,8 +26,8 @@ class Total:
     """Sums over all rows.
 
     Attributes:
-        values: what the figures add up to, in double precision where the device has it.
-        rows: how many.
+        values: sums of the figures, in double precision where the device has it.
+        rows: number of rows.
         bad: rows of each network on which a logit is infinite or not a number.
     """
 
@@ -41,10 +41,10 @@ class Total:
         return self.values / self.rows
 
     def finite(self) -> "Total":
-        """The same, if all logits are finite; waits for the device.
+        """Return these sums if all logits are finite; waits for the device.
 
         Raises:
-            ValueError: names the networks whose logits are not, and on how many rows.
+            ValueError: some logits are not finite; the message names the networks and counts the rows.
         """
         counts = {network: count for network, count in enumerate(self.bad.tolist()) if count}
         if counts:
@@ -57,12 +57,12 @@ class Total:
 
 
 def summed(networks: Sequence[nn.Module], batches: Batches, figures: Figures) -> Total:
-    """Asks networks for all rows, in `eval`, without gradient and without trace, and adds up figures of the answers.
+    """Run networks on all rows, in `eval`, without gradient or side effects, and sum figures of their answers.
 
     Args:
-        networks: plain ones, on one device; each returns logits (N, classes).
+        networks: plain networks on one device; each returns logits (N, classes).
         batches: the rows.
-        figures: of a batch; logits come in single precision at least.
+        figures: computes the figures of a batch from logits in single precision at least.
 
     Raises:
         ValueError: no network, or no rows.
@@ -87,7 +87,7 @@ def summed(networks: Sequence[nn.Module], batches: Batches, figures: Figures) ->
 
 
 def fit_of(network: nn.Module, batches: Batches) -> Total:
-    """Cross-entropy and right answers of one network: `values` is of shape (2,).
+    """Return cross-entropy and correct answers of one network: `values` has shape (2,).
 
     A row with a logit that is not a number counts as wrong.
 
@@ -99,12 +99,12 @@ def fit_of(network: nn.Module, batches: Batches) -> Total:
 
 
 def right(scores: Float[Tensor, "*any rows classes"], labels: Int64[Tensor, " rows"]) -> Tensor:
-    """Which rows are answered rightly; never one with a score that is not a number."""
+    """Return which rows are classified correctly; never one with a score that is not a number."""
     return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 
 def wide(values: Tensor) -> Tensor:
-    """In double precision, but on devices that have none."""
+    """Return a tensor in double precision, except on devices that have none."""
     return values.double() if values.device.type != "mps" else values.float()
 
 

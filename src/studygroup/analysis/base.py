@@ -1,4 +1,4 @@
-"""An analysis: settings, and what it finds in a finished run as plain values."""
+"""The base of all analyses: settings, and the results of a finished run as plain values."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,15 +26,15 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run, ready to be asked.
+    """A finished run whose networks are loaded.
 
     Attributes:
         shipped: the network that ships, in `eval`.
-        student: its number.
-        students: loads all students as plain networks, as trained after the last epoch.
-        batches: rows to ask for, which begin anew at every `iter`.
-        rows: how many.
-        reestimate: takes the batch-norm statistics of a network anew over the training rows, in place.
+        student: number of the shipped student.
+        students: loads all students as plain networks, as they were after the last epoch.
+        batches: the rows to evaluate, from the first at every `iter`.
+        rows: number of rows.
+        reestimate: re-estimates the batch-norm statistics of a network over the training rows, in place.
     """
 
     shipped: nn.Module
@@ -47,35 +47,35 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis(ABC):
-    """Settings of an analysis that is made on a finished run; called, it makes it."""
+    """Settings of an analysis; call it to analyse a finished run."""
 
     @abstractmethod
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
-        """Analyses a run; nothing is written.
+        """Analyse a run; nothing is written.
 
         Args:
             run: the folder of a finished run.
             device: where to compute: `auto` (CUDA where there is one), `cpu`, `cuda`, ...
 
         Raises:
-            ValueError: no finished run lies there, it lacks what is asked for, or what it holds is damaged.
+            ValueError: the folder holds no finished run, the run lacks what is needed, or its files are damaged.
         """
 
     @abstractmethod
     def asked(self, found: Found) -> str:
-        """What the run was asked on, in words, such as `60 test rows`."""
+        """Return what was evaluated, in words, such as `60 test rows`."""
 
     @abstractmethod
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """What was found as rows of text, the head first."""
+        """Return the results as rows of text, the header first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OfNetworks(Analysis):
-    """An analysis that asks a run's networks.
+    """An analysis that evaluates a run's networks.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
     """
 
@@ -83,17 +83,17 @@ class OfNetworks(Analysis):
     rows: int | None = None
 
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
-        """Loads a run and asks its networks, see `Analysis`."""
-        # runs need the extra `train`; what is said of networks does not
+        """Load a run and evaluate its networks, see `Analysis`."""
+        # loading runs needs the extra `train`, analysing networks does not
         from studygroup.analysis.opening import opened
 
         with opened(run.path, split=self.split, rows=self.rows, device=device) as finished:
             return {"rows": finished.rows, **self.of(finished)}
 
     def asked(self, found: Found) -> str:
-        """How many rows of which split."""
+        """Return how many rows of which split were evaluated."""
         return f"{found['rows']} {self.split} rows"
 
     @abstractmethod
     def of(self, finished: Finished) -> Found:
-        """What is found in a run that has been loaded."""
+        """Analyse a run that has been loaded."""

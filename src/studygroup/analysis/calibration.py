@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say (Guo et al. 2017)."""
+"""Calibration: do predicted probabilities match the observed accuracy (Guo et al. 2017)?"""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ _FIGURES = ("accuracy", "confidence", "ece", "mce", "nll", "brier")
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose confidence, the probability of the named class, lies in (above, to].
+    """Rows whose confidence, the probability of the predicted class, lies in (above, to].
 
     Attributes:
         above: lower end.
         to: upper end.
-        count: how many rows; with none, the other two are not known.
-        confidence: mean of theirs.
-        accuracy: share of right answers among them.
+        count: number of rows; with none, the other two are not known.
+        confidence: their mean confidence.
+        accuracy: share of correct predictions among them.
     """
 
     above: float
@@ -36,16 +36,16 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """How well probabilities fit.
+    """Calibration errors and proper scores of predicted probabilities.
 
     Attributes:
-        accuracy: share of right answers.
-        confidence: mean probability of the named class.
+        accuracy: share of correct predictions.
+        confidence: mean probability of the predicted class.
         ece: expected calibration error, Σ_m |B_m|/N · |accuracy − confidence| (equation 3 there), in [0, 1].
         mce: maximum calibration error, the largest of these gaps over bins that hold rows (equation 5).
         nll: mean of −log p(y), in nats.
         brier: mean of Σ_c (p_c − y_c)², y one-hot, in [0, 2] (Brier 1950).
-        bins: of the reliability diagram.
+        bins: the bins of the reliability diagram.
     """
 
     accuracy: float
@@ -58,12 +58,12 @@ class Calibrated:
 
 
 def calibration(networks: Sequence[nn.Module], batches: Batches, *, bins: int = 15) -> Calibrated:
-    """Calibration of a network, or of several whose probabilities are averaged.
+    """Return the calibration of a network, or of several whose probabilities are averaged.
 
     Args:
-        networks: one, or the members of an ensemble.
+        networks: one network, or the members of an ensemble.
         batches: the rows.
-        bins: of equal width between 0 and 1.
+        bins: number of bins of equal width between 0 and 1.
 
     Raises:
         ValueError: no bins, no rows, or logits that are not finite.
@@ -81,7 +81,7 @@ def calibration(networks: Sequence[nn.Module], batches: Batches, *, bins: int = 
 def mean_log_probabilities(
     logits: Float[Tensor, "students rows classes"],
 ) -> Float[Tensor, "rows classes"]:
-    """Logarithm of the mean of the students' class probabilities, also of those too small for the precision."""
+    """Return the log of the students' mean class probabilities, also of those that underflow the precision."""
     log_p: Tensor = F.log_softmax(logits, dim=-1).logsumexp(0)
     return log_p - math.log(len(logits))
 
@@ -89,15 +89,15 @@ def mean_log_probabilities(
 def bin_sums(
     log_probabilities: Float[Tensor, "rows classes"], labels: Int64[Tensor, " rows"], *, bins: int
 ) -> Float[Tensor, " sums"]:
-    """What `calibrated` needs of some rows; those of several batches are added.
+    """Return the sums that `calibrated` needs of some rows; add those of several batches.
 
     Args:
-        log_probabilities: of the classes.
+        log_probabilities: log-probabilities of the classes.
         labels: class indices.
-        bins: of equal width.
+        bins: number of bins of equal width.
 
     Returns:
-        By bin, sums of rows, right answers and confidences, 3 × bins numbers; then the sums of −log p(y) and of
+        By bin, sums of rows, correct predictions and confidences, 3 × bins numbers; then the sums of −log p(y) and of
         Brier's score.
     """
     log_p = wide(log_probabilities)
@@ -112,10 +112,10 @@ def bin_sums(
 
 
 def calibrated(sums: Float[Tensor, " sums"]) -> Calibrated:
-    """Figures from the sums over all rows; waits for the device.
+    """Return the calibration from the sums over all rows; waits for the device.
 
     Args:
-        sums: of `bin_sums`.
+        sums: the sum of all results of `bin_sums`.
     """
     *each, nll, brier = sums.tolist()
     bins = len(each) // 3
@@ -138,18 +138,18 @@ def calibrated(sums: Float[Tensor, " sums"]) -> Calibrated:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration(OfNetworks):
-    """Whether the probabilities of the shipped network, and of the ensemble of all students, mean what they say.
+    """Calibration of the shipped network, and of the ensemble of all students.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
-        bins: of equal width, for the calibration errors and the reliability diagram.
+        bins: number of bins of equal width, for the calibration errors and the reliability diagram.
     """
 
     bins: int = 15
 
     def of(self, finished: Finished) -> Found:
-        """The figures of both."""
+        """Return the calibration of both."""
         students = finished.students()
         named = {"shipped": (finished.shipped,), "ensemble": students}
         return {
@@ -158,7 +158,7 @@ class Calibration(OfNetworks):
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Figures of both, then the reliability of the shipped network's confidences."""
+        """Return the figures of both, then the reliability of the shipped network's confidences."""
         sides = [found["shipped"], found["ensemble"]]
         bins = [bin for bin in found["shipped"]["bins"] if bin["count"]]
         return [

@@ -1,4 +1,4 @@
-"""The analyses by name. One more is a file with its class, and a line here."""
+"""The analyses by name. To add one, write a file with its class and a line here."""
 
 from collections.abc import Mapping
 

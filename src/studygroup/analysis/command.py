@@ -1,4 +1,4 @@
-"""`studygroup analyse`: what is said of finished runs, on the command line."""
+"""`studygroup analyse`: analyses of finished runs on the command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +17,10 @@ _TRANSFER = "Whether configurations that are good on one data set are good on an
 
 
 def add_analyses(parser: ArgumentParser) -> None:
-    """Adds one command for each analysis to the parser of `studygroup analyse`.
+    """Add one command for each analysis to the parser of `studygroup analyse`.
 
     Args:
-        parser: that is a sub-command itself already.
+        parser: the parser of that sub-command.
     """
     commands = parser.add_subcommands()
     for name, analysis in analyses.items():
@@ -39,14 +39,14 @@ def add_analyses(parser: ArgumentParser) -> None:
 
 
 def analyse_command(options: Mapping[str, Any]) -> str:
-    """Makes or reads an analysis of each run, or one of two comparisons, and gives what is printed.
+    """Make or read an analysis of each run, or one of two comparisons, and return the text to print.
 
     Args:
-        options: as the parser gives them, those of the analysis behind its name and a point.
+        options: as parsed; those of an analysis are prefixed with its name and a dot.
 
     Raises:
         ValueError: a run that is not finished or lacks what is asked for, settings that do not fit, or comparisons of
-            other configurations.
+            different configurations.
     """
     name = options["subcommand"]
     if name == "transfer":
@@ -63,6 +63,6 @@ def analyse_command(options: Mapping[str, Any]) -> str:
 
 
 def _transfer(first: Path, second: Path) -> str:
-    """What two comparisons say together."""
+    """Return the text of a transfer between two comparisons."""
     found = transfer(first, second)
     return "\n".join([text(found.table), *(f"  {said}" for said in found.remarks)])

@@ -1,4 +1,4 @@
-"""Two comparisons of the same configurations: does what is good on one data set do well on the other?"""
+"""Two comparisons of the same configurations: does what is good on one data set also do well on the other?"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,15 @@ class Transfer:
     """Scores of the same configurations on two data sets.
 
     Attributes:
-        scores: test accuracies of the shipped students in percent, one a seed, by data set and configuration; the
-            folders' names stand for the sets.
+        scores: test accuracies of the shipped students in percent, one per seed, by data set and configuration; the
+            data sets go by their folders' names.
     """
 
     scores: Mapping[str, Mapping[str, Sequence[float]]]
 
     @property
     def table(self) -> list[tuple[str, ...]]:
-        """A row a configuration, as text: mean ± sample deviation (seeds), and rank, on each set."""
+        """One row of text per configuration: mean ± sample deviation (seeds), and rank, on each set."""
         head = [word for name in self.scores for word in (name, "rank")]
         columns: list[list[str]] = []
         for scores in self.scores.values():
@@ -36,23 +36,23 @@ class Transfer:
 
     @property
     def remarks(self) -> list[str]:
-        """What follows, in sentences; see `transfer.remarks`."""
+        """The conclusions, in sentences; see `transfer.remarks`."""
         return remarks(self.scores)
 
 
 def transfer(first: Path, second: Path) -> Transfer:
-    """Reads two comparisons of configurations of the same names, as of route tables on two data sets (CGL, Table 7).
+    """Read two comparisons of equally named configurations, such as route tables on two data sets (CGL, Table 7).
 
     Example:
         >>> transfer(Path("runs/cifar10"), Path("runs/cifar100")).remarks[-1]
 
     Args:
-        first: folder of `studygroup compare` on the set that configurations are picked on.
-        second: on the set that they are to be used on.
+        first: folder of `studygroup compare` on the data set on which configurations are chosen.
+        second: folder of the comparison on the data set on which they are to be used.
 
     Raises:
-        ValueError: the same folder twice, no comparison or an unfinished run there, or fewer than `FEWEST`
-            configurations in both.
+        ValueError: the same folder twice, a folder without a comparison or with an unfinished run, or fewer than
+            `FEWEST` configurations in both.
     """
     if first.resolve() == second.resolve():
         raise ValueError(f"{first} is given twice; give comparisons on two data sets")
@@ -73,6 +73,6 @@ def transfer(first: Path, second: Path) -> Transfer:
 
 
 def _said(scores: Sequence[float]) -> str:
-    """Mean ± sample deviation (seeds)."""
+    """Return mean ± sample deviation (seeds) as text."""
     spread = f" ± {statistics.stdev(scores):.2f}" if len(scores) > 1 else ""
     return f"{statistics.fmean(scores):.2f}{spread} ({len(scores)})"

@@ -1,4 +1,4 @@
-"""How fast training converges: how long until the hold-out accuracy is near its final level (CGL, appendix)."""
+"""The speed of convergence: how soon the hold-out accuracy is near its final level (CGL, appendix)."""
 
 import itertools
 import statistics
@@ -13,18 +13,18 @@ SHARE = 0.99
 
 
 def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
-    """The first epoch, from 1, whose accuracy reaches a share of the final level.
+    """Return the first epoch, from 1, whose accuracy reaches a share of the final level.
 
     Args:
         curve: one accuracy an epoch, at least one.
-        share: of the final level, in (0, 1].
+        share: share of the final level, in (0, 1].
     """
     wanted = share * final_level(curve)
     return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= wanted)
 
 
 def final_level(curve: Sequence[float]) -> float:
-    """The mean of the last fifth of the epochs, as one epoch's accuracy wavers.
+    """Return the mean over the last fifth of the epochs, as a single epoch's accuracy fluctuates.
 
     Args:
         curve: one accuracy an epoch, at least one.
@@ -33,12 +33,12 @@ def final_level(curve: Sequence[float]) -> float:
 
 
 def late_change(curve: Sequence[float]) -> float | None:
-    """By how many points the accuracy changed over the last fifth of the epochs.
+    """Return by how many points the accuracy changed over the last fifth of the epochs.
 
-    The last tenth of the epochs is held against the tenth that ended where the last fifth begins.
+    The last tenth of the epochs is compared with the tenth that ended where the last fifth begins.
 
     Args:
-        curve: one accuracy an epoch, as a share.
+        curve: one accuracy per epoch, as a share.
 
     Returns:
         None where there are fewer than five epochs.
@@ -50,15 +50,15 @@ def late_change(curve: Sequence[float]) -> float | None:
 
 
 def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
-    """The way of a run, one value an epoch.
+    """Return the course of a run, one value per epoch.
 
     Args:
         metrics: the run's `metrics.csv`.
         device: type of the device that it was trained on; None where that is not known.
 
     Returns:
-        `updates` so far, `holdout`, the students' mean accuracy as a share, and, where it is known, what is `spent`
-        so far: seconds of the processor, or of the clock on a GPU.
+        `updates` so far; `holdout`, the students' mean accuracy as a share; and, where it is known, the seconds
+        `spent` so far: processor time, or wall-clock time on a GPU.
     """
     from studygroup.training.history import read_history  # which needs the extra `train`
 
@@ -75,24 +75,24 @@ def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Convergence(Analysis):
-    """How soon the students' mean hold-out accuracy came near its final level, and whether it still changed.
+    """How soon the students' mean hold-out accuracy came near its final level, and whether it was still changing.
 
     Attributes:
-        share: of the final level, in (0, 1], which has to be reached. The final level is the mean of the last fifth
-            of the epochs.
+        share: share of the final level to reach, in (0, 1]. The final level is the mean of the last fifth of the
+            epochs.
     """
 
     share: float = SHARE
 
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
-        """Reads the figures of a run's epochs; no network is loaded.
+        """Read the figures of a run's epochs; no network is loaded.
 
         Args:
             run: the folder of a finished run.
-            device: has no meaning here.
+            device: ignored.
 
         Raises:
-            ValueError: no finished run lies there, it has no figures of its epochs, or a share out of range.
+            ValueError: the folder holds no finished run, its epochs have no figures, or a share is out of range.
         """
         from studygroup.training.folder import RunFolder
 
@@ -114,11 +114,11 @@ class Convergence(Analysis):
         }
 
     def asked(self, found: Found) -> str:
-        """How many epochs."""
+        """Return the number of epochs."""
         return f"{found['epochs']} epochs"
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Where the share was reached, and the end; then the change at the end."""
+        """Return where the share was reached, and the end; then the change at the end."""
         change = found["late_change"]
         said = "not known of fewer than five epochs" if change is None else f"{change:+.2f} points"
         return [

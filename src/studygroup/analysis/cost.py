@@ -1,9 +1,9 @@
-"""What a method costs in training against the plain network: step time, parameters, memory.
+"""The cost of training with a method compared with the plain network: step time, parameters, memory.
 
-Both are measured on the same images in one process, turn by turn, so that a busy machine slows both alike; the
-ratio of two neighbours is taken, then the median of the ratios. One plain step is counted by its two passes as
-three units of work (forward one, backward two); each peer consulted on a row adds one forward unit. CGL with two
-peers is then at 5/3, on a machine where small modules run as fast per image as large ones.
+Both are measured on the same images in one process, in turn, so that a busy machine slows both alike; the ratio of
+two neighbouring steps is taken, then the median of the ratios. One plain step counts as three units of work (one
+forward, two backward); each peer consulted on a row adds one forward unit. CGL with two peers then costs 5/3, on a
+machine where small modules run as fast per image as large ones.
 """
 
 import statistics
@@ -29,10 +29,10 @@ class Cost:
         baseline_seconds: the same of the plain network.
         ratio: median of the step-time ratios, method to plain network.
         spread: lowest and highest of those ratios.
-        repeats: how many pairs of steps were timed.
-        parameters: trainable numbers in training, what does not ship included.
-        baseline_parameters: trainable numbers of the plain network.
-        bytes: CPU: what the forward pass keeps for the backward pass; CUDA: peak allocated memory of a step.
+        repeats: number of timed pairs of steps.
+        parameters: trainable parameters in training, including what does not ship.
+        baseline_parameters: trainable parameters of the plain network.
+        bytes: on a CPU what the forward pass keeps for the backward pass; on CUDA a step's peak allocated memory.
         baseline_bytes: the same of the plain network.
     """
 
@@ -50,12 +50,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Step:
-    """A training step that can be taken again and again.
+    """A training step that can be repeated.
 
     Attributes:
-        task: whose parameters are trained; they change.
-        optimizer: over them.
-        losses: runs the forward pass, or one for each of several updates; an update stands between two.
+        task: the task whose parameters are trained; they change.
+        optimizer: the optimiser of these parameters.
+        losses: runs the forward pass, or one per update where there are several, each after the update before.
     """
 
     task: nn.Module
@@ -63,7 +63,7 @@ class Step:
     losses: Callable[[], Iterable[Tensor]]
 
     def take(self) -> None:
-        """Forward, backward, update."""
+        """Run forward and backward passes and update."""
         for loss in self.losses():
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -71,12 +71,12 @@ class Step:
 
 
 def training_cost(method: Step, baseline: Step, *, images: int, repeats: int = 9) -> Cost:
-    """Measures two steps in turn.
+    """Measure two steps in turn.
 
     Args:
         method: a step of the method; the parameters of both change, so give copies.
         baseline: a step of the plain network on the same images.
-        images: how many images that are.
+        images: number of these images.
         repeats: pairs of steps to time, after one of each to warm up.
     """
     memory = [peak_bytes(step) for step in (method, baseline)]  # these two warm up as well
@@ -97,12 +97,12 @@ def training_cost(method: Step, baseline: Step, *, images: int, repeats: int = 9
 
 
 def parameters(module: nn.Module) -> int:
-    """How many trainable numbers a module has, shared ones counted once."""
+    """Return the number of trainable parameters of a module, shared ones counted once."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def peak_bytes(step: Step) -> int:
-    """Memory of one step: on CUDA the peak allocated, elsewhere what the first forward keeps, see `saved_bytes`."""
+    """Return the memory of a step: on CUDA its peak, elsewhere what the first forward keeps, see `saved_bytes`."""
     device = next(step.task.parameters()).device
     if device.type != "cuda":
         kept = saved_bytes(lambda: next(iter(step.losses())), ignore=step.task)
@@ -112,14 +112,14 @@ def peak_bytes(step: Step) -> int:
 
 
 def saved_bytes(forward: Callable[[], Tensor], *, ignore: nn.Module | None = None) -> int:
-    """Bytes that a forward pass keeps for its backward pass, each storage once.
+    """Return the bytes that a forward pass keeps for its backward pass, each storage counted once.
 
     Args:
         forward: the pass.
-        ignore: a module whose parameters and buffers are there anyway and do not count.
+        ignore: a module whose parameters and buffers exist anyway and do not count.
     """
     tensors = [*ignore.parameters(), *ignore.buffers()] if ignore is not None else []
-    # by the storages themselves, which are one Python object each as long as they live: on meta none has an address
+    # keyed by storage, one Python object each as long as it lives: on the meta device none has an address
     known = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -136,7 +136,7 @@ def saved_bytes(forward: Callable[[], Tensor], *, ignore: nn.Module | None = Non
 
 
 def _timed(step: Step) -> float:
-    """Seconds that a step takes, waiting for the device before and after."""
+    """Return the seconds that a step takes, waiting for the device before and after."""
     device = next(step.task.parameters()).device
     _wait(device)
     start = time.perf_counter()

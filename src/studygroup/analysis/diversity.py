@@ -1,4 +1,4 @@
-"""How different students' answers are (CGL, table 6)."""
+"""Diversity of the students' answers (CGL, table 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from studygroup.functional import disagreement, diversity
 
 
 def apart(students: Sequence[nn.Module], batches: Batches) -> Tensor:
-    """How far every two students are from each other, in evaluation, at temperature 1.
+    """Return the pairwise diversity of students, in evaluation, at temperature 1.
 
     Args:
-        students: two networks or more, of any architectures.
+        students: two or more networks of any architectures.
         batches: the rows.
 
     Returns:
         Two matrices (2, students, students): the mean L2 distance of class probabilities, in [0, √2], see
-        `functional.diversity`, and the share of rows on which the two name different classes, in [0, 1].
+        `functional.diversity`, and the share of rows on which the two predict different classes, in [0, 1].
 
     Raises:
         ValueError: one student, no rows, or logits that are not finite.
@@ -39,15 +39,15 @@ def apart(students: Sequence[nn.Module], batches: Batches) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Diversity(OfNetworks):
-    """How far the students' answers are from one another: L2 distance of class probabilities, and disagreement.
+    """Diversity of the students' answers: L2 distance of class probabilities, and disagreement.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
     """
 
     def of(self, finished: Finished) -> Found:
-        """Mean over pairs and the matrix, of both."""
+        """Return the mean over pairs and the matrix, of both measures."""
         distance, different = apart(finished.students(), finished.batches)
         return {
             "diversity": over_pairs(distance),
@@ -57,7 +57,7 @@ class Diversity(OfNetworks):
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Distances of all pairs, then the means."""
+        """Return the distances of all pairs, then the means."""
         students = len(found["distances"])
         ends = [
             ("mean over pairs", f"{found['diversity']:.3f}"),

@@ -1,4 +1,4 @@
-"""What students know together: the mean of their class probabilities against each of them."""
+"""The ensemble of all students: the mean of their class probabilities against each single student."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Together:
     """Accuracies in [0, 1].
 
     Attributes:
-        students: of each.
-        ensemble: of the mean of their class probabilities.
-        any: share of rows that one student or more answers rightly: no way of choosing among them does better.
-        all: share of rows that all students answer rightly.
+        students: accuracy of each student.
+        ensemble: accuracy of the mean of their class probabilities.
+        any: share of rows that at least one student classifies correctly: no choice among them does better.
+        all: share of rows that all students classify correctly.
     """
 
     students: tuple[float, ...]
@@ -28,12 +28,12 @@ class Together:
 
     @property
     def mean(self) -> float:
-        """Of the students."""
+        """The students' mean accuracy."""
         return sum(self.students) / len(self.students)
 
 
 def together(students: Sequence[nn.Module], batches: Batches) -> Together:
-    """Asks students one by one and all at once.
+    """Score students one by one and as an ensemble.
 
     Args:
         students: networks of any architectures.
@@ -57,12 +57,12 @@ class Ensemble(OfNetworks):
     """The mean of all students' class probabilities against the single students and the one that ships.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
     """
 
     def of(self, finished: Finished) -> Found:
-        """Accuracies, and what the ensemble gains in points."""
+        """Return accuracies, and what the ensemble gains in points."""
         found = together(finished.students(), finished.batches)
         shipped = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
         others = {"mean": found.mean, "best": max(found.students), "shipped": shipped}
@@ -77,7 +77,7 @@ class Ensemble(OfNetworks):
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Accuracies, and how far the ensemble is above them."""
+        """Return accuracies, and how far the ensemble is above them."""
         gain = found["gain"]
         return [
             ("", "accuracy", "ensemble's gain, points"),

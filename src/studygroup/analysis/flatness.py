@@ -1,4 +1,4 @@
-"""How wide the minimum is that training found: accuracy under noise on the parameters (CGL, figure 6)."""
+"""The width of the minimum that training found: accuracy under noise on the parameters (CGL, figure 6)."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -23,23 +23,23 @@ def noisy_accuracy(
     seed: int,
     relative: bool = False,
 ) -> Float[Tensor, "sigmas draws"]:
-    """Accuracy after Gaussian noise of growing size is added to all parameters, in evaluation.
+    """Return the accuracy after adding Gaussian noise of growing size to all parameters, in evaluation.
 
-    Noise is added to a copy: the network itself is not written to. Running statistics get none. One draw serves all
-    sizes (θ + σ ε with the same ε), so that a curve does not waver by the luck of its points; draws are made on the
-    CPU, and equal shapes get equal noise, so that two networks of one architecture are compared on the same.
+    Noise is added to a copy: the network itself is left unchanged. Running statistics get none. One draw serves all
+    sizes (θ + σ ε with the same ε), so that a curve does not fluctuate from point to point by chance; draws are made
+    on the CPU, and equal shapes get equal noise, so that networks of one architecture are compared on the same noise.
 
     Args:
         net: returns logits (N, classes).
-        batches: the rows, asked for `len(sigmas) × draws` times.
+        batches: the rows, iterated `len(sigmas) × draws` times.
         sigmas: standard deviations of the noise, 0 or more.
-        draws: how many for each, at least 1.
-        seed: of the draws.
-        relative: whether σ is in units of the standard deviation of the numbers in each parameter tensor, else it
-            is the same for all, as the paper prints it.
+        draws: number of draws for each, at least 1.
+        seed: seed of the draws.
+        relative: whether σ is in units of each parameter tensor's own standard deviation; otherwise it is the same
+            for all, as the paper prints it.
 
     Returns:
-        Shares of right answers in [0, 1]; a row with a logit that is not a number counts as wrong.
+        Shares of correct predictions in [0, 1]; a row with a logit that is not a number counts as wrong.
 
     Raises:
         ValueError: no sizes, a negative one, or no draws.
@@ -74,14 +74,14 @@ class Flatness(OfNetworks):
     """Accuracy of the shipped network under Gaussian noise on its parameters, of growing standard deviation.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
         sigmas: standard deviations of the noise, growing.
-        draws: of the noise, for each; the accuracy is their mean.
-        reference: the one among `sigmas` at which the drop is told.
+        draws: number of noise draws for each; the accuracy is their mean.
+        reference: the value among `sigmas` at which the drop is reported.
         relative: whether sigmas are in units of each parameter tensor's own standard deviation, which does not
-            depend on the scale of weights before a batch normalisation; else absolute, as in the paper.
-        seed: of the draws.
+            depend on the scale of weights before a batch normalisation; otherwise absolute, as in the paper.
+        seed: seed of the draws.
     """
 
     sigmas: tuple[float, ...] = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04)
@@ -91,7 +91,7 @@ class Flatness(OfNetworks):
     seed: int = 0
 
     def of(self, finished: Finished) -> Found:
-        """Mean and standard deviation over draws for each sigma, and by how many points it falls."""
+        """Return mean and standard deviation over draws for each sigma, and by how many points accuracy falls."""
         self._check()
         clean = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
         noisy = noisy_accuracy(
@@ -117,9 +117,9 @@ class Flatness(OfNetworks):
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Accuracy and drop for each sigma."""
+        """Return accuracy and drop for each sigma."""
         unit = "sigma / std of the tensor" if found["relative"] else "sigma"
-        # one draw has no deviation
+        # a single draw has no deviation
         std = [f"{one:.2%}" for one in found["std"]] if found["draws"] > 1 else [""] * len(found["sigmas"])
         values = zip(found["sigmas"], found["accuracy"], std, strict=True)
         return [

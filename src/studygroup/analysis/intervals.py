@@ -27,7 +27,7 @@ def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple
 
     Args:
         samples: at least two values each.
-        weights: one a sample.
+        weights: one per sample.
 
     Returns:
         Estimate, lower and upper end, and the two-sided p-value of a sum of 0. Where no sample has any spread the

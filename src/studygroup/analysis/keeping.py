@@ -1,4 +1,4 @@
-"""What analyses found in a run, kept beside it."""
+"""Results of analyses, kept in the folder of their run."""
 
 import json
 from dataclasses import asdict, replace
@@ -15,7 +15,7 @@ _AGAIN = "remove it and analyse the run again"
 
 
 def kept(run: Run) -> dict[str, Found]:
-    """What earlier analyses left in a run folder, by name, each with its `settings`.
+    """Return the results of earlier analyses in a run folder, by name, each with its `settings`.
 
     Args:
         run: the folder.
@@ -27,17 +27,17 @@ def kept(run: Run) -> dict[str, Found]:
 
 
 def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Found:
-    """Makes an analysis of a finished run and keeps it there, or reads it where it was made with these settings.
+    """Analyse a finished run and keep the result there, or read it where it was made with these settings.
 
     Example:
         >>> analyse(RunFolder(Path("runs/mine")), "flatness", sigmas=(0.01, 0.02))["drop"]
 
     Args:
-        run: the run folder. What is found goes to `RUN/analyses/NAME.json`, written whole or not at all; other
-            settings take its place.
+        run: the run folder. The result goes to `RUN/analyses/NAME.json`, written atomically; a result of other
+            settings is replaced.
         name: one of `analyses`.
-        device: where to compute, see `Analysis`; it does not bear on what is found beyond the last bits.
-        settings: fields of that analysis, where they are to differ from the defaults.
+        device: where to compute, see `Analysis`; it affects the last bits of the result only.
+        settings: fields of that analysis that differ from the defaults.
 
     Raises:
         ValueError: an unknown name or setting, or as the analysis itself.
@@ -46,11 +46,11 @@ def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Fo
 
 
 def changed(name: str, settings: dict[str, Any]) -> Analysis:
-    """An analysis by its name, with some settings changed.
+    """Build an analysis from its name and changed settings.
 
     Args:
         name: one of `analyses`.
-        settings: its fields.
+        settings: fields that differ from the defaults.
 
     Raises:
         ValueError: an unknown name or setting.
@@ -67,12 +67,12 @@ def changed(name: str, settings: dict[str, Any]) -> Analysis:
 
 
 def made(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Found:
-    """As `analyse`, with the analysis itself.
+    """Do the same as `analyse`, given the analysis itself.
 
     Args:
         run: the run folder.
-        name: of the file.
-        analysis: with its settings.
+        name: name of the file.
+        analysis: the analysis with its settings.
         device: where to compute.
     """
     path = run.path / FOLDER / f"{name}.json"

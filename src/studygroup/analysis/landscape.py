@@ -14,18 +14,18 @@ from studygroup.seeding import generator
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape(OfNetworks):
-    """The loss around the shipped network, along random directions, and on the lines between students.
+    """The loss around the shipped network along random directions, and on the lines between students.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
-        points: on each way, evenly spaced.
+        points: number of points on each path, evenly spaced.
         reach: how far a random direction is followed to both sides; at 1 every filter has moved by its own length.
-        directions: how many random ones.
-        pairs: how many pairs of students, drawn by the seed where there are more.
-        reestimate_bn: whether batch-norm statistics are taken anew over the training rows at each point; else those
-            of the shipped network stay on random directions, and lines interpolate them.
-        seed: of directions and pairs.
+        directions: number of random directions.
+        pairs: number of pairs of students, drawn by the seed where there are more.
+        reestimate_bn: whether batch-norm statistics are re-estimated over the training rows at each point; otherwise
+            random directions keep those of the shipped network, and lines interpolate them.
+        seed: seed of directions and pairs.
     """
 
     points: int = 11
@@ -36,10 +36,10 @@ class Landscape(OfNetworks):
     seed: int = 0
 
     def of(self, finished: Finished) -> Found:
-        """Losses and accuracies on all ways, and the height of the barriers between students.
+        """Return losses and accuracies on all paths, and the height of the barriers between students.
 
         Raises:
-            ValueError: fewer than no directions or pairs.
+            ValueError: a negative number of directions or pairs.
         """
         if min(self.directions, self.pairs) < 0:
             raise ValueError(
@@ -67,7 +67,7 @@ class Landscape(OfNetworks):
         return [along_direction(net, way, finished.batches, at=at, prepare=prepare) for way in ways]
 
     def _lines(self, finished: Finished) -> dict[tuple[int, int], Slice]:
-        """By pair; none where there is one student, or no pair is asked for."""
+        """Return the slices by pair; none where there is one student, or no pair is asked for."""
         students = finished.students() if self.pairs else ()
         every = pairs_of(len(students)) if len(students) > 1 else []
         chosen = torch.randperm(len(every), generator=generator(self.seed, "landscape", "pairs"))[
@@ -81,7 +81,7 @@ class Landscape(OfNetworks):
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """Losses on all ways, then the barriers."""
+        """Return losses on all paths, then the barriers."""
         rows: list[tuple[str, ...]] = [_head("loss on random direction", found["around"], "")]
         rows += [(str(k), *_losses(way), "") for k, way in enumerate(found["directions"])]
         rows.append(_head("loss between students", found["line"], "barrier"))
@@ -93,7 +93,7 @@ class Landscape(OfNetworks):
 
 
 def _nothing(net: nn.Module) -> None:
-    """Leaves a network as it is."""
+    """Leave a network as it is."""
 
 
 def _plain(way: Slice) -> Found:

@@ -1,4 +1,4 @@
-"""What a step keeps alive, from the allocator's own events: on a CPU, too, where nobody counts."""
+"""Memory that a step allocates, from the allocator's own events: on a CPU, too, where torch does not count it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Allocated:
 
     Attributes:
         peak: the most at once.
-        left: what is still there at its end.
+        left: bytes still allocated at its end.
     """
 
     peak: int
@@ -21,11 +21,11 @@ class Allocated:
 
 
 def allocated(step: Callable[[], object], device: torch.device) -> Allocated:
-    """What a step allocates while it runs, and what it leaves.
+    """Return what a step allocates while it runs, and what it leaves.
 
-    Of a training step the peak is activations, gradients, and what the kernels need while they run; not parameters
-    and optimiser state, if these were there before. A forward pass whose loss is kept leaves what the backward pass
-    needs. Resident size would add what the allocator keeps in reserve.
+    The peak of a training step is activations, gradients and the kernels' workspace, without parameters and optimiser
+    state that existed before. A forward pass whose loss is kept leaves what the backward pass needs. The resident
+    size of the process would include what the allocator keeps in reserve.
 
     Args:
         step: what to run once.

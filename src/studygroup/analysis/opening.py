@@ -1,4 +1,4 @@
-"""Loads a finished run to ask its networks."""
+"""Loading of a finished run to evaluate its networks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +22,16 @@ from studygroup.training.finished import FinishedRun, reopened
 def opened(
     run: Path, *, split: Literal["test", "holdout"] = "test", rows: int | None = None, device: str = "auto"
 ) -> Iterator[Finished]:
-    """A finished run, on as many CPU threads as it was trained with.
+    """Load a finished run, with as many CPU threads as it was trained with.
 
     Args:
         run: the run folder.
-        split: which rows; held-out ones come with the labels that the run chose by, noise included.
-        rows: so many, each class in proportion, always the same; omitted, or where there are no more, all.
+        split: which rows; held-out rows have the labels that the run selected its student by, noise included.
+        rows: how many, each class in proportion, always the same; omitted, or where there are no more, all.
         device: where to compute; `auto` is CUDA where there is one, else the CPU.
 
     Raises:
-        ValueError: no finished run lies there, its files or data are damaged, or no rows are asked for.
+        ValueError: the folder holds no finished run, its files or data are damaged, or no rows are asked for.
     """
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     with reopened(run) as found:
@@ -59,7 +59,7 @@ class _Scored:
 
 
 def _some(split: Split, rows: int | None) -> Split:
-    """Not the first ones: many sets are sorted by class."""
+    """Return rows spread over the split, not the first ones, as many data sets are sorted by class."""
     if rows is None:
         return split
     if rows < 1:

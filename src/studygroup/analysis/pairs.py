@@ -1,4 +1,4 @@
-"""What compares two students at a time."""
+"""Pairs of students, and symmetric matrices of their values."""
 
 from itertools import combinations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def pairs_of(students: int) -> list[tuple[int, int]]:
-    """All pairs, the lower number first.
+    """Return all pairs, the lower number first.
 
     Args:
         students: how many.
@@ -25,12 +25,12 @@ def pairs_of(students: int) -> list[tuple[int, int]]:
 
 
 def symmetric(values: Float[Tensor, "pairs *rest"], students: int, *, own: float) -> Tensor:
-    """Values of pairs as a matrix (students, students, *rest).
+    """Return values of pairs as a matrix (students, students, *rest).
 
     Args:
-        values: in the order of `pairs_of`.
+        values: values in the order of `pairs_of`.
         students: how many.
-        own: what stands on the diagonal.
+        own: the value on the diagonal.
     """
     first, second = torch.tensor(pairs_of(students), device=values.device).T
     matrix = values.new_full((students, students, *values.shape[1:]), own)
@@ -39,18 +39,18 @@ def symmetric(values: Float[Tensor, "pairs *rest"], students: int, *, own: float
 
 
 def over_pairs(matrix: Float[Tensor, "students students"]) -> float:
-    """Mean over pairs of a symmetric matrix, in double precision; waits for the device."""
+    """Return the mean over pairs of a symmetric matrix, in double precision; waits for the device."""
     first, second = torch.tensor(pairs_of(len(matrix))).T
     return float(matrix.cpu().double()[first, second].mean())
 
 
 def pair_table(matrix: list[list[float]], *, head: str, form: str = ".3f") -> list[tuple[str, ...]]:
-    """A matrix of students as rows of text.
+    """Return a matrix of students as rows of text.
 
     Args:
         matrix: as `tolist` gives it.
-        head: of the first column.
-        form: of a number.
+        head: header of the first column.
+        form: format of a number.
     """
     students = range(len(matrix))
     return [

@@ -1,4 +1,4 @@
-"""How much of a network its students share: layers, as in CGL's figure 5, and parameters."""
+"""The share of a network that its students have in common: layers, as in CGL's figure 5, and parameters."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from studygroup.routes import Routes
 
 
 def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
-    """Of each layer, routed or common to all, the share of pairs of students who have all of it in common.
+    """Return, for each layer, routed or common to all, the share of pairs of students that have all of it in common.
 
     Layers are those of `studygroup.layers.blocks`, the stem and the blocks, without the classifier. The paper's
     sharing ratio is their mean.
 
     Args:
-        routes: of two students at least.
-        net: one student's plain network; of its parameters the shapes alone are looked at.
+        routes: the route table of at least two students.
+        net: one student's plain network; only the shapes of its parameters matter.
 
     Raises:
         ValueError: one student, or a network in which no layers are found.
@@ -32,10 +32,10 @@ def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
 
 
 def parameter_sharing(routes: Routes, net: nn.Module) -> float:
-    """The share of a student's parameters, classifier included, that another has in common with him, mean over pairs.
+    """Return the share of a student's parameters, classifier included, that another also has, mean over pairs.
 
     Args:
-        routes: of two students at least.
+        routes: the route table of at least two students.
         net: as for `layer_sharing`.
 
     Raises:
@@ -49,17 +49,17 @@ def parameter_sharing(routes: Routes, net: nn.Module) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing(Analysis):
-    """How much of the network its students share: layer by layer, and of the parameters."""
+    """The share of the network that students have in common: layer by layer, and of the parameters."""
 
     def __call__(self, run: Run, *, device: str = "auto") -> Found:
-        """Reads the route table of a run and the shapes of its shipped network.
+        """Read the route table of a run and the shapes of its shipped network.
 
         Args:
             run: the folder of a finished run.
-            device: has no meaning here.
+            device: ignored.
 
         Raises:
-            ValueError: no finished run lies there, it has one student, or its files are damaged.
+            ValueError: the folder holds no finished run, the run has one student, or its files are damaged.
         """
         from studygroup.training.folder import RunFolder  # which needs the extra `train`
         from studygroup.training.ship import load_net
@@ -78,11 +78,11 @@ class Sharing(Analysis):
         }
 
     def asked(self, found: Found) -> str:
-        """How many students."""
+        """Return the number of students."""
         return f"{found['students']} students"
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """A row a layer, then the means."""
+        """Return one row per layer, then the means."""
         layers: Mapping[str, float] = found["layers"]
         return [
             ("layer", "shared by so many pairs"),
@@ -93,12 +93,12 @@ class Sharing(Analysis):
 
 
 def _rows(routes: Routes, net: nn.Module, name: str) -> list[Sequence[int]]:
-    """Who takes which module, of each parameter in a layer."""
+    """Return which student takes which module, for each parameter in a layer."""
     return [_row(routes, f"{name}.{own}") for own, _ in net.get_submodule(name).named_parameters()]
 
 
 def _row(routes: Routes, parameter: str) -> Sequence[int]:
-    """Who takes which module that holds a parameter: all the same one where it lies in no routed layer."""
+    """Return each student's module that holds a parameter: the same for all where it lies in no routed layer."""
     holds = (
         row
         for layer, row in zip(routes.layers, routes.table, strict=True)
@@ -108,6 +108,6 @@ def _row(routes: Routes, parameter: str) -> Sequence[int]:
 
 
 def _common(rows: Sequence[Sequence[int]], students: int) -> float:
-    """Share of pairs who take the same of all."""
+    """Return the share of pairs that take the same modules throughout."""
     pairs = pairs_of(students)
     return sum(all(row[a] == row[b] for row in rows) for a, b in pairs) / len(pairs)

@@ -1,4 +1,4 @@
-"""How alike students' representations are: linear centred kernel alignment (Kornblith et al. 2019)."""
+"""Similarity of the students' representations: linear centred kernel alignment (Kornblith et al. 2019)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,15 +18,15 @@ from studygroup.inputs import first_tensor
 
 
 def linear_cka(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows other_width"]) -> Float[Tensor, ""]:
-    """‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F), columns centred over the rows; exact, on all rows at once.
+    """Return ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F), columns centred over the rows; exact, on all rows at once.
 
     Args:
         x: one row for each input.
         y: the same inputs in another representation.
 
     Returns:
-        In [0, 1]; 1 for representations that differ by a rotation and a scale. Not a number where one of the two
-        does not vary.
+        A value in [0, 1]; 1 for representations that differ by a rotation and a scale. Not a number where one of the
+        two does not vary.
     """
     x, y = (wide(h) - wide(h).mean(0) for h in (x, y))
     norms = [torch.linalg.matrix_norm(h.T @ h) for h in (x, y)]
@@ -37,17 +37,17 @@ def linear_cka(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows other_widt
 def representations(
     students: Sequence[nn.Module], batches: Batches, *, layer: str | None = None, tokens: bool = False
 ) -> tuple[list[Float[Tensor, "rows _width"]], str]:
-    """What goes out of a layer of each student, in evaluation, one row for each input.
+    """Return the output of a layer of each student, in evaluation, one row for each input.
 
     Args:
         students: networks that have a layer of that name.
         batches: the rows.
-        layer: its name; omitted, what goes *into* the last `nn.Linear` that a network calls, the pooled features.
+        layer: its name; omitted, the *input* of the last `nn.Linear` that a network calls, the pooled features.
         tokens: whether its output is (rows, tokens, width); otherwise channels come before space. The mean is taken
             over space, or over the tokens that the inputs' `attention_mask` does not rule out.
 
     Returns:
-        The representations, and the name of what was looked at.
+        The representations, and a name for the tensor that was taken.
 
     Raises:
         ValueError: a layer that is not there, is not called or has no rows; no rows; logits that are not finite.
@@ -68,10 +68,10 @@ def representations(
 def similarity(
     students: Sequence[nn.Module], batches: Batches, *, layer: str | None = None, tokens: bool = False
 ) -> tuple[Float[Tensor, "students students"], str]:
-    """Linear CKA between the representations of every two students, and the name of what was looked at.
+    """Return linear CKA between the representations of every two students, and a name for the tensor taken.
 
     Args:
-        students: two networks or more.
+        students: two or more networks.
         batches: the rows.
         layer: as for `representations`.
         tokens: likewise.
@@ -93,14 +93,14 @@ def similarity(
 
 @dataclass
 class _Look:
-    """What passed a layer of a network at its last call, and the mask of the inputs."""
+    """The tensor that passed a layer of a network at its last call, and the mask of the inputs."""
 
     name: str
     value: Tensor | None = None
     mask: Tensor | None = None
 
     def take(self, rows: int) -> Tensor:
-        """What was noted for a batch of so many rows."""
+        """Return what was recorded for a batch of so many rows."""
         value, self.value = self.value, None
         if value is None:
             raise ValueError(
@@ -116,7 +116,7 @@ class _Look:
 
 @contextmanager
 def _looking(net: nn.Module, layer: str | None) -> Iterator[_Look]:
-    """Looks at a layer's output, or at the input of the last linear layer that is called."""
+    """Record a layer's output, or the input of the last linear layer that is called."""
     look = _Look(layer or "the last nn.Linear")
 
     def inputs(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
@@ -141,7 +141,7 @@ def _looking(net: nn.Module, layer: str | None) -> Iterator[_Look]:
 
 
 def _pooled(value: Tensor, mask: Tensor | None, *, tokens: bool) -> Tensor:
-    """One row for each input: the mean over space, or over tokens."""
+    """Return one row for each input: the mean over space, or over tokens."""
     if not tokens:
         return value.flatten(2).mean(-1) if value.ndim > 2 else value
     if value.ndim != 3 or (mask is not None and mask.shape != value.shape[:2]):
@@ -158,10 +158,10 @@ def _pooled(value: Tensor, mask: Tensor | None, *, tokens: bool) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity(OfNetworks):
-    """How alike the students' representations are: linear CKA between the outputs of one layer.
+    """Similarity of the students' representations: linear CKA between the outputs of one layer.
 
     Attributes:
-        split: rows to ask for: those of the test set, or those held out of training.
+        split: rows to evaluate: those of the test set, or those held out of training.
         rows: only so many of them, each class in proportion, always the same; omitted, all.
         layer: name of the layer; omitted, the input of the last linear layer that is called.
         tokens: whether the layer's output is (rows, tokens, width); otherwise channels come before space.
@@ -171,11 +171,11 @@ class Similarity(OfNetworks):
     tokens: bool = False
 
     def of(self, finished: Finished) -> Found:
-        """The matrix, and its mean over pairs."""
+        """Return the matrix, and its mean over pairs."""
         matrix, name = similarity(finished.students(), finished.batches, layer=self.layer, tokens=self.tokens)
         return {"layer": name, "similarity": over_pairs(matrix), "cka": matrix.tolist()}
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:
-        """The matrix, then the mean over pairs."""
+        """Return the matrix, then the mean over pairs."""
         end = ("mean over pairs", f"{found['similarity']:.3f}", *[""] * (len(found["cka"]) - 1))
         return [*pair_table(found["cka"], head=f"CKA, {found['layer']}"), end]

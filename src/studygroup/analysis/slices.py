@@ -1,4 +1,4 @@
-"""The loss along a straight way through the space of parameters: a random direction, the line between networks."""
+"""The loss along a straight path in parameter space: a random direction, or the line between two networks."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ Prepare = Callable[[nn.Module], object]
 
 @dataclass(frozen=True)
 class Slice:
-    """The loss along a straight way through the space of parameters.
+    """The loss along a straight path in parameter space.
 
     Attributes:
-        at: points of the way, evenly spaced.
+        at: points of the path, evenly spaced.
         loss: mean cross-entropy at each.
-        accuracy: share of right answers at each, in [0, 1].
+        accuracy: share of correct predictions at each, in [0, 1].
     """
 
     at: tuple[float, ...]
@@ -36,18 +36,18 @@ class Slice:
 
 
 def filter_normalised(net: nn.Module, draw: torch.Generator) -> list[Tensor]:
-    """A random direction in which every filter is as long as the network's own (Li et al. 2018, section 4).
+    """Draw a random direction in which every filter has the norm of the network's own (Li et al. 2018, section 4).
 
-    Each filter d_ij, the numbers behind one place of the first axis, is drawn from a Gaussian and scaled to
-    d_ij / ‖d_ij‖ · ‖θ_ij‖; a row of a linear layer counts as a filter. Biases and what batch normalisation scales and
-    shifts by stay where they are, as in the authors' own commands (`biasbn`).
+    Each filter d_ij, the values at one index of the first axis, is drawn from a Gaussian and scaled to
+    d_ij / ‖d_ij‖ · ‖θ_ij‖; a row of a linear layer counts as a filter. Biases and the scales and shifts of batch
+    normalisation stay as they are, as in the authors' own commands (`biasbn`).
 
     Args:
-        net: gives shapes and lengths.
-        draw: generator on the CPU.
+        net: the network that gives shapes and norms.
+        draw: random generator on the CPU.
 
     Returns:
-        A change for each of the parameters, in their order.
+        A change for each parameter, in their order.
     """
     return [_filters(parameter.detach(), draw) for parameter in net.parameters()]
 
@@ -55,14 +55,14 @@ def filter_normalised(net: nn.Module, draw: torch.Generator) -> list[Tensor]:
 def along_direction(
     net: nn.Module, direction: Sequence[Tensor], batches: Batches, *, at: Sequence[float], prepare: Prepare
 ) -> Slice:
-    """The loss at θ + α d, on a copy of the network; buffers stay, running statistics too.
+    """Return the loss at θ + α d, on a copy of the network; buffers, running statistics too, stay as they are.
 
     Args:
         net: returns logits (N, classes).
         direction: d, a change for each parameter.
-        batches: the rows, asked for once a point.
+        batches: the rows, iterated once per point.
         at: the points α.
-        prepare: is given the copy at each point, to take its statistics anew, for one.
+        prepare: called with the copy at each point, for example to re-estimate its statistics.
 
     Raises:
         ValueError: no rows, or a loss that is not finite.
@@ -79,17 +79,18 @@ def along_direction(
 def between(
     first: nn.Module, last: nn.Module, batches: Batches, *, at: Sequence[float], prepare: Prepare
 ) -> Slice:
-    """The loss at (1 − t) θ_a + t θ_b, on a copy.
+    """Return the loss at (1 − t) θ_a + t θ_b, on a copy.
 
-    # reading: at the ends the two networks themselves are to stand, so running statistics, too, are interpolated;
-    statistics of batches are those of neither network in between, and `prepare` can take them anew.
+    Reading:
+        The ends have to be the two networks themselves, so running statistics are interpolated, too. In between they
+        are those of neither network; `prepare` can re-estimate them.
 
     Args:
         first: network a.
         last: network b, of the same architecture.
-        batches: the rows, asked for once a point.
+        batches: the rows, iterated once per point.
         at: the points t, in [0, 1].
-        prepare: is given the copy at each point.
+        prepare: called with the copy at each point.
 
     Raises:
         ValueError: networks of different shapes, no rows, or a loss that is not finite.
@@ -113,7 +114,7 @@ def between(
 
 
 def points(start: float, end: float, count: int) -> tuple[float, ...]:
-    """Evenly spaced numbers, both ends included.
+    """Return evenly spaced numbers, both ends included.
 
     Raises:
         ValueError: fewer than two.

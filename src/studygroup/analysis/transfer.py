@@ -1,4 +1,4 @@
-"""Do structures that are good on one data set do well on another: rank correlation, and what seeds alone would do."""
+"""Do structures that are good on one data set do well on another? Rank correlation, and the effect of seeds alone."""
 
 import functools
 import itertools
@@ -20,20 +20,20 @@ Numbers = npt.NDArray[np.float64]
 
 
 def ranks(scores: Scores) -> list[int]:
-    """Places of the mean scores, 1 for the highest; equals share the better place.
+    """Return the ranks of the mean scores, 1 for the highest; ties share the better rank.
 
     Args:
-        scores: of each structure.
+        scores: scores of each structure.
     """
     return [int(rank) for rank in rankdata([-statistics.fmean(some) for some in scores], method="min")]
 
 
 def correlations(first: Scores, second: Scores) -> tuple[float, float]:
-    """Spearman's rho and Kendall's tau-b of the mean scores; not a number where all are equal.
+    """Return Spearman's rho and Kendall's tau-b of the mean scores; not a number where all are equal.
 
     Args:
-        first: of each structure on one data set.
-        second: of the same on another.
+        first: scores of each structure on one data set.
+        second: scores of the same structures on another.
     """
     means = [[statistics.fmean(some) for some in scores] for scores in (first, second)]
     if any(len(set(row)) == 1 for row in means):
@@ -44,17 +44,17 @@ def correlations(first: Scores, second: Scores) -> tuple[float, float]:
 def intervals(
     first: Scores, second: Scores, *, draws: int = DRAWS, confidence: float = 0.95, seed: int = 0
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Percentiles of both correlations over seeds drawn again, with replacement, for each structure and data set.
+    """Return bootstrap percentiles of both correlations: each structure's seeds are drawn with replacement.
 
-    They tell how far the luck of seeds moves the correlation of these structures, not what others would give; of few
-    seeds a bootstrap tells too little, and draws whose scores are all equal are left out.
+    They tell how far the choice of seeds moves the correlation of these structures, not what other structures would
+    give; with few seeds a bootstrap tells too little. Draws whose scores are all equal are left out.
 
     Args:
-        first: of each structure on one data set, several seeds each.
-        second: of the same on another.
-        draws: how often.
-        confidence: of the intervals.
-        seed: of the draws.
+        first: scores of each structure on one data set, several seeds each.
+        second: scores of the same structures on another.
+        draws: number of bootstrap draws.
+        confidence: coverage of the intervals.
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     means = _drawn(first, draws, rng), _drawn(second, draws, rng)
@@ -69,16 +69,16 @@ def intervals(
 
 
 def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, seed: int = 0) -> float:
-    """How often structures whose orders have nothing to do with each other have this Spearman's rho or a higher one.
+    """Return how often unrelated orders of the structures have this Spearman's rho or a higher one.
 
-    A permutation test: of up to `EXACT` structures all orders of the second set are tried, of more so many are drawn
-    and the order itself is counted among them.
+    A permutation test: for up to `EXACT` structures all orders of the second set are tried; for more, `draws` orders
+    are drawn, and the observed order is counted among them.
 
     Args:
-        first: of each structure on one data set.
-        second: of the same on another.
-        draws: how many orders.
-        seed: of the draws.
+        first: scores of each structure on one data set.
+        second: scores of the same structures on another.
+        draws: number of orders.
+        seed: seed of the draws.
     """
     one, other = (rankdata([statistics.fmean(some) for some in scores]) for scores in (first, second))
     if len(other) <= EXACT:
@@ -86,24 +86,24 @@ def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, se
     else:
         drawn = np.random.default_rng(seed).permuted(np.tile(other, (draws, 1)), axis=1)
         orders = np.concatenate([other[None], drawn])
-    # of centred ranks rho is the product, up to a factor that no order changes
+    # rho is the product of centred ranks, up to a factor that no order changes
     products = orders @ (one - one.mean())
     return float((products >= other @ (one - one.mean()) - 1e-9).mean())
 
 
 def spread(scores: Scores) -> float:
-    """Highest less lowest mean score."""
+    """Return the highest minus the lowest mean score."""
     means = [statistics.fmean(some) for some in scores]
     return max(means) - min(means)
 
 
 def spread_of_equals(scores: Scores, *, confidence: float = 0.95) -> float:
-    """Below which the spread of as many equal structures would stay, by the scores' own deviation over seeds.
+    """Return the spread below which as many equal structures would stay, by the scores' own deviation over seeds.
 
     It is Tukey's studentised range: its quantile times the deviation of a mean.
 
     Args:
-        scores: of each structure, as many seeds each, at least two.
+        scores: scores of each structure, equally many seeds each, at least two.
         confidence: share of cases.
     """
     seeds = len(scores[0])
@@ -114,15 +114,16 @@ def spread_of_equals(scores: Scores, *, confidence: float = 0.95) -> float:
 def remarks(
     rows: Mapping[str, Mapping[str, Sequence[float]]], *, confidence: float = 0.95, fewest: int = 3
 ) -> list[str]:
-    """What is said of the same structures on two data sets, in sentences.
+    """Describe, in sentences, the scores of the same structures on two data sets.
 
-    Their spread, their rank correlation, and what those that are best on the first set are worth on the second.
+    The sentences give their spread, their rank correlation, and how those that are best on the first set do on the
+    second.
 
     Args:
-        rows: by the name of the data set the scores of each structure in points, one a seed; of one set alone nothing
-            is said of correlation.
-        confidence: of intervals and limits.
-        fewest: seeds of each structure from which on the correlation has an interval.
+        rows: scores of each structure in points, one per seed, by the name of the data set; a single set has no
+            correlation.
+        confidence: coverage of intervals and limits.
+        fewest: number of seeds per structure from which the correlation has an interval.
     """
     scores = {name: [*some.values()] for name, some in rows.items()}
     said = [_of_spread(name, some, confidence) for name, some in scores.items()]
@@ -155,7 +156,7 @@ def remarks(
 def _best(
     first: tuple[str, Mapping[str, Sequence[float]]], second: tuple[str, Mapping[str, Sequence[float]]]
 ) -> list[str]:
-    """What the best structures on one set are worth on the other."""
+    """Describe how the best structures on one set do on the other."""
     (one, there), (other, here) = first, second
     orders = [sorted(some, key=lambda name: -statistics.fmean(some[name])) for some in (there, here)]
     best = orders[0][0]
@@ -173,7 +174,7 @@ def _best(
 
 
 def _of_spread(name: str, scores: Scores, confidence: float) -> str:
-    """Highest less lowest score, and what equal structures would have."""
+    """Describe the highest minus the lowest score, and what equal structures would have."""
     said = f"{name}: the structures span {spread(scores):.2f} points"
     seeds = min(map(len, scores))
     if seeds < 2:
@@ -187,18 +188,18 @@ def _of_spread(name: str, scores: Scores, confidence: float) -> str:
 
 @functools.lru_cache  # an integral that takes its time
 def _quantile(share: float, groups: int, freedom: int) -> float:
-    """Of the studentised range."""
+    """Return a quantile of the studentised range."""
     return float(studentized_range.ppf(share, groups, freedom))
 
 
 def _drawn(scores: Scores, draws: int, rng: np.random.Generator) -> Numbers:
-    """Means of seeds drawn again, (draws, structures)."""
+    """Return means of resampled seeds, of shape (draws, structures)."""
     drawn = [np.asarray(some)[rng.integers(len(some), size=(draws, len(some)))].mean(1) for some in scores]
     return np.stack(drawn, axis=1)
 
 
 def _together(first: Numbers, second: Numbers) -> Numbers:
-    """Sum of products over the root of that of squares, row by row: of centred ranks rho, of signs of pairs tau-b."""
+    """Return Σ ab / √(Σ a² Σ b²) of each row: Spearman's rho of centred ranks, tau-b of the signs of pairs."""
     with np.errstate(invalid="ignore"):  # no order at all is no number
         found: Numbers = (first * second).sum(1) / np.sqrt((first**2).sum(1) * (second**2).sum(1))
     return found

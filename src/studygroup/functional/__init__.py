@@ -1,4 +1,4 @@
-"""The mathematics: pure functions, each with its equation. Axis order (students, rows, classes)."""
+"""The mathematics: pure functions, each with its equation. The axis order is (students, rows, classes)."""
 
 from studygroup.functional.deferred import deferred
 from studygroup.functional.imitation import (

@@ -1,4 +1,4 @@
-"""Gradients that are formed inside the backward pass, when what lies above a tensor is gone."""
+"""Gradients formed inside the backward pass, when the activations above a tensor are freed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,29 +16,29 @@ def deferred(
 ) -> Float[Tensor, ""]:
     """Return a zero that brings gradients of your own making: add it to any total.
 
-    They are made when the backward pass comes to `tensor`: what was computed from it has been gone through and its
-    activations are freed; the graph of the tensor itself is still there. Nothing is held until then but `tensor` and
-    `constants`. The gradients arrive through autograd, summed with all others, so that DistributedDataParallel,
-    gradient accumulation, a GradScaler and `torch.autograd.grad` work as for any loss. The tensor itself gets none.
+    They are computed when the backward pass reaches `tensor`: what was computed from it is done and its activations
+    are freed; the graph of the tensor itself still exists. Until then only `tensor` and `constants` are held. The
+    gradients arrive through autograd, summed with all others, so that DistributedDataParallel, gradient accumulation,
+    a GradScaler and `torch.autograd.grad` work as for any loss. The tensor itself gets none.
 
-    Of the nodes of a graph that are ready, autograd takes the one that was made last. This zero's node is ready from
-    the beginning; it takes on the place of the node that made `tensor`, and so lets all later ones go first. That
-    node in turn waits for it, as for any that has `tensor` among its inputs, in whatever order autograd goes.
+    Of the nodes of a graph that are ready, autograd runs the one created last. This zero's node is ready from the
+    beginning; it takes the sequence number of the node that created `tensor`, and so lets all later ones go first.
+    That node in turn waits for it, as for any with `tensor` among its inputs, in whatever order autograd goes.
 
     Args:
-        form: called with the zero's gradient (a scalar which holds any weight and any loss scale), `tensor` and the
-            constants; gives a gradient, or `None`, for each of `learning`. It may use
-            `torch.autograd.grad(tensor, ..., retain_graph=True)`. Gradient mode is off in it, and so is autocast.
-        tensor: where in the backward pass.
+        form: maps the zero's gradient (a scalar which holds any weight and any loss scale), `tensor` and the
+            constants to a gradient, or `None`, for each of `learning`. It may use
+            `torch.autograd.grad(tensor, ..., retain_graph=True)`. It runs without gradient mode and autocast.
+        tensor: the point of the backward pass at which `form` is called.
         learning: the tensors that get the gradients.
-        constants: what else `form` looks at. To change them, or those that learn, before the backward pass is an
-            error there.
+        constants: further arguments of `form`. Changing them, or the tensors that learn, before the backward pass is
+            an error there.
 
     Returns:
         A scalar in single precision at least; without gradient mode, or with nothing that learns, a constant.
 
     Raises:
-        RuntimeError: in the backward pass, where a graph of it is asked for.
+        RuntimeError: in the backward pass, where `create_graph` is set.
     """
     if not any(each.requires_grad for each in learning):
         return tensor.new_zeros((), dtype=_precise(tensor))
@@ -50,7 +50,7 @@ def deferred(
 
 
 class _Deferred(torch.autograd.Function):
-    """A zero that asks for its gradients when they are wanted."""
+    """A zero that computes its gradients when the backward pass reaches it."""
 
     @staticmethod
     def forward(ctx: Any, form: Form, tensor: Tensor, count: int, *others: Tensor) -> Tensor:
@@ -73,10 +73,10 @@ def _precise(tensor: Tensor) -> torch.dtype:
 
 
 def refuse_second_derivative(name: str) -> None:
-    """Refuse a graph of a backward pass, whose result would silently be taken for a constant; call it there first.
+    """Refuse `create_graph`, under which a result would silently be a constant; call it first in a backward pass.
 
     Raises:
-        RuntimeError: a graph of the backward pass is asked for.
+        RuntimeError: a graph of the backward pass is requested.
     """
     if torch.is_grad_enabled():
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""What students imitate, how far they are from it, and how far they are from one another."""
+"""Targets of imitation, the divergence of students from them, and the students' diversity."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ def peer_targets(
     temperature: float,
     aggregate: Aggregate = "logits",
 ) -> Float[Tensor, "students rows *places classes"]:
-    """Return what each student is to imitate: its teachers' answers, weighted and softened.
+    """Return each student's targets: its teachers' answers, weighted and softened.
 
     With `aggregate="logits"` the target is ψ(Σ_j w_kj z_j; T) (CGL equations 4 and 5, Song & Chai, ONE), with
     `"probabilities"` it is Σ_j w_kj ψ(z_j; T) (DML); ψ(z; T) = softmax(z / T).
@@ -29,7 +29,7 @@ def peer_targets(
         aggregate: what is averaged.
 
     Returns:
-        Probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
+        Class probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
         is 0: zero *logits* would be a uniform target.
 
     Raises:
@@ -68,7 +68,7 @@ def imitation_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows *places"]:
-    """Return how far each student is from its target on each row.
+    """Return the divergence of each student from its target on each row.
 
     `"kl"` is KL(q ‖ ψ(z; T)) = Σ_c q_c log(q_c / ψ_c(z; T)) (CGL equation 4, ONE, OKDDip), `"cross_entropy"`
     is −Σ_c q_c log ψ_c(z; T) (Song & Chai); they differ by the entropy of q, which a detached target makes
@@ -78,7 +78,7 @@ def imitation_loss(
         logits: the students' answers z.
         targets: probabilities q; a row of zeros (nobody to imitate) has loss 0.
         temperature: T > 0.
-        divergence: which of the two.
+        divergence: one of these two.
         scale_by_t2: multiply by T², so that gradients keep their size as T grows (Hinton et al. 2015).
 
     Raises:
@@ -102,9 +102,9 @@ def pairwise_loss(
     divergence: Divergence = "kl",
     scale_by_t2: bool = False,
 ) -> Float[Tensor, "students rows *places"]:
-    """Return how far each student is from each of its peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
+    """Return each student's divergence from its peers: Σ_j w_kj D(ψ(z_j; T) ‖ ψ(z_k; T)) (DML).
 
-    D is linear in its targets but for their entropy H, so one target a student serves instead of one a pair:
+    D is linear in its targets but for their entropy H, so one target per student serves instead of one per pair:
     Σ_j w_kj KL(p_j ‖ p_k) = CE(Σ_j w_kj p_j, p_k) − Σ_j w_kj H(p_j). The gradient with respect to z_k is that
     of `imitation_loss` on averaged probabilities; the value is the printed one, and larger.
 
@@ -148,13 +148,13 @@ def masked_mean(
     sees: Bool[Tensor, "students rows"],
     counts: Shaped[Tensor, "rows *places"] | None = None,
 ) -> Float[Tensor, " students"]:
-    """Return each student's mean over the rows that it sees, and their places; 0 for a student who sees none.
+    """Return each student's mean over the rows that it sees, and their places; 0 for a student that sees none.
 
     Args:
-        values: what every answer costs.
+        values: loss of every answer.
         sees: which student sees which row.
-        counts: what each answer counts in the number that the sum is divided by (a class weight, 0 for a missing
-            label, whose value is 0 already or left out here); omitted, 1.
+        counts: what each answer adds to the divisor of the sum (a class weight; 0 for a missing label, whose value is
+            0 already or left out here); omitted, 1.
     """
     seen = sees.view(*sees.shape, *[1] * (values.ndim - 2))
     if counts is None:
@@ -188,7 +188,7 @@ def diversity(
 
 
 def disagreement(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor, ""]:
-    """Return the share of rows on which two students name different classes, mean over pairs; 0 without pairs."""
+    """Return the share of rows on which two students predict different classes, mean over pairs; 0 without pairs."""
     students = len(logits)
     first, second = torch.triu_indices(students, students, offset=1, device=logits.device)
     named = logits.argmax(-1)

@@ -13,9 +13,9 @@ def pull_push(
     pull: float,
     push: float,
 ) -> Float[Tensor, ""]:
-    """Return a ‖S(h) − S(y)‖_F − b ‖S(h) − S(x)‖_F from similarities at hand (intra-model paper, equation 9).
+    """Return a ‖S(h) − S(y)‖_F − b ‖S(h) − S(x)‖_F from given similarities (intra-model paper, equation 9).
 
-    S(y) and S(x) are the same for all layers: compute them once a step. The gradient of a norm at 0 is 0.
+    S(y) and S(x) are the same for all layers: compute them once per step. The gradient of a norm at 0 is 0.
 
     Reading:
         The norm itself, neither squared nor divided, as printed; its value grows with the number of rows.
@@ -35,14 +35,14 @@ def pull_push(
 def linear_over_depth(layers: int, start: float, end: float) -> tuple[float, ...]:
     """Return weights of layers from the input to the output, in equal steps; a single layer has the last weight.
 
-    In the intra-model paper a pull rises and a push falls so (equation 9).
+    In the intra-model paper the pull rises and the push falls in this way (equation 9).
 
     Reading:
-        The ends are not printed; 0 to 1 and 1 to 0 let the first layer only leave the input and the last only come to
-        the labels.
+        The ends are not printed; with 0 to 1 and 1 to 0 the first layer is only pushed from the input and the last
+        only pulled to the labels.
 
     Args:
-        layers: how many, at least 1.
+        layers: number of layers, at least 1.
         start: weight of the layer next to the input.
         end: weight of the layer next to the output.
 

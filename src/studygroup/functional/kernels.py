@@ -1,4 +1,4 @@
-"""How much the filters of one convolution repeat each other (intra-model collaborative learning, equation 10)."""
+"""Correlation of the filters of one convolution (intra-model collaborative learning, equation 10)."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ _ROUNDING = 32  # a row whose deviation is so many rounding steps of its mean is
 def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: int = 1) -> Float[Tensor, ""]:
     """Return L_kernel = ‖C − diag(C)‖_F, C = W̃W̃ᵀ/G, of a convolution's or a linear layer's weight.
 
-    W̃ is the weight as a matrix of F filters by G values, each row to zero mean and unit population deviation, so that
-    C holds the filters' correlations. A constant row is uncorrelated with all and gets no gradient. The norm itself,
-    as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
+    W̃ is the weight as a matrix of F filters by G values, each row standardised to zero mean and unit population
+    deviation, so that C holds the filters' correlations. A constant row is uncorrelated with all and gets no
+    gradient. The norm is as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
 
     The gradient is in closed form: forward and backward take one product of F × G × min(F, G) numbers each, and
     between them no more than the square of min(F, G) is kept besides the weight. It can be differentiated once.
@@ -28,8 +28,8 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
     Args:
         weight: filters along axis 0, as in `nn.Conv1d` to `nn.Conv3d` and `nn.Linear`. Transposed convolutions have
             theirs along axis 1.
-        groups: of a grouped convolution; filters of different groups read different channels and are not compared,
-            so that a depthwise convolution has the loss 0.
+        groups: number of groups of a grouped convolution; filters of different groups read different channels and are
+            not compared, so that a depthwise convolution has the loss 0.
 
     Raises:
         ValueError: filters that do not divide into so many groups.
@@ -41,11 +41,12 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
 
 
 class _Decorrelation(torch.autograd.Function):
-    """Take the product of W̃ = s (W − µ), s = 1/σ, on the shorter side and keep it for the backward pass.
+    """Form the product of W̃ = s (W − µ), s = 1/σ, on the shorter side and keep it for the backward pass.
 
     Where there are fewer filters than values it is C itself: with O its off-diagonal, dL/dW̃ = 2 O W̃ / (L G). Where
-    there are more it is M = W̃ᵀW̃/G, which has the same norm as C: L² = ‖M‖² − F, as each C_ii is 1, and O W̃ = W̃ M − W̃.
-    Standardising takes from a row's gradient its mean, which is 0 as W̃'s rows have mean 0, and its part along W̃_i.
+    there are more it is M = W̃ᵀW̃/G, which has the same norm as C: L² = ‖M‖² − F, as each C_ii is 1, and
+    O W̃ = W̃ M − W̃. Standardising removes from a row's gradient its mean, which is 0 as W̃'s rows have mean 0, and
+    its part along W̃_i.
     """
 
     @staticmethod

@@ -1,9 +1,9 @@
-"""Losses are computed in single precision at least: under autocast, outputs come in half."""
+"""Losses are computed in single precision at least: under autocast, outputs are in half precision."""
 
 import torch
 from torch import Tensor
 
 
 def single(value: Tensor) -> Tensor:
-    """Return a tensor in single precision if it is in half, else as it is."""
+    """Return a half-precision tensor in single precision, any other as it is."""
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

@@ -1,4 +1,4 @@
-"""How alike the rows of a batch are in a representation (intra-model collaborative learning, equation 8).
+"""Similarity of a batch's rows in a representation (intra-model collaborative learning, equation 8).
 
 Computed in single precision at least, under autocast too.
 """
@@ -24,23 +24,22 @@ def similarity_matrix(
     centre: Centre = "channels",
     statistic: Statistic = "deviation",
 ) -> Float[Tensor, "rows rows"]:
-    """Return how alike the rows of a batch are: S_ij = cosine(z̃_i, z̃_j) (intra-model paper, equation 8).
+    """Return the similarity of a batch's rows: S_ij = cosine(z̃_i, z̃_j) (intra-model paper, equation 8).
 
-    z_i,c is the standard deviation over space of channel c of row i, z̃ the same less its mean. Whether the
-    deviation is the population's or the sample's does not matter, the cosine has no scale. Maps of one pixel, and
-    (rows, channels), give their values. A row that does not vary (all z̃ equal 0, up to rounding) is like no row,
-    itself neither, and gets no gradient; nor does a constant map. Maps can be differentiated once.
+    z_i,c is the standard deviation over space of channel c of row i, z̃ the same minus its mean. Whether the
+    deviation is the population's or the sample's does not matter, as the cosine has no scale. Maps of one pixel, and
+    (rows, channels), give their values. A row that does not vary (all z̃ are 0, up to rounding) has similarity 0 to
+    all rows, itself included, and gets no gradient; nor does a constant map. Maps can be differentiated once.
 
     Reading:
         "substracting mean from z" leaves open which mean; each row's over its channels is what the local-error-signal
-        paper takes (Nøkland & Eidnes 2019), whence the metric comes.
+        paper takes (Nøkland & Eidnes 2019), from which the metric comes.
 
     Args:
         h: a representation, channels along axis 1.
-        centre: `"channels"` takes each row's mean over its channels away, `"batch"` each channel's mean over the
-            rows.
-        statistic: `"deviation"` as printed; `"flatten"` takes all values of a row for z, as the
-            local-error-signal paper does where there are only a few channels, such as those of a picture.
+        centre: `"channels"` subtracts each row's mean over its channels, `"batch"` each channel's mean over the rows.
+        statistic: `"deviation"` as printed; `"flatten"` takes all values of a row as z, as the local-error-signal
+            paper does where there are only a few channels, such as those of a picture.
 
     Returns:
         Values in [-1, 1], symmetric.
@@ -64,7 +63,7 @@ def similarity_matrix(
 
 
 def deviations(h: Float[Tensor, "rows channels *space"]) -> Float[Tensor, "rows channels"]:
-    """Return each channel's standard deviation over space: z of equation 8, all that `similarity_matrix` looks at.
+    """Return each channel's standard deviation over space: z of equation 8, all that `similarity_matrix` uses.
 
     Maps of one pixel, and (rows, channels), give their values, so that the similarities of z are those of h.
 
@@ -91,7 +90,7 @@ def label_similarity(
         y: class indices, or a probability for each class.
         classes: C, at least 2.
         centre: as for `similarity_matrix`.
-        dtype: of the result.
+        dtype: dtype of the result.
 
     Raises:
         ValueError: as `similarity_matrix`.
@@ -128,7 +127,7 @@ class _Deviation(torch.autograd.Function):
 def _units(
     centred: Float[Tensor, "rows values"], values: Float[Tensor, "rows values"]
 ) -> Float[Tensor, "rows values"]:
-    """Return rows of length 1; what does not vary but for rounding (a grey picture's channels) is 0, not noise."""
+    """Return rows of norm 1; a row that varies by rounding alone (a grey picture's channels) is 0, not noise."""
     lengths: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
     rounding = torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values.detach(), dim=1, keepdim=True)
     varies = lengths > _ROUNDING * rounding

@@ -1,4 +1,4 @@
-"""Which layers of a network students part at, and which objectives inside it work on."""
+"""Layers of a network: where students can part, and what objectives inside it work on."""
 
 from studygroup.layers.convolutions import ConvLayer, convolution_groups, convolution_layers
 from studygroup.layers.dropouts import dropout_layers

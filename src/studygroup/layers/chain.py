@@ -1,4 +1,4 @@
-"""Which convolutions a tensor comes from, noted down while a network runs."""
+"""The convolutions that a tensor comes from, recorded while a network runs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _PRODUCTS = frozenset({"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmu
 
 
 class Chain(TorchFunctionMode):
-    """Keep for every tensor, while entered, the calls of convolutions that it comes from, with none in between."""
+    """Record for every tensor, while entered, the convolution calls that it directly comes from."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Chain(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Pass the origins of what goes in on to what comes out."""
+        """Pass the origins of the inputs on to the outputs."""
         kwargs = kwargs or {}
         product = getattr(func, "__name__", "") in _PRODUCTS
         origins = self._of_product(args) if product else self._of((args, kwargs))
@@ -34,13 +34,13 @@ class Chain(TorchFunctionMode):
         return result
 
     def called(self, name: str, given: Any, result: Any) -> None:
-        """Note that a convolution was called."""
+        """Record a call of a convolution."""
         self._names.append(name)
         self._before.append(self._of(given))
         self._mark(result, frozenset({len(self._names) - 1}))
 
     def passed(self, given: Any, result: Any) -> None:
-        """Pass origins through a module whose inside could not be watched, such as compiled code."""
+        """Pass origins through a module whose inside cannot be watched, such as compiled code."""
         if not self._of(result):
             self._mark(result, self._of(given))
 
@@ -66,7 +66,7 @@ class Chain(TorchFunctionMode):
             self._origins[tensor] = origins
 
     def _of_product(self, factors: Sequence[Any]) -> _Calls:
-        """Return the calls behind a product; a factor computed from the other is a gate: no chain goes on."""
+        """Return the calls behind a product; a factor computed from the other is a gate, which ends a chain."""
         found = [self._of(factor) for factor in factors if isinstance(factor, Tensor)]
         if len(found) == 2 and all(found):
             for one, other in (found, found[::-1]):

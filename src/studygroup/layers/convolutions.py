@@ -20,13 +20,13 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A convolution and what is called on its very output.
+    """A convolution with the norm and activation that are called on its own output.
 
     Attributes:
         convolution: its name in the model.
         norm: name of the norm that is called on the convolution's output, if there is one.
         activation: name of the activation that is called on the norm's output (or the convolution's), if it is a
-            module and nothing comes before it, such as the sum of a residual block. Other layers may call the same
+            module and nothing, such as the sum of a residual block, comes before it. Other layers may call the same
             module, and an `inplace` one changes the norm's output.
         space: size of the convolution's output, (height, width) for pictures.
     """
@@ -38,12 +38,12 @@ class ConvLayer:
 
 
 def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ...]:
-    """Find the convolutions on the longest way from the input to the output, with their norms, in call order.
+    """Find the convolutions on the longest path from input to output, with their norms, in call order.
 
-    The longest way has the most convolutions, all ways of that length together. So shortcuts are left out (the 1x1
-    convolutions beside residual blocks), and gates too (squeeze and excitation), whose factor is computed from what
-    it multiplies. A convolution with no linear map after it is the classifier and left out as well. ResNet-18 has 17
-    such layers, ResNet-101 has 100 (the 1x1 convolutions of a bottleneck count), VGG-16 has 13.
+    The longest path is the one with the most convolutions; all paths of that length count. So shortcuts are left out
+    (the 1x1 convolutions beside residual blocks), and gates too (squeeze and excitation), whose factor is computed
+    from what it multiplies. A convolution with no linear map after it is the classifier and left out as well.
+    ResNet-18 has 17 such layers, ResNet-101 has 100 (the 1x1 convolutions of a bottleneck count), VGG-16 has 13.
 
     Args:
         model: any network with `nn.Conv1d` to `nn.Conv3d`; found by a dry run in evaluation, without side effects.
@@ -70,16 +70,16 @@ def convolution_layers(model: nn.Module, example: Inputs) -> tuple[ConvLayer, ..
 
 
 def convolution_groups(layers: Sequence[ConvLayer]) -> tuple[tuple[ConvLayer, ...], ...]:
-    """Group layers in a row whose outputs are equally large: five groups of VGG-16, four of a CIFAR ResNet-18.
+    """Group consecutive layers with outputs of one size: five groups in VGG-16, four in a CIFAR ResNet-18.
 
     Args:
-        layers: in call order.
+        layers: the layers in call order.
     """
     return tuple(tuple(group) for _, group in groupby(layers, key=lambda layer: layer.space))
 
 
 class _Watch:
-    """Watch convolutions, and the norms and activations that are called on what they made, unchanged since."""
+    """Watch convolutions, and the norms and activations that are called on their unchanged outputs."""
 
     def __init__(self) -> None:
         self.chain = Chain()
@@ -90,7 +90,7 @@ class _Watch:
         self._norms: dict[nn.Module, str] = {}
 
     def before(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """Note, as a module is about to be called, whether it is the norm or the activation of a convolution."""
+        """Record, before a module is called, whether it is the norm or the activation of a convolution."""
         first = next(tensors((args, kwargs)), None)
         convolution, version = self._made.get(first, ("", -1)) if first is not None else ("", -1)
         if first is None or first._version != version:
@@ -103,7 +103,7 @@ class _Watch:
             self.layers[convolution] = replace(layer, activation=name)
 
     def after(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        """Note what a module made."""
+        """Record a module's output."""
         if isinstance(module, (*_CONVOLUTIONS, nn.Linear)):
             self.last = name
         if isinstance(module, _CONVOLUTIONS):

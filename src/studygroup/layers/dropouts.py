@@ -33,17 +33,18 @@ _NAMED = 5  # so many names of a kind stand in an error
 
 
 def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
-    """Name the dropout modules that a training pass calls and that drop something, in the order of the calls.
+    """Return the names of the dropout modules that a training pass calls and that drop something, in call order.
 
-    `nn.Dropout`, `Dropout1d` to `Dropout3d`, `AlphaDropout` and `FeatureAlphaDropout`. Dropout that is called as a
-    function, as inside attention, has no name to be given views by, and random depth (`DropPath`) is none.
+    These are `nn.Dropout`, `Dropout1d` to `Dropout3d`, `AlphaDropout` and `FeatureAlphaDropout`. Dropout that is
+    called as a function, as inside attention, has no name under which to give it views; stochastic depth (`DropPath`)
+    does not count as dropout.
 
     Args:
         model: any network; run once in training mode without side effects, batch norms in evaluation.
         example: one batch, as the model takes it; its first two rows are run.
 
     Raises:
-        ValueError: there are none, with what was found in their place: rates of 0, modules that are not called,
+        ValueError: there are none; the message names what was found instead: rates of 0, modules that are not called,
             `Identity`, functions.
     """
     watch = _Watch()
@@ -64,7 +65,7 @@ def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
 
 
 class _Watch(TorchFunctionMode):
-    """Watch which modules are called, and inside which of them dropout is called as a function."""
+    """Record which modules are called, and inside which of them dropout is called as a function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run the function; note where it drops something and is not a dropout module's own."""
+        """Run the function; record where it drops something and is not called by a dropout module."""
         kwargs = kwargs or {}
         if func in _RATES and self._inside:
             name, module = self._inside[-1]
@@ -104,7 +105,7 @@ def _drops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _instead(model: nn.Module, named: dict[str, _DropoutNd], watch: _Watch) -> str:
-    """Say what was found in the place of dropout layers."""
+    """Return a text on what was found in place of dropout layers."""
     identities = [name for name, module in model.named_modules() if isinstance(module, nn.Identity)]
     called = [name for name in named if name in watch.called]
     kinds = {

@@ -1,4 +1,4 @@
-"""Whether students can part at some layers of a network, found out by letting two students do so."""
+"""A trial with two students of whether students can part at some layers of a network."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ _VIEWS = 2
 
 
 def cannot_part(model: nn.Module, layers: Iterable[Layer], example: Inputs) -> str:
-    """Return why students cannot part at all of some layers; an empty text where they can.
+    """Return why students cannot part at some layers together; an empty text where they can.
 
     Args:
         model: any network; two students of it make a pass in training, without side effects.

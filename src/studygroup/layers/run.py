@@ -1,4 +1,4 @@
-"""A dry run of a few rows, and the tensors in what goes in and comes out."""
+"""A dry run of a few rows, and the tensors in its inputs and outputs."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,9 +1,9 @@
-"""The order of a network: its stem, its blocks, its head, and so where students can part.
+"""The structure of a network: its stem, its blocks, its head, and so where students can part.
 
-Read from the modules alone, in the order of registration, which is taken for the order of the calls. Three
-notions suffice. The *weights* of a module are its parameters of two or more dimensions: a convolution with
-its norm has one, a *block* has several. A *stack* is an `nn.Sequential` or `nn.ModuleList` of blocks of one
-class, or of smaller stacks. Whatever has a stack inside is looked into, everything else is one piece.
+It is read from the modules alone, in the order of registration, which is taken for the order of the calls. Three
+notions suffice. The *weights* of a module are its parameters of two or more dimensions: a convolution with its norm
+has one, a *block* has several. A *stack* is an `nn.Sequential` or `nn.ModuleList` of blocks of one class, or of
+smaller stacks. A module with a stack inside is searched further, any other is one piece.
 """
 
 import math
@@ -20,13 +20,12 @@ _CUTS = 3  # inner layers that get a classifier: a ResNet of four groups has the
 
 
 def blocks(model: nn.Module) -> tuple[Layer, ...]:
-    """Name the layers that random routing chooses among: the stem and each repeated block.
+    """Return the names of the layers that random routing chooses among: the stem and each repeated block.
 
     The stem, all layers before the first block, is one tuple of names that travel together. Layers between
-    two blocks, such as a down-sampling, travel with the block behind them, as a tuple too. What follows the
-    last block, the head above all, is left out, as are modules without parameters. A network without repeated
-    blocks (a multi-layer perceptron, VGG) is taken layer by layer: each convolution or linear map with its
-    norms.
+    two blocks, such as a down-sampling, travel with the block after them, as a tuple too. What follows the
+    last block, above all the head, is left out, as are modules without parameters. A network without repeated
+    blocks (a multi-layer perceptron, VGG) is taken layer by layer: each convolution or linear map with its norms.
 
     Args:
         model: any network; a ResNet-18 gives `(("conv1", "bn1"), "layer1.0", ..., "layer4.1")`.
@@ -43,7 +42,7 @@ def blocks(model: nn.Module) -> tuple[Layer, ...]:
 
 
 def last_group(model: nn.Module) -> tuple[str, ...]:
-    """Name the last group of blocks and all that follows it, for methods that branch.
+    """Return the names of the last group of blocks and everything after it, for methods that branch.
 
     Args:
         model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks stand in one row, as in a
@@ -61,7 +60,7 @@ def last_group(model: nn.Module) -> tuple[str, ...]:
 
 
 def first_groups(model: nn.Module) -> tuple[str, ...]:
-    """Name the layers after which a network is cut, for methods with classifiers at inner layers.
+    """Return the names of the layers after which a network is cut, for methods with classifiers at inner layers.
 
     These are the ends of the groups of blocks but the last, three at most, evenly spaced. Where all blocks stand
     in one row, as in a transformer, each block is a group.
@@ -85,7 +84,7 @@ def first_groups(model: nn.Module) -> tuple[str, ...]:
 
 
 def block_ends(model: nn.Module) -> tuple[str, ...]:
-    """Name every block, or every layer of a network without blocks, from the input to the head.
+    """Return the names of all blocks, or of all layers of a network without blocks, from the input to the head.
 
     Args:
         model: any network; a ResNet-18 gives `("layer1.0", ..., "layer4.1")`.
@@ -106,14 +105,14 @@ class _Layout(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A part of a network that is not looked into."""
+    """A part of a network that is taken as a whole."""
 
     name: str
-    closes: bool  # whether it is a block, with which a group ends
+    closes: bool  # whether it is a block, which ends a group
 
 
 def _found(model: nn.Module, argument: str) -> _Layout:
-    """Return the stem, the groups and what follows them, for whoever would else name them in an argument."""
+    """Return the stem, the groups and what follows them; the error names the argument to give instead."""
     inner, prefix = _unwrapped(model)
     layout = _by_blocks(inner, prefix) or _by_layers(inner, prefix)
     if not layout:
@@ -130,10 +129,10 @@ def _nothing(model: nn.Module, argument: str) -> str:
 
 
 def _stages(model: nn.Module, layout: _Layout) -> list[tuple[str, ...]]:
-    """Return the groups of blocks from the input to the output, each by the modules that are called for it.
+    """Return the groups of blocks from input to output, each as the modules that are called for it.
 
-    A group is the outermost module in which some blocks stand and not all; where they stand in one row, each is one.
-    A mere list of modules is never called, so that its blocks stand for it.
+    A group is the outermost module that holds some blocks but not all; where all stand in one row, each is a group. A
+    plain list of modules is never called, so that its blocks stand for it.
     """
     if not layout.groups:
         return [layout.stem]
@@ -193,7 +192,7 @@ def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
 
 
 def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
-    """Yield the layers of a plain sequence, else the module itself, each with whether it has weights."""
+    """Yield the layers of a plain sequence, otherwise the module itself, each with whether it has weights."""
     if isinstance(module, nn.Sequential) and _weights(module) > 1:
         for inner, child in _children(module, f"{name}."):
             yield from _layers(inner, child)
@@ -207,7 +206,7 @@ def _has_stack(module: nn.Module) -> bool:
 
 
 def _is_stack(module: nn.Module) -> bool:
-    """Tell whether it is a list of blocks of one class, other layers between them allowed if there are several.
+    """Tell whether a module lists blocks of one class, with other layers between them if there are several.
 
     The last condition tells a stack from the inside of a mobile block: convolution, squeeze-and-excitation,
     convolution.
@@ -221,7 +220,7 @@ def _is_stack(module: nn.Module) -> bool:
 
 
 def _is_block(module: nn.Module) -> bool:
-    """Tell whether it has several weights, in modules of its own, and is more than a sequence of layers."""
+    """Tell whether a module has several weights, in sub-modules, and is more than a sequence of layers."""
     return _weights(module) > 1 and type(module) not in _LISTS and bool(_children(module, ""))
 
 
@@ -240,7 +239,7 @@ def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
-    """Return the outermost module with more than one child to tell apart, and the prefix of its children's names."""
+    """Return the outermost module with more than one child, and the prefix of its children's names."""
     prefix = ""
     while len(children := _children(model, prefix)) == 1 and _children(children[0][1], ""):
         name, model = children[0]

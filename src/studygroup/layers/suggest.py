@@ -1,4 +1,4 @@
-"""Where the students of a network can part, for which method, as a table to read."""
+"""A readable table of where the students of a network can part, and for which method."""
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -26,19 +26,20 @@ _Names = TypeVar("_Names", str, Layer)
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Where the students of a network can part; `print` it for the table.
+    """The layers at which students can part; `print` it for the table.
 
     Attributes:
-        network: name of its class.
-        parameters: how many it has.
-        blocks: for `layers` of `cgl`.
-        branch: for `layers` of `cl_ilr`, `okddip`, `one` and `pcl`.
-        inner: for `inner` of `auxiliary_training` and `byot`.
-        local: for `inner` of `intra`; empty without an example.
-        dropouts: for `dropouts` of `intra`, and for `routes.hierarchical_dropout`; without an example all that drop
-            something.
-        cannot_part: names, with the reason, of what was tried and cannot part; empty without an example.
-        rows: of the table.
+        network: name of the network's class.
+        parameters: number of its parameters.
+        blocks: names for `layers` of `cgl`.
+        branch: names for `layers` of `cl_ilr`, `okddip`, `one` and `pcl`.
+        inner: names for `inner` of `auxiliary_training` and `byot`.
+        local: names for `inner` of `intra`; empty without an example.
+        dropouts: names for `dropouts` of `intra`, and for `routes.hierarchical_dropout`; without an example all that
+            drop something.
+        cannot_part: reasons, by name, of layers that were tried and at which students cannot part; empty without an
+            example.
+        rows: rows of the table.
         checked: whether there was an example to try it with.
     """
 
@@ -54,7 +55,7 @@ class Suggestion:
     checked: bool = False
 
     def __str__(self) -> str:
-        """Write the tree of modules, what each is for, and the arguments to pass."""
+        """Return the tree of modules, what each is for, and the arguments to pass, as text."""
         table = [("module", "class", "parameters", "output", "use")]
         for row in self.rows:
             size = " x ".join(map(str, row.size)) if row.size is not None else ""
@@ -75,7 +76,7 @@ class Suggestion:
     __repr__ = __str__
 
     def _use(self, row: Row) -> str:
-        """Say what a row's modules are for, or why students cannot part there."""
+        """Return what a row's modules are for, or why students cannot part there."""
         uses = {
             "cgl": _flat(self.blocks),
             "branch": self.branch,
@@ -91,7 +92,7 @@ class Suggestion:
         return ", ".join([*found, f"cannot part: {reasons[0]}"] if reasons else found)
 
     def _arguments(self) -> list[str]:
-        """Say what to pass to which recipe."""
+        """Return the arguments to pass to each recipe."""
         found = {
             "layers of cgl": self.blocks,
             "layers of cl_ilr, okddip, one, pcl": self.branch,
@@ -110,17 +111,18 @@ class Suggestion:
 
 
 def suggest(model: nn.Module, example: Inputs | None = None) -> Suggestion:
-    """Say where students can part: which names to pass as `layers`, `inner` or `dropouts`.
+    """Suggest where students can part: the names to pass as `layers`, `inner` or `dropouts`.
 
-    Without an example this is read from the modules alone. With one, the output sizes are found, the suggestions
-    are tried with two students, and so is what blocks consist of: what cannot part has its reason beside it.
+    Without an example this is read from the modules alone. With one, output sizes are measured, and the suggestions
+    and the modules inside blocks are tried with two students: where they cannot part, the reason stands beside the
+    name.
 
     Args:
         model: any network; it is left as it is.
         example: one batch, as the model takes it; its first two rows are run, some ten times.
 
     Returns:
-        The names, and a table for `print`. What there is none of is empty.
+        The names, and a table for `print`. Fields without a suggestion are empty.
 
     Example:
         >>> print(sg.layers.suggest(model, images))
@@ -163,7 +165,7 @@ def _drops(module: nn.Module) -> bool:
 
 
 def _or_none(find: Callable[[nn.Module], tuple[_Names, ...]], model: nn.Module) -> tuple[_Names, ...]:
-    """Return what is found, nothing where a network has none of it."""
+    """Return the layers found, none where a network has no such layers."""
     try:
         return find(model)
     except ValueError:
@@ -171,7 +173,7 @@ def _or_none(find: Callable[[nn.Module], tuple[_Names, ...]], model: nn.Module) 
 
 
 def _views(model: nn.Module, example: Inputs) -> dict[str, str]:
-    """Return the dropouts to view a network by, each with why students cannot part there."""
+    """Return the dropout layers that can give views, each with why students cannot part there."""
     try:
         return view_dropouts(model, example)
     except ValueError:
@@ -179,7 +181,7 @@ def _views(model: nn.Module, example: Inputs) -> dict[str, str]:
 
 
 def _convolutions(model: nn.Module, example: Inputs) -> tuple[str, ...]:
-    """Return the layers that `intra` trains by themselves, nothing for a network without convolutions."""
+    """Return the layers that `intra` trains by themselves, none for a network without convolutions."""
     try:
         return tuple(layer.convolution for layer in convolution_layers(model, example))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The modules of a network as a table to read: what is repeated stands there once."""
+"""The modules of a network as a readable table that lists repeated parts once."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ Sizes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Row:
-    """A module, or several in a row that are built alike and give outputs of one size.
+    """A module, or several consecutive ones of one structure and with outputs of one size.
 
     Attributes:
-        names: in the model.
+        names: names in the model.
         kind: name of the class.
-        parameters: how many, of all of them together.
-        size: of the output of each, without the axis of rows; `None` where no example was run.
-        depth: how many other rows it lies in.
+        parameters: number of parameters of all of them together.
+        size: size of each one's output, without the axis of rows; `None` where no example was run.
+        depth: number of rows that it lies in.
         inside: whether it lies inside a layer that can be routed.
     """
 
@@ -32,32 +32,32 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Return the name, or the first and the last."""
+        """The name, or the first and the last."""
         return self.names[0] if len(self.names) == 1 else f"{self.names[0]} to {self.names[-1]}"
 
 
 def rows(model: nn.Module, pieces: Collection[str], sizes: Sizes) -> tuple[Row, ...]:
-    """Return the table: all modules down to some pieces, and once for pieces of one make what they consist of.
+    """Return the table: all modules down to given pieces; the parts of equally built pieces are listed once.
 
-    Modules without parameters are left out, dropouts that drop something aside.
+    Modules without parameters are left out, except dropouts that drop something.
 
     Args:
         model: any network.
         pieces: names of layers that are routed as a whole.
-        sizes: of outputs, by name.
+        sizes: sizes of outputs, by name.
     """
     return tuple(_Table(pieces, sizes).of(model, "", 0, inside=False))
 
 
 class _Table:
-    """Make rows, and remember the makes that were shown."""
+    """A builder of rows that remembers which structures were shown."""
 
     def __init__(self, pieces: Collection[str], sizes: Sizes) -> None:
         self.pieces, self.sizes = pieces, sizes
         self.shown: set[str] = set()
 
     def of(self, module: nn.Module, prefix: str, depth: int, *, inside: bool) -> Iterator[Row]:
-        """Yield the rows of what a module consists of."""
+        """Yield the rows of a module's parts."""
         for _, group in groupby(_children(module, prefix), key=self._make):
             alike = list(group)
             name, first = alike[0]
@@ -106,6 +106,6 @@ def _unwrapped(module: nn.Module, prefix: str) -> tuple[nn.Module, str]:
 
 
 def _make(module: nn.Module) -> str:
-    """Return what tells modules of one make: classes and names of all that has parameters, whatever the widths."""
+    """Return what identifies a structure: classes and names of all that has parameters, whatever the widths."""
     inner = ", ".join(f"{name}: {_make(child)}" for name, child in _children(module, ""))
     return f"{type(module).__name__}({inner})"

@@ -1,4 +1,4 @@
-"""What is added to the total: learning from labels, from teachers, and inside the network. None of it ships."""
+"""The terms of the total loss: learning from labels, from teachers, and inside the network. None of it ships."""
 
 from studygroup._engine.capture import Capture, Layer
 from studygroup.objectives.base import Heard, Objective, Step

@@ -1,4 +1,4 @@
-"""What every objective is, and what it sees of a training step."""
+"""The base of all objectives, and what they see of a training step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,11 +20,11 @@ from studygroup.teachers.base import Weights
 
 @dataclass(frozen=True)
 class Heard:
-    """What students hear of a teacher.
+    """A teacher's answers as the students hear them.
 
     Attributes:
         logits: the answers, in single precision at least.
-        weights: of each answer for each student.
+        weights: weight of each answer for each student.
     """
 
     logits: Float[Tensor, "teachers rows *classes"]
@@ -33,19 +33,19 @@ class Heard:
 
 @dataclass(frozen=True)
 class Step:
-    """What an objective sees of a training step.
+    """A training step as objectives see it.
 
     Attributes:
         group: the students.
-        outputs: their answers on the rows on which each is supervised, with what the objective captures.
-        answers: their answers on the rows on which others consult them; where rows have no owner, the same.
+        outputs: the students' answers on the rows on which each is supervised, with what the objective captures.
+        answers: their answers on the rows on which others consult them; the same where rows have no owner.
         x: the batch, as the model takes it.
         y: the labels.
         progress: how far training has come, from 0 to 1.
-        criterion: what labels are and how answers are compared.
-        consults: who asks whom of each teacher.
-        by_others: what other groups than the students say, by group.
-        layer_gradients: where objectives that train single layers leave their gradients.
+        criterion: the meaning of labels, and how answers are compared.
+        consults: who consults whom, by teacher.
+        by_others: answers of groups other than the students, by group.
+        layer_gradients: collects the gradients of objectives that train single layers.
     """
 
     group: Group
@@ -64,7 +64,7 @@ class Step:
         """Return the labels for an objective that needs one class a row: indices, or a probability for each class.
 
         Args:
-            of: who asks, for the error.
+            of: name of the caller, for the error.
 
         Raises:
             ValueError: the task's criterion has other labels.
@@ -79,7 +79,7 @@ class Step:
         return self.y
 
     def hear(self, teacher: Teacher) -> Heard:
-        """Return what a teacher says in this step: computed once, with autocast off, however many objectives ask."""
+        """Return a teacher's answers in this step: computed once for all objectives, with autocast off."""
         if teacher not in self._heard:
             answers = precise(self.answers if teacher.of is None else self.by_others[teacher.of])
             with torch.autocast(answers.logits.device.type, enabled=False):
@@ -89,17 +89,17 @@ class Step:
 
 
 class Objective(nn.Module):
-    """The base of everything that is added to the total.
+    """The base of all terms of the total.
 
     Args:
-        name: under which the value stands in `Losses.values`.
-        weight: of the value in the total, a number or a function of progress.
+        name: key of the value in `Losses.values`.
+        weight: weight of the value in the total, a number or a function of progress.
 
     Attributes:
         capture: what the objective needs of the students' outputs besides logits.
-        teachers: whom it listens to; the task consults them and owns their parameters.
-        criterion: of the labels, where the objective has one; all others of the task follow it.
-        moves_teachers: whether its gradient goes into what the teachers say.
+        teachers: the teachers it listens to; the task consults them and owns their parameters.
+        criterion: criterion of the labels, where the objective has one; all others of the task follow it.
+        moves_teachers: whether its gradient flows into the teachers' answers.
         sources: BibTeX of what to cite, see `citation`.
     """
 
@@ -117,21 +117,21 @@ class Objective(nn.Module):
     def before_pass(self, group: Group) -> Float[Tensor, ""] | None:
         """Return the value of an objective that needs no pass; `None` for all others.
 
-        Computed before the pass, such a value is the last that the backward pass comes to: its gradients then take
-        the place of activations that are gone.
+        Being computed before the pass, such a value is reached last by the backward pass: its gradients then reuse
+        the memory of activations that are already freed.
         """
         return None
 
     def loss(self, step: Step) -> Float[Tensor, " students"] | Float[Tensor, ""]:
         """Return the value, unweighted: one for each student, which the task reduces, or one for all.
 
-        Under autocast it is called with autocast on.
+        Under autocast it is called with autocast enabled.
         """
         raise NotImplementedError
 
 
 def precise(outputs: Outputs) -> Outputs:
-    """Return the outputs in single precision at least: under autocast they come in half."""
+    """Return the outputs in single precision at least: under autocast they are in half precision."""
     return replace(
         outputs,
         logits=single(outputs.logits),

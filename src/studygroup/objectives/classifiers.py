@@ -22,22 +22,24 @@ class LocalClassifiers(Local):
     """A classifier at each inner layer, which trains that layer alone (intra-model paper, equations 5 to 7).
 
     L_i = α CE(y, ψ(z_i; T)) − β Σ q_i log ψ(z_i; T), q_i = ψ(1/(N−i) Σ_{j=i+1..N} z_j; T) without gradient, z_N the
-    network's own answer. # reading: the printed sum begins at j = i, has N−i+1 terms and divides by N−i. Beginning at
-    i+1 the number of terms fits, and no layer imitates itself, as in equations 2 and 4. The temperature is in the
-    hard loss too, as printed.
+    network's own answer. The temperature is in the hard loss too, as printed.
 
     A row that stands for several students or views counts once; its z_N is the mean of their answers. A student's
     loss is the mean over the rows that it sees.
 
-    A classifier is max pooling, a 3x3 convolution and a linear layer. # reading: sizes are not printed. The map is
-    pooled to `size` pixels a side at most, and the convolution has `channels` filters at most, so that all
-    classifiers of a ResNet-101 together are smaller than the network. Tokens are a map of one dimension, all of
-    them, padding included; of (rows, width) a linear layer takes the convolution's place.
+    A classifier is max pooling, a 3x3 convolution and a linear layer. Tokens are a map of one dimension, all of them,
+    padding included; for (rows, width) a linear layer takes the convolution's place.
+
+    Reading:
+        The printed sum begins at j = i, has N−i+1 terms and divides by N−i. Beginning at i+1 the number of terms
+        fits, and no layer imitates itself, as in equations 2 and 4. Sizes are not printed: the map is pooled to at
+        most `size` pixels a side, and the convolution has at most `channels` filters, so that all classifiers of a
+        ResNet-101 together are smaller than the network.
 
     Args:
         shapes: the layers, see `probe.shapes`.
-        classes: how many classes.
-        weight: of the sum over layers, a number or a function of progress.
+        classes: number of classes.
+        weight: weight of the sum over layers, a number or a function of progress.
         alpha: α = 0.05 in the paper.
         beta: β = 0.05 in the paper.
         temperature: T = 2 in the paper.
@@ -65,11 +67,11 @@ class LocalClassifiers(Local):
             _classifier(layer, shape, classes=classes, size=size, channels=channels)
             for layer, shape in shapes.items()
         )
-        self._above: Tensor | None = None  # (students, rows, classes), the sum of the answers above
+        self._above: Tensor | None = None  # (students, rows, classes): sum of the answers above
         self._count = 0
 
     def start_step(self, step: Step) -> None:
-        """Put the network's own answer above all layers."""
+        """Start with the network's own answer as the one above all layers."""
         self._above, self._count = single(step.outputs.logits.detach()), 1
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
@@ -77,7 +79,7 @@ class LocalClassifiers(Local):
         return single(self.head(layer)(hidden))
 
     def layer_loss(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
-        """Return the layer's hard and soft loss; its answer then is one of those above the next."""
+        """Return the layer's hard and soft loss; its answer then counts among those above the next layer."""
         layout, above = step.outputs.layout, self._above
         assert layout is not None
         assert above is not None

@@ -1,4 +1,4 @@
-"""What labels are, and how answers are compared: with labels in learning, with each other in imitation."""
+"""Criteria: the meaning of labels, and how answers are compared with labels and, in imitation, with each other."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,14 +24,14 @@ _INDICES = (torch.int64, torch.uint8)
 
 @dataclass(frozen=True)
 class Comparison:
-    """How students imitate what they hear, see `objectives.Imitation`.
+    """Settings of imitation, see `objectives.Imitation`.
 
     Attributes:
         temperature: T > 0.
         divergence: `"kl"` or `"cross_entropy"`.
         aggregate: what is averaged over those whom a student listens to.
         scale_by_t2: multiply by T².
-        constant: targets have no gradient.
+        constant: whether targets have no gradient.
     """
 
     temperature: float = 1.0
@@ -44,7 +44,8 @@ class Comparison:
 class Criterion(nn.Module):
     """The base of all criteria: answers are laid out with classes last, (students, rows, *places, classes).
 
-    Places are what a row has several answers at: pixels, tokens, labels. A mean over rows is one over their places.
+    Places are the positions at which a row has several answers: pixels, tokens, labels. A mean over rows is taken
+    over all their places.
     """
 
     def spread(
@@ -56,15 +57,15 @@ class Criterion(nn.Module):
     def loss(
         self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
     ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
-        """Return what every answer costs, and what it counts in the mean; `None` where all count 1.
+        """Return the loss of every answer, and its weight in the mean; `None` where all weigh 1.
 
         Args:
             spread: answers as `spread` gives them.
             y: the labels.
 
         Raises:
-            ValueError: labels of another shape or type, or, on the CPU, a label that is no class (a device would have
-                to be waited for, and has an assertion of its own).
+            ValueError: labels of another shape or type, or, on the CPU, a label that is no class (checking on a
+                device would wait for it, and it has an assertion of its own).
         """
         raise NotImplementedError
 
@@ -89,17 +90,17 @@ class Criterion(nn.Module):
 
 
 class CrossEntropy(Criterion):
-    """One class a place: CE(y, ψ(z; 1)), as in `nn.CrossEntropyLoss`.
+    """One class per place: CE(y, ψ(z; 1)), as in `nn.CrossEntropyLoss`.
 
     Labels are class indices (rows, *places) of torch.int64 or uint8, or class probabilities of the logits' own shape:
     mixup, CutMix, label smoothing. Logits are (rows, classes), maps (rows, classes, height, width), or with
     `class_axis=-1` tokens (rows, tokens, classes).
 
     Args:
-        weight: of each class, in the loss and in the mean it is divided by.
-        ignore_index: class index that says that a place has no label.
-        label_smoothing: in [0, 1].
-        class_axis: of the network's logits.
+        weight: weight of each class, in the loss and in the divisor of the mean.
+        ignore_index: class index of places without a label.
+        label_smoothing: amount of smoothing, in [0, 1].
+        class_axis: axis of the classes in the network's logits.
     """
 
     weight: Tensor | None
@@ -190,13 +191,13 @@ class CrossEntropy(Criterion):
 
 
 class BinaryCrossEntropy(Criterion):
-    """Several labels a row, each there or not: the mean over labels of BCE(y, σ(z)), as in `nn.BCEWithLogitsLoss`.
+    """Several labels per row, each present or not: their mean BCE(y, σ(z)), as in `nn.BCEWithLogitsLoss`.
 
     Every label is an answer of two classes, with logits (z, 0), so that imitation is the Kullback-Leibler divergence
-    of Bernoulli distributions. Labels have the logits' own shape and lie in [0, 1]; NaN says that one is missing.
+    of Bernoulli distributions. Labels have the logits' own shape and lie in [0, 1]; NaN marks a missing one.
 
     Args:
-        pos_weight: of a label that is there, over that of one that is not.
+        pos_weight: weight of a present label relative to an absent one.
     """
 
     pos_weight: Tensor | None
@@ -234,9 +235,9 @@ class BinaryCrossEntropy(Criterion):
 
 
 class SquaredError(Criterion):
-    """Real numbers: the mean of (z − y)², as in `nn.MSELoss`; imitation is that of means, without temperature.
+    """Real numbers: the mean of (z − y)², as in `nn.MSELoss`; imitation compares means, without temperature.
 
-    Labels have the logits' own shape; NaN says that one is missing. Students imitate (Σ_j w_kj z_j − z_k)², or with
+    Labels have the logits' own shape; NaN marks a missing one. Students imitate (Σ_j w_kj z_j − z_k)², or with
     `aggregate="divergences"` Σ_j w_kj (z_j − z_k)².
     """
 
@@ -286,5 +287,5 @@ def _check_numbers(answers: Tensor, y: Tensor) -> None:
 
 
 def _unless_all(there: Tensor) -> Tensor | None:
-    """Return the table, but `None` where it is all true; on a device, where looking would wait for it, the table."""
+    """Return the table, or `None` if it is all true on the CPU; on a device, where looking would wait, the table."""
     return None if there.device.type == "cpu" and bool(there.all()) else there

@@ -23,13 +23,13 @@ class Imitation(Objective):
     Args:
         teacher: whom students imitate.
         temperature: T > 0, of targets and students.
-        weight: a number or a function of progress, such as `schedules.ramp_up(0.0, 0.2)`.
+        weight: weight in the total: a number or a function of progress, such as `schedules.ramp_up(0.0, 0.2)`.
         divergence: `"kl"` or `"cross_entropy"`, see `functional.imitation_loss`.
         aggregate: what is averaged over those whom a student listens to: `"logits"`, q_k = ψ(Σ_j w_kj z_j; T) (CGL,
             ONE), `"probabilities"`, q_k = Σ_j w_kj ψ(z_j; T), or `"divergences"`, Σ_j w_kj D(ψ(z_j; T), ψ(z_k; T))
             (DML).
-        moves_teachers: whether targets have a gradient, which moves those who are imitated, and a teacher that
-            learns. By default targets are constants.
+        moves_teachers: whether targets have a gradient, which trains those who are imitated, and a teacher with
+            parameters. By default targets are constants.
         scale_by_t2: multiply by T².
         name: see `Objective`.
 
@@ -94,9 +94,9 @@ def song_chai(
     Args:
         alpha: α, in [0, 1].
         temperature: T > 0.
-        divergence: of J_soft; `"kl"` has the same gradient and is 0 at agreement.
+        divergence: divergence of J_soft; `"kl"` has the same gradient and is 0 at agreement.
         detach: whether q_h is a constant.
-        weight: of both.
+        weight: weight of both.
     """
     imitation = Imitation(
         MeanOfOthers(),

@@ -1,4 +1,4 @@
-"""Classifiers at inner layers that learn from all of the network: auxiliary training, self-distillation."""
+"""Classifiers at inner layers whose losses train the whole network: auxiliary training, self-distillation."""
 
 from collections.abc import Mapping
 
@@ -24,9 +24,9 @@ class InnerClassifiers(Objective):
 
     Args:
         widths: features of each layer after pooling, by name.
-        classes: how many classes.
-        weight: of the sum; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `teachers.pooled`.
+        classes: number of classes.
+        weight: weight of the sum; 0.3 in the paper.
+        pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
 
     sources = (bibliography.GOOGLENET,)
@@ -52,18 +52,19 @@ class InnerClassifiers(Objective):
 
 
 class Bottleneck(nn.Module):
-    """From a layer's maps to features that can be compared with those of the network's own classifier (BYOT).
+    """A map from a layer's output to features comparable with those of the network's own classifier (BYOT).
 
     A 1×1 convolution, one whose kernel and stride bring the maps to the deepest ones' size, and a 1×1 convolution,
     each with batch norm and ReLU; then the mean over space.
 
-    # reading: the paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
+    Reading:
+        The paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
 
     Args:
         width: channels of the layer's output.
         features: features of the network's own classifier.
         size: how many times higher and wider the maps are than the deepest ones.
-        hidden: channels in between.
+        hidden: channels of the layers in between.
     """
 
     def __init__(self, width: int, features: int, *, size: tuple[int, int], hidden: int = 128) -> None:
@@ -83,12 +84,12 @@ class Bottleneck(nn.Module):
 
 
 class LinearFeatures(nn.Module):
-    """The same from any layer's output: pooling and one linear map.
+    """The same map from any layer's output: pooling and one linear layer.
 
     Args:
         width: features of the layer after pooling.
         features: features of the network's own classifier.
-        pool: from the layer's output to (rows, width), see `teachers.pooled`.
+        pool: maps the layer's output to (rows, width), see `teachers.pooled`.
     """
 
     def __init__(self, width: int, features: int, *, pool: Pool = pooled) -> None:
@@ -109,14 +110,14 @@ class SelfDistillation(Objective):
     z_C and F_C constants; mean over the rows that a student sees, sum over students.
 
     Args:
-        fit: what makes F_i of a layer's output, by the layer's name: `Bottleneck`, `LinearFeatures` or a module of
-            your own.
+        fit: the module that maps a layer's output to F_i, by the layer's name: `Bottleneck`, `LinearFeatures` or a
+            module of your own.
         features: features of the network's own classifier.
-        classes: how many classes.
+        classes: number of classes.
         alpha: share of imitation.
         feature_weight: λ.
         temperature: T.
-        pool: from the input of the network's own classifier to (rows, features), see `teachers.pooled`.
+        pool: maps the input of the network's own classifier to (rows, features), see `teachers.pooled`.
     """
 
     sources = (bibliography.BYOT,)
@@ -170,9 +171,9 @@ def _vectors(
 def _seen(
     sees: Bool[Tensor, "students rows"], like: Tensor
 ) -> tuple[Int[Tensor, " seen"] | None, Float[Tensor, " seen"]]:
-    """Which of all students' rows were seen, if not all, and each one's share in its student's mean.
+    """Return which of all students' rows were seen, if not all, and each row's share in its student's mean.
 
-    Rows that nobody saw are zeros, which a batch norm would count.
+    Rows that were not seen are zeros, which a batch norm would count.
     """
     shares = sees.double() / sees.sum(1, keepdim=True).clamp(min=1)
     index = None if sees.all() else to_device(sees.flatten().nonzero().squeeze(1), like.device)
@@ -182,6 +183,6 @@ def _seen(
 def _rows(
     values: Shaped[Tensor, "students rows *shape"], index: Int[Tensor, " seen"] | None
 ) -> Shaped[Tensor, "seen *shape"]:
-    """Values row by row, those that were seen."""
+    """Return the values of the rows that were seen."""
     flat = values.flatten(0, 1)
     return flat if index is None else flat[index]

@@ -1,4 +1,4 @@
-"""Kernel decorrelation: the filters of one convolution are kept from repeating each other (L_kernel)."""
+"""Kernel decorrelation: a penalty on filters of one convolution that repeat each other (L_kernel)."""
 
 from collections.abc import Iterable
 
@@ -18,13 +18,13 @@ _KNOWN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 class KernelDecorrelation(Objective):
     """Σ ‖C − diag(C)‖_F over layers and their copies, C the correlations of a layer's filters.
 
-    Intra-model paper, section III-D.
-    The groups of a grouped convolution are taken one by one, see `functional.kernel_decorrelation`.
+    Intra-model paper, section III-D. The groups of a grouped convolution are taken one by one, see
+    `functional.kernel_decorrelation`.
 
     Args:
-        names: of convolutions and linear layers. The paper takes the last two groups of convolutions; so does
+        names: names of convolutions and linear layers. The paper takes the last two groups of convolutions; so does
             `recipes.intra`.
-        weight: of the sum, w₂; found by grid search in the paper and not printed.
+        weight: weight of the sum, w₂; found by grid search in the paper and not printed.
     """
 
     sources = (bibliography.INTRA,)
@@ -52,5 +52,5 @@ class KernelDecorrelation(Objective):
         return torch.stack(losses).sum()
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
-        """Return the same for a step at hand."""
+        """Return the same sum for a given step."""
         return self.before_pass(step.group)

@@ -18,24 +18,24 @@ Answer = Callable[[Tensor], Tensor]
 
 
 class LayerGradients:
-    """Collects what the objectives of a step want of each layer, so that each layer has one backward pass for all."""
+    """Collect the objectives' gradients of each layer in a step, so that each layer has one backward pass for all."""
 
     def __init__(self) -> None:
         self._wanted: dict[Layer, list[tuple[Answer, nn.Module, Sequence[Tensor]]]] = {}
 
     def add(self, layer: Layer, answer: Answer, head: nn.Module, gradients: Sequence[Tensor]) -> None:
-        """Note what one objective wants of a layer.
+        """Record the gradients of one objective at a layer.
 
         Args:
             layer: the layer.
-            answer: from the layer's output to what the objective looks at.
-            head: what the objective has built on the layer.
-            gradients: of the weighted loss, at the answer to each module's output.
+            answer: maps the layer's output to what the objective looks at.
+            head: the module that the objective has built on the layer.
+            gradients: gradients of the weighted loss, at the answer to each module's output.
         """
         self._wanted.setdefault(layer, []).append((answer, head, gradients))
 
     def total(self, group: Group, outputs: Outputs) -> Float[Tensor, ""] | None:
-        """Return a zero that brings all these gradients into any total; `None` where nobody wants any."""
+        """Return a zero that brings all these gradients into any total; `None` where there are none."""
         zeros = []
         for layer, wanted in self._wanted.items():
             answers, heads, gradients = zip(*wanted, strict=True)
@@ -52,17 +52,17 @@ class LayerGradients:
 
 
 class OneLayer:
-    """Who learns from a layer's losses, and how: inside the backward pass, when that comes to the layer.
+    """The parameters that learn from a layer's losses, inside the backward pass when it reaches the layer.
 
-    Kept from the forward pass on, the activations of all layers' classifiers and projections would be alive at once,
-    on top of the network's own. So the answers are computed once more, and their gradients go through the layer, when
-    all that lies above is gone.
+    If kept from the forward pass on, the activations of all layers' classifiers and projections would be alive at
+    once, on top of the network's own. So the answers are computed again, and their gradients go through the layer,
+    when everything above it is freed.
 
     Args:
-        answers: of each objective.
+        answers: the answer function of each objective.
         layer: the layer's modules, with all copies.
-        own: what the objectives have built on it.
-        products: convolutions that can share their product of weights, see `functional.products`.
+        own: the modules that the objectives have built on it.
+        products: convolutions that can share their weight-gradient product, see `_engine.products`.
         device: where the layer runs.
     """
 
@@ -88,11 +88,11 @@ class OneLayer:
         )
 
     def learns(self, hidden: Tensor, gradients: Sequence[Tensor]) -> Float[Tensor, ""]:
-        """Return a zero that brings the gradients of the layer and of what is built on it into any total.
+        """Return a zero that brings the gradients of the layer and of the modules built on it into any total.
 
         Args:
             hidden: the output of one of the layer's modules.
-            gradients: of the losses, at each objective's answer to it.
+            gradients: gradients of the losses, at each objective's answer to it.
         """
         shares = [product.share for product in self.products]
         return deferred(self._form, hidden, (*self.own, *self.layer, *shares), gradients)
@@ -125,7 +125,7 @@ def _gradients(
     *,
     retain_graph: bool = False,
 ) -> Sequence[Tensor | None]:
-    """Of each input (tensors, and places in the graph), `None` where it has none."""
+    """Return the gradient of each input (a tensor, or an edge of the graph), `None` where it has none."""
     ends = [(end, start) for end, start in zip(outputs, starts, strict=True) if start is not None]
     ends = [(end, start) for end, start in ends if end.requires_grad]
     if not (ends and inputs):

@@ -1,4 +1,4 @@
-"""Objectives that train one layer each: the rule that keeps their gradients there."""
+"""Objectives that train one layer each, and the rule that keeps their gradients there."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class Local(Objective):
-    """The base of objectives whose gradient reaches one layer, with all its copies, and what they build on it.
+    """The base of objectives whose gradient reaches one layer, all its copies, and the head built on it.
 
     `loss` calls `start_step` once and then `head_output` and `layer_loss` for each layer from the output to the
     input; where several objectives look at one layer, their gradients are formed together.
@@ -36,13 +36,13 @@ class Local(Objective):
         self.capture = Capture(in_flight=self.layers)
 
     def start_step(self, step: Step) -> None:
-        """Prepare for the layers of a step."""
+        """Prepare for a step's layers."""
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Tensor:
-        """Return what the objective makes of one module's output with its head: small, one row each.
+        """Return the head's output for one module's output: small, one row each.
 
-        It is asked twice, in the forward pass without gradient and again in the backward pass, which must change
-        nothing: no dropout and no running statistics.
+        It is called twice, in the forward pass without gradient and again in the backward pass, and must return the
+        same: no dropout and no running statistics.
         """
         raise NotImplementedError
 
@@ -52,12 +52,12 @@ class Local(Objective):
         Args:
             layer: one of `layers`.
             answers: rows and head output of each module.
-            step: all else.
+            step: the step at hand.
         """
         raise NotImplementedError
 
     def head(self, layer: Layer) -> nn.Module:
-        """Return what the objective builds on a layer; it learns from the layer's loss alone."""
+        """Build the objective's head on a layer; it learns from the layer's loss alone."""
         raise NotImplementedError
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
@@ -70,7 +70,7 @@ class Local(Objective):
         return total
 
     def _of_layer(self, layer: Layer, step: Step) -> Tensor:
-        """Return the loss at a layer; its weighted gradient at the head's outputs is left in the step."""
+        """Return the loss at a layer; leave its weighted gradient at the head's outputs in the step."""
         pieces = step.outputs.in_flight[layer]
         with torch.no_grad():
             leaves = [self.head_output(layer, hidden).detach() for _, hidden in pieces]

@@ -1,4 +1,4 @@
-"""What passes through a group for one example batch: how recipes learn the sizes of what they build."""
+"""Probes of a group with one example batch, from which recipes take the sizes of what they build."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def probe(group: Group, example: Inputs, *, capture: Capture = _NOTHING) -> Outp
     Args:
         group: the students.
         example: one batch, as the network takes it; two rows are enough.
-        capture: what is wanted besides logits.
+        capture: what to return besides logits.
     """
     with without_side_effects(group.model, training=False):
         outputs: Outputs = group(example, capture=capture)
@@ -33,7 +33,7 @@ def shapes(group: Group, example: Inputs, *, layers: Sequence[Layer]) -> dict[La
     Args:
         group: the students.
         example: as for `probe`.
-        layers: from the input to the output.
+        layers: the layers from the input to the output.
 
     Raises:
         ValueError: a layer that the group does not have, that is not called, or whose output has no rows.
@@ -58,7 +58,7 @@ def _row_shape(layer: Layer, pieces: Pieces) -> tuple[int, ...]:
 
 
 def trunk(group: Group, example: Inputs) -> Tensor:
-    """Return what all students share for one batch, see `Outputs.trunk`."""
+    """Return the representation that all students share for one batch, see `Outputs.trunk`."""
     found = probe(group, example, capture=Capture(trunk=True)).trunk
     assert found is not None
     return found

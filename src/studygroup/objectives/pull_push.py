@@ -1,4 +1,4 @@
-"""Pull and push: every inner layer is drawn to the labels and away from the input (L_pull-push)."""
+"""Pull and push: every inner layer is pulled to the labels and pushed away from the input (L_pull-push)."""
 
 from collections.abc import Sequence
 
@@ -31,18 +31,21 @@ class PullPush(Local):
     rising and b_i falling linearly from the input to the output. The loss trains layer i alone. Where a layer has
     several modules, each compares the rows that it works on.
 
-    # reading: sizes are not printed; g_i is a 3x3 convolution without bias (which deviations do not see) of
-    `channels` filters at most. Tokens are a map of one dimension; of (rows, width) g_i is a linear layer.
+    Tokens are a map of one dimension; for (rows, width) g_i is a linear layer.
+
+    Reading:
+        Sizes, a_i and b_i at both ends are not printed. g_i is a 3x3 convolution without bias, which deviations
+        ignore, of at most `channels` filters.
 
     Args:
         shapes: the layers, see `probe.shapes`.
         classes: length of the one-hot rows of y.
-        weight: of the sum over layers, w₁; found by grid search in the paper and not printed.
-        pull: a of the first layer and of the last. # reading: not printed.
-        push: b of the first layer and of the last. # reading: not printed.
+        weight: weight of the sum over layers, w₁; found by grid search in the paper and not printed.
+        pull: a of the first layer and of the last.
+        push: b of the first layer and of the last.
         source: the layer whose output stands for x; omitted, x is the network's input, which must be numbers, as
             pictures are, and not a mapping of token ids.
-        source_statistic: of x; `"flatten"` compares whole pictures; two rows of three deviations, centred,
+        source_statistic: statistic of x; `"flatten"` compares whole pictures; two rows of three deviations, centred,
             lie on a circle.
         centre: what is centred, see `functional.similarity_matrix`.
         channels: most filters of g_i.
@@ -75,7 +78,7 @@ class PullPush(Local):
         self._ends: dict[Rows, tuple[Tensor, Tensor]] = {}
 
     def start_step(self, step: Step) -> None:
-        """Forget the similarities of the batch before."""
+        """Drop the similarities of the previous batch."""
         self._ends = {}
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:
@@ -97,7 +100,7 @@ class PullPush(Local):
         return self.projections[self.layers.index(layer)]
 
     def _between(self, rows: Rows, step: Step, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Return S(y) and S(x) of some rows, the same for all layers that work on them; computed once a step."""
+        """Return S(y) and S(x) of some rows, the same for all layers that work on them; computed once per step."""
         if rows not in self._ends:
             assert step.outputs.layout is not None
             at = step.outputs.layout.row_weights(rows, own.device).sample
@@ -119,7 +122,7 @@ class PullPush(Local):
         return self._ends[rows]
 
     def _input(self, step: Step) -> Tensor:
-        """Return what stands for x, one row a sample."""
+        """Return what stands for x, one row per sample."""
         if self.source:
             tap, sees = step.outputs.activations[self.source], step.outputs.sees
             first = to_device(sees.to(torch.uint8).argmax(0), tap.device)

@@ -17,9 +17,9 @@ class Supervised(Objective):
     """Every student learns from the labels of its rows.
 
     Args:
-        criterion: what labels are and how answers are compared with them; imitation follows it. By default
-            `CrossEntropy()`: one class a row, by index or as probabilities.
-        weight: a number or a function of progress.
+        criterion: the meaning of labels and how answers are compared with them; imitation follows it. By default
+            `CrossEntropy()`: one class per row, by index or as probabilities.
+        weight: weight in the total: a number or a function of progress.
         name: see `Objective`.
     """
 
@@ -37,7 +37,7 @@ class Supervised(Objective):
         """Return each student's mean over the rows that it sees.
 
         Raises:
-            ValueError: labels that are none, see `Criterion.loss`.
+            ValueError: invalid labels, see `Criterion.loss`.
         """
         logits = single(step.outputs.logits)
         criterion = self.criterion
@@ -56,7 +56,7 @@ class Ensemble(Objective):
         name: see `Objective`.
 
     Raises:
-        TypeError: a teacher that says something else to every student.
+        TypeError: a teacher whose answer differs from student to student.
     """
 
     moves_teachers = True

@@ -33,8 +33,8 @@ def auxiliary_training(
         inner: names of the inner layers whose outputs are classified; omitted, the ends of the network's first
             groups, see `layers.first_groups`.
         example: one batch; run without gradient and side effects, it tells the widths.
-        weight: of the inner classifiers; 0.3 in the paper.
-        pool: from a layer's output to (rows, width), see `teachers.pooled`.
+        weight: weight of the inner classifiers; 0.3 in the paper.
+        pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
     names = first_groups(model) if inner is None else tuple(inner)
     group = StudyGroup(model, independent(students=1))

@@ -1,4 +1,4 @@
-"""The plain network, trained through the same code as every method: what all of them are measured against."""
+"""The plain network, trained by the same code as every method: the baseline of all comparisons."""
 
 from torch import nn
 

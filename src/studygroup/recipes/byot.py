@@ -49,7 +49,7 @@ def byot(
         temperature: T = 3 there.
         convolutions: whether layers whose outputs are maps (rows, channels, height, width) get the paper's
             bottlenecks of convolutions, see `objectives.Bottleneck`; `False` for maps in another order of axes.
-        pool: from a layer's output to (rows, width), see `teachers.pooled`.
+        pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
     names = first_groups(model) if inner is None else tuple(inner)
     group = StudyGroup(model, independent(students=1))

@@ -60,10 +60,10 @@ def cgl(
         modules: modules a layer, M = 2 in the paper.
         probability: imitating probability p in [0, 1]; 0.25 for images, 0.5 for texts in the paper. At 0 nobody
             imitates anybody: the loss is Σ_k CE_k.
-        selection: `"fixed"`, as many peers for each student, or `"bernoulli"`, each pair by itself.
+        selection: `"fixed"`, equally many peers for each student, or `"bernoulli"`, each pair drawn by itself.
         include_self: whether a student may be drawn into its own sub-group; the sum of equation 5 runs over
             all K, "selects which students to imitate" leaves it open. The default is no.
-        subsets: whether students have sub-sets of their own; `False` is the ablation "w/o SDL" of table 4.
+        subsets: whether each student has a sub-set of its own; `False` is the ablation "w/o SDL" of table 4.
         overlap: share of the rows that sub-sets have beyond their own part, in [0, 1]; the paper's cure for
             under-fitting.
         temperature: T, of targets and students alike (equation 4); not printed. 1 is our choice, by hold-out rows,
@@ -73,12 +73,12 @@ def cgl(
         peers: how consulted peers answer, see `CollaborativeLearning` and docs/batch-normalisation.md. `"joint"`, one
             pass with the owners, is as good as two and cheaper where peers are moved; where they are constants,
             `"train"` is cheaper.
-        peers_gradient: whether the loss moves the peers who are imitated, too. With `False` their answers are
+        peers_gradient: whether the loss also trains the peers that are imitated. With `False` their answers are
             constants, as in ONE's and DML's algorithms.
         scale_by_t2: multiply imitation by T²; none is printed.
         init: how the second and further modules of a layer start, see `StudyGroup`; the paper is silent. With
             `"copy"` students who share all rows (`subsets=False`, no dropout) would stay one network.
-        structure: seed of the route table where it is to differ from `seed`, so that one structure can be trained
+        structure: seed of the route table, if other than `seed`, so that one structure can be trained
             with several seeds and on several data sets (table 7); omitted, `seed`.
         seed: seed of routes and sub-groups.
     """

@@ -51,8 +51,8 @@ def distillation(
 
     Args:
         model: the network to train and ship.
-        teacher: a network; or the run folder, or the network's file, that `studygroup train` left; or a name that
-            timm knows, of weights for the same classes: `hf_hub:OWNER/NAME`, say.
+        teacher: a network; or a run folder, or a network's file, written by `studygroup train`; or the name of a timm
+            model with weights for the same classes, such as `hf_hub:OWNER/NAME`.
         example: one batch; run without gradient and without side effects, it tells channels and classes.
         alpha: α in [0, 1], the share of the teacher.
         temperature: T > 0.
@@ -60,8 +60,8 @@ def distillation(
         weights: file of a timm network's weights; omitted, those that timm downloads.
 
     Raises:
-        ValueError: α outside [0, 1], a teacher that cannot be found, one of other classes than the student's, or a
-            package that is missing.
+        ValueError: α outside [0, 1], a teacher that cannot be found or has other classes than the student, or a
+            missing package.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; give the share of the teacher, from 0 to 1")

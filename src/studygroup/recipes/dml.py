@@ -37,9 +37,9 @@ def dml(
         temperature: T = 1 in the paper, which has no temperature.
         detach: whether targets are constants.
         scale_by_t2: multiply imitation by T².
-        in_turn: whether on every batch one network after another is updated, each on answers that the others give
-            anew. That costs K forward passes of K networks, lets the result depend on the order, and needs a loop
-            over `task.steps`.
+        in_turn: whether on every batch one network after another is updated, each on new answers of the others. That
+            costs K forward passes of K networks, makes the result depend on the order, and needs a loop over
+            `task.steps`.
         init: how the second and further networks start, see `StudyGroup`.
     """
     return CollaborativeLearning(

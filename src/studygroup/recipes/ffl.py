@@ -50,7 +50,7 @@ def ffl(
     L = Σ_k CE_k + CE_f + w(t) T² [KL(ψ(z_e; T) ‖ ψ(z_f; T)) + Σ_k KL(ψ(z_f; T) ‖ ψ(z_k; T))], z_k the answer of
     sub-network k, z_e = 1/K Σ_k z_k their ensemble, z_f that of the fused classifier (`FusedClassifier`): the
     ensemble teaches the fused classifier, which teaches every sub-network. Targets are constants; CE_f and the
-    ensemble's lesson move the sub-networks, too, through their feature maps.
+    ensemble's imitation loss train the sub-networks, too, through their feature maps.
 
     Reading:
         Losses, w(t), T and that targets are constants are those of the authors' public code, which adds 1e-7 to
@@ -75,7 +75,7 @@ def ffl(
         scale_by_t2: multiply both imitations by T².
         ships: whether any `"sub-network"` ships, as a plain network, or all of them with the fusion module, the
             `"fused"` classifier, as one module: `task.shipped.export(0)`.
-        pool: of a classifier's input that is no map, to (rows, width), see `teachers.pooled`.
+        pool: maps a classifier's input that is no map to (rows, width), see `teachers.pooled`.
         init: how the second and further sub-networks start, see `StudyGroup`.
 
     Raises:
@@ -107,8 +107,8 @@ class FusedClassifier(OneTeacher):
     Args:
         maps: name of the layer whose output is the map; empty for the input of the classifier.
         shape: (students, rows, channels, height, width) of the maps.
-        classes: how many classes.
-        pool: of a classifier's input that is no map, see `teachers.pooled`.
+        classes: number of classes.
+        pool: maps a classifier's input that is no map to (rows, width), see `teachers.pooled`.
     """
 
     sources = (_PAPER,)
@@ -146,9 +146,9 @@ class FromEnsemble(Objective):
     """The fused classifier imitates the mean of the sub-networks' logits: KL(ψ(z_e; T) ‖ ψ(z_f; T)).
 
     Args:
-        fused: who imitates.
+        fused: the fused classifier, which imitates.
         temperature: T > 0.
-        weight: a number or a function of progress.
+        weight: weight in the total: a number or a function of progress.
         scale_by_t2: multiply by T².
     """
 
@@ -224,7 +224,7 @@ class FusedGroup(Group):
         return Outputs(logits=logits[None], sees=table)
 
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer of the user's model."""
+        """Return all modules that take the place of one layer of the user's model."""
         return self._network.group.copies(name)
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:

@@ -44,7 +44,7 @@ def intra(
 ) -> CollaborativeLearning:
     """Train one network whose parts teach each other: (L_out or CE) + Σ L_mid + w₁ Σ L_pull-push + w₂ Σ L_kernel.
 
-    Each part is a weight, 0 for off; the last three may also say how their module is made:
+    Each part is a weight, 0 for off; the last three may also be a function that builds their module:
     `mid=functools.partial(LocalClassifiers, alpha=0.1)`. L_out (equation 4) is the loss of Song and Chai over
     views of one network, made by sampling its last dropout layers several times; it takes the place of the labels'
     loss. The others are `objectives.LocalClassifiers`, `PullPush` and `KernelDecorrelation`; L_mid and L_pull-push
@@ -61,16 +61,17 @@ def intra(
         dropouts: names of these layers. Omitted, the last two that a training pass calls, which in the paper's
             networks are all, but none inside a residual connection, where rows cannot part.
         alpha: share of the supervised loss in L_out; 0.5 in the paper.
-        temperature: of L_out; T = 2 in the paper.
+        temperature: temperature of L_out; T = 2 in the paper.
         inner: names of the layers that L_mid and L_pull-push train, from the input to the output. Omitted, each
-            convolution on the longest way with its norm and the activation that follows: 17 in ResNet-18, 13 in
+            convolution on the longest path with its norm and the activation that follows: 17 in ResNet-18, 13 in
             VGG-16. Outputs of three axes are taken for tokens, (rows, tokens, width), as of a transformer's blocks.
         source: the layer whose output stands for the input in L_pull-push; needed where the input is token ids. This
             and the next are asked where `pull_push` is a weight.
-        source_statistic: of the input in L_pull-push. `"flatten"` compares whole pictures and is needed where they
-            are grey: a single deviation says nothing: two rows centred over three channels lie on a circle.
+        source_statistic: statistic of the input in L_pull-push. `"flatten"` compares whole pictures and is needed
+            where they are grey: a single deviation carries no information, and two rows centred over three channels
+            lie on a circle.
         kernels: names of the layers of L_kernel. Omitted, the convolutions of the last two groups, a group being
-            convolutions in a row whose outputs are equally large.
+            consecutive convolutions with outputs of one size.
 
     Raises:
         ValueError: all parts off; `out` for a network without dropout, or whose last dropouts are inside residual
@@ -102,7 +103,7 @@ def intra(
 def _maker(
     part: float | Callable[..., Objective], usual: Callable[..., Objective]
 ) -> Callable[..., Objective]:
-    """Return how a part is made: as it says itself, or as usual with a weight."""
+    """Return the function that builds a part: the one given, or the default with a weight."""
     return part if callable(part) else partial(usual, weight=part)
 
 
@@ -124,7 +125,7 @@ def _views(model: nn.Module, example: Inputs, dropouts: Sequence[str], views: in
 
 
 def _last_groups(convolutions: Sequence[ConvLayer]) -> tuple[str, ...]:
-    """Name the convolutions of the last two groups."""
+    """Return the names of the convolutions of the last two groups."""
     groups = convolution_groups(convolutions)[-2:]
     return tuple(layer.convolution for group in groups for layer in group)
 

@@ -41,7 +41,7 @@ def okddip(
     Reading:
         Whether targets are constants is not printed; the attention learns through them alone, and the public code
         lets them move the peers too. Logits are averaged, as in the public code; the paper can be read as taking an
-        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leave open whether the
+        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leaves open whether the
         leader is one of them.
 
     Args:
@@ -57,7 +57,7 @@ def okddip(
         include_self: whether a peer attends to itself, as printed.
         aggregate: what is averaged, `"logits"` or `"probabilities"`.
         scale_by_t2: multiply imitation by T², as printed.
-        pool: from a student's features to (rows, width), see `teachers.pooled`.
+        pool: maps a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further students start, see `StudyGroup`.
 
     Raises:

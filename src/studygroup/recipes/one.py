@@ -56,7 +56,7 @@ def one(
         detach: whether targets are constants.
         aggregate: the ensemble is made of logits, as printed.
         scale_by_t2: multiply imitation by T²; so in the paper's gradient argument and in the code.
-        pool: from the trunk to (rows, width), see `teachers.pooled`.
+        pool: maps the trunk to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
     group = StudyGroup(

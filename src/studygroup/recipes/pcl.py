@@ -54,7 +54,7 @@ def pcl(
         decay: largest share that an average keeps of itself in a step.
         detach: whether the ensemble's answer is a constant to those that imitate it.
         scale_by_t2: multiply both imitations by T².
-        pool: from a student's features to (rows, width), see `teachers.pooled`.
+        pool: maps a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
     group = StudyGroup(

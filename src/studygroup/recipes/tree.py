@@ -28,8 +28,9 @@ def tree(
 
     The loss is that of `multi_instance`. Any head ships; all are equal.
 
-    Two rules meet in the learning rate: a sum over heads lets every head learn at the rate of a plain network, and
-    rescaling lets what they share do so, too. With the mean as well the *whole* network learns at 1/H of that rate.
+    Two rules affect the learning rate: with a sum over heads every head learns at the rate of a plain network, and
+    with rescaling what they share does so, too. With the mean in addition, the *whole* network learns at 1/H of that
+    rate.
 
     Reading:
         Whether targets are constants is not printed; they are in a third party's code. The objective is quoted as a

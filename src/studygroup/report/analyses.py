@@ -1,4 +1,4 @@
-"""Analyses that lie in run folders: their figures and plots."""
+"""Figures and plots of the analyses kept in run folders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Analysed:
     """Runs of one table, or those given by themselves.
 
     Attributes:
-        title: of the table, or another heading.
-        plots: all kinds, one after the other.
-        head: of a table of further figures; empty where there are none.
-        rows: one a run.
+        title: title of the table, or another heading.
+        plots: plots of all kinds, one after another.
+        head: header of a table of further figures; empty where there are none.
+        rows: one row per run.
     """
 
     title: str
@@ -32,10 +32,10 @@ class Analysed:
 
 
 def of_folders(folders: Folders) -> dict[str, list[Kept]]:
-    """Return what analyses found in single runs and those of comparisons, by name of the run or configuration.
+    """Return the analyses of single runs and of runs in comparisons, by name of the run or configuration.
 
     Args:
-        folders: of comparisons and runs.
+        folders: folders of comparisons and runs.
 
     Raises:
         ValueError: a file is damaged.
@@ -53,7 +53,7 @@ def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
 
     Args:
         title: their heading.
-        runs: what analyses found, by name of the run or configuration.
+        runs: results of analyses, by name of the run or configuration.
     """
 
     def having(name: str) -> dict[str, list[dict[str, Any]]]:
@@ -93,7 +93,7 @@ _FIGURES: Mapping[str, Callable[[Kept], str]] = {
 
 
 def _told(of: Callable[[Kept], str], one: Kept) -> str:
-    """Return a figure; empty where the run does not have it."""
+    """Return a figure as text; empty where the run does not have it."""
     try:
         return of(one)
     except (KeyError, TypeError):

@@ -24,11 +24,11 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def noise(about: str, runs: Runs) -> list[Plot]:
-    """Plot accuracy against the noise on the parameters, one line a configuration.
+    """Plot accuracy against the noise on the parameters, one line per configuration.
 
     Args:
         about: what the runs belong to, for the text alternative.
-        runs: of `flatness`.
+        runs: results of `flatness`.
     """
     labels = list(runs)
     return [
@@ -63,7 +63,7 @@ def _noise(about: str, runs: Runs) -> Plot:
 
 
 def _mean_noise(found: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """Return noise and mean accuracy in percent, over the runs that were asked at the same noise as the first."""
+    """Return noise and mean accuracy in percent, over the runs measured at the same noise as the first."""
     alike = [one for one in found if one["sigmas"] == found[0]["sigmas"]]
     clean = [one["clean"] for one in alike if "clean" in one]
     sigmas, columns = list(found[0]["sigmas"]), list(zip(*(one["accuracy"] for one in alike), strict=True))
@@ -77,7 +77,7 @@ def reliability(about: str, runs: Runs) -> list[Plot]:
 
     Args:
         about: what the runs belong to, for the text alternative.
-        runs: of `calibration`; the first of each configuration is drawn.
+        runs: results of `calibration`; the first of each configuration is drawn.
     """
     return [_reliability(about, label, found[0]) for label, found in runs.items()]
 
@@ -111,7 +111,7 @@ def similarities(about: str, runs: Runs) -> list[Plot]:
 
     Args:
         about: what the runs belong to, for the text alternative.
-        runs: of `similarity`; the first of each configuration is drawn.
+        runs: results of `similarity`; the first of each configuration is drawn.
     """
     return [_matrix(about, label, found[0]) for label, found in runs.items()]
 
@@ -152,7 +152,7 @@ def landscapes(about: str, runs: Runs) -> list[Plot]:
 
     Args:
         about: what the runs belong to, for the text alternative.
-        runs: of `landscape`; the first of each configuration is drawn.
+        runs: results of `landscape`; the first of each configuration is drawn.
     """
     plots = []
     for label, found in runs.items():

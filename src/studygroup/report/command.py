@@ -12,15 +12,15 @@ from studygroup.training.folder import RunFolder
 def report(runs: Sequence[str], *, out: str | None = None) -> Path:
     """Write one HTML page of comparisons and single runs.
 
-    The page needs nothing from outside: it opens from disk, follows light and dark, and prints.
+    The page is self-contained: it opens from disk, follows light and dark mode, and prints.
 
     Args:
         runs: folders that `studygroup compare` wrote, or run folders of `studygroup train`; several are put into one
             page.
-        out: the page; omitted, `report.html` beside the first folder.
+        out: path of the page; omitted, `report.html` beside the first folder.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         ValueError: a folder holds none of these, damaged results, or a package is missing.
@@ -44,10 +44,10 @@ def run_report(folder: RunFolder) -> Path:
     """Write the report of a finished run into its folder.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         ValueError: the run is not finished, or a package is missing.
@@ -65,8 +65,8 @@ def write_page(path: Path, page: Callable[[], str]) -> Path:
     """Write a page and return its path.
 
     Args:
-        path: of the page.
-        page: imports what draws, and makes the page.
+        path: path of the page.
+        page: imports the plotting libraries and renders the page.
 
     Raises:
         ValueError: a package is missing.
@@ -80,11 +80,11 @@ def write_page(path: Path, page: Callable[[], str]) -> Path:
 
 
 def page_path(runs: Sequence[str], out: str | None) -> Path:
-    """Return where the page goes, which is never in the place of a run's own report.
+    """Return the path of the page, which never replaces a run's own report.
 
     Args:
         runs: the folders.
-        out: asked for; None is `report.html` beside the first folder.
+        out: the path requested; None is `report.html` beside the first folder.
 
     Raises:
         ValueError: there is no folder, or the place is taken.

@@ -16,13 +16,13 @@ from studygroup.training.scores import TOP5_FROM
 
 @dataclass(frozen=True)
 class Comparison:
-    """A folder of a comparison.
+    """The contents of a comparison's folder.
 
     Attributes:
-        name: of the folder.
-        head: of the table.
-        rows: one a configuration: its name, accuracies with deviations, updates and cost.
-        marks: of the shipped student's test accuracy, one a row.
+        name: name of the folder.
+        head: header of the table.
+        rows: one row per configuration: its name, accuracies with deviations, updates and cost.
+        marks: mark of the shipped student's test accuracy, one per row.
         baseline: name of the configuration that marks refer to; empty where none is a plain network.
         plots: hold-out accuracy over epochs.
     """
@@ -39,7 +39,7 @@ def comparison(folder: Path) -> Comparison:
     """Read one folder.
 
     Args:
-        folder: with `comparison.json` and, beside it, the runs.
+        folder: holds `comparison.json` and, beside it, the runs.
 
     Raises:
         ValueError: the file is damaged.
@@ -102,7 +102,7 @@ def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
 
 
 def _mean(histories: Sequence[Sequence[Row]]) -> tuple[list[float], list[float]]:
-    """Return epochs and mean hold-out accuracy in percent, as far as all runs go."""
+    """Return epochs and mean hold-out accuracy in percent, up to the last epoch that all runs have."""
     epochs = [row["epoch"] for row in min(histories, key=len)]
     by_epoch = zip(*histories, strict=False)
     return epochs, [100 * statistics.fmean(row["holdout_mean"] for row in rows) for rows in by_epoch]

@@ -9,10 +9,10 @@ from studygroup.training.history import Row
 
 
 class Lines(NamedTuple):
-    """Columns of a history that share a name and a look.
+    """Columns of a history that share a label and a style.
 
     Attributes:
-        label: their name.
+        label: their label.
         points: epochs and values of each column.
         style: arguments of matplotlib's `plot`.
     """
@@ -26,8 +26,8 @@ def run_plots(rows: Sequence[Row], plain: Sequence[Row], students: int) -> list[
     """Plot the history of a run.
 
     Args:
-        rows: of its history, one an epoch.
-        plain: of the baseline's; may be empty.
+        rows: rows of its history, one per epoch.
+        plain: rows of the baseline's history; may be empty.
         students: number of students that were trained.
     """
     several = students > 1
@@ -80,7 +80,7 @@ def _plot(title: str, groups: Sequence[Lines], *, percent: bool = False) -> Plot
 
 
 def _lines(rows: Sequence[Row], columns: Sequence[str], label: str, **style: Any) -> list[Lines]:
-    """Return columns as lines, of the epochs that have a finite value; none where no epoch has."""
+    """Return columns as lines over the epochs with a finite value; none where there are no such epochs."""
     points = []
     for column in columns:
         pairs = [(row["epoch"], row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
@@ -90,7 +90,7 @@ def _lines(rows: Sequence[Row], columns: Sequence[str], label: str, **style: Any
 
 
 def _with_prefix(rows: Sequence[Row], prefix: str) -> list[Lines]:
-    """Return all columns that begin so, each labelled by the rest of its name."""
+    """Return all columns with a prefix, each labelled by the rest of its name."""
     columns = dict.fromkeys(column for row in rows for column in row if column.startswith(prefix))
     return [
         lines

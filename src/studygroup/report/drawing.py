@@ -74,10 +74,10 @@ class Plot:
     """A figure of the page.
 
     Attributes:
-        title: above it.
-        words: what it shows, read aloud in its place.
+        title: the heading above it.
+        words: its text alternative, for screen readers.
         svg: the picture.
-        note: below it.
+        note: the text below it.
     """
 
     title: str
@@ -87,7 +87,7 @@ class Plot:
 
 
 def colour(number: int) -> str:
-    """Return the colour of a line or of points, by their number; the ninth is the first again."""
+    """Return the colour of a line or of points by number; the ninth is the first again."""
     return _COLOURS[f"series{number % 8}"]
 
 
@@ -98,8 +98,8 @@ def figure_with_axes(
     """Make a figure of the page's width with its axes, side by side, in the page's style.
 
     Args:
-        height: in pixels.
-        columns: how many axes.
+        height: height in pixels.
+        columns: number of axes.
         share: whether they share the vertical axis.
     """
     with matplotlib.rc_context(_STYLE):
@@ -109,10 +109,10 @@ def figure_with_axes(
 
 
 def legend(figure: Figure) -> None:
-    """Draw a legend above the axes, of as many columns as have room.
+    """Draw a legend above the axes with as many columns as fit.
 
     Args:
-        figure: whose first axes have lines with labels.
+        figure: a figure whose first axes have labelled lines.
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = max(int(WIDTH // (44 + 6.6 * max(map(len, labels)))), 1)
@@ -124,7 +124,7 @@ def svg(figure: Figure, words: str) -> markupsafe.Markup:
 
     Args:
         figure: drawn with the colours of this module.
-        words: what it shows.
+        words: its text alternative.
     """
     stream = io.StringIO()
     salt = hashlib.sha256(words.encode()).hexdigest()[:12]
@@ -147,7 +147,7 @@ def svg(figure: Figure, words: str) -> markupsafe.Markup:
 
 
 def _slim(text: str) -> str:
-    """Remove the font's family, which is the page's, and frames that are not seen; shorten numbers."""
+    """Remove the font family, which the page sets, and invisible frames; shorten numbers."""
     text = re.sub(
         r"font: ([\d.]+)px [^;\"]*|font-family: [^;\"]*; ?",
         lambda m: f"font-size: {m[1]}px" if m[1] else "",
@@ -158,7 +158,7 @@ def _slim(text: str) -> str:
 
 
 def _own_names(text: str, salt: str) -> str:
-    """Give a picture names that are no other picture's; remove those that nothing refers to."""
+    """Make a picture's ids unique to it; remove those that nothing refers to."""
     used = {*re.findall(r"url\(#([^)]+)\)", text), *re.findall(r'xlink:href="#([^"]+)"', text)}
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{salt}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{salt}-\1)", text)

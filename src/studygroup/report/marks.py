@@ -27,8 +27,8 @@ def compared(own: Sequence[float], plain: Sequence[float], *, sign: int = 1) -> 
     """Return whether a sample is better or worse than another.
 
     Args:
-        own: one number a seed.
-        plain: the baseline's.
+        own: one number per seed.
+        plain: the baseline's numbers.
         sign: 1 where more is better, -1 where less is.
     """
     if min(len(own), len(plain)) < FEWEST:

@@ -19,8 +19,8 @@ def page(folders: Folders, *, program: str = "studygroup report") -> str:
     """Return the page of some folders as HTML.
 
     Args:
-        folders: of comparisons and runs.
-        program: that writes it.
+        folders: folders of comparisons and runs.
+        program: name of the program that writes it.
 
     Raises:
         ValueError: a file is damaged.
@@ -37,15 +37,15 @@ def render(
     analyses: Sequence[Analysed] = (),
     **values: Any,
 ) -> str:
-    """Return a page with what folders hold.
+    """Render a page with the contents of folders.
 
     Args:
         template: `page.html`, or one that extends it.
-        folders: of comparisons and runs.
-        packages: that have further templates.
+        folders: folders of comparisons and runs.
+        packages: packages with further templates.
         styles: further style sheets among their templates.
-        analyses: shown before those of the folders.
-        values: for the template, `title` and `program` among them.
+        analyses: analyses shown before those of the folders.
+        values: values for the template, `title` and `program` among them.
 
     Raises:
         ValueError: a file is damaged.
@@ -76,5 +76,5 @@ def _title(folders: Folders) -> str:
 
 
 def _coded(text: str) -> markupsafe.Markup:
-    """Return a remark, with what stands between backticks as code."""
+    """Return a remark as HTML, with text between backticks as code."""
     return markupsafe.Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(markupsafe.escape(text))))

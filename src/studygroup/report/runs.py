@@ -17,20 +17,20 @@ class Single:
     """One run.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         title: recipe and data.
         facts: network, epochs, rows, seed, choice.
         said: the comparison with its baseline in one sentence, and the noise on its labels; may be empty.
         test_rows: number of rows that were scored.
         scores: rows below `score_head`.
-        score_head: head of the scores.
+        score_head: header of the scores.
         costs: rows below `cost_head`; empty where nothing was measured.
-        cost_head: head of the costs.
+        cost_head: header of the costs.
         plots: curves.
         loading: lines of Python that load the shipped network.
         again: the command that repeats the run.
-        command: that started it.
-        versions: that it was made with.
+        command: the command that started it.
+        versions: versions of the packages it was made with.
     """
 
     name: str
@@ -59,7 +59,7 @@ def single(folder: RunFolder) -> Single:
     """Read one run.
 
     Args:
-        folder: of a finished run.
+        folder: folder of a finished run.
 
     Raises:
         ValueError: it is not finished, or its summary is damaged.

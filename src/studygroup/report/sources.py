@@ -9,12 +9,12 @@ from studygroup.training.folder import RunFolder
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders by what lies in them.
+    """Folders sorted by what they hold.
 
     Attributes:
         comparisons: folders of `studygroup compare`.
         runs: folders of finished runs.
-        others: the rest.
+        others: all other folders.
     """
 
     comparisons: Sequence[Path] = ()
@@ -23,7 +23,7 @@ class Folders:
 
 
 def sort_folders(folders: Iterable[str]) -> Folders:
-    """Sort folders by what lies in them."""
+    """Sort folders by what they hold."""
     comparisons, runs, others = [], [], []
     for path in map(Path, folders):
         if (path / "comparison.json").exists():

@@ -1,4 +1,4 @@
-"""Whom students imitate: a teacher says who is consulted, with what weight, and what they say."""
+"""Teachers: whom students imitate. A teacher says who is consulted, with what weight, and which answers count."""
 
 from studygroup.teachers.base import OneTeacher, Teacher, share_equally
 from studygroup.teachers.fixed import MeanOfOthers, RandomSubgroup, Self

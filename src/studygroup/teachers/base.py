@@ -1,4 +1,4 @@
-"""What all teachers have in common: who is consulted, with what weight, and what they say."""
+"""The base of all teachers: who is consulted, with what weight, and which answers count."""
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -15,13 +15,13 @@ Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teac
 class Teacher(nn.Module):
     """The base of all teachers: whom students imitate.
 
-    A teacher says before any forward pass who consults whom (`consults`), and after it with what weight each answer
-    counts (`weights`) and which logits are weighed (`logits`). Draws depend on the seed and the step alone, so they
-    are equal on all ranks and can be replayed. `CollaborativeLearning` calls `join` once.
+    A teacher decides before any forward pass who consults whom (`consults`), and after it with what weight each
+    answer counts (`weights`) and which logits are weighed (`logits`). Draws depend on the seed and the step alone, so
+    they are equal on all ranks and reproducible. `CollaborativeLearning` calls `join` once.
 
     Args:
-        of: who answers; omitted, the students themselves. Moving averages (`Averages`), a frozen network and any
-            other `Group` will do.
+        of: who answers; omitted, the students themselves. Any `Group` will do, such as moving averages (`Averages`)
+            or a frozen network.
 
     Attributes:
         capture: what the teacher needs of the outputs besides logits.
@@ -35,15 +35,15 @@ class Teacher(nn.Module):
         super().__init__()
         self.students = 0
         self.seed = 0
-        self._of = (of,)  # in a tuple, as the task owns it
+        self._of = (of,)  # in a tuple, so that it is no sub-module: the task owns it
 
     @property
     def of(self) -> Group | None:
-        """Who answers; `None` for the students themselves."""
+        """The group that answers; `None` for the students themselves."""
         return self._of[0]
 
     def join(self, *, students: int, seed: int) -> None:
-        """Learn how many students there are, and the seed of all draws.
+        """Set the number of students and the seed of all draws.
 
         Raises:
             ValueError: the teacher does not fit that number of students.
@@ -52,30 +52,30 @@ class Teacher(nn.Module):
         self.seed = seed
 
     def consults(self, step: int) -> Bool[Tensor, "students teachers"]:
-        """Return who asks whom in this step, a CPU table; here everybody asks everybody, themselves included."""
+        """Return who consults whom in this step, a CPU table; here everybody consults everybody, itself included."""
         return torch.ones(self.students, self.students, dtype=torch.bool)
 
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students teachers"]) -> Weights:
         """Return the weight of every answer, on the device of the answers.
 
-        The base class gives all who are consulted the same weight, rows summing to 1; a row of zeros means
-        that a student listens to nobody.
+        The base class gives all who are consulted the same weight, rows summing to 1; a row of zeros means that a
+        student listens to nobody.
         """
         return share_equally(consults, answers)
 
     def logits(
         self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
     ) -> Float[Tensor, "teachers rows *classes"]:
-        """Return the logits that are weighed: the answers' own, unless a teacher is made of them."""
+        """Return the logits that are weighed: those of the answers, unless the teacher computes its own from them."""
         return answers.logits
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
-        """Return what there is to log of the last batch, by name; scalars on the device."""
+        """Return figures of the last batch to log, by name; scalars on the device."""
         return {}
 
 
 class OneTeacher(Teacher):
-    """The base of teachers who say one and the same to all students, such as an ensemble of them."""
+    """The base of teachers that give all students the same answer, such as an ensemble of them."""
 
 
 def share_equally(consults: Bool[Tensor, "students teachers"], answers: Outputs) -> Weights:
@@ -84,5 +84,5 @@ def share_equally(consults: Bool[Tensor, "students teachers"], answers: Outputs)
 
 
 def weights_like(weights: Float[Tensor, "students teachers"], answers: Outputs) -> Weights:
-    """Return weights made on the host, on the device and in the precision of the logits."""
+    """Move weights from the host to the device and the precision of the logits."""
     return to_device(weights.to(answers.logits.dtype), answers.logits.device)

@@ -1,4 +1,4 @@
-"""Teachers that have nothing to learn: all others, oneself, a random sub-group."""
+"""Teachers without parameters: all others, the student itself, a random sub-group."""
 
 import torch
 from jaxtyping import Bool
@@ -11,9 +11,9 @@ from studygroup.teachers.base import Teacher, Weights, share_equally, weights_li
 
 
 class MeanOfOthers(Teacher):
-    """Every student listens to all others alike (Song & Chai 2018, equation 2).
+    """Every student listens to all others equally (Song & Chai 2018, equation 2).
 
-    What is averaged (logits, probabilities or divergences, as in DML) is said by `objectives.Imitation`.
+    What is averaged (logits, probabilities or divergences, as in DML) is set by `objectives.Imitation`.
 
     Args:
         include_self: count the student's own answer too.
@@ -27,7 +27,7 @@ class MeanOfOthers(Teacher):
         self.include_self = include_self
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Ask all others, in every step."""
+        """Consult all others, in every step."""
         everybody = torch.ones(self.students, self.students, dtype=torch.bool)
         return everybody if self.include_self else everybody.fill_diagonal_(False)
 
@@ -43,7 +43,7 @@ class Self(Teacher):
         super().__init__(of=of)
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Ask the counterpart alone."""
+        """Consult the counterpart alone."""
         return torch.eye(self.students, dtype=torch.bool)
 
 
@@ -56,7 +56,7 @@ class RandomSubgroup(Teacher):
             n: constant cost, the rule of the paper's appendix. `"bernoulli"` draws each other with
             probability p and divides by the *expected* number H = p(K−1), as printed, so that weights sum to
             n/H. At p = 1 both are the mean of all others; at p = 0 both consult nobody, and imitation is 0.
-        include_self: let a student be among those that it listens to; then K takes the place of K−1.
+        include_self: let a student be among those it listens to; then K takes the place of K−1.
         of: who answers, see `Teacher`.
 
     Raises:
@@ -86,12 +86,12 @@ class RandomSubgroup(Teacher):
 
     @property
     def candidates(self) -> int:
-        """How many students each one may listen to."""
+        """Number of students that each one may listen to."""
         return self.students if self.include_self else self.students - 1
 
     @property
     def size(self) -> int:
-        """How many students each one consults under `selection="fixed"`."""
+        """Number of students that each one consults under `selection="fixed"`."""
         # reading: "expected number of imitated students" with the appendix's K·p = 2 of 8 at p = 0.25.
         return (
             min(max(round(self.probability * self.students), 1), self.candidates) if self.probability else 0
@@ -101,7 +101,7 @@ class RandomSubgroup(Teacher):
         """Draw a sub-group for each student, from (seed, step) alone."""
         draw = torch.rand(self.students, self.students, generator=generator(self.seed, "listen", step))
         if not self.include_self:
-            draw.fill_diagonal_(2.0)  # later than, and unlikelier than, anybody else
+            draw.fill_diagonal_(2.0)  # after, and less likely than, any other
         if self.selection == "bernoulli":
             return draw < self.probability
         first = draw.argsort(dim=1)[:, : self.size]
@@ -111,5 +111,5 @@ class RandomSubgroup(Teacher):
         """Return equal weights, divided by n (`"fixed"`) or by the expected number (`"bernoulli"`)."""
         if self.selection == "fixed":
             return share_equally(consults, answers)
-        expected = self.probability * max(self.candidates, 1) or 1.0  # of nobody: all weights are 0
+        expected = self.probability * max(self.candidates, 1) or 1.0  # with no candidates all weights are 0
         return weights_like(consults.double() / expected, answers)

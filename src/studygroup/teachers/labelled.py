@@ -1,4 +1,4 @@
-"""Teachers that know the labels: one, made of all students' answers (KDCL)."""
+"""Teachers that know the labels: one teacher, made of all students' answers (KDCL)."""
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -11,7 +11,7 @@ from studygroup.teachers.base import OneTeacher, Weights
 
 
 class BestStudent(OneTeacher):
-    """On every row all listen to the student whose cross-entropy is the least (KDCL-Naive, Guo et al. 2020)."""
+    """On every row all listen to the student with the lowest cross-entropy (KDCL-Naive, Guo et al. 2020)."""
 
     sources = (bibliography.KDCL,)
 
@@ -27,7 +27,7 @@ class BestStudent(OneTeacher):
 
 
 class MinLogit(OneTeacher):
-    """All listen to the least of the students' logits, class by class (KDCL-MinLogit, Guo et al. 2020).
+    """All listen to the minimum of the students' logits, class by class (KDCL-MinLogit, Guo et al. 2020).
 
     z^c = z − z_y puts the true class at 0 for every student; the teacher's logit of a class is min_k z^c_k: the
     lowest cross-entropy that any choice among the students' logits can have.
@@ -45,15 +45,17 @@ class MinLogit(OneTeacher):
 
 
 class LinearTeacher(OneTeacher):
-    """All listen to the mixture of the students' logits that has the least cross-entropy (KDCL-Linear).
+    """All listen to the mixture of the students' logits with the lowest cross-entropy (KDCL-Linear).
 
     z_t = Σ_k α_k z_k, α = argmin CE(y, Σ_k α_k z_k) on the simplex, see `functional.best_mixture`. α is a constant;
     where targets are not detached, gradients flow through z_k alone.
 
+    Reading:
+        The paper writes one α for the students' logits of an image, hence `per_row=True`.
+
     Args:
-        per_row: weights for every row. # reading: the paper writes one α for the students' logits of an image;
-            `False` has one for the batch.
-        steps: of the solver, a fixed number.
+        per_row: whether every row has weights of its own; `False` has one α for the batch.
+        steps: number of steps of the solver.
     """
 
     sources = (bibliography.KDCL,)
@@ -77,17 +79,20 @@ class GeneralTeacher(OneTeacher):
     z_t = Σ_k w_k z_k, w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, C_ij the mean product of the errors of students i and j, see
     `functional.error_products`. The weights of a step come from the batches before it.
 
-    # departs: C is a moving average over training batches. The paper measures it after every epoch on validation
-    rows taken out of the training set; here the rows held out are those by which the shipped student is chosen, and
-    weights learnt on them would let them into training. `measure` and `on_training_rows=False` do as the paper, on
-    rows of your own, in a loop of your own.
-    # reading: f are class probabilities at T = 1, and logits are mixed, as in the other teachers of the paper, so
-    that a negative weight leaves a distribution.
+    Reading:
+        The f are class probabilities at T = 1, and logits are mixed, as in the other teachers of the paper, so that
+        a negative weight leaves a distribution.
+
+    Departs:
+        C is a moving average over training batches. The paper measures it after every epoch on validation rows taken
+        out of the training set; here the held-out rows select the shipped student, and weights learnt on them would
+        let them into training. To do as the paper does, set `on_training_rows=False` and call `measure` on rows of
+        your own in your own loop. A ridge is added to C's diagonal, where none is printed: students that err alike
+        make C singular.
 
     Args:
         decay: share of the average that a batch leaves in place, in [0, 1).
-        ridge: share of C's mean diagonal that is added to its diagonal. # departs: none is printed; students who
-            err alike make C singular.
+        ridge: share of C's mean diagonal that is added to its diagonal, > 0.
         on_training_rows: whether training batches are measured.
 
     Attributes:
@@ -110,17 +115,17 @@ class GeneralTeacher(OneTeacher):
         self.decay, self.ridge, self.on_training_rows = decay, ridge, on_training_rows
 
     def join(self, *, students: int, seed: int) -> None:
-        """Make room for C."""
+        """Allocate C."""
         super().join(students=students, seed=seed)
         self.register_buffer("products", torch.zeros(students, students))
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:
-        """Let answers to rows with known labels into C."""
+        """Update C with answers to rows with known labels."""
         self.products.lerp_(error_products(logits, y).to(self.products), 1 - self.decay)
 
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
-        """Return the same weights in every row, from what was measured so far."""
+        """Return the same weights in every row, from the measurements so far."""
         weights = least_error_weights(self.products, ridge=self.ridge)
         return weights.to(answers.logits).expand(self.students, -1)
 
@@ -142,7 +147,7 @@ def _indices(y: Shaped[Tensor, "rows *_"]) -> Int[Tensor, " rows"]:
     """Return class indices as int64.
 
     Raises:
-        ValueError: labels that are something else.
+        ValueError: labels that are no class indices.
     """
     if y.ndim != 1 or y.is_floating_point():
         raise ValueError(

@@ -17,12 +17,12 @@ Pool = Callable[[Tensor], Tensor]
 
 
 def pooled(hidden: Float[Tensor, "rows *shape"]) -> Float[Tensor, "rows width"]:
-    """Return one vector a row: the mean over whatever is not the features.
+    """Return one vector per row: the mean over all axes but the features.
 
     Args:
-        hidden: (rows, width) is left as it is; of tokens (rows, tokens, width) the mean over tokens, padding
-            included; of maps (rows, width, height, ...) the mean over space. Networks with another order of
-            axes, such as one-dimensional convolutions, need a function of their own.
+        hidden: (rows, width) is left as it is; tokens (rows, tokens, width) are averaged over tokens, padding
+            included; maps (rows, width, height, ...) over space. Networks with another order of axes, such as
+            one-dimensional convolutions, need a function of their own.
     """
     if hidden.ndim == 2:
         return hidden
@@ -34,12 +34,12 @@ class Gate(OneTeacher):
 
     g = softmax(ReLU(BN(Linear(pool(h))))), h the representation that all branches share; z_e = Σ_k g_k z_k. The
     gate learns from the ensemble's cross-entropy (`objectives.Ensemble`), and through the targets of an imitation
-    that moves its teachers.
+    with `moves_teachers`.
 
     Args:
         width: features of the pooled trunk.
-        students: how many branches.
-        pool: from the trunk to (rows, width).
+        students: number of branches.
+        pool: maps the trunk to (rows, width).
     """
 
     sources = (bibliography.ONE,)
@@ -53,7 +53,7 @@ class Gate(OneTeacher):
         self.norm = nn.BatchNorm1d(students)
 
     def join(self, *, students: int, seed: int) -> None:
-        """Check that there is one output of the gate for each student."""
+        """Check that the gate has one output for each student."""
         super().join(students=students, seed=seed)
         if students != self.linear.out_features:
             raise ValueError(
@@ -72,20 +72,23 @@ class PeerAttention(Teacher):
     """Every peer weighs the peers by attention; a leader outside it listens to their mean (OKDDip, Chen et al. 2020).
 
     A_ab = softmax_b(L(h_a) · E(h_b)), L and E linear maps without bias, h the pooled features of a
-    peer. There is no 1/√d, and a peer attends to itself too. The leader is nobody's teacher.
+    peer. There is no 1/√d, and a peer attends to itself too. No student consults the leader.
 
-    The attention's only gradient comes through the targets, so the imitation must move its teachers.
+    The attention's only gradient comes through the targets, so the imitation needs `moves_teachers=True`.
+
+    Reading:
+        `reduction` is not printed; it is 8 in the authors' code.
 
     Args:
         width: features of a student, the input of its classifier.
-        leader: number of the student who leads.
-        reduction: width over the size of queries and keys. # reading: not printed; 8 in the authors' code.
+        leader: number of the leading student.
+        reduction: width over the size of queries and keys.
         include_self: whether a peer attends to itself, as printed.
-        pool: from a student's features to (rows, width).
+        pool: maps a student's features to (rows, width).
 
     Attributes:
         entropy: mean entropy of a peer's weights on the last batch, in [0, ln(peers)], for logging: near the
-            upper end peers have become alike or the attention has not learnt. `None` before the first batch.
+            upper end the peers have become alike, or the attention has not learnt. `None` before the first batch.
     """
 
     sources = (bibliography.OKDDIP,)
@@ -119,7 +122,7 @@ class PeerAttention(Teacher):
             )
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Ask the peers; nobody asks the leader."""
+        """Consult the peers; nobody consults the leader."""
         table = torch.ones(self.students, self.students, dtype=torch.bool)
         if not self.include_self:
             table.fill_diagonal_(False)
@@ -127,7 +130,7 @@ class PeerAttention(Teacher):
         return table
 
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
-        """Return attention in the rows of the peers, equal weights in the leader's."""
+        """Return attention weights in the rows of the peers, equal weights in the leader's."""
         students, rows = answers.sees.shape
         features = _present(answers.features, "features").flatten(0, 1)
         hidden = self.pool(features).view(students, rows, -1)
@@ -148,13 +151,13 @@ class PeerEnsemble(OneTeacher):
     """All students listen to one classifier over all their features together (PCL, Wu & Gong 2021).
 
     z_e = W [h_1, ..., h_K] + b, h_k the pooled features of student k. The classifier learns from the ensemble's
-    cross-entropy (`objectives.Ensemble`), and through the targets of an imitation that moves its teachers.
+    cross-entropy (`objectives.Ensemble`), and through the targets of an imitation with `moves_teachers`.
 
     Args:
         width: features of a student, the input of its classifier.
         students: K.
-        classes: how many classes.
-        pool: from a student's features to (rows, width).
+        classes: number of classes.
+        pool: maps a student's features to (rows, width).
     """
 
     sources = (bibliography.PCL,)

@@ -1,4 +1,4 @@
-"""Whom teachers can listen to besides the students themselves: their moving averages, a frozen network."""
+"""Sources of teachers' answers besides the students themselves: their moving averages, a frozen network."""
 
 import weakref
 from collections.abc import Iterator, Mapping
@@ -42,12 +42,12 @@ class _Constant(Group):
         sees: Bool[Tensor, "students rows"] | None = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
-        """Return the answers, see `StudyGroup.forward`; they are constants."""
+        """Return the answers without gradient, see `StudyGroup.forward`."""
         outputs: Outputs = self.model(inputs, sees=sees, capture=capture)
         return outputs
 
     def copies(self, name: str) -> list[nn.Module]:
-        """Return all modules that stand in the place of one layer, see `Group.copies`."""
+        """Return all modules that take the place of one layer, see `Group.copies`."""
         return self._group.copies(name)
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
@@ -65,20 +65,20 @@ class Averages(_Constant):
     φ = min(1 − 1/g, decay), g = 1 for the initial weights and one more after each update, as for mean teachers
     (Tarvainen and Valpola 2017). Averages move after each step of the optimiser that holds the students' parameters:
     once per update, however many passes it takes (gradient accumulation, SAM, closures), and not where a gradient
-    scaler skips the step. An optimiser that is not a `torch.optim.Optimizer` needs a call of `update` after its step.
+    scaler skips the step. With an optimiser that is not a `torch.optim.Optimizer`, call `update` after each step.
 
     The averages of parameters in half precision are kept in float32 and rounded for the pass. Buffers are not
     averaged: in training mode averages normalise by the statistics of their own activations, and move those.
 
-    They can be listened to (`teachers.MeanOfOthers(of=averages)`, `teachers.Self(of=averages)`) and can be what is
-    scored and ships (`CollaborativeLearning(exports=averages)`).
+    They can teach (`teachers.MeanOfOthers(of=averages)`, `teachers.Self(of=averages)`), and they can be scored and
+    shipped (`CollaborativeLearning(exports=averages)`).
 
     Args:
-        group: the students; their averages begin as a copy.
+        group: the students; the averages start as a copy of them.
         decay: largest φ, in [0, 1].
 
     Attributes:
-        updates: how many updates the averages have taken in, kept in the state dict.
+        updates: number of updates averaged so far, kept in the state dict.
 
     Raises:
         ValueError: a decay outside [0, 1].
@@ -93,13 +93,13 @@ class Averages(_Constant):
         self.decay = decay
         self.updates = 0
         self._starts = True
-        self._followed = (group,)  # in a tuple, as the task owns it
+        self._followed = (group,)  # in a tuple, so that it is no sub-module: the task owns it
         self._lags = False  # a state from before averages moved after the update lacks the last one
         self._keep_precise()
         _follow_optimisers(self)
 
     def update(self) -> None:
-        """Take the students' weights in, once more."""
+        """Average the students' present weights in."""
         self.updates += 1
         self._move(1 - min(1 - 1 / (self.updates + 1), self.decay))
         self._lags = False
@@ -122,7 +122,7 @@ class Averages(_Constant):
         sees: Bool[Tensor, "students rows"] | None = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
-        """Return the averages' answers, see `StudyGroup.forward`; they are constants."""
+        """Return the averages' answers without gradient, see `StudyGroup.forward`."""
         if self.training and self._starts:
             self._move(1.0)  # weights may have been loaded since the beginning
             self._starts = False
@@ -138,7 +138,7 @@ class Averages(_Constant):
         return torch.tensor(self.updates)
 
     def set_extra_state(self, state: Tensor | dict[str, int]) -> None:
-        """Take the number of updates back; a state of version 0.1.0 is a mapping, and an update behind."""
+        """Restore the number of updates; a state of version 0.1.0 is a mapping, and one update behind."""
         self._starts, self._lags = False, isinstance(state, dict)
         self.updates = state["steps"] - 1 if isinstance(state, dict) else int(state)
 
@@ -146,7 +146,7 @@ class Averages(_Constant):
         return self.get_buffer(f"precise_{index}") if parameter.dtype in _LOW else parameter
 
     def _keep_precise(self) -> None:
-        """Hold a float32 average of every parameter in half precision."""
+        """Keep a float32 average of every parameter in half precision."""
         for index, parameter in enumerate(self.model.parameters()):
             name = f"precise_{index}"
             there = self._buffers.get(name)
@@ -173,15 +173,15 @@ class Frozen(Teacher):
     """Every student listens to a trained network that stays as it is (Hinton et al. 2015).
 
     Args:
-        network: any `nn.Module` that answers with logits of the students' classes. It is copied, does not learn and
-            stays in evaluation mode.
+        network: any `nn.Module` that returns logits of the students' classes. It is copied, does not learn and stays
+            in evaluation mode.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(of=_Evaluated(StudyGroup(network, independent(students=1))))
 
     def consults(self, step: int) -> Bool[Tensor, "students 1"]:
-        """Ask the network alone."""
+        """Consult the network alone."""
         return torch.ones(self.students, 1, dtype=torch.bool)
 
 
@@ -205,7 +205,7 @@ _hooks: list[Any] = []
 
 
 def _follow_optimisers(averages: Averages) -> None:
-    """Let averages move after each step of the optimiser that holds what they follow."""
+    """Update averages after each step of the optimiser that holds the parameters they follow."""
     _following.add(averages)
     if not _hooks:
         _hooks.append(register_optimizer_step_pre_hook(_before_step))
