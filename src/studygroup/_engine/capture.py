@@ -120,8 +120,8 @@ def capturing_in_flight(
 
     Args:
         model: a network with routed layers in it.
-        layers: the layers to capture; activations are recognised by their classes, those of `torch.nn` and of
-            libraries that keep theirs in a module of that name.
+        layers: the layers to capture; activations are recognised by the Python module of their class, which has
+            `activation` in its name, in `torch.nn` as in other libraries.
         state: the pass that tells which rows a module works on.
 
     Yields:

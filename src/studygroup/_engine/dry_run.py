@@ -21,8 +21,8 @@ class Explored:
 
     Attributes:
         head: name of the last `nn.Linear` that the network calls; `None` where it calls none.
-        apart: the group of each student, where students part before they enter the network; empty where all enter
-            together.
+        apart: number of each student's sub-group, where students part before they enter the network; empty where all
+            enter together.
     """
 
     head: str | None

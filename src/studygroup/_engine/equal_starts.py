@@ -1,4 +1,4 @@
-"""Students that start equal and are never told apart would stay one network at the price of several."""
+"""Students that start equal and that nothing makes differ would stay one network at the price of several."""
 
 import warnings
 from collections.abc import Mapping, Sequence

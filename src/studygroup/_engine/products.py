@@ -71,7 +71,7 @@ def sharing(modules: Iterable[nn.Module]) -> Iterator[Mapping[Tensor, Sequence[P
 
 
 class _Sharing(TorchFunctionMode):
-    """Replace convolutions with some weights by `_Convolution`.
+    """Replace convolutions that use given weights by `_Convolution`.
 
     Attributes:
         calls: the calls by weight and bias; those of one module share a list.

@@ -101,7 +101,7 @@ class BatchLayout:
 
     Args:
         sees: which student sees which row of the batch, on the CPU.
-        apart: the group of each student, where students part before they enter; omitted, all enter together.
+        apart: number of each student's sub-group, where students part before they enter; omitted, all enter together.
 
     Attributes:
         entry: the rows as they enter the network: those that any student sees.

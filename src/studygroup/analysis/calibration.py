@@ -142,7 +142,7 @@ class Calibration(OfNetworks):
 
     Attributes:
         split: rows to evaluate: those of the test set, or those held out of training.
-        rows: only so many of them, each class in proportion, always the same; omitted, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, all.
         bins: number of bins of equal width, for the calibration errors and the reliability diagram.
     """
 

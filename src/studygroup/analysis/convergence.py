@@ -16,7 +16,7 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
     """Return the first epoch, from 1, whose accuracy reaches a share of the final level.
 
     Args:
-        curve: one accuracy an epoch, at least one.
+        curve: one accuracy per epoch, at least one.
         share: share of the final level, in (0, 1].
     """
     wanted = share * final_level(curve)
@@ -27,7 +27,7 @@ def final_level(curve: Sequence[float]) -> float:
     """Return the mean over the last fifth of the epochs, as a single epoch's accuracy fluctuates.
 
     Args:
-        curve: one accuracy an epoch, at least one.
+        curve: one accuracy per epoch, at least one.
     """
     return statistics.fmean(curve[-max(len(curve) // 5, 1) :])
 

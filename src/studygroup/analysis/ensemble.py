@@ -58,7 +58,7 @@ class Ensemble(OfNetworks):
 
     Attributes:
         split: rows to evaluate: those of the test set, or those held out of training.
-        rows: only so many of them, each class in proportion, always the same; omitted, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, all.
     """
 
     def of(self, finished: Finished) -> Found:

@@ -75,7 +75,7 @@ class Flatness(OfNetworks):
 
     Attributes:
         split: rows to evaluate: those of the test set, or those held out of training.
-        rows: only so many of them, each class in proportion, always the same; omitted, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, all.
         sigmas: standard deviations of the noise, growing.
         draws: number of noise draws for each; the accuracy is their mean.
         reference: the value among `sigmas` at which the drop is reported.

@@ -18,7 +18,7 @@ class Landscape(OfNetworks):
 
     Attributes:
         split: rows to evaluate: those of the test set, or those held out of training.
-        rows: only so many of them, each class in proportion, always the same; omitted, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, all.
         points: number of points on each path, evenly spaced.
         reach: how far a random direction is followed to both sides; at 1 every filter has moved by its own length.
         directions: number of random directions.

@@ -27,7 +27,8 @@ def opened(
     Args:
         run: the run folder.
         split: which rows; held-out rows have the labels that the run selected its student by, noise included.
-        rows: how many, each class in proportion, always the same; omitted, or where there are no more, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, or where there are fewer,
+            all.
         device: where to compute; `auto` is CUDA where there is one, else the CPU.
 
     Raises:
@@ -59,7 +60,7 @@ class _Scored:
 
 
 def _some(split: Split, rows: int | None) -> Split:
-    """Return rows spread over the split, not the first ones, as many data sets are sorted by class."""
+    """Return a sample of rows, each class in proportion: many data sets are sorted by class."""
     if rows is None:
         return split
     if rows < 1:

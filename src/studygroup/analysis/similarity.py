@@ -100,7 +100,7 @@ class _Look:
     mask: Tensor | None = None
 
     def take(self, rows: int) -> Tensor:
-        """Return what was recorded for a batch of so many rows."""
+        """Return what was recorded for a batch of `rows` rows."""
         value, self.value = self.value, None
         if value is None:
             raise ValueError(
@@ -162,7 +162,7 @@ class Similarity(OfNetworks):
 
     Attributes:
         split: rows to evaluate: those of the test set, or those held out of training.
-        rows: only so many of them, each class in proportion, always the same; omitted, all.
+        rows: number of rows to take, each class in proportion, always the same; omitted, all.
         layer: name of the layer; omitted, the input of the last linear layer that is called.
         tokens: whether the layer's output is (rows, tokens, width); otherwise channels come before space.
     """

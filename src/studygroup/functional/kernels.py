@@ -32,7 +32,7 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
             not compared, so that a depthwise convolution has the loss 0.
 
     Raises:
-        ValueError: filters that do not divide into so many groups.
+        ValueError: the number of filters is no multiple of `groups`.
     """
     if groups < 1 or len(weight) % groups:
         raise ValueError(f"{len(weight)} filters do not divide into {groups} groups")

@@ -45,7 +45,7 @@ def similarity_matrix(
         Values in [-1, 1], symmetric.
 
     Raises:
-        ValueError: fewer than two values a row, centred over them (always 0); an unknown `centre` or `statistic`.
+        ValueError: fewer than two values per row, centred over them (always 0); an unknown `centre` or `statistic`.
     """
     if centre not in ("channels", "batch"):
         raise ValueError(f"centre={centre!r}; use 'channels' or 'batch'")

@@ -33,7 +33,7 @@ class LocalClassifiers(Local):
     Reading:
         The printed sum begins at j = i, has N−i+1 terms and divides by N−i. Beginning at i+1 the number of terms
         fits, and no layer imitates itself, as in equations 2 and 4. Sizes are not printed: the map is pooled to at
-        most `size` pixels a side, and the convolution has at most `channels` filters, so that all classifiers of a
+        most `size` pixels per side, and the convolution has at most `channels` filters, so that all classifiers of a
         ResNet-101 together are smaller than the network.
 
     Args:
@@ -43,7 +43,7 @@ class LocalClassifiers(Local):
         alpha: α = 0.05 in the paper.
         beta: β = 0.05 in the paper.
         temperature: T = 2 in the paper.
-        size: pixels a side, or tokens, after pooling.
+        size: pixels per side, or tokens, after pooling.
         channels: most filters of the convolution.
     """
 
@@ -129,7 +129,7 @@ def _classifier(
 
 
 class _Flatten(nn.Flatten):
-    """One row of numbers, as many as the linear layer behind was built for."""
+    """Flatten each row, and check that it has as many numbers as the following linear layer expects."""
 
     def __init__(self, numbers: int, layer: Layer, space: Sequence[int]) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class _Flatten(nn.Flatten):
 
 
 class _Swap(nn.Module):
-    """Tokens as a map of one dimension: (rows, tokens, width) to (rows, width, tokens)."""
+    """Turn tokens into a map of one dimension: (rows, tokens, width) to (rows, width, tokens)."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         return hidden.transpose(1, 2)

@@ -48,7 +48,7 @@ class Supervised(Objective):
 
 
 class Ensemble(Objective):
-    """A teacher that says one thing to all students learns from the labels itself: CE(y, ψ(z_e; 1)) (ONE, PCL).
+    """A teacher with one answer for all students learns from the labels itself: CE(y, ψ(z_e; 1)) (ONE, PCL).
 
     Args:
         teacher: such as `teachers.Gate`, or `teachers.PeerEnsemble`.

@@ -57,7 +57,7 @@ def cgl(
         model: the network to train and ship.
         layers: names of the layers to route; omitted, the stem and every block, see `layers.blocks`.
         students: K = 8 in the paper.
-        modules: modules a layer, M = 2 in the paper.
+        modules: modules per layer, M = 2 in the paper.
         probability: imitating probability p in [0, 1]; 0.25 for images, 0.5 for texts in the paper. At 0 nobody
             imitates anybody: the loss is Σ_k CE_k.
         selection: `"fixed"`, equally many peers for each student, or `"bernoulli"`, each pair drawn by itself.

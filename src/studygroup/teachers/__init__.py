@@ -1,4 +1,4 @@
-"""Teachers: whom students imitate. A teacher says who is consulted, with what weight, and which answers count."""
+"""Teachers: whom students imitate. A teacher says who is consulted, with what weight, and what they answer."""
 
 from studygroup.teachers.base import OneTeacher, Teacher, share_equally
 from studygroup.teachers.fixed import MeanOfOthers, RandomSubgroup, Self

@@ -1,4 +1,4 @@
-"""The base of all teachers: who is consulted, with what weight, and which answers count."""
+"""The base of all teachers: who is consulted, with what weight, and what they answer."""
 
 import torch
 from jaxtyping import Bool, Float, Shaped
