@@ -120,6 +120,7 @@ class BatchLayout:
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
         self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
+        self._shared: dict[Rows, _Scatter] = {}
         self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
 
     @_kept
@@ -149,10 +150,12 @@ class BatchLayout:
         return self._scatters[key]([tensor for _, tensor in pieces])
 
     def scatter_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
-        """Lay rows that all students still share out as (samples, ...); zero where no student saw the sample."""
+        """Lay rows that nobody has parted from out as (samples, ...); zero where nobody saw the sample."""
         rows, tensor = piece
-        together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
-        return _Scatter([together], self.sees.any(0, keepdim=True))([tensor])[0]
+        if rows not in self._shared:
+            together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
+            self._shared[rows] = _Scatter([together], self.sees.any(0, keepdim=True))
+        return self._shared[rows]([tensor])[0]
 
 
 class _Scatter:
