@@ -141,3 +141,12 @@ def test_tune_and_train_the_best(tmp_path, capsys):
     assert "epochs: 1 there, 2 now" in capsys.readouterr().err
     assert main(["tune", *SMALL, "--search.recipe.temperatures", "[1.0]", "--run_dir", run]) == 1
     assert "near: 'recipe.temperature'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00a", b"a: [1"])
+def test_a_configuration_that_cannot_be_read_is_a_clear_error(content, tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SystemExit):
+        main(["train", "--config", str(file)])
+    assert f"--config {file} cannot be read as a configuration" in capsys.readouterr().err

@@ -43,9 +43,10 @@ def main(args: Sequence[str] | None = None) -> int:
     parser, commands = _parser()
     try:
         _check(given)
+        words = _upgraded(_or_first_run(given))
     except ValueError as error:
         parser.error(str(error))
-    options = parser.instantiate(parser.parse_args(_upgraded(_or_first_run(given))))
+    options = parser.instantiate(parser.parse_args(words))
     warnings.showwarning = show_warning
     chosen = options.subcommand
     arguments = dict(options[chosen])
@@ -86,7 +87,10 @@ def _upgraded(given: Sequence[str]) -> list[str]:
         if option != "--config" or place >= len(words):
             continue
         path = Path(value if equals else words[place])
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"--config {path} cannot be read as a configuration: {error}") from error
         if isinstance(content, dict) and upgraded(content) != content:
             words[place] = ("--config=" if equals else "") + yaml.safe_dump(
                 upgraded(content), sort_keys=False

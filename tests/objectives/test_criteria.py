@@ -80,6 +80,13 @@ PLAIN = {
         CrossEntropy(WEIGHT, ignore_index=1, label_smoothing=0.2),
         nn.CrossEntropyLoss(WEIGHT, ignore_index=1, label_smoothing=0.2),
     ),
+    "a class of weight 0": (
+        flat,
+        (5,),
+        INDEX,
+        CrossEntropy(WEIGHT * torch.tensor([0, 1, 1, 1]), label_smoothing=0.2),
+        nn.CrossEntropyLoss(WEIGHT * torch.tensor([0, 1, 1, 1]), label_smoothing=0.2),
+    ),
     "dense": (
         Dense,
         (2, 5, 5),

@@ -153,14 +153,15 @@ def masked_mean(
     Args:
         values: loss of every answer.
         sees: which student sees which row.
-        counts: what each answer adds to the divisor of the sum (a class weight; 0 for a missing label, whose value is
-            0 already or left out here); omitted, 1.
+        counts: what each answer adds to the divisor of the sum, such as a class weight; omitted, 1. A table of bools
+            says which answers count, and the others' values are left out.
     """
     seen = sees.view(*sees.shape, *[1] * (values.ndim - 2))
     if counts is None:
         counted = torch.where(seen, values, 0)
         return counted.flatten(1).sum(1) / (seen.expand_as(values).flatten(1).sum(1)).clamp(min=1)
-    counted = torch.where(seen & (counts != 0), values, 0)
+    # a class of weight 0 still has a value under label smoothing
+    counted = torch.where(seen & counts if counts.dtype == torch.bool else seen, values, 0)
     number = (seen * counts.to(values)).expand_as(values).flatten(1).sum(1)
     return counted.flatten(1).sum(1) / torch.where(number > 0, number, 1)
 
