@@ -137,8 +137,10 @@ class PeerAttention(Teacher):
         energy = torch.einsum("and,bnd->nab", self.query(hidden), self.key(hidden))
         asked = to_device(consults, energy.device)
         attention = F.softmax(energy.masked_fill(~asked, -torch.inf), dim=-1)
-        peers = [student for student in range(students) if student != self.leader]
-        self.entropy = _entropy(attention.detach()[:, peers])
+        rows_of = attention.detach()
+        # slices, not a list of numbers: these would be sent to the device, which would be waited for
+        peers = torch.cat([rows_of[:, : self.leader], rows_of[:, self.leader + 1 :]], dim=1)
+        self.entropy = _entropy(peers)
         leads = torch.arange(students, device=energy.device) == self.leader
         return torch.where(leads[:, None], share_equally(consults, answers), attention)
 
