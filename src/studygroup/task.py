@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import warn_of_equal_students
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
+from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs, count_rows
@@ -202,7 +204,9 @@ class CollaborativeLearning(nn.Module):
             y: labels as the objectives take them, one per row, on the device of the logits.
             owner: the student for whom each row is supervised: a sequence or a CPU tensor. Those whom the owner
                 consults answer on that row too, see `peers`. Omitted, every student sees every row and one pass
-                serves.
+                serves. What a step does not concern, such as the layers of a student without rows, gets no gradient,
+                so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
+                zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
@@ -242,7 +246,8 @@ class CollaborativeLearning(nn.Module):
             outputs = answers = self.group(x, capture=own | heard)
         else:
             asked = self._asked(consults, owns, of=None)
-            outputs, answers = self._with_owners(x, owns, asked, own, heard)
+            moves = any(one.moves_teachers and one.weight(progress) for one in self._objectives())
+            outputs, answers = self._with_owners(x, owns, asked, own, heard, moves=moves)
         by_others = {}
         for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
             want = self._want(teacher.capture for teacher in consults if teacher.of is other)
@@ -250,22 +255,33 @@ class CollaborativeLearning(nn.Module):
         return Step(self.group, outputs, answers, x, y, progress, self.criterion, consults, by_others)
 
     def _with_owners(
-        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture
+        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture, *, moves: bool
     ) -> tuple[Outputs, Outputs]:
-        """Return the answers of owners on their rows, and of those whom they consult there."""
+        """Return the answers of owners on their rows, and of those whom they consult there.
+
+        Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
+        """
         if asked is None:
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
         if self.peers == "joint" and own == Capture():
-            both = self.group(x, sees=owns | asked, capture=heard)
+            with self._moving(owns | asked if moves else owns):
+                both = self.group(x, sees=owns | asked, capture=heard)
             return both.part(owns), both.part(asked)
-        moves = any(one.moves_teachers for one in self._objectives())
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
         # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
         outputs = self.group(x, sees=owns, capture=own)
         return outputs, self._second_pass(x, asked, heard, gradient=True)
+
+    def _moving(self, sees: Tensor) -> AbstractContextManager[None]:
+        """Let the parameters of students without rows stay out of the graph, where no other rank needs them in it."""
+        present = sees.any(1).nonzero().flatten().tolist()
+        if len(present) == self.group.students or every_parameter_needs_a_gradient():
+            return nullcontext()
+        chosen = (parameter for student in present for parameter in self.group.parameters_of(student))
+        return only_trains(self.group.parameters(), chosen)
 
     def _second_pass(self, x: Inputs, asked: Tensor, heard: Capture, *, gradient: bool) -> Outputs:
         seed = derive(self.seed, "peers", self.step)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
 from studygroup.inputs import first_tensor
 
@@ -155,9 +156,13 @@ class _Zero(torch.autograd.Function):
 
 
 def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
-    """Return the same tensors; with them, parameters that no row has reached get zero gradients."""
+    """Return the same tensors; with them, parameters that no row has reached get zero gradients where ranks meet.
+
+    In one process they get none, so that neither momentum nor weight decay moves them.
+    """
     trainable = [parameter for parameter in idle if parameter.requires_grad]
-    return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
+    wanted = trainable and torch.is_grad_enabled() and every_parameter_needs_a_gradient()
+    return _plus(value, _Zero.apply(*trainable)) if wanted else value
 
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
