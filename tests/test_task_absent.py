@@ -9,7 +9,7 @@ from torch import nn
 import studygroup as sg
 from helpers.tasks import batch, smooth
 from studygroup.objectives import Imitation, Supervised
-from studygroup.teachers import Averages, MeanOfOthers, RandomSubgroup, Self
+from studygroup.teachers import Averages, MeanOfOthers, Self
 
 ROWS, STUDENTS, ABSENT = 16, 4, 1
 LAYERS = ["0", "2", "4"]

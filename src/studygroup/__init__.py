@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
+from studygroup._engine.copying import SharedAttributeWarning
 from studygroup._engine.equal_starts import EqualStudentsWarning
 from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
@@ -25,6 +26,7 @@ __all__ = [
     "Outputs",
     "Peers",
     "Routes",
+    "SharedAttributeWarning",
     "SharedHeadWarning",
     "SharedRows",
     "StudyGroup",

@@ -295,7 +295,7 @@ class StudyGroup(Group):
             ValueError: there is no such student.
         """
         self._check_student(student)
-        return extract(self.model, self._routed, student=student)
+        return extract(self.model, student=student)
 
     def get_extra_state(self) -> Shaped[Tensor, " bytes"]:
         """Return the route table, for the state dict: the bytes of its JSON text."""

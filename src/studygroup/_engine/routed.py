@@ -1,5 +1,6 @@
 """A routed layer: parallel modules in place of one, each called once on its rows."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -61,6 +62,10 @@ def use_state(state: ForwardState) -> Iterator[ForwardState]:
         yield state
     finally:
         _state.reset(token)
+
+
+STUDENT = "studygroup_student"
+"""Key of a memo: copies made with it have that student's module in place of each routed layer."""
 
 
 class RoutedLayer(nn.Module):
@@ -125,6 +130,14 @@ class RoutedLayer(nn.Module):
                 f"layer {self.name!r} was given an input of shape {shape} while {len(state.rows)} rows are in "
                 "state; rows must lie along axis 0 (batch_first=True), or name the enclosing block"
             )
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
+        """Return a deep copy, or that of one student's module."""
+        if STUDENT in memo:
+            return copy.deepcopy(self.bank[self.choice[memo[STUDENT]]], memo)
+        made = memo[id(self)] = type(self).__new__(type(self))  # first: modules may refer to what holds them
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def __getattr__(self, name: str) -> Any:
         try:
