@@ -9,8 +9,8 @@ def every_parameter_needs_a_gradient() -> bool:
 
     So it is where several processes exchange gradients: a student without rows here may have rows on another rank,
     and what has left the graph would stop, or part, the exchange.
-    `DistributedDataParallel(find_unused_parameters=True)` looks for such parameters itself and leaves those alone that
-    no rank has used.
+    `DistributedDataParallel(find_unused_parameters=True)` looks for such parameters itself and leaves alone
+    those that no rank has used.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return False

@@ -1,12 +1,12 @@
 """The loss along a straight path in parameter space: a random direction, or the line between two networks."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.copying import duplicate
 from studygroup.analysis.answers import Batches, fit_of
 
 Prepare = Callable[[nn.Module], object]
@@ -67,7 +67,7 @@ def along_direction(
     Raises:
         ValueError: no rows, or a loss that is not finite.
     """
-    moved = copy.deepcopy(net)
+    moved = duplicate(net)
 
     def place(point: float) -> None:
         for own, parameter, change in zip(moved.parameters(), net.parameters(), direction, strict=True):
@@ -95,7 +95,7 @@ def between(
     Raises:
         ValueError: networks of different shapes, no rows, or a loss that is not finite.
     """
-    moved = copy.deepcopy(first)
+    moved = duplicate(first)
     ends = [dict(net.state_dict(keep_vars=True)) for net in (first, last)]
     shapes = [{name: value.shape for name, value in end.items()} for end in ends]
     if shapes[0] != shapes[1]:

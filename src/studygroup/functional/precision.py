@@ -10,5 +10,7 @@ def single(value: Tensor) -> Tensor:
 
 
 def as_weights(value: Tensor, layer: nn.Module) -> Tensor:
-    """Return a tensor in the precision of a layer's weights, for layers that run with autocast off."""
-    return value.to(next(layer.parameters()).dtype)
+    """Return a tensor in the precision of a layer's weights, unless autocast sees to it; whole numbers stay."""
+    first = next(layer.parameters(), None)
+    sees_to_it = torch.is_autocast_enabled(value.device.type) or not value.is_floating_point()
+    return value if first is None or sees_to_it else value.to(first.dtype)
