@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import warn_of_equal_students
+from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
@@ -20,7 +20,7 @@ from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs, count_rows
 from studygroup.losses import Losses
-from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
+from studygroup.objectives import Criterion, CrossEntropy, Ensemble, Objective, Step
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
 from studygroup.teachers import Teacher
@@ -100,8 +100,11 @@ class CollaborativeLearning(nn.Module):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             _check_teacher(teacher, group, added)
-        if isinstance(self.rows, SharedRows) and group.starts_equal():
-            warn_of_equal_students(group.model)
+        warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
+        parted = in_turn or isinstance(self.rows, Subsets) or any(map(_learns_from_labels, added))
+        equal = None if parted else group.equal_students()
+        asked = [teacher.consults for teacher in teachers]
+        self._equal = EqualStudents(group.model, group.routes, equal, asked)
         if in_turn:
             _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
@@ -232,6 +235,8 @@ class CollaborativeLearning(nn.Module):
         known = {one.name: one.before_pass(self.group) for one in objectives}
         step = self._answered(x, y, owns, progress)
         losses = self._add(objectives, step, known)
+        if owns is None and losses.total.requires_grad:
+            self._equal.look(self.group.model, losses.logits, step=self.step)
         self.step += (
             self.training or losses.total.requires_grad
         )  # a task may be fine-tuned in evaluation mode
@@ -351,6 +356,12 @@ class CollaborativeLearning(nn.Module):
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"{name}={value!r}; use one of {', '.join(map(repr, known))}")
+
+
+def _learns_from_labels(objective: Objective) -> bool:
+    """Tell whether an ensemble learns with its students, each of whom has another weight in it."""
+    learns = any(p.requires_grad for teacher in objective.teachers for p in teacher.parameters())
+    return learns and isinstance(objective, Ensemble)
 
 
 def _check_names(names: Sequence[str]) -> None:
