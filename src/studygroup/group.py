@@ -22,6 +22,7 @@ from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
 from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
+from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import Product, sharing
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.rows import BatchLayout
@@ -81,7 +82,7 @@ class Outputs:
         return Outputs(masked(self.logits), sees, features, self.trunk, activations)
 
 
-class Group(nn.Module):
+class Group(ParameterGroups):
     """The base of everything that answers for several students: `StudyGroup`, `Peers`, their moving averages.
 
     Attributes:

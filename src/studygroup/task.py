@@ -15,6 +15,7 @@ from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
+from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
@@ -30,7 +31,7 @@ _ANSWERING = ("joint", "train", "eval")
 _CLASSES = CrossEntropy()
 
 
-class CollaborativeLearning(nn.Module):
+class CollaborativeLearning(ParameterGroups):
     """A group and the objectives from which it learns: call it in any training loop.
 
     total = reduce_k [Σ_o w_o(t) · L_o,k] + Σ_p w_p(t) · L_p, over objectives o that have a value for each student

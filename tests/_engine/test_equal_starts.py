@@ -212,9 +212,7 @@ def test_students_without_a_gradient_are_warned_of(freeze, students):
 
 def test_a_frozen_network_among_peers_is_named():
     fixed = smooth().requires_grad_(False)
-    with pytest.warns(
-        sg.NoGradientWarning, match=r"student 1 cannot learn: no parameter .*teachers\.Frozen"
-    ):
+    with pytest.warns(sg.NoGradientWarning, match=r"student 1 cannot learn: no parameter .*teachers\.Frozen"):
         sg.recipes.dml(sg.Peers([smooth(), fixed]))
 
 
