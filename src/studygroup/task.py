@@ -103,8 +103,7 @@ class CollaborativeLearning(ParameterGroups):
             _check_teacher(teacher, group, added)
         warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(_learns_from_labels, added))
-        equal = None if parted else group.equal_students()
-        asked = [teacher.consults for teacher in teachers]
+        equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
         self._equal = EqualStudents(group.model, group.routes, equal, asked)
         if in_turn:
             _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
@@ -238,9 +237,8 @@ class CollaborativeLearning(ParameterGroups):
         losses = self._add(objectives, step, known)
         if owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
-        self.step += (
-            self.training or losses.total.requires_grad
-        )  # a task may be fine-tuned in evaluation mode
+        # a task may be fine-tuned in evaluation mode
+        self.step += self.training or losses.total.requires_grad
         return losses
 
     def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
@@ -282,7 +280,7 @@ class CollaborativeLearning(ParameterGroups):
         return outputs, self._second_pass(x, asked, heard, gradient=True)
 
     def _moving(self, sees: Tensor) -> AbstractContextManager[None]:
-        """Let the parameters of students without rows stay out of the graph, where no other rank needs them in it."""
+        """Keep the parameters of students without rows out of the graph, where no other rank needs them in it."""
         present = sees.any(1).nonzero().flatten().tolist()
         if len(present) == self.group.students or every_parameter_needs_a_gradient():
             return nullcontext()
