@@ -4,7 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
-from studygroup._engine.equal_starts import EqualStudentsWarning
+from studygroup._engine.copying import SharedAttributeWarning
+from studygroup._engine.equal_starts import EqualStudentsWarning, NoGradientWarning
 from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
 from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
@@ -21,10 +22,12 @@ __all__ = [
     "FreshInitWarning",
     "Group",
     "Losses",
+    "NoGradientWarning",
     "NoOwnerWarning",
     "Outputs",
     "Peers",
     "Routes",
+    "SharedAttributeWarning",
     "SharedHeadWarning",
     "SharedRows",
     "StudyGroup",

@@ -20,8 +20,9 @@ from studygroup._engine.capture import (
 )
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
-from studygroup._engine.equal_starts import equal_modules
+from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
+from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import Product, sharing
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.rows import BatchLayout
@@ -81,7 +82,7 @@ class Outputs:
         return Outputs(masked(self.logits), sees, features, self.trunk, activations)
 
 
-class Group(nn.Module):
+class Group(ParameterGroups):
     """The base of everything that answers for several students: `StudyGroup`, `Peers`, their moving averages.
 
     Attributes:
@@ -127,9 +128,12 @@ class Group(nn.Module):
             ValueError: there is no such student.
         """
 
-    def starts_equal(self) -> bool:
-        """Tell whether students have modules of their own whose values are all the same."""
-        return False
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
+
+        Students without weights of their own, such as views of one network under dropout, are left out.
+        """
+        return ()
 
     def _check_student(self, student: int) -> None:
         if not 0 <= student < self.students:
@@ -274,12 +278,20 @@ class StudyGroup(Group):
         }
         return (parameter for parameter in self.parameters() if id(parameter) not in other)
 
-    def starts_equal(self) -> bool:
-        """Tell whether students have modules of their own whose values are all the same."""
-        banks = [
-            list(layer.bank) for layer in self._routed.values() if layer.has_state and len(layer.bank) > 1
-        ]
-        return bool(banks) and all(equal_modules(bank) for bank in banks)
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
+
+        A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
+        its equals.
+        """
+        signatures: list[list[int]] = [[] for _ in range(self.students)]
+        for layer in self._routed.values():
+            if layer.has_state and len(layer.bank) > 1:
+                kind = kinds(list(layer.bank))
+                for student, module in enumerate(layer.choice):
+                    taken = 0 if self.rescale_gradients else layer.choice.count(module)
+                    signatures[student] += [kind[module], taken]
+        return classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
@@ -295,7 +307,7 @@ class StudyGroup(Group):
             ValueError: there is no such student.
         """
         self._check_student(student)
-        return extract(self.model, self._routed, student=student)
+        return extract(self.model, student=student)
 
     def get_extra_state(self) -> Shaped[Tensor, " bytes"]:
         """Return the route table, for the state dict: the bytes of its JSON text."""

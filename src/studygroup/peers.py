@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import equal_modules
+from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.group import Group, Outputs, StudyGroup
@@ -121,10 +121,9 @@ class Peers(Group):
         self._check_student(student)
         return self._groups()[student].export(0)
 
-    def starts_equal(self) -> bool:
-        """Tell whether all networks have the same values."""
-        groups = self._groups()
-        return len(groups) > 1 and equal_modules([group.model for group in groups])
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students whose networks have equal weights now, two at least each."""
+        return classes(kinds([group.model for group in self._groups()]))
 
     def _groups(self) -> list[StudyGroup]:
         return [group for group in self.model.children() if isinstance(group, StudyGroup)]

@@ -1,5 +1,6 @@
 """A routed layer: parallel modules in place of one, each called once on its rows."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
 from studygroup.inputs import first_tensor
 
@@ -60,6 +62,10 @@ def use_state(state: ForwardState) -> Iterator[ForwardState]:
         yield state
     finally:
         _state.reset(token)
+
+
+STUDENT = "studygroup_student"
+"""Key of a memo: copies made with it have that student's module in place of each routed layer."""
 
 
 class RoutedLayer(nn.Module):
@@ -125,6 +131,14 @@ class RoutedLayer(nn.Module):
                 "state; rows must lie along axis 0 (batch_first=True), or name the enclosing block"
             )
 
+    def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
+        """Return a deep copy, or that of one student's module."""
+        if STUDENT in memo:
+            return copy.deepcopy(self.bank[self.choice[memo[STUDENT]]], memo)
+        made = memo[id(self)] = type(self).__new__(type(self))  # first: modules may refer to what holds them
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return made
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
@@ -155,9 +169,13 @@ class _Zero(torch.autograd.Function):
 
 
 def joined_by_zero(value: Any, idle: Sequence[nn.Parameter]) -> Any:
-    """Return the same tensors; with them, parameters that no row has reached get zero gradients."""
+    """Return the same tensors; with them, parameters that no row has reached get zero gradients where ranks meet.
+
+    In one process they get none, so that neither momentum nor weight decay moves them.
+    """
     trainable = [parameter for parameter in idle if parameter.requires_grad]
-    return _plus(value, _Zero.apply(*trainable)) if trainable and torch.is_grad_enabled() else value
+    wanted = trainable and torch.is_grad_enabled() and every_parameter_needs_a_gradient()
+    return _plus(value, _Zero.apply(*trainable)) if wanted else value
 
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
