@@ -123,8 +123,9 @@ def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
         try:
             shapes[row] = shape_of(record or {"bytes": None, "path": None})
         except OSError as error:
+            named = f" ({record['path']})" if record and record["path"] else ""
             raise ValueError(
-                f"{where}, row {row}: the image cannot be read ({error}); repair or remove it"
+                f"{where}, row {row}{named}: the image cannot be read ({error}); repair or remove it"
             ) from error
     channels = max(shape[0] for shape in shapes.values())
     if image_size:
