@@ -2,6 +2,7 @@
 
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
+from studygroup.data.folders import LeftOutWarning
 from studygroup.data.form import Form, Pictures, Texts, load_form
 from studygroup.data.human import HumanNoise
 from studygroup.data.images import FirstFrameWarning
@@ -36,6 +37,7 @@ __all__ = [
     "Form",
     "HumanNoise",
     "LabelNoise",
+    "LeftOutWarning",
     "MemorySplit",
     "NoTestSplitWarning",
     "Normalise",

@@ -22,7 +22,9 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-_PAGES = frozenset({"GIF", "TIFF", "PNG", "WEBP", "AVIF"})  # formats whose further frames are pictures of their own
+_PAGES = frozenset(
+    {"GIF", "TIFF", "PNG", "WEBP", "AVIF"}
+)  # formats whose further frames are pictures of their own
 _ORIENTATION = 0x0112  # the EXIF tag of how a camera was held
 _Turn = PIL.Image.Transpose
 _TURNS = {  # what brings a picture upright, by the tag's value
