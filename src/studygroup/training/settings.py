@@ -26,6 +26,18 @@ _TOKENIZER = SentencePiece()
 _EXAMPLE = 8  # rows from which a method may learn sizes
 RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
 """Settings that may change when a run is continued."""
+PRECISIONS = {
+    "32-true": torch.float32,
+    "32": torch.float32,
+    "64-true": torch.float64,
+    "64": torch.float64,
+    "bf16-true": torch.bfloat16,
+    "bf16-mixed": torch.float32,
+    "bf16": torch.float32,
+    "16-mixed": torch.float32,
+    "16": torch.float32,
+}
+"""Lightning's flags that a run takes, and the precision of the network's weights under each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +73,8 @@ class Settings:
         rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
             `OneCycle`.
         progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
-        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`, ...
+        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, with the network
+            and what ships in that precision.
         gradient_clip_val: largest gradient norm; by default nothing is clipped.
         channels_last: memory format of network and images, faster for convolutions on many machines.
         select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
@@ -116,6 +129,11 @@ class Settings:
             object.__setattr__(self, "model_options", options)
         if self.threads is None and self.data == "digits":
             object.__setattr__(self, "threads", 1)
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)} (weights in float16 lose their "
+                "small updates, and nothing would scale the loss: use 16-mixed)"
+            )
         for name in ("epochs", "batch_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
