@@ -51,7 +51,7 @@ def test_a_student_alone_with_one_row_is_named(make, alone):
     others = [student for student in range(3) if student != alone]
     owner = [others[0], others[0], alone, others[1], others[1]]
     message = (
-        rf"^student {alone} has 1 row .*StudentBatches .*studygroup\.owners.* drop_last=True.* eval mode$"
+        rf"^student {alone} has 1 row .*StudentBatches .*studygroup\.owners.*drop_last=True.* eval mode$"
     )
     with pytest.raises(ValueError, match=message):
         group_of(make())(x, sees=table(owner))

@@ -10,16 +10,16 @@ from torch import Tensor
 from studygroup.analysis.cost import Cost, Step, training_cost
 from studygroup.data import Batch, Data
 from studygroup.training import methods
-from studygroup.training.settings import PRECISIONS, Settings
+from studygroup.training.settings import Settings
 
-_HALF = {"bf16-mixed": torch.bfloat16, "bf16": torch.bfloat16, "16-mixed": torch.float16, "16": torch.float16}
+_HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def price(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> dict[str, Any]:
     """Measure training steps of the method and of the baseline alternately, on the same rows.
 
     Both tasks are built anew, so that a trained one is not touched. Steps use the run's own optimiser, its precision
-    and the loss weights at the end of training, when imitation is on.
+    if that is mixed, else single precision, and the loss weights at the end of training, when imitation is on.
 
     Args:
         settings: the settings of the run.
@@ -40,9 +40,8 @@ def price(settings: Settings, data: Data, *, device: torch.device, repeats: int 
 
 def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device) -> Step:
     """Build a training step on one batch."""
-    dtype = PRECISIONS[settings.precision]
-    task = settings.build_task(data).to(device, dtype).train()
-    feed, batch = settings.build_feed(data).to(device, dtype), batch.to(device)
+    task = settings.build_task(data).to(device).train()
+    feed, batch = settings.build_feed(data).to(device), batch.to(device)
     x, y = feed.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
