@@ -19,8 +19,8 @@ from reproduction.results import add_stopped
 from reproduction.runner import Run, keep_run, make, say
 from reproduction.tables import Figures, Table
 from studygroup.extras import missing
-from studygroup.training.folder import held
-from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.folder import try_lock
 
 
 def on_ray(
@@ -46,7 +46,7 @@ def on_ray(
         return
     lab = dataclasses.replace(lab, run_dir=lab.run_dir.absolute())
     folder = lab.run_dir / "jobs" / "ray"
-    with held(folder) as free:
+    with try_lock(folder) as free:
         if not free:
             raise ValueError(
                 f"another call with --on ray hands out the runs of {lab.run_dir}; wait until it ends"
@@ -183,7 +183,7 @@ def _held(folder: Path, patience: float) -> Iterator[bool]:
     """Hold a folder, waiting for it if need be; give whether it is held."""
     end = time.monotonic() + patience
     while True:
-        with held(folder) as free:
+        with try_lock(folder) as free:
             if free or time.monotonic() >= end:
                 yield free
                 return

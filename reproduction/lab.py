@@ -18,7 +18,7 @@ from reproduction.scale import SMALL, Scale
 from reproduction.tables import Cell, DataSet, Place, Table
 from studygroup.data.places import names_folder
 from studygroup.files import read_object, write_text
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
 from studygroup.training.settings import RESULT_STAYS, Settings
@@ -182,7 +182,7 @@ def parse_places(given: Sequence[str]) -> dict[str, str]:
         if not equals or not place or name not in shorts:
             raise ValueError(
                 f"--data {one}: write NAME=FOLDER with one of the names {', '.join(sorted(shorts))}"
-                f"{near(name, shorts)}"
+                f"{did_you_mean(name, shorts)}"
             )
         folder = Path(place).expanduser()
         if not folder.exists() and names_folder(place):

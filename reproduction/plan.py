@@ -10,10 +10,10 @@ from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
 from reproduction.runner import Run, for_each, say
 from studygroup.data import UnavailableError
-from studygroup.training.price import price
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
+from studygroup.training.step_cost import measure_step_cost
 
 _FILE = "prices.json"
 
@@ -93,10 +93,13 @@ def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
 def _price(settings: Settings) -> Price:
     """Measure one step and the scoring of one batch."""
     device, data = settings.device, settings.load_data()
-    task, feed = settings.build_task(data), settings.build_feed(data)
-    updates = len(feed.training_batches(task, epoch=0))
-    held, tested = len(feed.plain(data.holdout)), len(feed.plain(data.test))
-    batch = next(feed.scored(data.holdout, device))
+    task, datamodule = settings.build_task(data), settings.build_datamodule(data)
+    updates = len(datamodule.training_batches(task, epoch=0))
+    held, tested = (
+        len(datamodule.evaluation_loader(data.holdout)),
+        len(datamodule.evaluation_loader(data.test)),
+    )
+    batch = next(datamodule.evaluation_batches(data.holdout, device))
     task.to(device)
     seconds = []
     for _ in range(2):  # the first warms up
@@ -104,7 +107,7 @@ def _price(settings: Settings) -> Price:
         score(task.shipped, [batch], students=task.group.students)
         seconds.append(time.perf_counter() - start)
     return Price(
-        step=price(settings, data, device=device, repeats=1)["seconds"],
+        step=measure_step_cost(settings, data, device=device, repeats=1)["seconds"],
         updates=updates * settings.epochs,
         scoring=seconds[-1],
         batches=held * settings.epochs + tested,

@@ -22,7 +22,7 @@ import yaml
 from reproduction.claims import claims
 from reproduction.measures import MEASURES
 from reproduction.tables import Cell, DataSet, Number, Table
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.training.config import Config
 
 _NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?(?: \((.+)\))?")
@@ -45,7 +45,7 @@ def table_called(id: str) -> Table:
     found = tables()
     if id not in found:
         raise ValueError(
-            f"there is no table {id!r}{near(id, found)}; `python -m reproduction list` shows all"
+            f"there is no table {id!r}{did_you_mean(id, found)}; `python -m reproduction list` shows all"
         )
     return found[id]
 

@@ -14,8 +14,8 @@ from studygroup.analysis import analyse
 from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
 from studygroup.data import UnavailableError
-from studygroup.training.folder import held
-from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.folder import try_lock
 from studygroup.training.run import Result, train
 from studygroup.training.settings import Settings
 
@@ -144,7 +144,7 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 
     def one(run: Run) -> None:
         path = lab.folder(run.key, run.seed).path
-        with held(path) as free:
+        with try_lock(path) as free:
             if not free or not missing_runs([run], lab):
                 return
             say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")

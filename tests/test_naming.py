@@ -1,13 +1,13 @@
 import pytest
 from torch import nn
 
-from studygroup.naming import check_layers, near
+from studygroup.naming import check_layers, did_you_mean
 
 
 def test_what_looks_alike_is_told():
-    assert near("layer4.7", ["stem", "layer4.0", "layer4.1"]) == " (near: 'layer4.1', 'layer4.0')"
-    assert near("Sgd", ["Adam", "SGD", "sgd"]) == " (near: 'SGD', 'sgd')"
-    assert near("layer4.7", ["stem"]) == ""
+    assert did_you_mean("layer4.7", ["stem", "layer4.0", "layer4.1"]) == " (near: 'layer4.1', 'layer4.0')"
+    assert did_you_mean("Sgd", ["Adam", "SGD", "sgd"]) == " (near: 'SGD', 'sgd')"
+    assert did_you_mean("layer4.7", ["stem"]) == ""
 
 
 def test_an_unknown_layer_is_named_with_its_model():

@@ -26,8 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 import studygroup as sg
 from environment import environment, save
 from steps import flops, training_step
-from studygroup.analysis.cost import Step, parameters
-from studygroup.analysis.memory import allocated
+from studygroup.analysis.cost import Step, allocated, parameters
 from studygroup.layers import blocks
 from studygroup.models import cifar_resnet18
 from timing import cell, in_turn, ratios

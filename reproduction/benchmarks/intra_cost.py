@@ -24,8 +24,7 @@ from torch import Tensor, nn
 import studygroup as sg
 from environment import available_gib, environment, load, save
 from steps import first_loss, flops, training_step
-from studygroup.analysis.cost import Step
-from studygroup.analysis.memory import allocated
+from studygroup.analysis.cost import Step, allocated
 from studygroup.models import build
 from timing import cell, in_turn, ratios
 

@@ -12,12 +12,16 @@ from reproduction.gpu.checks import check
 from reproduction.gpu.comparison import compare
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import full
+from reproduction.gpu.pool import Place
 from reproduction.gpu.prepare import DATA, prepare
 from reproduction.gpu.record import Record, environment
 from reproduction.gpu.speed import Setting, measure
+from reproduction.gpu.standin import Column, Weights, table
 from reproduction.gpu.training import Recipe
 
 PREPARED, RESULT = Path("runs/gpu"), Path("reproduction/results/gpu.json")
+FEW = "few.pt"
+"""Data file of the stand-in for STL-10."""
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 SHARES = {"checks": 0.2, "speed": 0.35}
 """Of the minutes, at most; the comparison has all that is left."""
@@ -34,10 +38,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     if args.command == "prepare":
-        for path in prepare(args.data, args.folder, holdout=args.holdout, seed=args.seed):
+        for path in prepare(
+            args.data, args.folder, holdout=args.holdout, seed=args.seed, rows=args.rows, name=args.name
+        ):
             print(path)
         return 0
-    return run(args)
+    return standin(args) if args.command == "standin" else run(args)
+
+
+def standin(args: argparse.Namespace) -> int:
+    """Train the columns of Table II on few rows and print the result.
+
+    Args:
+        args: of the sub-command `standin`.
+
+    Returns:
+        The exit status: 1 where a training did not end in time.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    record = Record(args.json, environment=environment(_device(args)), minutes=args.minutes)
+    usual = Column(
+        "baseline", 0, Weights(), rows=args.rows, width=args.width, precision=_PRECISIONS[args.precision]
+    )
+    place = Place(args.data, args.device, most_epochs=args.most_epochs)
+    part = table(
+        place, 60 * args.minutes, lambda part: record.put("standin", part), seeds=args.seeds, usual=usual
+    )
+    print(record.finish(), end="")
+    ended = [found for found in part["table"]["results"].values() if "test" in found]
+    return 0 if len(ended) == len(part["table"]["cells"]) else 1
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,11 +83,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: the device is not there.
     """
-    device = torch.device(args.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "torch finds no CUDA device; run where there is one, or give --device cpu for a dry run"
-        )
+    device = _device(args)
     torch.set_num_threads(min(4, torch.get_num_threads()))  # small networks on the CPU gain nothing by more
     clock = Clock(60 * args.minutes)
     record = Record(args.json, environment=environment(device), minutes=args.minutes)
@@ -65,6 +92,15 @@ def run(args: argparse.Namespace) -> int:
     _comparison(args, device, record, clock)
     print(record.finish(), end="")
     return 0 if passed else 1
+
+
+def _device(args: argparse.Namespace) -> torch.device:
+    device = torch.device(args.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "torch finds no CUDA device; run where there is one, or give --device cpu for a dry run"
+        )
+    return device
 
 
 def _checks(args: argparse.Namespace, device: torch.device, record: Record) -> bool:
@@ -111,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--folder", type=Path, default=PREPARED)
     first.add_argument("--holdout", type=int, default=5000)
     first.add_argument("--seed", type=int, default=0)
+    first.add_argument("--rows", type=int, help="for training, held out ones included; omitted, all")
+    first.add_argument("--name", default=DATA, help="of the data file")
     second = commands.add_parser("run", help="check, measure and compare, within a budget of minutes")
     second.add_argument("--minutes", type=float, default=9.0)
     second.add_argument("--device", default="cuda")
@@ -129,4 +167,14 @@ def _parser() -> argparse.ArgumentParser:
     second.add_argument("--precision", choices=_PRECISIONS, default="bfloat16", help="of autocast")
     second.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     second.add_argument("--seed", type=int, default=0)
+    third = commands.add_parser("standin", help="Table II of the intra-model paper on few rows, all columns")
+    third.add_argument("--minutes", type=float, default=5.0)
+    third.add_argument("--device", default="cuda")
+    third.add_argument("--data", type=Path, default=PREPARED / FEW)
+    third.add_argument("--json", type=Path, default=RESULT.with_name("gpu_standin.json"))
+    third.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    third.add_argument("--rows", type=int, default=128, help="of a step")
+    third.add_argument("--width", type=int, default=32, help="of ResNet-18")
+    third.add_argument("--most-epochs", type=int, default=200, help="however many would fit")
+    third.add_argument("--precision", choices=_PRECISIONS, default="bfloat16", help="of autocast")
     return parser

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from reproduction.gpu.budget import Clock
+from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import full
 from reproduction.gpu.pictures import load
 from reproduction.gpu.training import Recipe, Run, seconds_of, whole_schedule
@@ -59,7 +60,7 @@ def compare(
     for method in methods:
         if clock.left <= 0:
             return done(too_little_time="nothing is left to measure a step in")
-        trial = Run(method, network, pictures, recipe)
+        trial = Run(METHODS[method], network, pictures, recipe)
         measured[method], steps[method] = seconds_of(trial, steps=TIMED_STEPS), trial.steps
         del trial
     scored = sum(found["scored_row"] for found in measured.values()) * (rows["holdout"] + rows["test"])
@@ -76,7 +77,9 @@ def compare(
     if epochs < 1:
         return done(too_little_time=f"one epoch of all methods takes {epoch:.1f} s, {left:.1f} s are left")
     for method in methods:
-        part["results"][method] = whole_schedule(Run(method, network, pictures, recipe), epochs, clock)
+        part["results"][method] = whole_schedule(
+            Run(METHODS[method], network, pictures, recipe), epochs, clock
+        )
         part["not_done"].remove(method)
         done()
     return part

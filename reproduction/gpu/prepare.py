@@ -12,7 +12,9 @@ DATA, PACKAGES = "pictures.pt", "packages"
 _PACKAGES = ("jaxtyping", "wadler_lindig")  # of Python alone: they serve every version that they name
 
 
-def prepare(data: Path, folder: Path, *, holdout: int, seed: int) -> list[Path]:
+def prepare(
+    data: Path, folder: Path, *, holdout: int, seed: int, rows: int | None = None, name: str = DATA
+) -> list[Path]:
     """Write the data file and the folder of packages.
 
     Args:
@@ -20,17 +22,19 @@ def prepare(data: Path, folder: Path, *, holdout: int, seed: int) -> list[Path]:
         folder: where both go.
         holdout: training rows that are held out, each class in proportion.
         seed: of the hold-out rows.
+        rows: training rows, those that are held out included; omitted, all.
+        name: of the data file.
 
     Returns:
         Both paths.
     """
     torch.set_num_threads(1)  # many small operations: threads would only wait for each other
-    save(read(data, holdout=holdout, seed=seed), folder / DATA)
+    save(read(data, holdout=holdout, seed=seed, rows=rows), folder / name)
     copy_packages(folder / PACKAGES)
-    return [folder / DATA, folder / PACKAGES]
+    return [folder / name, folder / PACKAGES]
 
 
-def read(data: Path, *, holdout: int, seed: int) -> Pictures:
+def read(data: Path, *, holdout: int, seed: int, rows: int | None = None) -> Pictures:
     """Read a data set, split as every run of the library splits it.
 
     Raises:
@@ -38,11 +42,11 @@ def read(data: Path, *, holdout: int, seed: int) -> Pictures:
     """
     from studygroup.data import load  # needs studygroup[train], which is not where runs are
 
-    found = load(data, holdout=holdout, seed=seed)
+    found = load(data, holdout=holdout, seed=seed, train_rows=rows)
     images, labels = {}, {}
     for split in SPLITS:
-        rows = getattr(found, split)
-        pixels, labels[split] = rows[torch.arange(len(rows))]
+        part = getattr(found, split)
+        pixels, labels[split] = part[torch.arange(len(part))]
         if not isinstance(pixels, torch.Tensor) or pixels.shape[1] != 3:
             raise ValueError(f"{found.name} holds no pictures of three channels; give another data set")
         images[split] = pixels & 0xF8 | 4

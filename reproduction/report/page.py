@@ -8,7 +8,7 @@ from reproduction.report.contents import Section
 from reproduction.report.gaps import gaps
 from reproduction.report.sources import Sources
 from reproduction.report.summary import machines, summary
-from studygroup.analysis import kept
+from studygroup.analysis import read_analyses
 from studygroup.report.analyses import Kept, analysed
 from studygroup.report.page import render
 
@@ -64,5 +64,5 @@ def _with_results(sources: Sources, key: str, seed: int, figures: Mapping[str, A
     """Return the analyses of a run, in its folder or among its figures."""
     found: Kept = {"flatness": figures["flatness"]} if "flatness" in figures else {}
     for lab in sources.labs:
-        found |= kept(lab.folder(key, seed))
+        found |= read_analyses(lab.folder(key, seed))
     return found

@@ -13,12 +13,13 @@ from jsonargparse import ArgumentParser
 
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.report import report, run_report
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
-from studygroup.training.export import card_of
+from studygroup.training.describe import describe_run
+from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
 from studygroup.training.migrate import upgraded
@@ -26,8 +27,7 @@ from studygroup.training.rates import Rate
 from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS
-from studygroup.training.tuning.words import tuning_words
-from studygroup.training.words import closing_words
+from studygroup.training.tuning.work import describe_study
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -117,7 +117,7 @@ def _check(given: Sequence[str]) -> None:
         value = value if equals else given[at + 1] if at + 1 < len(given) else ""
         if known and value.isidentifier() and value not in known:
             raise ValueError(
-                f"{option} {value} is not known{near(value, known)}; there are {', '.join(known)}"
+                f"{option} {value} is not known{did_you_mean(value, known)}; there are {', '.join(known)}"
             )
 
 
@@ -157,7 +157,8 @@ def _train(options: dict[str, Any]) -> str:
     if others["resume"] and not folder.config.exists():
         print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)
     result = train(settings, **others)
-    return f"\n{closing_words(result)}\n\nReport with curves: {run_report(result.folder)}"
+    told = describe_run(result.folder, result.summary, finished_before=result.resumed_finished)
+    return f"\n{told}\n\nReport with curves: {run_report(result.folder)}"
 
 
 def _evaluate(options: dict[str, Any]) -> str:
@@ -173,7 +174,7 @@ def _evaluate(options: dict[str, Any]) -> str:
 
 def _export(options: dict[str, Any]) -> str:
     path = export(**options)
-    return f"wrote {path} and its card {card_of(path)}"
+    return f"wrote {path} and its card {card_path(path)}"
 
 
 def _predict(options: dict[str, Any]) -> str:
@@ -191,7 +192,7 @@ def _report(options: dict[str, Any]) -> str:
 
 def _tune(options: dict[str, Any]) -> str:
     settings, others = _split(options)
-    return "\n" + tuning_words(tune(settings, **others))
+    return "\n" + describe_study(tune(settings, **others))
 
 
 def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:

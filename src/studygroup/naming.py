@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from torch import nn
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a suggestion of similar names, ignoring case, to append to an unknown name; empty without any.
 
     Args:
@@ -35,6 +35,6 @@ def check_layers(names: Iterable[str], there: Collection[str], *, of: nn.Module)
     for name in names:
         if name not in there:
             raise ValueError(
-                f"{type(of).__name__} has no layer {name!r}{near(name, there)}; names are those of "
+                f"{type(of).__name__} has no layer {name!r}{did_you_mean(name, there)}; names are those of "
                 "model.named_modules()"
             )

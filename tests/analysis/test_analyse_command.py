@@ -40,7 +40,7 @@ def test_every_analysis_is_a_command(name, runs, capsys, monkeypatch):
     said = capsys.readouterr().out
     asked = "30 test rows" if networks else {"sharing": "3 students"}.get(name, "3 epochs")
     assert f"{runs / 'three'}, {asked}" in said
-    monkeypatch.setattr("studygroup.training.finished.load_net", None)  # asked again, nothing is loaded
+    monkeypatch.setattr("studygroup.training.load_run.load_net", None)  # asked again, nothing is loaded
     assert main(command) == 0
     assert capsys.readouterr().out == said
 

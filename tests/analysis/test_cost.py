@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from studygroup.analysis.cost import Step, parameters, saved_bytes, training_cost
+from studygroup.analysis.cost import Step, allocated, parameters, saved_bytes, training_cost
 
 
 def test_saved_bytes_count_each_storage_once():
@@ -39,3 +39,29 @@ def test_cost_of_twice_the_same_network(monkeypatch):
     assert (cost.ratio, cost.spread, cost.seconds, cost.baseline_seconds) == (4.0, (3.0, 5.0), 5.0, 1.0)
     assert cost.bytes == 2 * cost.baseline_bytes - x.numel() * 4  # the input is kept once
     assert parameters(net) == 1056
+
+
+CPU = torch.device("cpu")
+MEGABYTE = 2**20
+
+
+def test_the_most_at_once_and_what_is_left():
+    def step():
+        first = torch.empty(3 * MEGABYTE, dtype=torch.uint8)
+        del first
+        second = torch.empty(2 * MEGABYTE, dtype=torch.uint8)
+        third = torch.empty(2 * MEGABYTE, dtype=torch.uint8)
+        del second
+        return third
+
+    found = allocated(step, CPU)
+    assert found.peak == 4 * MEGABYTE
+    assert found.left == 2 * MEGABYTE
+
+
+def test_a_forward_pass_leaves_what_the_backward_pass_needs():
+    weight = torch.ones(MEGABYTE, requires_grad=True)
+    found = allocated(lambda: weight.exp().sum(), CPU)  # the result of exp is kept: 4 bytes a number
+    assert 4 * MEGABYTE <= found.left < 4.01 * MEGABYTE
+    loss = weight.exp().sum()
+    assert allocated(loss.backward, CPU).left < 4.01 * MEGABYTE  # the gradient

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.tiny import answers, batches, net
 from studygroup.analysis import analyses
-from studygroup.analysis.diversity import apart
+from studygroup.analysis.diversity import pairwise_diversity
 
 
 def probabilities(logits):
@@ -14,7 +14,7 @@ def probabilities(logits):
 
 def test_every_pair_is_that_of_a_loop():
     students, rows = [net(seed) for seed in range(3)], batches(4, 3, 1)
-    distance, different = apart(students, rows).tolist()
+    distance, different = pairwise_diversity(students, rows).tolist()
     p = [[probabilities(z) for z in answers(student, rows)[0]] for student in students]
     for a in range(3):
         for b in range(3):
@@ -38,6 +38,6 @@ def test_it_is_the_summarys(three):
 
 def test_one_student_has_nobody_to_differ_from(one):
     with pytest.raises(ValueError, match="1 student: there is no pair to compare; give two networks"):
-        apart([net(0)], batches(2))
+        pairwise_diversity([net(0)], batches(2))
     with pytest.raises(ValueError, match="no pair to compare"):
         analyses["diversity"](one.folder)

@@ -6,12 +6,12 @@ from torch import nn
 
 from helpers.tiny import answers, batches, net
 from studygroup.analysis import analyses
-from studygroup.analysis.ensemble import together
+from studygroup.analysis.ensemble import ensemble_accuracy
 
 
 def test_it_is_that_of_a_loop():
     students, rows = [net(seed) for seed in (0, 3, 4)], batches(6, 5, 3)
-    found = together(students, rows)
+    found = ensemble_accuracy(students, rows)
     each, labels = [answers(student, rows)[0] for student in students], answers(students[0], rows)[1]
     ensemble = some = every = 0
     hits = [0, 0, 0]
@@ -35,7 +35,9 @@ def test_probabilities_are_averaged_and_not_logits():
     for student, logits in zip(students, ([9.0, 0.0], [0.0, 3.0], [0.0, 3.0]), strict=True):
         nn.init.zeros_(student.weight)
         student.bias.data = torch.tensor(logits)
-    found = together(students, [(torch.ones(2, 1), torch.tensor([1, 1]))])  # the mean of logits names 0
+    found = ensemble_accuracy(
+        students, [(torch.ones(2, 1), torch.tensor([1, 1]))]
+    )  # the mean of logits names 0
     assert (found.students, found.ensemble) == ((0.0, 1.0, 1.0), 1.0)
 
 

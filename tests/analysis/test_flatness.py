@@ -87,7 +87,7 @@ def test_a_run(three):
 def rows_of(result):
     made = small()
     data = made.load_data()
-    return made.build_feed(data).scored(data.test, torch.device("cpu"))
+    return made.build_datamodule(data).evaluation_batches(data.test, torch.device("cpu"))
 
 
 def test_no_checkpoint_is_needed(one, tmp_path):

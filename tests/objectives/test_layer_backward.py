@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import studygroup as sg
 from helpers.intra_loops import CLASSES, LAYERS, Net, batch, plain, pull_push_of, sizes
-from studygroup.analysis.memory import allocated
+from studygroup.analysis.cost import allocated
 from studygroup.objectives import Layer, LocalClassifiers, PullPush, Supervised
 
 

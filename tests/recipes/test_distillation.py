@@ -111,7 +111,7 @@ def test_a_finished_run_teaches_by_its_folder_and_by_its_file(tmp_path):
     run = train(small(recipe=methods.baseline, epochs=1), run_dir=tmp_path / "big", progress_bar=False)
     settings = small(recipe=functools.partial(methods.distillation, teacher=str(run.folder.path)))
     data = settings.load_data()
-    rows = settings.build_feed(data).inputs(data.test[torch.arange(6)][0])
+    rows = settings.build_datamodule(data).inputs(data.test[torch.arange(6)][0])
     task = settings.build_task(data)
     by_file = small(recipe=functools.partial(methods.distillation, teacher=str(run.folder.weights)))
     with torch.no_grad():

@@ -2,8 +2,8 @@ import re
 from html.parser import HTMLParser
 
 from studygroup.report import run_report
-from studygroup.report.curves import _lines, _with_prefix, run_plots
-from studygroup.training.tables import score_head, scores
+from studygroup.report.runs import _lines, _with_prefix, run_plots
+from studygroup.training.describe import score_header, score_rows
 
 
 class Balanced(HTMLParser):
@@ -105,9 +105,9 @@ def summary_of(classes):
 
 
 def test_top5_is_told_from_twenty_classes_on():
-    assert score_head(summary_of(19)) == ("", "accuracy")
-    assert score_head(summary_of(20)) == ("", "accuracy", "top-5 accuracy")
-    rows = scores(summary_of(20))
+    assert score_header(summary_of(19)) == ("", "accuracy")
+    assert score_header(summary_of(20)) == ("", "accuracy", "top-5 accuracy")
+    rows = score_rows(summary_of(20))
     assert [row[1:] for row in rows] == [
         ("50.00%", "75.00%"),
         ("25.00%", "62.50%"),
@@ -117,4 +117,4 @@ def test_top5_is_told_from_twenty_classes_on():
         ("50.00%", "75.00%"),
         ("45.00%", "70.00%"),
     ]
-    assert scores(summary_of(19)) == [row[:2] for row in rows]
+    assert score_rows(summary_of(19)) == [row[:2] for row in rows]

@@ -16,7 +16,18 @@ from torch import nn
 
 import studygroup as sg
 from helpers.made_up import image_files
-from reproduction.gpu import checks, command, comparison, exactness, network, prepare, training, waiting
+from reproduction.gpu import (
+    checks,
+    command,
+    comparison,
+    exactness,
+    network,
+    pool,
+    prepare,
+    standin,
+    training,
+    waiting,
+)
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.codec import pack, unpack
 from reproduction.gpu.methods import METHODS
@@ -270,7 +281,7 @@ def test_epochs_that_fit(left, epoch, scoring, epochs):
 
 def test_a_schedule_that_outruns_its_time_is_given_up_and_not_scored():
     case = thin(classes=4, width=16, pixels=8)
-    run = training.Run("baseline", case, made_up(), training.Recipe(16, dtype=torch.float32))
+    run = training.Run(METHODS["baseline"], case, made_up(), training.Recipe(16, dtype=torch.float32))
     found = training.whole_schedule(run, 3, Clock(0))
     assert found["given_up"] == "time was over in epoch 1"
     assert "test" not in found
@@ -278,13 +289,13 @@ def test_a_schedule_that_outruns_its_time_is_given_up_and_not_scored():
 
 def test_rates_are_halved_at_the_milestones_and_students_have_rows_of_their_own():
     case = thin(classes=4, width=16, pixels=8)
-    run = training.Run("cgl", case, made_up(), training.Recipe(16, dtype=torch.float32))
+    run = training.Run(METHODS["cgl"], case, made_up(), training.Recipe(16, dtype=torch.float32))
     assert run.steps == 10
     rates = []
     for number in range(10):
         run._order = lambda: ()  # no step
         list(run.epoch(number, 10))
-        rates.append(run.optimiser.param_groups[0]["lr"] / training.RATE)
+        rates.append(run.optimiser.param_groups[0]["lr"] / run.recipe.descent.rate)
     assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
     del run._order
     epochs = [torch.stack(list(run._order())) for _ in range(2)]
@@ -398,3 +409,62 @@ def test_what_is_prepared_is_enough_where_torch_is_alone(tmp_path):
     paths = {"PYTHONPATH": f"{ROOT / 'src'}:{packages}"}
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=paths, capture_output=True, text=True)
     assert said.stdout.strip() == str(packages / "jaxtyping" / "__init__.py"), said.stderr
+
+
+@pytest.mark.slow
+def test_the_standin_chooses_on_holdout_rows_and_trains_every_column(tmp_path, monkeypatch):
+    save(made_up(size=16), tmp_path / "few.pt")
+    monkeypatch.setattr(standin, "COLUMNS", ("baseline(2x)", "mid+pull-push+kernel"))
+    monkeypatch.setattr(standin, "GRID_SEEDS", (100,))
+    monkeypatch.setattr(standin, "GRID_SHARE", 0.5)
+    monkeypatch.setattr(standin, "RATES", (0.02, 0.1))
+    monkeypatch.setattr(standin, "PULL_PUSH", ((0.1, "flatten"),))
+    monkeypatch.setattr(standin, "KERNEL", ())
+    words = (
+        "standin --device cpu --minutes 4 --seeds 3 --rows 16 --width 16 --most-epochs 1 --precision float32"
+        f" --data {tmp_path / 'few.pt'} --json {tmp_path / 'standin.json'}"
+    )
+    assert command.main(words.split()) == 0
+    found = json.loads((tmp_path / "standin.json").read_text())
+    assert found["finished"]
+    part = found["standin"]
+    grid = {
+        part["grid"]["cells"][number]["rate"]: result["holdout"]["mean"]
+        for number, result in part["grid"]["results"].items()
+        if part["grid"]["cells"][number]["column"] == "baseline"
+    }
+    assert part["chosen"]["rate"] == max(grid, key=grid.get)
+    assert (part["chosen"]["pull_push"], part["chosen"]["statistic"]) == (0.1, "flatten")
+    table = part["table"]
+    assert {cell["column"] for cell in table["cells"].values()} == {"baseline(2x)", "mid+pull-push+kernel"}
+    assert table["epochs"] == 1
+    for result in table["results"].values():
+        assert (result["steps"], result["rows_an_epoch"]) == (10, 160)
+        assert 0 <= result["test"]["chosen"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "left", "epochs"), [([0.1, 0.1], 100, 84), ([0.1, 0.3], 100, 33), ([], 100, 0), ([0.1], 0.1, 0)]
+)
+def test_epochs_of_a_pool(steps, left, epochs):
+    measured = [{"step": step, "steps": 10.0, "scoring": 1.0} for step in steps]
+    assert pool.epochs_that_fit(measured, left) == epochs
+
+
+def test_the_grid_says_the_weights():
+    tried = standin.candidates(standin.Weights())
+    cells = [standin.Column(name, seed, weights) for name, weights in tried for seed in (1, 2)]
+    best = {"baseline": 0.1, "pull-push": (0.1, "deviation"), "kernel": 0.001}
+    results = {}
+    for number, cell in enumerate(cells):
+        own = {
+            "baseline": cell.weights.rate,
+            "pull-push": (cell.weights.pull_push, cell.weights.statistic),
+            "kernel": cell.weights.kernel,
+        }[cell.name]
+        results[number] = {
+            "holdout": {"mean": 0.6 if own == best[cell.name] else 0.5 + 0.05 * (cell.seed == 1)}
+        }
+    found = standin.chosen(cells, results, standin.Weights())
+    assert found == standin.Weights(rate=0.1, pull_push=0.1, statistic="deviation", kernel=0.001)
+    assert standin.chosen(cells, {}, standin.Weights()) == standin.Weights()

@@ -15,8 +15,8 @@ from reproduction.reading import table_called
 from reproduction.results import read_stopped
 from reproduction.runner import missing_runs, train_runs
 from reproduction.view import View
-from studygroup.training.folder import held
-from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.folder import try_lock
 
 FAILED = Outcome(words="ValueError: no", failed=True)
 
@@ -144,7 +144,7 @@ def test_an_order_says_what_went_wrong(runs, tmp_path, monkeypatch, capsys, erro
 def test_an_order_leaves_a_folder_that_stays_held(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "make", lambda lab, run: {})
     here = lab(tmp_path)
-    with held(here.folder(runs[0].key, 0).path) as free:
+    with try_lock(here.folder(runs[0].key, 0).path) as free:
         assert free
         assert Order(here, runs[0], patience=0.05)().words == "in hand elsewhere"
     assert Order(here, runs[0])().found == {}
@@ -153,7 +153,7 @@ def test_an_order_leaves_a_folder_that_stays_held(runs, tmp_path, monkeypatch):
 def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "make", lambda lab, run: {})
     here, rest = lab(tmp_path), []
-    folder = held(here.folder(runs[0].key, 0).path)
+    folder = try_lock(here.folder(runs[0].key, 0).path)
     assert folder.__enter__()
 
     def sleep(seconds):
@@ -167,7 +167,7 @@ def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypat
 
 
 def test_one_call_at_a_time_hands_out_to_ray(runs, tmp_path):
-    with held(tmp_path / "jobs" / "ray"), pytest.raises(ValueError, match="another call with --on ray"):
+    with try_lock(tmp_path / "jobs" / "ray"), pytest.raises(ValueError, match="another call with --on ray"):
         on_ray(TABLE, lab(tmp_path), runs, jobs=None, cluster={})
 
 

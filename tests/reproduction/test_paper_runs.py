@@ -15,7 +15,7 @@ from reproduction.command import _lab
 from reproduction.reading import table_called
 from reproduction.runner import has_words, make, missing_runs, train_runs, wanted_runs, with_data
 from reproduction.view import view_of
-from studygroup.training.folder import held
+from studygroup.training.folder import try_lock
 
 HERE = Path(__file__).parent
 CELLS = ("ResNet-18, CIFAR-10 | baseline", "ResNet-18, CIFAR-10 | CGL")
@@ -208,7 +208,7 @@ def test_a_run_in_hand_elsewhere_is_left_alone(whole, tmp_path, capsys):
     here = lab(tmp_path)
     table = table_called("cgl-table-2")
     runs = wanted_runs(table, here, seeds=1, only=["CIFAR-10, baseline"])
-    with held(here.folder(runs[0].key, 0).path) as free:
+    with try_lock(here.folder(runs[0].key, 0).path) as free:
         assert free
         train_runs(table, here, runs)
     assert missing_runs(runs, here) == runs

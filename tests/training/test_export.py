@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def rows(finished):
     settings = Settings.from_config(finished.folder.read_config())
     data = settings.load_data()
-    return lambda: settings.build_feed(data).scored(data.test, CPU)
+    return lambda: settings.build_datamodule(data).evaluation_batches(data.test, CPU)
 
 
 def test_evaluate_says_what_the_summary_says(finished):

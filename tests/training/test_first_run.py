@@ -5,8 +5,8 @@ import yaml
 
 from studygroup.cli import main
 from studygroup.training import Settings
+from studygroup.training.describe import baseline_verdict, headline_rows
 from studygroup.training.first_run import FIRST_RUN, OVER_SEEDS, first_run, is_first_run
-from studygroup.training.tables import short, verdict
 
 
 def printed(capsys, *given):
@@ -58,21 +58,26 @@ def summary(own, plain, *, rows=100):
     ],
 )
 def test_the_verdict_says_who_is_ahead(own, plain, said):
-    words = verdict(summary(own, plain))
+    words = baseline_verdict(summary(own, plain))
     assert said in words
     chance = round(1.96 * math.sqrt(100 * (own * (1 - own) + plain * (1 - plain))))
     assert f"ahead by about {chance} of these rows; this run shows no more than that" in words
 
 
 def test_the_verdict_tells_more_than_chance():
-    assert "this run shows more than that" in verdict(summary(0.9, 0.7))
+    assert "this run shows more than that" in baseline_verdict(summary(0.9, 0.7))
 
 
 def test_the_short_table_has_what_there_is():
-    assert [value for _, value in short(summary(0.8, 0.7))] == ["80.00%", "75.00%", "85.00%", "70.00%"]
+    assert [value for _, value in headline_rows(summary(0.8, 0.7))] == [
+        "80.00%",
+        "75.00%",
+        "85.00%",
+        "70.00%",
+    ]
     alone = summary(0.8, None) | {"run": {"students": 1}}
-    assert short(alone) == [("the student that ships", "80.00%")]
-    assert verdict(alone) == ""
+    assert headline_rows(alone) == [("the student that ships", "80.00%")]
+    assert baseline_verdict(alone) == ""
 
 
 @pytest.mark.slow

@@ -20,12 +20,12 @@ def test_a_run_is_the_loop_over_steps(tmp_path):
     chosen = settings(optimizer=plain, progress="step", gradient_clip_val=0.5)
     result = train(chosen, run_dir=tmp_path / "run", progress_bar=False)
     data = chosen.load_data()
-    task, feed = chosen.build_task(data), chosen.build_feed(data)
+    task, datamodule = chosen.build_task(data), chosen.build_datamodule(data)
     optimiser = plain(task.parameters())
     rate, updates, norms = chosen.rate.scheduler(optimiser, epochs=2, updates=8), 0, []
     for epoch in range(2):
-        for batch in feed.training_batches(task, epoch=epoch):
-            for losses in task.steps(feed.training_inputs(batch.inputs, step=updates), batch.labels):
+        for batch in datamodule.training_batches(task, epoch=epoch):
+            for losses in task.steps(datamodule.training_inputs(batch.inputs, step=updates), batch.labels):
                 optimiser.zero_grad()
                 losses.total.backward()
                 norms.append(torch.nn.utils.clip_grad_norm_(task.parameters(), 0.5))

@@ -79,7 +79,7 @@ def test_the_signature_keeps_the_recipes_own_arguments():
         method(recipe)(nn.Linear(1, 1), 0, X, net, layers=("",), widht=3)
 
 
-@methods.named
+@methods.register_recipe
 def pairs(model: nn.Module, *, students: int = 2, new: methods.New) -> sg.CollaborativeLearning:
     """Networks of their own, as `--recipe test_methods.pairs` names it.
 

@@ -11,10 +11,9 @@ from studygroup.data import HumanNoise, SharedBatches, SymmetricNoise, clean
 from studygroup.report import run_report
 from studygroup.seeding import derive
 from studygroup.training import Settings, evaluate, methods, train
+from studygroup.training.describe import describe_noise, describe_run
 from studygroup.training.module import StudyModule
-from studygroup.training.noise import noise_words
 from studygroup.training.scores import accuracy
-from studygroup.training.words import closing_words
 
 HALF = SymmetricNoise(rate=0.5)
 
@@ -77,13 +76,13 @@ def test_the_holdout_is_scored_with_its_noise_and_the_test_rows_without(noisy):
     assert found["holdout"] == noisy.summary["shipped"]["holdout"]
     assert found["test"] == noisy.summary["shipped"]["test"]
     data, cpu = small().load_data(), torch.device("cpu")
-    feed, net = small().build_feed(data), noisy.load()
-    assert accuracy(net, feed.scored(data.test, cpu)) == found["test"]
-    assert accuracy(net, feed.scored(data.holdout, cpu)) != found["holdout"]
+    datamodule, net = small().build_datamodule(data), noisy.load()
+    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == found["test"]
+    assert accuracy(net, datamodule.evaluation_batches(data.holdout, cpu)) != found["holdout"]
 
 
 def test_terminal_report_and_card_tell_the_noise(noisy):
-    said = noise_words(noisy.summary)
+    said = describe_noise(noisy.summary)
     wrong = noisy.summary["noise"]
     assert said == (
         "Label noise: SymmetricNoise(rate=0.5, redraw=True). "
@@ -91,14 +90,18 @@ def test_terminal_report_and_card_tell_the_noise(noisy):
         f"drawn anew in every epoch. {wrong['wrong_holdout_labels']} of 40 hold-out labels are wrong, the same in "
         "all epochs. Test labels are the true ones."
     )
-    for text in (closing_words(noisy), run_report(noisy.folder).read_text(), noisy.folder.card.read_text()):
+    for text in (
+        describe_run(noisy.folder, noisy.summary, finished_before=False),
+        run_report(noisy.folder).read_text(),
+        noisy.folder.card.read_text(),
+    ):
         assert said in text
 
 
 def test_clean_runs_say_nothing_of_noise(finished):
     assert finished.summary["noise"] is None
     for text in (
-        closing_words(finished),
+        describe_run(finished.folder, finished.summary, finished_before=False),
         run_report(finished.folder).read_text(),
         finished.folder.card.read_text(),
     ):
@@ -109,7 +112,7 @@ def test_a_clean_holdout_and_labels_drawn_once_are_told(tmp_path):
     fixed = SymmetricNoise(rate=0.3, redraw=False)
     settings = small(noise=fixed, holdout_noise=False, epochs=1)
     result = train(settings, run_dir=tmp_path / "run", progress_bar=False)
-    said = noise_words(result.summary)
+    said = describe_noise(result.summary)
     assert result.summary["noise"]["wrong_holdout_labels"] == 0
     assert "training labels are wrong. Hold-out and test labels are the true ones." in said
     assert evaluate(tmp_path / "run")["holdout"] == result.summary["shipped"]["holdout"]

@@ -46,7 +46,7 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     result, _ = finished
     settings = Settings.from_config(result.folder.read_config())
     data = settings.load_data()
-    scored = settings.build_feed(data).scored(data.test, torch.device("cpu"))
+    scored = settings.build_datamodule(data).scored(data.test, torch.device("cpu"))
     assert accuracy(result.load(), scored) == result.summary["shipped"]["test"]
 
 
@@ -55,7 +55,7 @@ def test_double_precision_differs_from_single_by_rounding_alone():
     for precision in ("32-true", "64-true"):
         settings = few("dml", precision=precision, model="cifar_resnet18")
         data = settings.load_data()
-        task, feed = settings.build_task(data), settings.build_feed(data)
+        task, feed = settings.build_task(data), settings.build_datamodule(data)
         batch = next(iter(feed.training_batches(task, epoch=0)))
         losses[precision] = task(feed.inputs(batch.inputs), batch.labels, progress=1.0).total.item()
     assert losses["64-true"] == pytest.approx(losses["32-true"], rel=1e-5)
@@ -66,7 +66,7 @@ def test_double_precision_differs_from_single_by_rounding_alone():
 def test_a_step_of_every_recipe_in_half_precision(name):
     settings = few(name, precision="bf16-true")
     data = settings.load_data()
-    task, feed = settings.build_task(data), settings.build_feed(data)
+    task, feed = settings.build_task(data), settings.build_datamodule(data)
     whole = few(name).build_task(data)
     batch = next(iter(feed.training_batches(task, epoch=0)))
     owner = batch.owner
@@ -74,7 +74,7 @@ def test_a_step_of_every_recipe_in_half_precision(name):
         totals = []
         for one, inputs in (
             (task, feed.inputs(batch.inputs)),
-            (whole, few(name).build_feed(data).inputs(batch.inputs)),
+            (whole, few(name).build_datamodule(data).inputs(batch.inputs)),
         ):
             torch.manual_seed(0)
             totals.append(

@@ -50,10 +50,10 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     summary = json.loads(finished.folder.summary.read_text())
     settings = Settings.from_config(finished.folder.read_config())
     data = settings.load_data()
-    net, feed = finished.load(), settings.build_feed(data)
+    net, datamodule = finished.load(), settings.build_datamodule(data)
     cpu = torch.device("cpu")
-    assert accuracy(net, feed.scored(data.test, cpu)) == summary["shipped"]["test"]
-    assert accuracy(net, feed.scored(data.holdout, cpu)) == summary["shipped"]["holdout"]
+    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == summary["shipped"]["test"]
+    assert accuracy(net, datamodule.evaluation_batches(data.holdout, cpu)) == summary["shipped"]["holdout"]
     assert summary["shipped"]["test"] == summary["test"]["students"][summary["shipped"]["student"]]
     shipped = summary["shipped"]["student"]
     assert summary["shipped"]["test_top5"] == summary["test"]["students_top5"][shipped]
@@ -106,8 +106,8 @@ def test_the_best_over_epochs_ships_its_own_weights(tmp_path):
     first = next(int(row["epoch"]) for row in rows if row["holdout_best"] == best)
     assert (shipped["holdout"], shipped["epoch"]) == (best, first)
     data = small().load_data()
-    feed = small().build_feed(data)
-    assert accuracy(result.load(), feed.scored(data.holdout, torch.device("cpu"))) == best
+    datamodule = small().build_datamodule(data)
+    assert accuracy(result.load(), datamodule.evaluation_batches(data.holdout, torch.device("cpu"))) == best
 
 
 def test_reestimated_statistics_are_scored_and_shipped(tmp_path):
@@ -115,10 +115,10 @@ def test_reestimated_statistics_are_scored_and_shipped(tmp_path):
     assert result.summary["shipped"]["reestimated_bn"] is True
     settings = small()
     data, cpu = settings.load_data(), torch.device("cpu")
-    net, feed = result.load(), settings.build_feed(data)
-    assert accuracy(net, feed.scored(data.test, cpu)) == result.summary["shipped"]["test"]
+    net, datamodule = result.load(), settings.build_datamodule(data)
+    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == result.summary["shipped"]["test"]
     # the stem's statistics are those of the training rows, batch by batch
-    images = feed.inputs(data.train[torch.arange(len(data.train))][0])
+    images = datamodule.inputs(data.train[torch.arange(len(data.train))][0])
     mean = net.conv1(images).mean((0, 2, 3)).detach()
     assert torch.allclose(net.bn1.running_mean, mean, atol=0.05 * float(mean.abs().max()))
 
@@ -195,7 +195,7 @@ def test_a_memory_map_gives_the_same_network_as_memory(tmp_path):
         )
         data = settings.load_data()
         assert isinstance(data.train, ArrowSplit) == (number == 1)
-        assert settings.build_feed(data).workers == 2 * number
+        assert settings.build_datamodule(data).workers == 2 * number
         weights.append(
             train(settings, run_dir=tmp_path / str(number), progress_bar=False).load().state_dict()
         )

@@ -9,8 +9,7 @@ import yaml
 from helpers.small_run import small
 from studygroup.training import Settings, methods
 from studygroup.training.tuning.axes import Range, Values, read_axis
-from studygroup.training.tuning.names import get, put
-from studygroup.training.tuning.space import read_space
+from studygroup.training.tuning.space import get_value, read_space, with_values
 
 CGL = small()
 
@@ -27,7 +26,7 @@ def quiet():
 
 def test_values_go_where_the_command_line_puts_them():
     config = CGL.config()
-    changed = put(
+    changed = with_values(
         config, {"recipe.temperature": 7.0, "epochs": 9, "optimizer.lr": 0.5, "model_options.width": 6}
     )
     settings = Settings.from_config(changed)
@@ -36,11 +35,15 @@ def test_values_go_where_the_command_line_puts_them():
     assert (settings.epochs, settings.model_options) == (9, {"width": 6})
     assert changed["optimizer"]["init_args"]["lr"] == 0.5
     assert config == CGL.config()
-    assert [get(config, name) for name in ("recipe.students", "epochs", "recipe.nothing")] == [3, 3, None]
+    assert [get_value(config, name) for name in ("recipe.students", "epochs", "recipe.nothing")] == [
+        3,
+        3,
+        None,
+    ]
 
 
 def test_another_class_takes_its_own_defaults_and_the_arguments_named_beside_it():
-    changed = put(CGL.config(), {"recipe.temperature": 5.0, "recipe": "dml"})
+    changed = with_values(CGL.config(), {"recipe.temperature": 5.0, "recipe": "dml"})
     assert changed["recipe"] == {"class_path": "dml", "init_args": {"temperature": 5.0}}
     whole = Settings.from_config(changed).config()["recipe"]["init_args"]
     assert (whole["students"], whole["temperature"]) == (3, 5.0)

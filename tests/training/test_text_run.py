@@ -17,7 +17,7 @@ from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
 from studygroup.inputs import logits
 from studygroup.training import Settings, evaluate, export, load_shipped, methods, predict, train
-from studygroup.training.words import closing_words
+from studygroup.training.describe import describe_run
 
 WORDS = {
     0: ["dull", "slow", "awful", "boring", "weak"],
@@ -111,7 +111,7 @@ def test_speed_and_padding_are_told(finished):
     header, first = finished.folder.metrics.read_text().splitlines()[:2]
     row = dict(zip(header.split(","), first.split(","), strict=True))
     assert float(row["padding"]) == pytest.approx(texts["padding"], abs=0.1)
-    said = closing_words(finished)
+    said = describe_run(finished.folder, finished.summary, finished_before=False)
     assert f"beside {texts['padding']:.1%} padding" in said
     assert "step on the same 24 texts" in said
 

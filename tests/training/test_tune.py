@@ -25,7 +25,7 @@ from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
 from studygroup.training.tuning import sampling, study, trial
 from studygroup.training.tuning.space import Space, read_space
-from studygroup.training.tuning.words import tuning_words
+from studygroup.training.tuning.work import describe_study
 
 LR = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
 SEARCH = LR | {"recipe.temperature": [1.0, 2.0, 4.0]}
@@ -138,7 +138,7 @@ def test_statistics_taken_anew_are_scored_as_they_ship(tmp_path):
     again = dataclasses.replace(settings, reestimate_bn=True)
     result = train(again, run_dir=tmp_path / "run", progress_bar=False)
     data = settings.load_data()
-    rows = settings.build_feed(data).scored(data.holdout, torch.device("cpu"))
+    rows = settings.build_datamodule(data).evaluation_batches(data.holdout, torch.device("cpu"))
     assert found[True] == accuracy(result.load(), rows)
 
 
@@ -157,7 +157,7 @@ def test_the_best_is_written_as_a_configuration(tmp_path, pretend):
     assert lines[2].startswith(
         f"| {best['trial']} | {best['holdout']:.2%} | {best['values']['optimizer.lr']:.4g} |"
     )
-    words = tuning_words(tuned)
+    words = describe_study(tuned)
     assert f"studygroup train --config {tmp_path}/best.yaml --seed 1 --run_dir {tmp_path}/best-1" in words
     assert f"highest of {len(tuned.trials)}" in words
 
@@ -202,7 +202,7 @@ def test_values_that_came_before_are_not_trained_again(tmp_path, pretend):
     same = [row for row in tuned.trials if row["same_as"] is not None]
     assert len(same) == 4
     assert all(tuned.trials[row["same_as"]]["values"] == row["values"] for row in same)
-    assert f"same values as trial {same[0]['same_as']}" in tuning_words(tuned)
+    assert f"same values as trial {same[0]['same_as']}" in describe_study(tuned)
 
 
 # what goes wrong
@@ -381,7 +381,7 @@ def test_processes_share_one_study_and_stop_together(tmp_path, pretend):
     outer = run(tmp_path, trials=5)
     assert [row["state"] for row in inner[0].trials] == ["running"] + ["finished"] * 4
     assert inner[0].unfinished == 1
-    assert "In the hands of other processes: 1." in tuning_words(inner[0])
+    assert "In the hands of other processes: 1." in describe_study(inner[0])
     assert [row["state"] for row in outer.trials] == ["finished"] * 5
     assert outer.unfinished == 0
 
@@ -405,7 +405,7 @@ def test_a_trial_whose_process_is_silent_and_alive_is_left_to_it(tmp_path, prete
     with pytest.raises(SystemExit):
         run(tmp_path, trials=1)
     study.requeue(opened(tmp_path), trials=1, folder=tmp_path)
-    with study.held(tmp_path / "trial-0000"):
+    with study.try_lock(tmp_path / "trial-0000"):
         for _ in range(2):  # queued before, then interrupted
             assert [row["state"] for row in run(tmp_path, trials=1).trials] == ["interrupted"]
     assert len(begun) == 1

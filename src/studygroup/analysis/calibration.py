@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, summed, wide
-from studygroup.analysis.base import Finished, Found, OfNetworks
+from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 
 _FIGURES = ("accuracy", "confidence", "ece", "mce", "nll", "brier")
 
@@ -148,13 +148,11 @@ class Calibration(OfNetworks):
 
     bins: int = 15
 
-    def of(self, finished: Finished) -> Found:
+    def evaluate(self, networks: LoadedNetworks) -> Found:
         """Return the calibration of both."""
-        students = finished.students()
-        named = {"shipped": (finished.shipped,), "ensemble": students}
+        members = {"shipped": (networks.shipped,), "ensemble": networks.students()}
         return {
-            name: asdict(calibration(networks, finished.batches, bins=self.bins))
-            for name, networks in named.items()
+            name: asdict(calibration(own, networks.batches, bins=self.bins)) for name, own in members.items()
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:

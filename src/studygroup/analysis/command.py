@@ -7,8 +7,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from studygroup.analysis.catalogue import analyses
-from studygroup.analysis.comparisons import transfer
-from studygroup.analysis.keeping import FOLDER, changed, made
+from studygroup.analysis.results import FOLDER, analyse_with, configured
+from studygroup.analysis.transfer import transfer
 from studygroup.training.config import add_options
 from studygroup.training.folder import RunFolder
 from studygroup.training.tables import text
@@ -53,10 +53,10 @@ def analyse_command(options: Mapping[str, Any]) -> str:
         return _transfer(Path(options["transfer.first"]), Path(options["transfer.second"]))
     own = {key.removeprefix(f"{name}."): value for key, value in options.items() if key != "subcommand"}
     runs, device = own.pop("runs"), own.pop("device")
-    analysis = changed(name, own)
+    analysis = configured(name, own)
     said = []
     for folder in (RunFolder(Path(run)) for run in runs):
-        found = made(folder, name, analysis, device=device)
+        found = analyse_with(folder, name, analysis, device=device)
         where = folder.path / FOLDER / f"{name}.json"
         said.append(f"{folder.path}, {analysis.asked(found)}\n{text(analysis.table(found))}\nkept in {where}")
     return "\n\n".join(said)

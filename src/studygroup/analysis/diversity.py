@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, summed
-from studygroup.analysis.base import Finished, Found, OfNetworks
+from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
 from studygroup.functional import disagreement, diversity
 
 
-def apart(students: Sequence[nn.Module], batches: Batches) -> Tensor:
+def pairwise_diversity(students: Sequence[nn.Module], batches: Batches) -> Tensor:
     """Return the pairwise diversity of students, in evaluation, at temperature 1.
 
     Args:
@@ -46,9 +46,9 @@ class Diversity(OfNetworks):
         rows: number of rows to take, each class in proportion, always the same; omitted, all.
     """
 
-    def of(self, finished: Finished) -> Found:
+    def evaluate(self, networks: LoadedNetworks) -> Found:
         """Return the mean over pairs and the matrix, of both measures."""
-        distance, different = apart(finished.students(), finished.batches)
+        distance, different = pairwise_diversity(networks.students(), networks.batches)
         return {
             "diversity": over_pairs(distance),
             "disagreement": over_pairs(different),

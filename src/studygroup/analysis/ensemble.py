@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, fit_of, right, summed
-from studygroup.analysis.base import Finished, Found, OfNetworks
+from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 
 
 @dataclass(frozen=True)
-class Together:
+class EnsembleAccuracy:
     """Accuracies in [0, 1].
 
     Attributes:
@@ -32,7 +32,7 @@ class Together:
         return sum(self.students) / len(self.students)
 
 
-def together(students: Sequence[nn.Module], batches: Batches) -> Together:
+def ensemble_accuracy(students: Sequence[nn.Module], batches: Batches) -> EnsembleAccuracy:
     """Score students one by one and as an ensemble.
 
     Args:
@@ -49,7 +49,7 @@ def together(students: Sequence[nn.Module], batches: Batches) -> Together:
         return torch.cat([each, torch.stack([group, each.any(0), each.all(0)])]).sum(-1)
 
     *each, ensemble, some, every = summed(students, batches, figures).finite().mean.tolist()
-    return Together(tuple(each), ensemble, some, every)
+    return EnsembleAccuracy(tuple(each), ensemble, some, every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,10 @@ class Ensemble(OfNetworks):
         rows: number of rows to take, each class in proportion, always the same; omitted, all.
     """
 
-    def of(self, finished: Finished) -> Found:
+    def evaluate(self, networks: LoadedNetworks) -> Found:
         """Return accuracies, and what the ensemble gains in points."""
-        found = together(finished.students(), finished.batches)
-        shipped = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
+        found = ensemble_accuracy(networks.students(), networks.batches)
+        shipped = float(fit_of(networks.shipped, networks.batches).finite().mean[1])
         others = {"mean": found.mean, "best": max(found.students), "shipped": shipped}
         return {
             "students": list(found.students),
@@ -72,7 +72,7 @@ class Ensemble(OfNetworks):
             "ensemble": found.ensemble,
             "any": found.any,
             "all": found.all,
-            "student": finished.student,
+            "student": networks.student,
             "gain": {name: 100 * (found.ensemble - accuracy) for name, accuracy in others.items()},
         }
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup.analysis.answers import Batches, fit_of
-from studygroup.analysis.base import Finished, Found, OfNetworks
+from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 from studygroup.seeding import generator
 
 
@@ -90,13 +90,13 @@ class Flatness(OfNetworks):
     relative: bool = False
     seed: int = 0
 
-    def of(self, finished: Finished) -> Found:
+    def evaluate(self, networks: LoadedNetworks) -> Found:
         """Return mean and standard deviation over draws for each sigma, and by how many points accuracy falls."""
         self._check()
-        clean = float(fit_of(finished.shipped, finished.batches).finite().mean[1])
+        clean = float(fit_of(networks.shipped, networks.batches).finite().mean[1])
         noisy = noisy_accuracy(
-            finished.shipped,
-            finished.batches,
+            networks.shipped,
+            networks.batches,
             sigmas=self.sigmas,
             draws=self.draws,
             seed=self.seed,
@@ -113,7 +113,7 @@ class Flatness(OfNetworks):
             "drop": 100 * (clean - float(accuracy[self.sigmas.index(self.reference)])),
             "reference": self.reference,
             "relative": self.relative,
-            "student": finished.student,
+            "student": networks.student,
         }
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:

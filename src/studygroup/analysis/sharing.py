@@ -61,8 +61,8 @@ class Sharing(Analysis):
         Raises:
             ValueError: the folder holds no finished run, the run has one student, or its files are damaged.
         """
+        from studygroup.training.export import load_net
         from studygroup.training.folder import RunFolder  # which needs the extra `train`
-        from studygroup.training.ship import load_net
 
         folder = RunFolder(Path(run.path))
         folder.read_summary()  # there is one of finished runs alone

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import modules_called
 from studygroup.analysis.answers import Batches, summed, wide
-from studygroup.analysis.base import Finished, Found, OfNetworks
+from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 from studygroup.analysis.pairs import over_pairs, pair_table, pairs_of, symmetric
 from studygroup.inputs import first_tensor
 
@@ -170,9 +170,9 @@ class Similarity(OfNetworks):
     layer: str | None = None
     tokens: bool = False
 
-    def of(self, finished: Finished) -> Found:
+    def evaluate(self, networks: LoadedNetworks) -> Found:
         """Return the matrix, and its mean over pairs."""
-        matrix, name = similarity(finished.students(), finished.batches, layer=self.layer, tokens=self.tokens)
+        matrix, name = similarity(networks.students(), networks.batches, layer=self.layer, tokens=self.tokens)
         return {"layer": name, "similarity": over_pairs(matrix), "cka": matrix.tolist()}
 
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:

@@ -23,7 +23,7 @@ from studygroup.models.mlp import mlp
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -82,7 +82,7 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
         if found is None:
             raise
         known = [some for some in inspect.signature(make).parameters if some != "options"]
-        raise ValueError(f"{name} has no option {found[1]!r}{near(found[1], known)}") from error
+        raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error
 
 
 def reads_text(name: str) -> bool:
@@ -119,8 +119,10 @@ def _picture_network(name: str) -> Callable[..., nn.Module]:
     if library in ("", "timm") and timm.is_model(bare):
         return functools.partial(_from_timm, bare)
     raise ValueError(
-        f"there is no network {name!r}{near(name, _all_names())}; there are {', '.join([*_PICTURES, *_TEXTS])}, "
-        "torchvision's and timm's, such as timm/vit_tiny_patch16_224, and Hugging Face's, as huggingface/NAME"
+        f"there is no network {name!r}{did_you_mean(name, _all_names())}; there are "
+        f"{', '.join([*_PICTURES, *_TEXTS])}, torchvision's and timm's, "
+        "such as timm/vit_tiny_patch16_224, and Hugging Face's, "
+        "as huggingface/NAME"
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from studygroup.extras import missing
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.objectives import Imitation, Supervised, probe
 from studygroup.routes import independent
 from studygroup.task import CollaborativeLearning
@@ -98,7 +98,7 @@ def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.
     if not bare.startswith(_HUB) and not timm.is_model(bare):
         raise ValueError(
             f"teacher {name!r} is no run folder, no network's file and no name that timm knows"
-            f"{near(bare, timm.list_models())}; give one of those"
+            f"{did_you_mean(bare, timm.list_models())}; give one of those"
         )
     if not isinstance(example, Tensor):
         raise ValueError(
@@ -113,8 +113,8 @@ def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.
 def _shipped(path: Path) -> nn.Module:
     """Return the network that a run left."""
     try:
+        from studygroup.training.export import load_net
         from studygroup.training.folder import RunFolder
-        from studygroup.training.ship import load_net
     except ImportError as error:
         raise missing(f"the run in {path}", "train", error) from error
     if not path.is_dir():

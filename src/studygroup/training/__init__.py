@@ -1,16 +1,16 @@
 """Training on Lightning: one call trains, chooses, scores and ships."""
 
+from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.checkpoints import UnreadableCheckpointWarning
 from studygroup.training.compare import compare
 from studygroup.training.config import ConfigurationChangedError
-from studygroup.training.export import evaluate, export
+from studygroup.training.export import load_net
 from studygroup.training.folder import RunFolder
-from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.load_run import evaluate, export
 from studygroup.training.predict import Prediction, Shipped, load_shipped, predict
 from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
 from studygroup.training.run import FolderTakenError, Result, train
 from studygroup.training.settings import Settings
-from studygroup.training.ship import load_net
 from studygroup.training.tuning import Tuned, tune
 
 __all__ = [

@@ -12,10 +12,10 @@ import yaml
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.folder import RunFolder
 from studygroup.training.migrate import upgraded
-from studygroup.training.price import price
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
+from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.tables import markdown
 
 COLUMNS = {
@@ -161,7 +161,7 @@ def _step_cost(settings: Settings, cell: Result) -> float:
     kept = cell.folder.path / "cost.json"
     if not kept.exists():
         with cpu_threads(settings.threads):
-            cost = price(settings, settings.load_data(), device=settings.device)
+            cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(cost, indent=2) + "\n")
     found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
     return float(found["ratio"])

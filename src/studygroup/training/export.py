@@ -1,109 +1,160 @@
-"""Score a finished run again, and export any student's plain network in any format."""
+"""Files of a plain network: safetensors, ONNX or a pickle, and how they are turned back into a network."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import safetensors.torch
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
+from studygroup import models, seeding
 from studygroup.data import Data
 from studygroup.extras import missing
-from studygroup.files import write_atomically, write_text
-from studygroup.inputs import Inputs
-from studygroup.training.finished import reopened
-from studygroup.training.scores import accuracy, score_net
-from studygroup.training.ship import card, loading_lines, save_net
+from studygroup.files import write_atomically
+from studygroup.inputs import Inputs, count_rows, logits
+from studygroup.task import CollaborativeLearning
+from studygroup.training.datamodule import DataModule
 
 Format = Literal["safetensors", "onnx", "pickle"]
-_SUFFIX = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
+SUFFIXES = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
+"""File suffix of each format."""
+_KEY = "studygroup"
+CONFIGURATION = "configuration"
+"""Folder beside the file that holds a Hugging Face network's configuration."""
 
 
-def evaluate(run: str | Path) -> dict[str, Any]:
-    """Score the shipped file of a finished run again, on the run's own hold-out and test rows, on the CPU.
-
-    Args:
-        run: the run folder.
-
-    Returns:
-        `holdout` and `test`, shares of right answers, on hold-out labels with the run's noise; `holdout_top5` and
-        `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, the summary's `test`;
-        `test_rows` and `classes`, how many of each there are.
-
-    Raises:
-        ValueError: the folder holds no finished run, or its files or data are damaged.
-    """
-    cpu = torch.device("cpu")
-    with reopened(run) as found:
-        net, data = found.net(), found.data
-        holdout, test = (score_net(net, found.feed.scored(split, cpu)) for split in (data.holdout, data.test))
-    return {
-        "holdout": holdout.students[0],
-        "holdout_top5": holdout.students_top5[0],
-        "test": test.students[0],
-        "test_top5": test.students_top5[0],
-        "summary_test": found.summary["shipped"]["test"],
-        "test_rows": test.rows,
-        "classes": len(data.classes),
-    }
-
-
-def export(
-    run: str | Path,
-    *,
-    student: int | None = None,
-    format: Format = "safetensors",
-    reestimate_bn: bool = False,
-    output: str | Path | None = None,
-) -> Path:
-    """Write one student of a finished run as a plain network, with a model card beside it.
+def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data) -> None:
+    """Write a plain network's weights with the arguments that rebuild it, and its preprocessing.
 
     Args:
-        run: the run folder.
-        student: number, from 0, as trained after the last epoch; by default the shipped one.
-        format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
-            number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
-            (the module itself, for `torch.load(..., weights_only=False)`).
-        reestimate_bn: whether to re-estimate batch-norm statistics on the training rows first.
-        output: the file, or an existing folder; by default `RUN/export/student-<k>.<suffix>`.
+        net: the network; tied weights are stored once.
+        path: the safetensors file, written atomically. What does not fit into that file, a tokenizer or the
+            configuration of a Hugging Face network, is written beside it.
+        builder: `name`, `classes`, sizes and options for `studygroup.models.build`.
+        data: the data it was trained on.
+    """
+    facts = {"build": builder, "classes": list(data.classes), "form": data.form.facts}
+    metadata = {_KEY: json.dumps(facts)}  # a single entry: safetensors shuffles the order of several
 
-    Returns:
-        The file that was written.
+    def write(temporary: Path) -> None:
+        # mixed memory formats (channels_last) become contiguous in the file; the values stay equal
+        safetensors.torch.save_model(net, str(temporary), metadata=metadata)
+
+    data.form.save(path.parent)
+    save = getattr(getattr(net, "config", None), "save_pretrained", None)
+    if save is not None:
+        save(path.parent / CONFIGURATION)
+    write_atomically(path, write)
+
+
+def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the arguments that rebuild the network of a shipped file, without access to the Hugging Face hub."""
+    folder = path.parent / CONFIGURATION
+    if not folder.is_dir():
+        return builder
+    return {"name": f"huggingface/{folder}", "classes": builder["classes"]}
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read the metadata of a shipped file: `build`, `classes` and `form`, as `save_net` wrote them.
+
+    Args:
+        path: a file that `save_net` wrote.
 
     Raises:
-        ValueError: the folder holds no finished run, or the run has no such student.
+        ValueError: the file is missing, damaged, or not of this kind.
     """
-    cpu = torch.device("cpu")
-    with reopened(run) as found:
-        before, students = found.summary["shipped"], found.summary["run"]["students"]
-        number = before["student"] if student is None else student
-        if not 0 <= number < students:
-            raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
-        net = found.net() if student is None else found.task().shipped.export(number).eval()
-        if reestimate_bn:
-            found.reestimate_bn(net, device=cpu)
-        name = f"student-{number}.{_SUFFIX[format]}"
-        path = found.folder.path / "export" / name if output is None else Path(output)
-        path = path / name if path.is_dir() else path
-        build, data = found.settings.builder(found.data), found.data
-        rows, _ = data.test[torch.arange(min(2, len(data.test)))]
-        _WRITERS[format](net, path, build, data, found.feed.inputs(rows))
-        test = score_net(net, found.feed.scored(data.test, cpu))
-        shipped = before | {
-            "student": number,
-            "epoch": before["epoch"] if student is None else found.settings.epochs,
-            "select": before["select"] if student is None else "by hand",
-            "holdout": accuracy(net, found.feed.scored(data.holdout, cpu)),
-            "test": test.students[0],
-            "test_top5": test.students_top5[0],
-            "reestimated_bn": reestimate_bn or (student is None and before["reestimated_bn"]),
-        }
-        said = card(found.summary | {"shipped": shipped}, lines=_LINES[format](path, build), file=path.name)
-        write_text(card_of(path), said)
-    return path
+    if not path.is_file():
+        raise ValueError(f"{path} is not there; give the folder of a finished run, or a network's file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            return facts
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise _damaged(path, error) from error
 
 
-def card_of(path: Path) -> Path:
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} cannot be loaded ({error!r}); `studygroup export RUN --student K` writes any student of a finished "
+        "run anew, to RUN/export"
+    )
+
+
+def load_net(path: Path) -> nn.Module:
+    """Load the shipped network, in `eval` mode and in the precision of its file, on the CPU.
+
+    Args:
+        path: a file that `save_net` wrote.
+
+    Raises:
+        ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
+    """
+    try:
+        net = models.build(**_rebuilding(read_facts(path)["build"], path))
+        with safe_open(path, framework="pt") as file:
+            kinds = (file.get_tensor(name).dtype for name in file.keys())  # noqa: SIM118  (it is no mapping)
+            net.to(next(kind for kind in kinds if kind.is_floating_point))
+        safetensors.torch.load_model(net, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _damaged(path, error) from error
+    return net.eval()
+
+
+def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
+    """Return the three lines of Python that load the shipped network.
+
+    Args:
+        path: the safetensors file.
+        builder: as in `save_net`.
+    """
+    builder = _rebuilding(builder, path)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in builder.items() if key != "name")
+    return (
+        "import safetensors.torch, studygroup.models\n"
+        f"net = studygroup.models.build({builder['name']!r}, {arguments})\n"
+        f"safetensors.torch.load_model(net.eval(), {str(path)!r})"
+    )
+
+
+def reestimate_bn(
+    net: nn.Module, datamodule: DataModule, task: CollaborativeLearning, *, device: torch.device
+) -> None:
+    """Re-estimate the batch-norm statistics of one network on all training rows, in place.
+
+    The rows are augmented and normalised as in training, in batches of the training's size, because that is the
+    mixture whose statistics the weights have learnt to expect.
+
+    Args:
+        net: the exported network.
+        datamodule: provides the training rows.
+        task: decides how rows are batched; where students have their own subsets, every batch mixes the rows of all.
+        device: the device to compute on.
+    """
+    torch.manual_seed(seeding.derive(datamodule.seed, "reestimate"))  # dropout
+    datamodule.to(device)
+    batches = enumerate(datamodule.training_batches(task, epoch=0))
+    inputs = (datamodule.training_inputs(batch.to(device).inputs, step=step) for step, batch in batches)
+    answers = _Answers(net.to(device))
+    torch.optim.swa_utils.update_bn((rows for rows in inputs if count_rows(rows) > 1), answers)
+    net.eval()
+
+
+class _Answers(nn.Module):
+    """Wrapper that calls a network with a single argument, as `update_bn` of torch does."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return logits(self.net, inputs)
+
+
+def card_path(path: Path) -> Path:
     """Return the path of the model card beside an exported file; every format of a student has its own."""
     return path.with_name(f"{path.name}.md")
 
@@ -148,13 +199,15 @@ def _pickle_lines(path: Path, build: dict[str, Any]) -> str:
     return f"import torch\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
 
 
-_WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], Data, Inputs], None]] = {
+WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], Data, Inputs], None]] = {
     "safetensors": _write_safetensors,
     "pickle": _write_pickle,
     "onnx": _write_onnx,
 }
-_LINES: dict[str, Callable[[Path, dict[str, Any]], str]] = {
+"""Write a network, with what its inputs need, in a format: network, path, builder, data, example of its input."""
+LOADING_LINES: dict[str, Callable[[Path, dict[str, Any]], str]] = {
     "safetensors": lambda path, build: loading_lines(path, builder=build),
     "pickle": _pickle_lines,
     "onnx": _onnx_lines,
 }
+"""Return the lines of Python that load a file of a format: path, builder."""

@@ -12,15 +12,14 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from studygroup.data import Data
-from studygroup.training.bar import RunBar
+from studygroup.training.callbacks import FiniteLoss, RunBar
 from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_readable
-from studygroup.training.choice import BestSoFar, Choice, best_at_last_epoch
 from studygroup.training.config import check_same
 from studygroup.training.folder import RunFolder
-from studygroup.training.guard import FiniteLoss
 from studygroup.training.history import History
 from studygroup.training.migrate import upgraded
 from studygroup.training.module import StudyModule
+from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 
@@ -29,14 +28,14 @@ class Trained:
     """A task after its last epoch.
 
     Attributes:
-        module: the Lightning module; `module.task` is the task, `module.feed` its batches.
-        choice: the student that ships.
+        module: the Lightning module; `module.task` is the task, `module.datamodule` its batches.
+        selected: the student that ships.
         history: one row of figures per epoch.
         device: the device it was trained on.
     """
 
     module: StudyModule
-    choice: Choice
+    selected: SelectedStudent
     history: History
     device: torch.device
 
@@ -72,7 +71,7 @@ def fit(
         )
     module = StudyModule(
         task=task,
-        feed=settings.build_feed(data),
+        datamodule=settings.build_datamodule(data),
         epochs=settings.epochs,
         optimizer=settings.optimizer,
         rate=settings.rate,
@@ -97,8 +96,8 @@ def fit(
         trainer = _trainer(settings, folder, callbacks, clip, start=found[1]["epoch"] + 1 if found else 0)
         trainer.fit(module, ckpt_path=found[0] if found else None, weights_only=True)
     module.eval()
-    choice = _choose(settings, module, history, best)
-    return Trained(module, choice, history, trainer.strategy.root_device)
+    selected = _select(settings, module, history, best)
+    return Trained(module, selected, history, trainer.strategy.root_device)
 
 
 def _trainer(
@@ -122,14 +121,14 @@ def _trainer(
     )
 
 
-def _choose(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> Choice:
+def _select(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> SelectedStudent:
     """Return the student that ships, according to `settings.select`."""
     if settings.select == "best":
         net = module.task.shipped.export(best.student)
         net.load_state_dict(best.weights)
-        return Choice(best.student, best.epoch, best.holdout, net)
+        return SelectedStudent(best.student, best.epoch, best.holdout, net)
     student, epoch, holdout = best_at_last_epoch(history, module.task)
-    return Choice(student, epoch, holdout, module.task.shipped.export(student))
+    return SelectedStudent(student, epoch, holdout, module.task.shipped.export(student))
 
 
 _NOISE = (

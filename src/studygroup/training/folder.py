@@ -116,7 +116,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[bool]:
+def try_lock(folder: Path) -> Iterator[bool]:
     """Try to lock a folder for this process and yield whether it was free; the system unlocks it at process exit."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")

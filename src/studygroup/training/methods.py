@@ -3,7 +3,7 @@
 A recipe is a function from a network to a task. A run adds what the recipe cannot know: its seed, a few example rows,
 and a factory of new networks, which `init="fresh"` then stands for. Everything else is the recipe's own signature, so
 a function added to `studygroup.recipes` appears here, with its options and their help, without a change to this file.
-A function of your own does so with the decorator `named`.
+A function of your own does so with the decorator `register_recipe`.
 """
 
 import functools
@@ -16,7 +16,7 @@ from torch import nn
 
 from studygroup import recipes
 from studygroup.inputs import Inputs
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.task import CollaborativeLearning
 
 New = Callable[[], nn.Module]
@@ -55,11 +55,11 @@ def method(recipe: Callable[..., CollaborativeLearning]) -> Callable[..., Collab
     return make
 
 
-def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
+def register_recipe(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLearning]:
     """Decorate a recipe of your own, so that configurations can name it and its arguments: `--recipe.students 8`.
 
     Example:
-        >>> @named
+        >>> @register_recipe
         ... def pairs(model: nn.Module, *, layers: Sequence[str], students: int = 2) -> CollaborativeLearning: ...
         >>> train(Settings(recipe=functools.partial(pairs, students=4)))
 
@@ -71,7 +71,7 @@ def named(recipe: Callable[..., CollaborativeLearning]) -> type[CollaborativeLea
     return made
 
 
-def of(recipe: Any) -> Any:
+def resolve(recipe: Any) -> Any:
     """Return the form in which `Settings` keeps a recipe that is given by name or as a function.
 
     Args:
@@ -83,10 +83,10 @@ def of(recipe: Any) -> Any:
     """
     if isinstance(recipe, str):
         if recipe not in recipes.__all__:
-            raise ValueError(f"there is no recipe {recipe!r}{near(recipe, recipes.__all__)}")
+            raise ValueError(f"there is no recipe {recipe!r}{did_you_mean(recipe, recipes.__all__)}")
         return globals()[recipe]
     if isinstance(recipe, functools.partial) and _public(recipe.func):
-        return functools.partial(of(recipe.func), *recipe.args, **recipe.keywords)
+        return functools.partial(resolve(recipe.func), *recipe.args, **recipe.keywords)
     if not inspect.isfunction(recipe):
         return recipe
     return globals()[recipe.__name__] if _public(recipe) else method(recipe)

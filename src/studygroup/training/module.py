@@ -16,7 +16,7 @@ from studygroup import seeding
 from studygroup.data import Batch
 from studygroup.losses import Losses
 from studygroup.task import CollaborativeLearning
-from studygroup.training.feed import Feed
+from studygroup.training.datamodule import DataModule
 from studygroup.training.history import History, Row
 from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
@@ -25,7 +25,7 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class StudyModule(LightningModule):
-    """Lightning module that trains a task on a feed.
+    """Lightning module that trains a task on a datamodule.
 
     Nothing in a step waits for the device: losses and scores are accumulated where they are computed and read once
     per epoch. Every random draw of a step, in the loaders, the augmentation, the teachers and the network's own
@@ -33,7 +33,7 @@ class StudyModule(LightningModule):
 
     Args:
         task: the task to train.
-        feed: its batches.
+        datamodule: its batches.
         epochs: number of epochs in all.
         optimizer: builds the optimiser from the parameters.
         rate: learning-rate schedule.
@@ -53,7 +53,7 @@ class StudyModule(LightningModule):
         self,
         *,
         task: CollaborativeLearning,
-        feed: Feed,
+        datamodule: DataModule,
         epochs: int,
         optimizer: OptimizerFactory,
         rate: Rate,
@@ -64,11 +64,11 @@ class StudyModule(LightningModule):
     ) -> None:
         super().__init__()
         self.task = task
-        self.feed, self._epochs, self._seed, self._history = feed, epochs, seed, history
+        self.datamodule, self._epochs, self._seed, self._history = datamodule, epochs, seed, history
         self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
         self._clip = gradient_clip_val
         self.automatic_optimization = not task.in_turn  # the trainer's own loop makes one update per batch
-        self._updates = len(feed.training_batches(task, epoch=0))
+        self._updates = len(datamodule.training_batches(task, epoch=0))
 
     @property
     def updates(self) -> int:
@@ -90,11 +90,11 @@ class StudyModule(LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the current epoch; the trainer asks again every epoch."""
-        return self.feed.training_batches(self.task, epoch=self.trainer.current_epoch)
+        return self.datamodule.training_batches(self.task, epoch=self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the hold-out rows."""
-        return self.feed.plain(self.feed.data.holdout)
+        return self.datamodule.evaluation_loader(self.datamodule.data.holdout)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move inputs and labels; `owner` stays on the host, where rows are routed."""
@@ -115,7 +115,7 @@ class StudyModule(LightningModule):
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
         torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
-        inputs = self.feed.training_inputs(batch.inputs, step=step)
+        inputs = self.datamodule.training_inputs(batch.inputs, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
         for losses in self.task.steps(
@@ -180,7 +180,7 @@ class StudyModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count right answers on a hold-out batch."""
-        self._tally.add(self.task.shipped(self.feed.inputs(batch.inputs)).logits, batch.labels)
+        self._tally.add(self.task.shipped(self.datamodule.inputs(batch.inputs)).logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         """Read the tally; here the host waits for the device, once per epoch."""

@@ -9,8 +9,8 @@ from torch import nn
 
 from studygroup.data.form import Form, load_form
 from studygroup.inputs import logits
+from studygroup.training.export import load_net, read_facts
 from studygroup.training.folder import WEIGHTS
-from studygroup.training.ship import load_net, read_facts
 
 _AT_ONCE = 64
 

@@ -13,13 +13,14 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.training import methods
 from studygroup.training.config import check_same
+from studygroup.training.describe import model_card
+from studygroup.training.export import load_net, loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder
-from studygroup.training.price import price
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
-from studygroup.training.ship import card, load_net, loading_lines, reestimate_bn, save_net
+from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import Summary, summarise
 
 
@@ -122,21 +123,25 @@ def _finish(
 ) -> Result:
     """Ship the chosen student, score the test rows for the first time, and write card and summary."""
     module, device = trained.module.to(trained.device), trained.device
-    task, net = module.task, trained.choice.net.to(device)
+    task, net = module.task, trained.selected.net.to(device)
     if settings.reestimate_bn:
-        reestimate_bn(net, module.feed, task, device=device)
+        reestimate_bn(net, module.datamodule, task, device=device)
     summary = summarise(
         settings,
         data,
         trained,
-        test=score(task.shipped, module.feed.scored(data.test, device), students=task.group.students),
-        shipped=score_net(net, module.feed.scored(data.test, device)),
+        test=score(
+            task.shipped,
+            module.datamodule.evaluation_batches(data.test, device),
+            students=task.group.students,
+        ),
+        shipped=score_net(net, module.datamodule.evaluation_batches(data.test, device)),
         baseline=beside,
-        cost=price(settings, data, device=device) if beside is not None else None,
+        cost=measure_step_cost(settings, data, device=device) if beside is not None else None,
     )
     build = settings.builder(data)
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
-    write_text(folder.card, card(summary, lines=loading_lines(folder.weights, builder=build)))
+    write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))
     folder.write_summary(summary)  # last: it marks the run as finished
     return Result(folder, folder.read_summary())

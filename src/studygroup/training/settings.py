@@ -15,7 +15,7 @@ from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, lo
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
-from studygroup.training.feed import Feed
+from studygroup.training.datamodule import DataModule
 from studygroup.training.methods import Method
 from studygroup.training.rates import Cosine, Rate
 
@@ -44,8 +44,8 @@ class Settings:
     Attributes:
         recipe: the method, by its name in `studygroup.recipes`; its own arguments follow as `--recipe.students 8`. Or
             the import path of a function of your own, `model -> task`, which may also take `seed`, `example` and
-            `new`; with the decorator `studygroup.training.methods.named` its arguments are options, too. Where a
-            recipe takes `layers` and none are given, it uses the model's layers that suit it, see
+            `new`; with the decorator `studygroup.training.methods.register_recipe` its arguments are options, too.
+            Where a recipe takes `layers` and none are given, it uses the model's layers that suit it, see
             `studygroup.training.methods`.
         data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`.
         holdout: rows held out of training to choose the student by: a share in (0, 1), or a number of rows.
@@ -120,7 +120,7 @@ class Settings:
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "recipe", methods.of(self.recipe))
+        object.__setattr__(self, "recipe", methods.resolve(self.recipe))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
             object.__setattr__(self, "model_options", options)
@@ -219,17 +219,17 @@ class Settings:
     def build_task(self, data: Data) -> CollaborativeLearning:
         """Build the network and, with the recipe, its task, in the precision of the run's weights."""
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
-        example = self._single_feed(data).inputs(rows)
+        example = self._single(data).inputs(rows)
         task = self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
         return task.to(PRECISIONS[self.precision])
 
-    def build_feed(self, data: Data) -> Feed:
-        """Build the feed, which provides the batches, in the precision of the run's weights."""
-        return self._single_feed(data).to(PRECISIONS[self.precision])
+    def build_datamodule(self, data: Data) -> DataModule:
+        """Build the datamodule, which provides the batches, in the precision of the run's weights."""
+        return self._single(data).to(PRECISIONS[self.precision])
 
-    def _single_feed(self, data: Data) -> Feed:
-        """Build the feed in single precision, in which networks are drawn."""
-        return Feed(
+    def _single(self, data: Data) -> DataModule:
+        """Build the datamodule in single precision, in which networks are drawn."""
+        return DataModule(
             data,
             batch_size=self.batch_size,
             augment=self.augment,

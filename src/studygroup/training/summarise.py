@@ -14,9 +14,8 @@ from typing import Any
 import torch
 
 from studygroup import seeding
-from studygroup.data import Data
+from studygroup.data import Data, clean
 from studygroup.training.fit import Trained
-from studygroup.training.noise import noise_facts
 from studygroup.training.scores import Scores
 from studygroup.training.settings import Settings
 
@@ -38,25 +37,25 @@ def summarise(
     Args:
         settings: the settings of the run.
         data: the data it was trained on.
-        trained: the task after its last epoch, and the choice.
+        trained: the task after its last epoch, and the selected student.
         test: scores of all students on the test rows.
         shipped: scores of the shipped network on the test rows.
         baseline: summary of the plain network trained beside it, if one was.
-        cost: the measurements of `price`, if the baseline was trained.
+        cost: the measurements of `measure_step_cost`, if the baseline was trained.
     """
-    choice = trained.choice
+    selected = trained.selected
     random_student = seeding.derive(settings.seed, "random student") % len(test.students)
     return {
         "run": _facts(settings, data, trained),
-        "noise": noise_facts(settings, data),
+        "noise": _noise_facts(settings, data),
         "holdout": {"rows": len(data.holdout), **_last_holdout(trained)},
         "shipped": {
-            "student": choice.student,
+            "student": selected.student,
             "leads": trained.module.task.group.routes.leader is not None,
-            "epoch": choice.epoch,
+            "epoch": selected.epoch,
             "select": settings.select,
             "reestimated_bn": settings.reestimate_bn,
-            "holdout": choice.holdout,
+            "holdout": selected.holdout,
             "test": shipped.students[0],
             "test_top5": shipped.students_top5[0],
         },
@@ -127,4 +126,29 @@ def _versions(device: torch.device) -> dict[str, str]:
         **{package: version(package) for package in ("torch", "lightning", "torchvision", "timm")},
         "device": f"{platform.system()}, {name}, {torch.get_num_threads()} CPU threads",
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+
+
+def _noise_facts(settings: Settings, data: Data) -> dict[str, Any] | None:
+    """Return the label noise of a run, and how many labels it makes wrong.
+
+    Args:
+        settings: the settings of the run.
+        data: as opened by `settings.load_data`.
+
+    Returns:
+        `name` and `options` of the noise; `wrong_training_labels` in the first epoch, and whether they are `redrawn`
+        in the next; `wrong_holdout_labels`. None without noise.
+    """
+    if settings.noise is clean:
+        return None
+    named = settings.config()["noise"]
+    path, options = (named["class_path"], named["init_args"]) if isinstance(named, dict) else (named, {})
+    first, second = data.training_labels(0), data.training_labels(1)
+    return {
+        "name": path.rpartition(".")[2],
+        "options": options,
+        "wrong_training_labels": int((first != data.train_truth.labels).sum()),
+        "redrawn": not torch.equal(first, second),
+        "wrong_holdout_labels": int((data.holdout.labels != data.holdout_truth.labels).sum()),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 
 _KEYS = ("low", "high", "log", "step")
 
@@ -162,7 +162,7 @@ def _read_range(name: str, given: Mapping[str, Any], *, whole: bool) -> Range:
     unknown = sorted(set(given) - set(_KEYS))
     if unknown:
         raise ValueError(
-            f"the range of {name} has no {unknown[0]!r}{near(unknown[0], _KEYS)}; it has {_KEYS}"
+            f"the range of {name} has no {unknown[0]!r}{did_you_mean(unknown[0], _KEYS)}; it has {_KEYS}"
         )
     log, numbers = given.get("log", False), {"low": None, "high": None} | dict(given)
     numbers.pop("log", None)

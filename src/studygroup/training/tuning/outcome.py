@@ -10,8 +10,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.files import write_text
-from studygroup.training.tuning.names import put
-from studygroup.training.tuning.space import Space
+from studygroup.training.tuning.space import Space, with_values
 from studygroup.training.tuning.study import latest, settled
 
 Row = Mapping[str, Any]
@@ -78,7 +77,7 @@ def write(folder: Path, found: Sequence[Row], space: Space, *, seeds: Sequence[i
     write_text(folder / "trials.md", table(found, list(space.axes)) + "\n" + _NOTE)
     top = best(found)
     if top is not None:
-        config = put(space.base, top["values"])
+        config = with_values(space.base, top["values"])
         said = (
             f"# Trial {top['trial']} of {len(found)}: {top['holdout']:.2%} of the hold-out rows right "
             f"(mean over seeds {list(seeds)}).\n"

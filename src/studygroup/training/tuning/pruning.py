@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from studygroup.training.choice import candidate, holdout_accuracies
 from studygroup.training.history import History
 from studygroup.training.module import StudyModule
+from studygroup.training.select_student import holdout_accuracies, student_to_ship
 
 
 class Pruning(Callback):
@@ -47,7 +47,7 @@ class Pruning(Callback):
         self._look(trainer)
 
     def _report(self, module: StudyModule, epoch: int, accuracies: Sequence[float]) -> None:
-        now = accuracies[candidate(module.task, accuracies)]
+        now = accuracies[student_to_ship(module.task, accuracies)]
         step = len(self.before) * self.epochs + epoch
         self.trial.report(statistics.fmean([*self.before, now]), step)
 

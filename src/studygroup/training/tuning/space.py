@@ -1,15 +1,15 @@
 """The search space: settings by name, each with its axis, checked against the signature before a trial begins."""
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 from studygroup.training.config import Config
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning.axes import Axis, Values, read_axis
-from studygroup.training.tuning.names import get, known, put
 
 _RULER = ("data", "holdout", "holdout_noise", "noise", "seed", "test_rows")
 """Settings that decide which rows or labels score a trial."""
@@ -37,7 +37,7 @@ class Space:
         Raises:
             ValueError: the values do not fit the signatures.
         """
-        return Settings.from_config(put(self.base, values) | fixed)
+        return Settings.from_config(with_values(self.base, values) | fixed)
 
     def grid(self) -> "Space":
         """Return the same space with a list of values on every axis.
@@ -76,7 +76,7 @@ def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
     axes: dict[str, Axis] = {}
     for name in sorted(search, key=lambda name: name.count(".")):  # a class before its arguments
         before = {other: axis.samples()[0] for other, axis in axes.items() if name.startswith(f"{other}.")}
-        complete = Settings.from_config(put(base, before)).config() if before else base
+        complete = Settings.from_config(with_values(base, before)).config() if before else base
         axes[name] = _axis(complete, name, search[name])
     return Space(base, {name: axes[name] for name in search})
 
@@ -88,10 +88,10 @@ def _axis(base: Config, name: str, given: Any) -> Axis:
         why = "decides what trials are scored by" if top in _RULER else "does not bear on the result"
         raise ValueError(f"{name} {why}, so it cannot be searched; set it once for the whole study")
     # a setting whose current value is a fraction takes fractions, even if its range has whole ends
-    axis = read_axis(name, given, whole=not isinstance(get(base, name), float))
+    axis = read_axis(name, given, whole=not isinstance(get_value(base, name), float))
     for value in axis.samples():
         try:
-            Settings.from_config(put(base, {name: value}))
+            Settings.from_config(with_values(base, {name: value}))
         except ValueError as error:
             raise _refusal(base, name, value, error) from error
     return axis
@@ -99,10 +99,56 @@ def _axis(base: Config, name: str, given: Any) -> Axis:
 
 def _refusal(base: Config, name: str, value: Any, error: ValueError) -> ValueError:
     """Build the error for a value that does not fit: its name is unknown, or its type is wrong."""
-    names = {*known(base), *(field.name for field in fields(Settings))}
+    names = {*dotted_names(base), *(field.name for field in fields(Settings))}
     if name in names:
         return ValueError(f"{name} cannot be {value!r}: {error}")
     return ValueError(
-        f"there is no setting {name!r}{near(name, names)}; names are those of the command line, see "
+        f"there is no setting {name!r}{did_you_mean(name, names)}; names are those of the command line, see "
         "`studygroup train --print_config`"
     )
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a copy of a configuration with other values.
+
+    Args:
+        config: plain values, as `Settings.config` returns them; not changed.
+        values: values by dotted name. A class, such as `recipe`, takes its own defaults for arguments not named.
+    """
+    changed = copy.deepcopy(config)
+    for name in sorted(values, key=lambda name: name.count(".")):  # a class before its arguments
+        *above, last = name.split(".")
+        node = changed
+        for key in above:
+            node = _arguments(node, key)
+        node[last] = copy.deepcopy(values[name])
+    return changed
+
+
+def get_value(config: Config, name: str) -> Any:
+    """Return the value of a dotted name; None where there is none."""
+    *above, last = name.split(".")
+    node = copy.deepcopy(config)
+    for key in above:
+        node = _arguments(node, key)
+    return node.get(last)
+
+
+def dotted_names(config: Config, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of everything in a configuration."""
+    for key in config:
+        yield prefix + key
+        arguments = _arguments(dict(config), key) if isinstance(config[key], Mapping) else {}
+        yield from dotted_names(arguments, f"{prefix}{key}.")
+
+
+def _arguments(config: Config, key: str) -> Config:
+    """Return the mapping below a key: the arguments of a class, or a plain mapping; created where missing."""
+    inner = config.get(key)
+    if isinstance(inner, str):  # a class without arguments
+        inner = {"class_path": inner}
+    config[key] = inner if isinstance(inner, dict) else {}
+    arguments: Config = (
+        config[key].setdefault("init_args", {}) if "class_path" in config[key] else config[key]
+    )
+    return arguments

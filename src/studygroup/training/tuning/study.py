@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError
 
-from studygroup.training.folder import held
+from studygroup.training.folder import try_lock
 
 _BEAT, _SILENCE = 60, 600  # seconds between two heartbeats, and without one until a process counts as dead
 _TRIES = 5
@@ -129,7 +129,7 @@ def _is_left(trial: FrozenTrial, folder: Path) -> bool:
 
 def _free(folder: Path) -> bool:
     """Tell whether no process on this machine works in a folder, not even one without heartbeats."""
-    with held(folder) as free:
+    with try_lock(folder) as free:
         return free
 
 

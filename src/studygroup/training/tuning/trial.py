@@ -13,13 +13,13 @@ import torch
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
+from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import RunFolder, held
-from studygroup.training.guard import NonFiniteLossError
+from studygroup.training.folder import RunFolder, try_lock
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import accuracy
 from studygroup.training.settings import Settings
-from studygroup.training.ship import reestimate_bn
 from studygroup.training.tuning.pruning import Pruning
 from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import place, sign, trial_folder
@@ -68,7 +68,7 @@ class Objective:
         folder = trial_folder(self.folder, number)
         if number >= self.trials:
             raise GaveWayError
-        with held(folder) as free:
+        with try_lock(folder) as free:
             if not free:
                 raise GaveWayError
             values = self._begin(trial, number, folder)
@@ -131,15 +131,15 @@ def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *,
         trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning])
         if pruning.stopped:
             raise optuna.TrialPruned
-        return _anew(trained) if settings.reestimate_bn else trained.choice.holdout
+        return _anew(trained) if settings.reestimate_bn else trained.selected.holdout
 
 
 def _anew(trained: Trained) -> float:
     """Return the hold-out accuracy with re-estimated batch-norm statistics, as the network would ship."""
     module, device = trained.module.to(trained.device), trained.device
-    net, feed = trained.choice.net.to(device), module.feed
-    reestimate_bn(net, feed, module.task, device=device)
-    return accuracy(net, feed.scored(feed.data.holdout, device))
+    net, datamodule = trained.selected.net.to(device), module.datamodule
+    reestimate_bn(net, datamodule, module.task, device=device)
+    return accuracy(net, datamodule.evaluation_batches(datamodule.data.holdout, device))
 
 
 def named(values: Mapping[str, Any]) -> str:

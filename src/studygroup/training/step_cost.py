@@ -15,7 +15,9 @@ from studygroup.training.settings import Settings
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def price(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> dict[str, Any]:
+def measure_step_cost(
+    settings: Settings, data: Data, *, device: torch.device, repeats: int = 9
+) -> dict[str, Any]:
     """Measure training steps of the method and of the baseline alternately, on the same rows.
 
     Both tasks are built anew, so that a trained one is not touched. Steps use the run's own optimiser, its precision
@@ -32,7 +34,7 @@ def price(settings: Settings, data: Data, *, device: torch.device, repeats: int 
     """
     plain = dataclasses.replace(settings, recipe=methods.baseline)  # type: ignore[attr-defined]
     method = settings.build_task(data)
-    batch = next(iter(settings.build_feed(data).training_batches(method, epoch=0)))
+    batch = next(iter(settings.build_datamodule(data).training_batches(method, epoch=0)))
     steps = [_step(chosen, data, batch, device=device) for chosen in (settings, plain)]
     cost: Cost = training_cost(*steps, images=len(batch.labels), repeats=repeats)
     return dataclasses.asdict(cost)
@@ -41,8 +43,8 @@ def price(settings: Settings, data: Data, *, device: torch.device, repeats: int 
 def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device) -> Step:
     """Build a training step on one batch."""
     task = settings.build_task(data).to(device).train()
-    feed, batch = settings.build_feed(data).to(device), batch.to(device)
-    x, y = feed.inputs(batch.inputs), batch.labels
+    datamodule, batch = settings.build_datamodule(data).to(device), batch.to(device)
+    x, y = datamodule.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
     half = _HALF.get(settings.precision)

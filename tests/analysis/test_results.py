@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from studygroup.analysis import analyse, analyses, keeping, kept
+from studygroup.analysis import analyse, analyses, read_analyses, results
 from studygroup.training import RunFolder
 
 
@@ -16,10 +16,10 @@ def folder(three, tmp_path):
 
 
 def test_what_was_found_is_read_when_asked_again(folder, monkeypatch):
-    assert kept(folder) == {}
+    assert read_analyses(folder) == {}
     found = analyse(folder, "flatness", sigmas=(0.01, 0.02), draws=2)
     path = folder.path / "analyses" / "flatness.json"
-    assert json.loads(path.read_text()) == found == kept(folder)["flatness"]
+    assert json.loads(path.read_text()) == found == read_analyses(folder)["flatness"]
     assert found["settings"]["sigmas"] == [0.01, 0.02]
     assert found["settings"]["split"] == "test"
 
@@ -27,20 +27,20 @@ def test_what_was_found_is_read_when_asked_again(folder, monkeypatch):
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(analyses["flatness"]), "of", never)
+        patch.setattr(type(analyses["flatness"]), "evaluate", never)
         assert analyse(folder, "flatness", sigmas=(0.01, 0.02), draws=2) == found
         with pytest.raises(AssertionError, match="computed again"):
             analyse(folder, "flatness", sigmas=(0.01, 0.02), draws=3)
-        assert kept(folder)["flatness"] == found
+        assert read_analyses(folder)["flatness"] == found
     other = analyse(folder, "flatness", sigmas=(0.01, 0.02), draws=3)
-    assert kept(folder)["flatness"] == other != found
+    assert read_analyses(folder)["flatness"] == other != found
 
 
 def test_all_of_them_are_kept_by_name(folder):
     for name in ("diversity", "ensemble"):
         analyse(folder, name, rows=7)
-    assert list(kept(folder)) == ["diversity", "ensemble"]
-    assert kept(folder)["ensemble"]["rows"] == 7
+    assert list(read_analyses(folder)) == ["diversity", "ensemble"]
+    assert read_analyses(folder)["ensemble"]["rows"] == 7
 
 
 def test_a_kill_leaves_nothing_or_all(folder, monkeypatch):
@@ -50,7 +50,7 @@ def test_a_kill_leaves_nothing_or_all(folder, monkeypatch):
     monkeypatch.setattr("os.fsync", killed)
     with pytest.raises(KeyboardInterrupt):
         analyse(folder, "ensemble", rows=7)
-    assert kept(folder) == {}
+    assert read_analyses(folder) == {}
     assert list((folder.path / "analyses").iterdir()) == []
 
 
@@ -59,9 +59,9 @@ def test_wrong_names_and_damaged_files_are_named(folder):
         analyse(folder, "flatnes")
     with pytest.raises(ValueError, match="flatness has no setting 'sigma'; it has split, rows, sigmas"):
         analyse(folder, "flatness", sigma=0.1)
-    path = folder.path / keeping.FOLDER / "diversity.json"
+    path = folder.path / results.FOLDER / "diversity.json"
     path.parent.mkdir()
     path.write_text('{"rows": 1')
-    for ask in (kept, lambda run: analyse(run, "diversity")):
+    for ask in (read_analyses, lambda run: analyse(run, "diversity")):
         with pytest.raises(ValueError, match=r"diversity.json cannot be read \(.*; remove it and analyse"):
             ask(folder)

@@ -28,7 +28,7 @@ _SCORED = 512  # images scored at once
 _TEXTS_SCORED = 64  # fewer, as the memory of attention grows with the square of their length
 
 
-class Feed(nn.Module):
+class DataModule(nn.Module):
     """Batches of one data set for one method; the seed determines every order and every crop.
 
     A module, so that the normalisation of images moves with the task to its device; it has no state of its own.
@@ -70,7 +70,7 @@ class Feed(nn.Module):
         own = subsets(rows, students, overlap=task.rows.overlap, seed=draw)
         return StudentBatches(own, batch_size=self.batch_size, seed=seed, lengths=lengths)
 
-    def plain(self, split: Split) -> DataLoader[Batch]:
+    def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
         """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length."""
         size = _SCORED if split.lengths is None else _TEXTS_SCORED
         sampler = SharedBatches(len(split), batch_size=size, seed=0, shuffle=False, lengths=split.lengths)
@@ -81,7 +81,7 @@ class Feed(nn.Module):
         return loader(split, sampler, labels=labels, workers=self.workers, pin_memory=pin)
 
     def inputs(self, rows: Rows) -> Inputs:
-        """Convert rows of a split to network input, on the feed's device."""
+        """Convert rows of a split to network input, on the datamodule's device."""
         ready: Inputs = self.ready(rows)
         return ready
 
@@ -90,9 +90,9 @@ class Feed(nn.Module):
         draw = seeding.generator(self.seed, "augment", step)
         return self.inputs(self.augment(rows, generator=draw))
 
-    def scored(self, split: Split, device: torch.device) -> Iterator[tuple[Inputs, Tensor]]:
-        """Yield network inputs and labels of a split, on a device, in the order of `plain`."""
+    def evaluation_batches(self, split: Split, device: torch.device) -> Iterator[tuple[Inputs, Tensor]]:
+        """Yield network inputs and labels of a split, on a device, in the order of `evaluation_loader`."""
         self.to(device)
-        for batch in self.plain(split):
+        for batch in self.evaluation_loader(split):
             moved = batch.to(device)
             yield self.inputs(moved.inputs), moved.labels

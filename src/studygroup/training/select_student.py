@@ -1,4 +1,4 @@
-"""Choice of the student that ships, on the hold-out rows alone."""
+"""Select the student that ships, on the hold-out rows alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from studygroup.training.module import StudyModule
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectedStudent:
     """The student that ships.
 
     Attributes:
@@ -43,7 +43,7 @@ class BestSoFar(Callback):
         """Copy the weights of the epoch's best student if it is better than any before."""
         assert isinstance(pl_module, StudyModule)
         scores = pl_module.holdout
-        best = candidate(pl_module.task, scores.students)
+        best = student_to_ship(pl_module.task, scores.students)
         if scores.students[best] > self.holdout:
             self.student, self.epoch, self.holdout = best, trainer.current_epoch + 1, scores.students[best]
             exported = pl_module.task.shipped.export(best).state_dict()
@@ -67,7 +67,7 @@ def holdout_accuracies(row: Row) -> list[float]:
     return [numbered[student] for student in sorted(numbered)]
 
 
-def candidate(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
+def student_to_ship(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
     """Return the student that would ship by these hold-out accuracies: the leader, else the first of the best."""
     leader = task.group.routes.leader
     return accuracies.index(max(accuracies)) if leader is None else leader
@@ -77,5 +77,5 @@ def best_at_last_epoch(history: History, task: CollaborativeLearning) -> tuple[i
     """Return number, epoch and hold-out accuracy of the student that ships by the last epoch."""
     row = history.rows[-1]
     accuracies = holdout_accuracies(row)
-    best = candidate(task, accuracies)
+    best = student_to_ship(task, accuracies)
     return best, int(row["epoch"]), accuracies[best]

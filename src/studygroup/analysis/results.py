@@ -8,13 +8,13 @@ from typing import Any
 from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.catalogue import analyses
 from studygroup.files import read_object, write_text
-from studygroup.naming import near
+from studygroup.naming import did_you_mean
 
 FOLDER = "analyses"
 _AGAIN = "remove it and analyse the run again"
 
 
-def kept(run: Run) -> dict[str, Found]:
+def read_analyses(run: Run) -> dict[str, Found]:
     """Return the results of earlier analyses in a run folder, by name, each with its `settings`.
 
     Args:
@@ -42,10 +42,10 @@ def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Fo
     Raises:
         ValueError: an unknown name or setting, or as the analysis itself.
     """
-    return made(run, name, changed(name, settings), device=device)
+    return analyse_with(run, name, configured(name, settings), device=device)
 
 
-def changed(name: str, settings: dict[str, Any]) -> Analysis:
+def configured(name: str, settings: dict[str, Any]) -> Analysis:
     """Build an analysis from its name and changed settings.
 
     Args:
@@ -57,7 +57,7 @@ def changed(name: str, settings: dict[str, Any]) -> Analysis:
     """
     if name not in analyses:
         raise ValueError(
-            f"there is no analysis {name!r}{near(name, analyses)}; there are {', '.join(analyses)}"
+            f"there is no analysis {name!r}{did_you_mean(name, analyses)}; there are {', '.join(analyses)}"
         )
     known = list(asdict(analyses[name]))
     unknown = [setting for setting in settings if setting not in known]
@@ -66,7 +66,7 @@ def changed(name: str, settings: dict[str, Any]) -> Analysis:
     return replace(analyses[name], **settings)
 
 
-def made(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Found:
+def analyse_with(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Found:
     """Do the same as `analyse`, given the analysis itself.
 
     Args:

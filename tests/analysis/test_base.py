@@ -11,14 +11,14 @@ import torch
 
 from helpers.small_run import small
 from studygroup.analysis import analyses
-from studygroup.analysis.opening import opened
+from studygroup.analysis.base import load_networks
 from studygroup.data import Characters
 from studygroup.training import RunFolder, methods, train
 from studygroup.training.scores import accuracy
 
 
 def test_a_run_is_ready_to_be_asked(three):
-    with opened(three.folder.path, device="cpu") as finished:
+    with load_networks(three.folder.path, device="cpu") as finished:
         students = finished.students()
         scores = [accuracy(student, finished.batches) for student in students]
         assert scores == three.summary["test"]["students"]
@@ -29,10 +29,10 @@ def test_a_run_is_ready_to_be_asked(three):
 
 
 def test_held_out_rows_and_some_rows(three):
-    with opened(three.folder.path, split="holdout") as finished:
+    with load_networks(three.folder.path, split="holdout") as finished:
         assert finished.rows == 40
         assert accuracy(finished.shipped, finished.batches) == three.summary["shipped"]["holdout"]
-    with opened(three.folder.path, rows=20) as finished:
+    with load_networks(three.folder.path, rows=20) as finished:
         made = small()
         data = made.load_data()
         ((some, labels),) = finished.batches
@@ -41,9 +41,9 @@ def test_held_out_rows_and_some_rows(three):
         each, all_of = labels.bincount(minlength=10), data.test.labels.bincount(minlength=10)
         assert (each - all_of / 3).abs().max() < 1  # 20 of 60, each class in proportion
         pixels, _ = data.test[torch.arange(60)]
-        whole = {tuple(row.flatten().tolist()) for row in made.build_feed(data).inputs(pixels)}
+        whole = {tuple(row.flatten().tolist()) for row in made.build_datamodule(data).inputs(pixels)}
         assert {tuple(row.flatten().tolist()) for row in some} <= whole
-    with opened(three.folder.path, rows=1000) as finished:
+    with load_networks(three.folder.path, rows=1000) as finished:
         assert finished.rows == 60
 
 

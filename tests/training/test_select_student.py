@@ -1,7 +1,7 @@
 from torch import nn
 
 import studygroup as sg
-from studygroup.training.choice import candidate
+from studygroup.training.select_student import student_to_ship
 
 
 def task(**options) -> sg.CollaborativeLearning:
@@ -11,8 +11,8 @@ def task(**options) -> sg.CollaborativeLearning:
 
 
 def test_the_best_ships_the_first_of_equals():
-    assert candidate(task(), (0.2, 0.7, 0.7)) == 1
+    assert student_to_ship(task(), (0.2, 0.7, 0.7)) == 1
 
 
 def test_a_leader_ships_whoever_is_best():
-    assert candidate(task(leader=2), (0.9, 0.7, 0.1)) == 2
+    assert student_to_ship(task(leader=2), (0.9, 0.7, 0.1)) == 2

@@ -1,0 +1,164 @@
+"""Many small trainings side by side on one device, each in a process of its own, that all end in time."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import multiprocessing
+
+from reproduction.gpu.budget import Clock
+from reproduction.gpu.pictures import Pictures, load
+from reproduction.gpu.training import Run, seconds_of, whole_schedule
+
+SHARE = 0.85  # of the time that is left, as measured steps do not tell all
+_TIMED_STEPS = 10
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """What one process trains; it is sent there, so it can be pickled."""
+
+    def run(self, pictures: Pictures) -> Run:
+        """Return a new training."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where all cells find their pictures.
+
+    Attributes:
+        data: what `prepare` wrote.
+        device: where pictures and networks lie.
+        most_epochs: however many would fit.
+    """
+
+    data: Path
+    device: str
+    most_epochs: int = 200
+
+
+class Pool:
+    """Processes that wait for cells; a context, which starts and ends them.
+
+    Args:
+        place: where pictures are.
+        workers: how many.
+    """
+
+    def __init__(self, place: Place, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.place, self._round = place, 0
+        self._orders = [context.SimpleQueue() for _ in range(workers)]
+        self._answers = context.Queue()
+        self._processes = [
+            context.Process(target=_work, args=(number, place, orders, self._answers), daemon=True)
+            for number, orders in enumerate(self._orders)
+        ]
+
+    def __enter__(self) -> "Pool":
+        """Start all processes."""
+        for process in self._processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them, whatever they do."""
+        for process in self._processes:
+            process.kill()
+
+    def train(
+        self, cells: Sequence[Cell], seconds: float, write: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Train all cells at once, for equally many epochs, as many as steps measured among each other say will fit.
+
+        Args:
+            cells: at most one for each process.
+            seconds: that all have; what is not done then is not scored.
+            write: is given the part so far.
+
+        Returns:
+            `epochs`, `measured` seconds by the cell's number, `results` by the cell's number, `not_done`.
+
+        Raises:
+            ValueError: more cells than processes.
+        """
+        if len(cells) > len(self._orders):
+            raise ValueError(f"{len(cells)} cells for {len(self._orders)} processes; start as many as cells")
+        start = time.monotonic()
+        end = start + seconds
+        part: dict[str, Any] = {"seconds_given": round(seconds, 1), "results": {}, "not_done": len(cells)}
+        self._round += 1
+        for orders, cell in zip(self._orders, cells, strict=False):
+            orders.put((self._round, cell))
+        found = dict(sorted(self._answered(len(cells), end)))
+        part["results"] = {number: what for number, what in found.items() if "error" in what}
+        part["measured"] = {number: what for number, what in found.items() if "error" not in what}
+        left = end - time.monotonic()
+        part["seconds_left"] = round(left, 1)
+        part["epochs"] = min(self.place.most_epochs, epochs_that_fit(list(part["measured"].values()), left))
+        write(part)
+        self._round += 1
+        for number in part["measured"]:
+            self._orders[number].put((self._round, (part["epochs"], end)))
+        for number, what in self._answered(len(part["measured"]), end):
+            part["results"][number] = what
+            part["not_done"] = len(cells) - len(part["results"])
+            write(part)
+        part["seconds"] = round(time.monotonic() - start, 1)
+        write(part)
+        return part
+
+    def _answered(self, count: int, end: float) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield what processes answer in this round until all have, or the time is over."""
+        while count:
+            try:
+                of, number, found = self._answers.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return
+            if of == self._round:  # others come late, from a round whose time was over
+                count -= 1
+                yield number, found
+
+
+def epochs_that_fit(measured: Sequence[dict[str, float]], left: float) -> int:
+    """Return the epochs that fit, from what each cell took beside all others.
+
+    Cells that end early leave the device to the rest: between the mean of all and the slowest lies what all take.
+    """
+    if not measured:
+        return 0
+    epoch = [found["step"] * found["steps"] for found in measured]
+    scoring = max(found["scoring"] for found in measured)
+    return max(0, int((left * SHARE - scoring) / ((mean(epoch) + max(epoch)) / 2)))
+
+
+def _work(number: int, place: Place, orders: Any, answers: Any) -> None:
+    """Measure a cell or train the last one, whichever is ordered."""
+    torch.set_num_threads(1)
+    pictures = load(place.data, torch.device(place.device))
+    cell = None
+    while True:
+        of, order = orders.get()
+        try:
+            if isinstance(order, tuple):
+                assert cell is not None
+                epochs, end = order
+                found = whole_schedule(cell.run(pictures), epochs, Clock(end - time.monotonic()))
+            else:
+                cell = order
+                found = _measured(cell, pictures)
+        except Exception as error:
+            found = {"error": f"{type(error).__name__}: {error}"[:500]}
+        answers.put((of, number, found))
+
+
+def _measured(cell: Cell, pictures: Pictures) -> dict[str, float]:
+    run = cell.run(pictures)
+    found = seconds_of(run, steps=_TIMED_STEPS)
+    rows = sum(len(pictures.labels[split]) for split in ("holdout", "test"))
+    return {"step": found["step"], "steps": float(run.steps), "scoring": found["scored_row"] * rows}

@@ -1,0 +1,188 @@
+"""Load a finished run, to score it again and to export any of its students."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from studygroup.data import Data
+from studygroup.files import write_text
+from studygroup.task import CollaborativeLearning
+from studygroup.training.checkpoints import newest_readable
+from studygroup.training.datamodule import DataModule
+from studygroup.training.describe import model_card
+from studygroup.training.export import (
+    LOADING_LINES,
+    SUFFIXES,
+    WRITERS,
+    Format,
+    card_path,
+    load_net,
+    reestimate_bn,
+)
+from studygroup.training.folder import RunFolder
+from studygroup.training.run import cpu_threads
+from studygroup.training.scores import accuracy, score_net
+from studygroup.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished run with its settings, data and batches.
+
+    Attributes:
+        folder: the run folder.
+        summary: its scores and facts.
+        settings: as it was trained.
+        data: as it was trained on.
+        datamodule: the batches.
+    """
+
+    folder: RunFolder
+    summary: dict[str, Any]
+    settings: Settings
+    data: Data
+    datamodule: DataModule
+
+    def net(self) -> nn.Module:
+        """Load the shipped network, in `eval` mode, on the CPU.
+
+        Raises:
+            ValueError: its file is missing or damaged.
+        """
+        return load_net(self.folder.weights)
+
+    def task(self) -> CollaborativeLearning:
+        """Rebuild the task from the last checkpoint, on the CPU.
+
+        Raises:
+            ValueError: no checkpoint can be read.
+        """
+        found = newest_readable(self.folder.checkpoints)
+        if found is None:
+            raise ValueError(
+                f"{self.folder.checkpoints} has no readable checkpoint; train the run again in a new folder"
+            )
+        task, state = self.settings.build_task(self.data), found[1]["state_dict"]
+        task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
+        return task
+
+    def reestimate_bn(self, net: nn.Module, *, device: torch.device) -> None:
+        """Re-estimate the batch-norm statistics of one student's network in place, see `export.reestimate_bn`.
+
+        Args:
+            net: the exported network.
+            device: the device to compute on.
+        """
+        # the task decides how rows are batched
+        reestimate_bn(net, self.datamodule, self.settings.build_task(self.data), device=device)
+
+
+@contextmanager
+def load_run(run: str | Path) -> Iterator[LoadedRun]:
+    """Reopen a finished run, on as many CPU threads as it was trained with.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ValueError: the folder holds no finished run, or its files or data are damaged.
+    """
+    folder = RunFolder(Path(run))
+    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
+    with cpu_threads(settings.threads):
+        data = settings.load_data()
+        yield LoadedRun(folder, summary, settings, data, settings.build_datamodule(data))
+
+
+def evaluate(run: str | Path) -> dict[str, Any]:
+    """Score the shipped file of a finished run again, on the run's own hold-out and test rows, on the CPU.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        `holdout` and `test`, shares of right answers, on hold-out labels with the run's noise; `holdout_top5` and
+        `test_top5`, shares of rows whose class is among the five likeliest; `summary_test`, the summary's `test`;
+        `test_rows` and `classes`, how many of each there are.
+
+    Raises:
+        ValueError: the folder holds no finished run, or its files or data are damaged.
+    """
+    cpu = torch.device("cpu")
+    with load_run(run) as found:
+        net, data = found.net(), found.data
+        holdout, test = (
+            score_net(net, found.datamodule.evaluation_batches(split, cpu))
+            for split in (data.holdout, data.test)
+        )
+    return {
+        "holdout": holdout.students[0],
+        "holdout_top5": holdout.students_top5[0],
+        "test": test.students[0],
+        "test_top5": test.students_top5[0],
+        "summary_test": found.summary["shipped"]["test"],
+        "test_rows": test.rows,
+        "classes": len(data.classes),
+    }
+
+
+def export(
+    run: str | Path,
+    *,
+    student: int | None = None,
+    format: Format = "safetensors",
+    reestimate_bn: bool = False,
+    output: str | Path | None = None,
+) -> Path:
+    """Write one student of a finished run as a plain network, with a model card beside it.
+
+    Args:
+        run: the run folder.
+        student: number, from 0, as trained after the last epoch; by default the shipped one.
+        format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
+            number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
+            (the module itself, for `torch.load(..., weights_only=False)`).
+        reestimate_bn: whether to re-estimate batch-norm statistics on the training rows first.
+        output: the file, or an existing folder; by default `RUN/export/student-<k>.<suffix>`.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ValueError: the folder holds no finished run, or the run has no such student.
+    """
+    cpu = torch.device("cpu")
+    with load_run(run) as found:
+        before, students = found.summary["shipped"], found.summary["run"]["students"]
+        number = before["student"] if student is None else student
+        if not 0 <= number < students:
+            raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
+        net = found.net() if student is None else found.task().shipped.export(number).eval()
+        if reestimate_bn:
+            found.reestimate_bn(net, device=cpu)
+        name = f"student-{number}.{SUFFIXES[format]}"
+        path = found.folder.path / "export" / name if output is None else Path(output)
+        path = path / name if path.is_dir() else path
+        build, data = found.settings.builder(found.data), found.data
+        rows, _ = data.test[torch.arange(min(2, len(data.test)))]
+        WRITERS[format](net, path, build, data, found.datamodule.inputs(rows))
+        test = score_net(net, found.datamodule.evaluation_batches(data.test, cpu))
+        shipped = before | {
+            "student": number,
+            "epoch": before["epoch"] if student is None else found.settings.epochs,
+            "select": before["select"] if student is None else "by hand",
+            "holdout": accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
+            "test": test.students[0],
+            "test_top5": test.students_top5[0],
+            "reestimated_bn": reestimate_bn or (student is None and before["reestimated_bn"]),
+        }
+        said = model_card(
+            found.summary | {"shipped": shipped}, lines=LOADING_LINES[format](path, build), file=path.name
+        )
+        write_text(card_path(path), said)
+    return path
