@@ -23,7 +23,7 @@ def few(name, **changes):
     if name == "tree":
         recipe = functools.partial(recipe, table={"layer4": (0, 1), "fc": (0, 1)})
     if name == "intra":
-        recipe = functools.partial(recipe, out=1.0, mid=1.0, kernel=0.01)
+        recipe = functools.partial(recipe, mid=1.0, kernel=0.01)
     sizes = {"train_rows": 60, "holdout": 20, "test_rows": 20, "epochs": 1}
     return small(recipe=recipe, **(sizes | changes))
 

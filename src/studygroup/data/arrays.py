@@ -1,5 +1,6 @@
 """Arrays from untrusted files: NumPy archives, pickles and torch's files, read without executing any code."""
 
+import importlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +94,8 @@ def saved_columns(path: Path) -> dict[str, np.ndarray]:
 
 def _array_parts() -> list[Any]:
     """Return what arrays are made of, under the names of NumPy 1 and 2, for torch's list of what is safe."""
-    modules = np.core if np.lib.NumpyVersion(np.__version__) < "2.0.0" else np._core
+    old = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+    modules: Any = importlib.import_module("numpy.core" if old else "numpy._core")
     parts: list[Any] = [np.ndarray, np.dtype]
     for package in ("numpy.core", "numpy._core"):
         parts += [

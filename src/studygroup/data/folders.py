@@ -58,7 +58,8 @@ def pictures_by_class(folder: Path) -> dict[str, list[str]]:
     Files of other kinds and hidden folders are left out, with a `LeftOutWarning` that counts them.
     """
     endings = picture_endings()
-    found, others = {}, Counter[str]()
+    found: dict[str, list[str]] = {}
+    others: Counter[str] = Counter()
     for name in class_folders(folder):
         files = list(data_files(folder / name))
         found[name] = [str(path) for path in files if path.suffix.lower() in endings]
@@ -84,7 +85,8 @@ def _warn_of_others(folder: Path, others: Counter[str]) -> None:
 
 def _warn_of_hidden(folder: Path) -> None:
     """Say which hidden folders and pictures are left out; single files of systems are left out silently."""
-    endings, found = picture_endings(), []
+    endings = picture_endings()
+    found: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
         found += [Path(place, name) for name in sorted(folders) if is_foreign(name)]
         found += [

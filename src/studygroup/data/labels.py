@@ -211,7 +211,8 @@ def _by_name(column: _Column, classes: tuple[str, ...], *, first: int, where: st
 def _check_known(numbers: Int64[Tensor, "rows"], classes: tuple[str, ...], *, first: int, where: str) -> None:
     """Refuse bare numbers that no training row has."""
     if not first:
-        return check_labels(numbers, classes, where=where)
+        check_labels(numbers, classes, where=where)
+        return
     wrong = ((numbers < first) | (numbers >= first + len(classes))).nonzero().flatten()
     if len(wrong):
         raise ValueError(
