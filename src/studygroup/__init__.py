@@ -11,7 +11,7 @@ from studygroup.citation import citation
 from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
 from studygroup.inputs import SynchronisationWarning
 from studygroup.losses import Losses
-from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets
+from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
 from studygroup.peers import Peers
 from studygroup.routes import Routes
 from studygroup.task import CollaborativeLearning
@@ -37,6 +37,7 @@ __all__ = [
     "functional",
     "layers",
     "objectives",
+    "owners",
     "recipes",
     "routes",
     "schedules",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import classes, kinds
+from studygroup._engine.one_row import OneRowError
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.group import Group, Outputs, StudyGroup
@@ -82,7 +83,7 @@ class Peers(Group):
         table = sees_table(sees, students=self.students, rows=rows)
         inner = replace(capture, trunk=False)
         found = {
-            student: group(inputs, sees=table[student : student + 1], capture=inner)
+            student: _answer(student, group, inputs, sees=table[student : student + 1], capture=inner)
             for student, group in enumerate(self._groups())
             if table[student].any()
         }
@@ -138,6 +139,16 @@ def separate(model: nn.Module, *, students: int, init: Init) -> Group:
         init: how the second and further networks start, see `StudyGroup`.
     """
     return model if isinstance(model, Group) else StudyGroup(model, independent(students=students), init=init)
+
+
+def _answer(
+    student: int, group: StudyGroup, inputs: Inputs, *, sees: Bool[Tensor, "1 rows"], capture: Capture
+) -> Outputs:
+    """Return the answers of one student, which alone is in its group."""
+    try:
+        return group(inputs, sees=sees, capture=capture)
+    except OneRowError as error:
+        raise OneRowError([student]) from error
 
 
 def _stack(parts: dict[int, Tensor], students: int, name: str) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.one_row import one_row_named
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
 from studygroup.inputs import first_tensor
@@ -46,7 +47,8 @@ class ForwardState:
         """Tell captures inside a module which rows it works on."""
         before, self.rows = self.rows, rows
         try:
-            yield
+            with one_row_named(rows):
+                yield
         finally:
             self.rows = before
 
