@@ -48,7 +48,7 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     result, _ = finished
     settings = Settings.from_config(result.folder.read_config())
     data = settings.load_data()
-    scored = settings.build_datamodule(data).scored(data.test, torch.device("cpu"))
+    scored = settings.build_datamodule(data).evaluation_batches(data.test, torch.device("cpu"))
     assert accuracy(result.load(), scored) == result.summary["shipped"]["test"]
 
 
