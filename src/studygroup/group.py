@@ -378,7 +378,7 @@ class StudyGroup(Group):
         return self.head
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
-        found = dry_run(self.model, self._routed, batch, sees=table)
+        found = dry_run(self.model, self._routed, batch, sees=table, first=self._apart is None)
         self._compared.setdefault((batch.structure, manner(table)), set()).add(batch.sizes)
         if self._apart is None:
             self._apart = found.apart

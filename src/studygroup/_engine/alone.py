@@ -1,6 +1,6 @@
 """One student by itself: its modules stand in the user's network, and what the pass reads is noted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,22 +54,27 @@ class Reading(TorchDispatchMode):
     """Note which tensors the operations inside read.
 
     Args:
-        inside: the names of the modules that are being called, innermost last; read at each operation.
+        known: the memory of parameters that is noted by itself.
+        inside: names and modules that are being called, innermost last; read at each operation.
 
     Attributes:
         parameters: the first module to read each memory that belongs to a parameter.
         foreign: parameters that are read and not known, with the first module to read each.
+        paused: whether nothing is noted at present.
     """
 
-    def __init__(self, known: Mapping[Storage, str], inside: Sequence[tuple[str, nn.Module]]) -> None:
+    def __init__(self, known: Container[Storage], inside: Sequence[tuple[str, nn.Module]]) -> None:
         super().__init__()
         self.known = known
         self.inside = inside
         self.parameters: dict[Storage, str] = {}
         self.foreign: list[tuple[nn.Parameter, str]] = []
+        self.paused = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation."""
+        if self.paused:
+            return func(*args, **(kwargs or {}))
         for tensor in _given((args, kwargs)):
             storage = storage_of(tensor)
             reader = self.inside[-1][0] if self.inside else ""
@@ -78,6 +83,15 @@ class Reading(TorchDispatchMode):
             elif isinstance(tensor, nn.Parameter) and tensor.requires_grad and not self._registered(tensor):
                 self.foreign.append((tensor, reader))
         return func(*args, **(kwargs or {}))
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Note nothing inside."""
+        self.paused = True
+        try:
+            yield
+        finally:
+            self.paused = False
 
     def _registered(self, parameter: nn.Parameter) -> bool:
         """Tell whether a module that is being called owns a parameter, as under FSDP, which exchanges them."""

@@ -1,4 +1,4 @@
-"""What a routed layer is given: which of its arguments carry the rows in flight, and what each module gets of them."""
+"""What a routed layer is given: which arguments carry the rows in flight, and what each module gets of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,13 +56,13 @@ class Arguments:
                 return entered
             raise ValueError(
                 f"layer {self.name!r} was given an input of shape {tuple(entered.shape)}, as many rows as entered, "
-                f"while {len(state.rows)} rows are in flight since students have parted; take the number of rows from "
-                "the tensor that the layer before returned, or name the enclosing block"
+                f"while {len(state.rows)} rows are in flight since students have parted; take the number of rows "
+                "from the tensor that the layer before returned, or name the enclosing block"
             )
         shape = None if first is None else tuple(first.shape)
         raise ValueError(
-            f"layer {self.name!r} was given an input of shape {shape} while {len(state.rows)} rows are in flight; rows "
-            "must lie along axis 0 (batch_first=True), or name the enclosing block"
+            f"layer {self.name!r} was given an input of shape {shape} while {len(state.rows)} rows are in flight; "
+            "rows must lie along axis 0 (batch_first=True), or name the enclosing block"
         )
 
     def hand_out(self, given: Any, split: Split, state: "ForwardState") -> tuple[list[Any], list[Tensor]]:
@@ -129,7 +129,11 @@ class Arguments:
         return kind if seen is None else self._known(kind, tuple(value.shape), seen, state)
 
     def _known(
-        self, kind: Kind, shape: tuple[int, ...], seen: Mapping[Kind, set[tuple[int, ...]]], state: "ForwardState"
+        self,
+        kind: Kind,
+        shape: tuple[int, ...],
+        seen: Mapping[Kind, set[tuple[int, ...]]],
+        state: "ForwardState",
     ) -> Kind:
         """Compare what the length says with what dry runs have shown."""
         whole = seen.get("whole", set())

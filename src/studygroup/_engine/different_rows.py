@@ -21,7 +21,9 @@ def different(batch: Batch) -> Batch | None:
     equal = _equal_to_earlier(tensors, batch.rows)
     chosen = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
     if chosen is None:
-        chosen = next((t for t in tensors if t.ndim > 1 and not t.is_complex() and t.dtype != torch.bool), None)
+        chosen = next(
+            (t for t in tensors if t.ndim > 1 and not t.is_complex() and t.dtype != torch.bool), None
+        )
     if not equal or chosen is None:
         return None
     draw = torch.Generator().manual_seed(0)
@@ -67,5 +69,7 @@ def _drawn(row: Tensor, draw: torch.Generator) -> Tensor:
     order = torch.randperm(row.numel(), generator=draw)
     flat = row.flatten().cpu()
     if bool((flat == flat[0]).all()):  # a row of one number: some of them become its neighbour
-        flat = torch.where(torch.rand(flat.shape, generator=draw) < 0.5, flat, flat - 1 if flat[0] > 0 else flat + 1)
+        flat = torch.where(
+            torch.rand(flat.shape, generator=draw) < 0.5, flat, flat - 1 if flat[0] > 0 else flat + 1
+        )
     return flat[order].view(row.shape)

@@ -41,7 +41,12 @@ class Explored:
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def dry_run(
-    model: nn.Module, routed: Mapping[str, RoutedLayer], batch: Batch, *, sees: Bool[Tensor, "students rows"]
+    model: nn.Module,
+    routed: Mapping[str, RoutedLayer],
+    batch: Batch,
+    *,
+    sees: Bool[Tensor, "students rows"],
+    first: bool,
 ) -> Explored:
     """Run a few rows through a network and through each student alone, without gradient and without side effects.
 
@@ -50,6 +55,7 @@ def dry_run(
         routed: these layers, by name.
         batch: a batch, as the model takes it.
         sees: which student sees which of its rows: the few rows are seen in the same manner.
+        first: whether the network is run for the first time: then the parameters that are read are compared too.
 
     Raises:
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
@@ -63,7 +69,7 @@ def dry_run(
         apart = _apart_before_entry(model, routed.values(), batch.index([0]).inputs)
         stack.enter_context(told_apart(routed.values()))
         stack.enter_context(watch.on(model))
-        check = SelfCheck(model, routed.values(), watch)
+        check = SelfCheck(model, routed.values(), watch, reads=first)
         trial = _Trial(model, routed, check, watch, apart)
         for rows in _ROWS:
             try:
@@ -104,7 +110,9 @@ class _Trial:
                 f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
                 "leave it out, or name the block that holds it"
             )
-        together = Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.parameters)
+        together = Together(
+            state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.parameters
+        )
         if self.check.compare(together, given, table):
             for arguments in state.entered_alone:
                 arguments.allow_entered()

@@ -20,8 +20,8 @@ class Batch:
     Attributes:
         inputs: as the model takes them.
         rows: number of rows.
-        carries: whether each tensor, list and tuple carries rows, by path: names of arguments, keys and places, joined
-            by dots; `""` for a tensor that is the whole input.
+        carries: whether each tensor, list and tuple carries rows, by path: names of arguments, keys and places,
+            joined by dots; `""` for a tensor that is the whole input.
         structure: paths, kinds and dtypes of all parts.
         sizes: their sizes, the number of rows aside.
     """
@@ -32,7 +32,9 @@ class Batch:
     structure: tuple[Any, ...]
     sizes: tuple[tuple[int, ...], ...]
 
-    def map(self, of_tensor: Callable[[Tensor], Tensor], of_list: Callable[[Sequence[Any]], list[Any]]) -> Inputs:
+    def map(
+        self, of_tensor: Callable[[Tensor], Tensor], of_list: Callable[[Sequence[Any]], list[Any]]
+    ) -> Inputs:
         """Return the inputs with other rows.
 
         Args:
@@ -96,7 +98,9 @@ class RowInputs:
     def __post_init__(self) -> None:
         for option, names in (("rows", self.rows), ("shared", self.shared)):
             if isinstance(names, str):
-                raise ValueError(f"{option}={names!r} is a text; give a tuple of names: {option}=({names!r},)")
+                raise ValueError(
+                    f"{option}={names!r} is a text; give a tuple of names: {option}=({names!r},)"
+                )
         self.rows, self.shared = tuple(self.rows), tuple(self.shared)
         both = [name for name in self.rows if name in self.shared]
         if both:
@@ -202,8 +206,8 @@ class RowInputs:
         if len(value) != rows or any(item.ndim and len(item) == rows for item in inside):
             return False
         raise ValueError(
-            f"{_named(path)} is a {type(value).__name__} of {len(value)} entries in a batch of {rows} rows, which may "
-            f"be rows or not; {_way_out(path)}"
+            f"{_named(path)} is a {type(value).__name__} of {len(value)} entries in a batch of {rows} rows, which "
+            f"may be rows or not; {_way_out(path)}"
         )
 
     def _refuse_opaque(self, path: str, value: Any, rows: int) -> None:
@@ -225,8 +229,8 @@ class RowInputs:
         ]
         if held:
             raise ValueError(
-                f"{_named(path)} is a {type(value).__name__} that holds {held[0]!r}, a tensor with as many rows as the "
-                f"batch; hand in its tensors in a mapping, or declare shared=({path!r},) if they are no rows"
+                f"{_named(path)} is a {type(value).__name__} that holds {held[0]!r}, a tensor with as many rows as "
+                f"the batch; hand in its tensors in a mapping, or declare shared=({path!r},) if they are no rows"
             )
 
     def _declared(self, path: str) -> bool | None:
@@ -280,6 +284,6 @@ def _named(path: str) -> str:
 
 def _way_out(path: str) -> str:
     return (
-        f"declare it with rows=({path!r},) or shared=({path!r},), on the group or with task.with_inputs(...), so that "
-        "it is told from others by its name"
+        f"declare it with rows=({path!r},) or shared=({path!r},), on the group or with task.with_inputs(...), so "
+        "that it is told from others by its name"
     )

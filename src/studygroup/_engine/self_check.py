@@ -1,6 +1,7 @@
 """The comparison of a group with its students, each alone: what a group answers is what ships."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -47,12 +48,17 @@ class SelfCheck:
         model: the network with its routed layers, watched.
         layers: these layers.
         watch: the watch over its modules.
+        reads: whether the parameters that passes read are compared too.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[RoutedLayer], watch: Watch) -> None:
+    def __init__(
+        self, model: nn.Module, layers: Iterable[RoutedLayer], watch: Watch, *, reads: bool = True
+    ) -> None:
         self.model = model
         self.layers = list(layers)
         self.watch = watch
+        self.reads = reads
+        self._low = _is_low(model)
 
     def readable(self, batch: Batch, student: int) -> bool:
         """Tell whether a student alone takes a batch."""
@@ -82,7 +88,10 @@ class SelfCheck:
         done: set[tuple[object, ...]] = set()
         compared = True
         for student in range(len(sees)):
-            path = (*(layer.choice[student] for layer in self.layers if layer.has_state), tuple(sees[student].tolist()))
+            path = (
+                *(layer.choice[student] for layer in self.layers if layer.has_state),
+                tuple(sees[student].tolist()),
+            )
             if path in done or not sees[student].any():
                 continue
             done.add(path)
@@ -105,15 +114,26 @@ class SelfCheck:
             silent = [storage for storage in reading.parameters if storage not in together.read]
             if silent:
                 raise PartingError(
-                    f"student {student} alone reads {_names(own[silent[0]])} in {_module(reading.parameters[silent[0]])}, "
-                    "and the group does not: a layer inside a routed layer is called, or its weights are read, past the "
+                    f"student {student} alone reads {_names(own[silent[0]])} in "
+                    f"{_module(reading.parameters[silent[0]])}, and the group does not: a layer inside a "
+                    "routed layer is called, or its weights are read, past the "
                     "routed layer; name the enclosing block"
                 )
         return compared
 
-    def reading(self) -> Reading:
-        """Return a mode that notes which parameters a pass reads."""
-        return Reading(dict.fromkeys(self._owned(), ""), self.watch.inside)
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Note which parameters a pass inside reads, where that is asked for."""
+        reading = Reading(self._owned(), self.watch.inside)
+        if not self.reads:
+            yield reading
+            return
+        with reading:
+            self.watch.aside = reading.pause
+            try:
+                yield reading
+            finally:
+                self.watch.aside = nullcontext
 
     def _alone(self, batch: Batch, student: int) -> tuple[Tensor | None, list[Call], Reading]:
         self.watch.clear()
@@ -137,15 +157,17 @@ class SelfCheck:
                 found.setdefault(storage_of(parameter), []).append(f"{name}.{own}".strip("."))
         return found
 
-    def _check_reading(self, reading: Reading, student: int, own: Mapping[int, list[str]], batch: Batch) -> None:
+    def _check_reading(
+        self, reading: Reading, student: int, own: Mapping[int, list[str]], batch: Batch
+    ) -> None:
         """Refuse parameters of other students, and those of nobody in the group."""
         with as_student(self.model, student) as network:
             allowed = {storage_of(parameter) for parameter in network.parameters()}
         for storage, reader in reading.parameters.items():
             if storage not in allowed:
                 raise PartingError(
-                    f"{_module(reader)} reads {_names(own[storage])}, which student {student} does not own: a tie that "
-                    "copies would lose. Hand the tensor over in forward, or name a layer that holds both"
+                    f"{_module(reader)} reads {_names(own[storage])}, which student {student} does not own: a tie "
+                    "that copies would lose. Hand the tensor over in forward, or name a layer that holds both"
                 )
         given = {id(part) for part in batch.parts(carrying=False)}
         foreign = [(parameter, reader) for parameter, reader in reading.foreign if id(parameter) not in given]
@@ -153,9 +175,9 @@ class SelfCheck:
             parameter, reader = foreign[0]
             raise PartingError(
                 f"{_module(reader)} reads a parameter of shape {tuple(parameter.shape)} that no module of the group "
-                "owns: a function in the model (a hook, a lambda) or a list refers to the network that was handed in, "
-                "or to a tie that copies lose. Register it as a parameter of the module that reads it, or write a "
-                "subclass"
+                "owns: a function in the model (a hook, a lambda) or a list refers to the network that was handed "
+                "in, or to a tie that copies lose. Register it as a parameter of the module that reads it, or "
+                "write a subclass"
             )
 
     def _fault(
@@ -170,7 +192,8 @@ class SelfCheck:
             others = known.get(call.module, [])
             if not others:
                 return self._said(student, before, call.name, together.state)
-            if not _agree(others.pop(0), call, student, self._loose(call)):
+            other = others.pop(0)
+            if not _agree(other, call, student, self._loose):
                 return self._said(student, before, call.name, together.state)
             before = call.name
         own = together.logits[student][sees.to(together.logits.device)]
@@ -180,13 +203,13 @@ class SelfCheck:
             return ""  # as long as the longest row
         if own.shape != logits.shape:
             return (
-                f"the group's logits of student {student} have shape {tuple(own.shape)}, and those of the student alone "
-                f"{tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with shared=(its "
-                "name,), on the group or with task.with_inputs(...)"
+                f"the group's logits of student {student} have shape {tuple(own.shape)}, and those of the student "
+                f"alone {tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with "
+                "shared=(its name,), on the group or with task.with_inputs(...)"
             )
         flat = [values.detach().flatten(1) for values in (own, logits)]
         scale = max(float(values.abs().max()) for values in flat) if flat[0].numel() else 0.0
-        loose = self._tolerance(logits.dtype) * (scale if scale < float("inf") else 1.0)
+        loose = self._loose(logits.dtype) * (scale if scale < float("inf") else 1.0)
         same = torch.isclose(*(values.double() for values in flat), atol=loose, rtol=0.0, equal_nan=True)
         return "" if bool(same.all()) else self._said(student, before, "", together.state)
 
@@ -207,24 +230,27 @@ class SelfCheck:
                 "the layer before returned, or name the enclosing block"
             )
         return (
-            f"the group and student {student} alone answer otherwise on the same rows: they part {after}{where}. What "
-            "stands between mixes rows, or takes the number of rows from the input; use the number of rows of the "
-            "tensor itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the "
+            f"the group and student {student} alone answer otherwise on the same rows: they part {after}{where}. "
+            "What stands between mixes rows, or takes the number of rows from the input; use the number of rows of "
+            "the tensor itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the "
             "enclosing block"
         )
 
-    def _loose(self, call: Call) -> float:
-        return 0.0 if call.marks is None else self._tolerance(call.marks.dtype)
-
-    def _tolerance(self, dtype: torch.dtype) -> float:
-        low = any(p.dtype in (torch.float16, torch.bfloat16) for p in self.model.parameters())
-        devices = {p.device.type for p in self.model.parameters()} | {"cpu"}
-        if low or any(torch.is_autocast_enabled(device) for device in devices):
-            return _HALF
-        return _TOLERANCE.get(dtype, _HALF)
+    def _loose(self, dtype: torch.dtype) -> float:
+        return _HALF if self._low else _TOLERANCE.get(dtype, _HALF)
 
 
-def _agree(group: Call, alone: Call, student: int, loose: float) -> bool:
+def _is_low(model: nn.Module) -> bool:
+    """Tell whether something is computed in half precision."""
+    devices = {"cpu"}
+    for parameter in model.parameters():
+        devices.add(parameter.device.type)
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            return True
+    return any(torch.is_autocast_enabled(device) for device in devices if device != "meta")
+
+
+def _agree(group: Call, alone: Call, student: int, loose: Callable[[torch.dtype], float]) -> bool:
     """Tell whether a call of the group has the answers of a student alone, as far as both have rows."""
     if group.marks is None or alone.marks is None or group.rows is None or group.sizes != alone.sizes:
         return True
@@ -234,12 +260,14 @@ def _agree(group: Call, alone: Call, student: int, loose: float) -> bool:
     places = places[group.rows.sample[places].argsort()]
     if len(places) != len(alone.marks):
         return True
-    return _close(group.marks[places.to(group.marks.device)], alone.marks, loose=loose)
+    return _close(group.marks[places.to(group.marks.device)], alone.marks, loose=loose(alone.marks.dtype))
 
 
 def _close(first: Tensor, second: Tensor, *, loose: float = 0.0, exact: bool = False) -> bool:
     if exact:
-        return first.shape == second.shape and bool(torch.isclose(first, second, rtol=0, atol=0, equal_nan=True).all())
+        return first.shape == second.shape and bool(
+            torch.isclose(first, second, rtol=0, atol=0, equal_nan=True).all()
+        )
     size = torch.maximum(first[:, :1].abs(), second[:, :1].abs())
     far = (first - second).abs() > loose * size
     return not bool((far & torch.isfinite(size)).any())
@@ -251,5 +279,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _module(name: str) -> str:
     return f"layer {name!r}" if name else _MODEL
-
-

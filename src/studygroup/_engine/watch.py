@@ -1,7 +1,7 @@
 """What the modules of a network answer in a pass, by row, small enough to be kept for all of them."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,8 @@ class Call:
         name: the module's name in the user's model.
         module: the module.
         rows: the rows in flight that it works on; `None` for a student alone.
-        marks: two numbers for each entry of axis 0 of its first output, the length and a projection; `None` where that
-            is no tensor of numbers.
+        marks: two numbers for each entry of axis 0 of its first output, the length and a projection; `None` where
+            that is no tensor of numbers.
         sizes: the other sizes of that output.
     """
 
@@ -42,12 +42,15 @@ class Watch:
         calls: those that have ended.
         inside: names and modules of those that have begun and not ended.
         rows: returns the rows in flight at any time.
+        aside: makes a context for what the watch itself computes.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.inside: list[tuple[str, nn.Module]] = []
         self.rows: Callable[[], Rows | None] = lambda: None
+        self.aside: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._last: tuple[Tensor | None, int | None, Tensor | None] = (None, None, None)
         self._directions: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
 
     @contextmanager
@@ -62,6 +65,7 @@ class Watch:
     def clear(self, rows: Callable[[], Rows | None] = lambda: None) -> None:
         """Begin a new pass."""
         self.calls, self.inside, self.rows = [], [], rows
+        self._last = (None, None, None)
 
     def _begin(self, name: str) -> Callable[..., None]:
         return lambda module, args: self.inside.append((name, module))
@@ -71,11 +75,21 @@ class Watch:
             if self.inside:
                 self.inside.pop()
             tensor = first_tensor(output)
-            marks = None if tensor is None else self._marks(tensor.detach())
+            marks = None if tensor is None else self._remembered(tensor)
             sizes = () if tensor is None or marks is None else tuple(tensor.shape[1:])
             self.calls.append(Call(name, module, self.rows(), marks, sizes))
 
         return note
+
+    def _remembered(self, tensor: Tensor) -> Tensor | None:
+        """Return the marks of a tensor, which a container returns after its last part."""
+        state = None if tensor.is_inference() else tensor._version
+        last, before, marks = self._last
+        if tensor is not last or state is None or state != before:
+            with self.aside():
+                marks = self._marks(tensor.detach())
+            self._last = (tensor, state, marks)
+        return marks
 
     def _marks(self, tensor: Tensor) -> Tensor | None:
         if not tensor.is_floating_point() or not tensor.ndim or tensor.is_nested or not tensor.numel():
