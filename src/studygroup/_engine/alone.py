@@ -1,5 +1,6 @@
 """One student by itself: its modules stand in the user's network, and what the pass reads is noted."""
 
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -59,6 +60,7 @@ class Reading(TorchDispatchMode):
 
     Attributes:
         parameters: the first module to read each memory that belongs to a parameter.
+        times: how often each is read.
         foreign: parameters that are read and not known, with the first module to read each.
         paused: whether nothing is noted at present.
     """
@@ -68,6 +70,7 @@ class Reading(TorchDispatchMode):
         self.known = known
         self.inside = inside
         self.parameters: dict[Storage, str] = {}
+        self.times: Counter[Storage] = Counter()
         self.foreign: list[tuple[nn.Parameter, str]] = []
         self.paused = False
 
@@ -80,6 +83,7 @@ class Reading(TorchDispatchMode):
             reader = self.inside[-1][0] if self.inside else ""
             if storage in self.known:
                 self.parameters.setdefault(storage, reader)
+                self.times[storage] += 1
             elif isinstance(tensor, nn.Parameter) and tensor.requires_grad and not self._registered(tensor):
                 self.foreign.append((tensor, reader))
         return func(*args, **(kwargs or {}))

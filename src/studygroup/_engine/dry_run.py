@@ -102,17 +102,23 @@ class _Trial:
         inputs, entering, whole = enter(given, layout)
         state = ForwardState(layout, rescale_gradients=False, entering=entering, whole=whole, trial=True)
         self.watch.clear(lambda: state.rows)
-        with capturing(self.model, linears, state, inputs=True) as called, self.check.reading() as reading:
-            logits = call(self.model, inputs, state)
+        try:
+            with (
+                capturing(self.model, linears, state, inputs=True) as called,
+                self.check.reading() as reading,
+            ):
+                logits = call(self.model, inputs, state)
+        except Exception as error:
+            if isinstance(error, ValueError) or not self.check.readable(given, 0):
+                raise
+            raise self.check.stopped(state, error) from error
         never = [name for name in self.routed if name not in state.reached]
         if never:
             raise ValueError(
                 f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
                 "leave it out, or name the block that holds it"
             )
-        together = Together(
-            state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.parameters
-        )
+        together = Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.times)
         if self.check.compare(together, given, table):
             for arguments in state.entered_alone:
                 arguments.allow_entered()

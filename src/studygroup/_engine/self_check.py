@@ -32,13 +32,13 @@ class Together:
         state: the pass, ended.
         logits: of all students; zero where a student did not see the row.
         calls: the calls of all modules.
-        read: the memory of parameters that was read.
+        read: how often the memory of each parameter was read.
     """
 
     state: ForwardState
     logits: Float[Tensor, "students rows *classes"]
     calls: Sequence[Call]
-    read: Iterable[int]
+    read: Mapping[int, int]
 
 
 class SelfCheck:
@@ -111,13 +111,15 @@ class SelfCheck:
                 continue
             if fault:
                 raise PartingError(fault)
-            silent = [storage for storage in reading.parameters if storage not in together.read]
+            silent = [
+                storage for storage, times in reading.times.items() if times > together.read.get(storage, 0)
+            ]
             if silent:
                 raise PartingError(
                     f"student {student} alone reads {_names(own[silent[0]])} in "
-                    f"{_module(reading.parameters[silent[0]])}, and the group does not: a layer inside a "
-                    "routed layer is called, or its weights are read, past the "
-                    "routed layer; name the enclosing block"
+                    f"{_module(reading.parameters[silent[0]])}, and the group does not, or not as often: a "
+                    "layer inside a routed layer is called, or its weights are read, past the routed layer; name the "
+                    "enclosing block"
                 )
         return compared
 
@@ -234,6 +236,22 @@ class SelfCheck:
             "What stands between mixes rows, or takes the number of rows from the input; use the number of rows of "
             "the tensor itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the "
             "enclosing block"
+        )
+
+    def stopped(self, state: ForwardState, error: Exception) -> PartingError:
+        """Return the error of a pass that the group cannot make and a student alone can."""
+        last = next(reversed(state.reached), "")
+        after = f"after layer {last!r}" if last else "at the beginning"
+        rows = f"{len(state.rows)} rows are in flight, and {len(state.layout.entry)} entered"
+        entered = (
+            f": layer {state.entered_alone[0].name!r} was given as many as entered"
+            if state.entered_alone
+            else ""
+        )
+        return PartingError(
+            f"the group cannot take rows that a student alone can, {after}: {type(error).__name__}: {error}. {rows}"
+            f"{entered}. Use the number of rows of the tensor itself, declare inputs that are (or are not) rows with "
+            "rows=... and shared=..., or name the enclosing block"
         )
 
     def _loose(self, dtype: torch.dtype) -> float:
