@@ -1,9 +1,9 @@
-"""Cost of the comparison of a group with its students: seconds of construction and of the first steps.
+"""Cost of the comparison of a group with its students: CPU seconds of construction and of the first steps.
 
     python -m reproduction.benchmarks.self_check [resnet50] [vit_b_16] [bert]
 
-Three students part in the last block, two rows a batch, one process. The first step has the dry run in it, the next ones
-do not; compare with another version by PYTHONPATH.
+Three students part in the last block, two rows a batch, one process. The first step has the dry run in it, the next
+ones do not; compare with another version by PYTHONPATH.
 """
 
 import sys
@@ -44,7 +44,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[str], Callable[[], Input
 
 
 def measure(name: str) -> tuple[float, list[float]]:
-    """Return the seconds of construction, and of each of the first steps, forward and backward.
+    """Return the CPU seconds of construction, and of each of the first steps, forward and backward.
 
     Args:
         name: one of `NETWORKS`.
@@ -52,14 +52,14 @@ def measure(name: str) -> tuple[float, list[float]]:
     torch.manual_seed(0)
     build, layers, inputs = NETWORKS[name]
     network, batch = build(), inputs()
-    start = time.perf_counter()
+    start = time.process_time()
     group = sg.StudyGroup(network, sg.routes.branches(layers, students=3), init="copy")
-    construction = time.perf_counter() - start
+    construction = time.process_time() - start
     steps = []
     for _ in range(_STEPS):
-        start = time.perf_counter()
+        start = time.process_time()
         torch.autograd.backward(group(batch).logits.logsumexp(-1).sum())
-        steps.append(time.perf_counter() - start)
+        steps.append(time.process_time() - start)
     return construction, steps
 
 
