@@ -13,7 +13,7 @@ from studygroup._engine.one_row import OneRowError
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.group import Group, Outputs, StudyGroup
-from studygroup.inputs import Inputs, count_rows, first_tensor, sees_table
+from studygroup.inputs import Inputs, first_tensor, sees_table
 from studygroup.routes import independent
 
 _NOTHING = Capture()
@@ -28,6 +28,8 @@ class Peers(Group):
         networks: one for each student; they are copied.
         heads: name of each network's classifier, whose input is `Outputs.features`. Omitted, the last
             `nn.Linear` that a network calls.
+        rows: names of inputs that carry rows, see `StudyGroup`.
+        shared: names of inputs that all networks get as they are.
 
     Attributes:
         routes: a route table of students that share no layer.
@@ -41,7 +43,14 @@ class Peers(Group):
         torch.Size([2, 64, 10])
     """
 
-    def __init__(self, networks: Sequence[nn.Module], *, heads: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        heads: Sequence[str] = (),
+        rows: Sequence[str] = (),
+        shared: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if not networks or len(heads) not in (0, len(networks)):
             raise ValueError(
@@ -54,6 +63,7 @@ class Peers(Group):
             StudyGroup(network, independent(students=1), head=head)
             for network, head in zip(networks, names, strict=True)
         )
+        self.declare_inputs(rows=rows, shared=shared)
 
     def forward(
         self,
@@ -79,7 +89,7 @@ class Peers(Group):
                 f"layer {capture.in_flight[0].name!r} is to be captured in networks of different "
                 "architectures; objectives that train single layers need a StudyGroup"
             )
-        rows = count_rows(inputs)
+        rows = self.count_rows(inputs)
         table = sees_table(sees, students=self.students, rows=rows)
         inner = replace(capture, trunk=False)
         found = {

@@ -19,7 +19,7 @@ from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
-from studygroup.inputs import Inputs, count_rows
+from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Ensemble, Objective, Step
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
@@ -140,6 +140,26 @@ class CollaborativeLearning(ParameterGroups):
                 one.criterion = criterion
         return self
 
+    def with_inputs(self, *, rows: Sequence[str] = (), shared: Sequence[str] = ()) -> "CollaborativeLearning":
+        """Name inputs whose length does not tell whether they carry rows, for all groups of the task.
+
+        Args:
+            rows: names of inputs that carry rows, see `StudyGroup`.
+            shared: names of inputs that all students get as they are, such as a table of classes.
+
+        Returns:
+            The task itself.
+
+        Raises:
+            ValueError: a name under both.
+
+        Example:
+            >>> task = sg.recipes.dml(model).with_inputs(shared=["class_embeddings"])
+        """
+        for group in (self.group, *(one for one in self.sources if isinstance(one, Group))):
+            group.declare_inputs(rows=rows, shared=shared)
+        return self
+
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of every objective by name.
 
@@ -189,7 +209,7 @@ class CollaborativeLearning(ParameterGroups):
             )
         for student in range(self.group.students):
             with only_trains(self.group.parameters(), self.group.parameters_of(student)):
-                losses: Losses = self(x, y, owner=[student] * count_rows(x), progress=progress)
+                losses: Losses = self(x, y, owner=[student] * self.group.count_rows(x), progress=progress)
             yield losses
 
     def forward(
@@ -216,7 +236,7 @@ class CollaborativeLearning(ParameterGroups):
             ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
                 students that are trained in turn, or labels that an objective refuses.
         """
-        rows = count_rows(x)
+        rows = self.group.count_rows(x)
         if not y.ndim or len(y) != rows:
             raise ValueError(f"labels of shape {tuple(y.shape)} for {rows} rows; hand in one a row")
         if not 0 <= progress <= 1:

@@ -152,7 +152,7 @@ def check_can_copy(model: nn.Module, *, fresh: bool) -> None:
     """
     for name, module in model.named_modules():
         patched = module.__dict__.get("forward")
-        if isinstance(patched, FunctionType):
+        if isinstance(patched, FunctionType) and "_orig_mod" not in module._modules:  # not of torch.compile
             where = f"layer {name!r}" if name else "the model"
             raise ValueError(
                 f"forward of {where} ({type(module).__name__}) was replaced by the function "

@@ -12,7 +12,7 @@ from studygroup._engine.copying import duplicate
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
 from studygroup.group import Group, Init, Outputs, StudyGroup
-from studygroup.inputs import Inputs, count_rows, sees_table
+from studygroup.inputs import Inputs, sees_table
 from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
 from studygroup.routes import Layer, branches, independent
@@ -215,7 +215,7 @@ class FusedGroup(Group):
         Raises:
             ValueError: something is to be captured of a pass, or not all rows are seen.
         """
-        table = sees_table(sees, students=1, rows=count_rows(inputs))
+        table = sees_table(sees, students=1, rows=self._network.group.count_rows(inputs))
         if capture != _NOTHING or not table.all():
             raise ValueError(
                 "a fused classifier gives logits of all rows and nothing else; ask the sub-networks, task.group"
