@@ -127,7 +127,7 @@ class _Trial:
         return next(reversed(called), None)
 
 
-def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, frozenset[int], frozenset[int]]:
+def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, tuple[int, ...], tuple[int, ...]]:
     """Return the inputs of the rows that enter, and the `id` of what in them carries rows and of what does not."""
     entering: list[Any] = []
 
@@ -142,8 +142,8 @@ def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, frozenset[int], fr
     entered = batch.with_inputs(inputs)
     return (
         inputs,
-        frozenset(id(part) for part in entered.parts(carrying=True)),
-        frozenset(id(part) for part in entered.parts(carrying=False)),
+        tuple([id(part) for part in entered.parts(carrying=True)]),
+        tuple([id(part) for part in entered.parts(carrying=False)]),
     )
 
 

@@ -39,8 +39,8 @@ class ForwardState:
         layout: BatchLayout,
         *,
         rescale_gradients: bool,
-        entering: frozenset[int] = frozenset(),
-        whole: frozenset[int] = frozenset(),
+        entering: tuple[int, ...] = (),
+        whole: tuple[int, ...] = (),
         trial: bool = False,
     ) -> None:
         self.layout = layout
