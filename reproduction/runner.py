@@ -16,8 +16,8 @@ from studygroup.analysis.cost import parameters
 from studygroup.data import UnavailableError
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import try_lock
-from studygroup.training.run import Result, train
-from studygroup.training.settings import Settings
+from studygroup.training.load_run import Run as FinishedRun
+from studygroup.training.run import train
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def make(lab: Lab, run: Run) -> Figures:
     return found if name is None else found | {name: analyse(folder, name)}
 
 
-def figures(result: Result) -> dict[str, Any]:
+def figures(result: FinishedRun) -> dict[str, Any]:
     """Return what is kept of a finished run; accuracies are shares.
 
     `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
@@ -205,29 +205,29 @@ def figures(result: Result) -> dict[str, Any]:
     All is read in the run folder: the figures of a run that was finished long ago can be renewed.
     """
     summary = result.summary
-    curve = way(result.folder.metrics, device=summary["run"].get("device"))
+    curve = way(result.folder.metrics, device=summary.run.device)
     spent = curve.get("spent")
     return {
-        "holdout": summary["shipped"]["holdout"],
-        "test": summary["shipped"]["test"],
-        "test_top5": summary["shipped"]["test_top5"],
-        "students_mean": summary["test"]["mean"],
-        "ensemble": summary["test"]["ensemble"],
-        "diversity": summary["test"]["diversity"],
-        "updates": summary["run"]["updates"],
-        "classes": len(summary["run"]["classes"]),
-        "seconds": round(summary["run"]["training_seconds"], 1),
+        "holdout": summary.shipped.holdout,
+        "test": summary.shipped.test,
+        "test_top5": summary.shipped.test_top5,
+        "students_mean": summary.test.mean,
+        "ensemble": summary.test.ensemble,
+        "diversity": summary.test.diversity,
+        "updates": summary.run.updates,
+        "classes": len(summary.run.classes),
+        "seconds": round(summary.run.training_seconds, 1),
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
         "curve": curve,
     }
 
 
-def _parameters(result: Result) -> int:
+def _parameters(result: FinishedRun) -> int:
     """Return the number of parameters in training, what does not ship included."""
-    settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
+    settings, facts = result.settings, result.summary.run
     return parameters(
-        build_task(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed)
+        build_task(settings.recipe, network=dict(facts.model), form=dict(facts.form), seed=settings.seed)
     )
 
 

@@ -29,7 +29,7 @@ from scipy.stats import t as student_t
 import studygroup as sg
 from studygroup.training import train
 from studygroup.training.first_run import first_run
-from studygroup.training.run import cpu_threads
+from studygroup.training.settings import cpu_threads
 
 NAME = "first_run"
 EXAMPLE = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "own_loop.py"))
@@ -119,8 +119,8 @@ def command(seed: int) -> None:
         begun = time.process_time()
         summary = train(settings, run_dir=Path(folder) / "run", progress_bar=False).summary
         seconds = time.process_time() - begun
-    figures = cells.figures(summary) | {"shipped": summary["shipped"]["test"], "seconds": seconds}
-    cells.keep(NAME, f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary["baseline"]["test"]))
+    figures = cells.figures(summary) | {"shipped": summary.shipped.test, "seconds": seconds}
+    cells.keep(NAME, f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary.baseline.test))
     cells.keep(NAME, f"train | {CHOSEN}", seed, figures)
 
 

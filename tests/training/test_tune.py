@@ -120,7 +120,7 @@ def test_a_trial_is_worth_what_would_ship_on_the_hold_out_rows(tmp_path, monkeyp
         assert (config["seed"], config["recipe"]["init_args"]["temperature"]) == (seed, 4.0)
         assert config["optimizer"]["init_args"]["lr"] == 0.003
         alone = train(Settings.from_config(config), run_dir=tmp_path / f"alone-{seed}", progress_bar=False)
-        assert found == alone.summary["shipped"]["holdout"]
+        assert found == alone.summary.shipped.holdout
     assert row["holdout"] == statistics.fmean(row["holdout_seeds"])
     assert row["epochs"] == 4
     assert len(read_history(tmp_path / "tune/trial-0000/seed-3/metrics.csv")) == 2
@@ -272,7 +272,7 @@ def test_the_pruner_ends_a_trial_after_an_epoch(tmp_path, monkeypatch):
     row = json.loads((tmp_path / "pruned" / "trials.json").read_text())[0]
     (epoch,) = read_history(tmp_path / "pruned/trial-0000/seed-0/metrics.csv")
     assert (row["state"], row["epochs"], row["holdout"]) == ("pruned", 1, None)
-    assert row["last"] == max(epoch[f"holdout_{k}"] for k in range(3))
+    assert row["last"] == max(epoch.holdout)
     assert row["values"] == kept.trials[0]["values"]
     assert (kept.trials[0]["state"], kept.trials[0]["epochs"]) == ("finished", 2)
 
@@ -297,12 +297,12 @@ def test_reports_are_means_over_the_seeds_so_far(tmp_path):
     run(tmp_path, settings=small(epochs=2), search=LR, trials=1, seeds=(0, 5))
     found = opened(tmp_path).trials[0]
     first, second = (read_history(tmp_path / f"trial-0000/seed-{seed}/metrics.csv") for seed in (0, 5))
-    done = first[1]["holdout_best"]
+    done = first[1].holdout_best
     assert found.intermediate_values == {
-        1: first[0]["holdout_best"],
+        1: first[0].holdout_best,
         2: done,
-        3: pytest.approx((done + second[0]["holdout_best"]) / 2),
-        4: pytest.approx((done + second[1]["holdout_best"]) / 2),
+        3: pytest.approx((done + second[0].holdout_best) / 2),
+        4: pytest.approx((done + second[1].holdout_best) / 2),
     }
 
 

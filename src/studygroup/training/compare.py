@@ -11,11 +11,13 @@ import yaml
 
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.folder import RunFolder
+from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
-from studygroup.training.run import Result, cpu_threads, train
+from studygroup.training.run import train
 from studygroup.training.scores import TOP5_FROM
-from studygroup.training.settings import Settings
+from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
+from studygroup.training.summary import TextFigures
 from studygroup.training.tables import markdown
 
 COLUMNS = {
@@ -65,7 +67,7 @@ def compare(
             "each seed once"
         )
     chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
-    cells: dict[str, dict[int, Result]] = {name: {} for name in names}
+    cells: dict[str, dict[int, Run]] = {name: {} for name in names}
     for seed in seeds:
         for name, settings in chosen.items():
             cells[name][seed] = train(
@@ -121,32 +123,29 @@ def _read(config: Path) -> Settings:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
 
 
-def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[str, Any]:
+def _row(name: str, settings: Settings, by_seed: Mapping[int, Run]) -> dict[str, Any]:
     """Summarise the finished cells of one configuration as a row."""
     cells = list(by_seed.values())
+    texts = [cell.summary.run.texts for cell in cells if cell.summary.run.texts is not None]
     speeds = {
-        figure: statistics.median(_texts(cell)[figure] for cell in cells) for figure in _texts(cells[0])
+        field.name: statistics.median(getattr(one, field.name) for one in texts)
+        for field in dataclasses.fields(TextFigures)
+        if texts
     }
     return {
         "name": name,
         "n": len(cells),
         "seeds": list(by_seed),
-        **_spread("holdout", [cell.summary["shipped"]["holdout"] for cell in cells]),
-        **_spread("test", [cell.summary["shipped"]["test"] for cell in cells]),
-        **_spread("top5", [cell.summary["shipped"]["test_top5"] for cell in cells]),
-        **_spread("students_mean", [cell.summary["test"]["mean"] for cell in cells]),
-        **_spread("ensemble", [cell.summary["test"]["ensemble"] for cell in cells]),
-        "classes": len(cells[0].summary["run"]["classes"]),
-        "updates": cells[0].summary["run"]["updates"],
+        **_spread("holdout", [cell.summary.shipped.holdout for cell in cells]),
+        **_spread("test", [cell.summary.shipped.test for cell in cells]),
+        **_spread("top5", [cell.summary.shipped.test_top5 for cell in cells]),
+        **_spread("students_mean", [cell.summary.test.mean for cell in cells]),
+        **_spread("ensemble", [cell.summary.test.ensemble for cell in cells]),
+        "classes": len(cells[0].summary.run.classes),
+        "updates": cells[0].summary.run.updates,
         "step_cost": _step_cost(settings, cells[0]),
         **speeds,
     }
-
-
-def _texts(cell: Result) -> dict[str, float]:
-    """Return a cell's figures for texts; empty for pictures and for runs of earlier versions."""
-    figures: dict[str, float] = cell.summary["run"].get("texts", {})
-    return figures
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
@@ -154,7 +153,7 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {name: statistics.fmean(values), f"{name}_std": std}
 
 
-def _step_cost(settings: Settings, cell: Result) -> float:
+def _step_cost(settings: Settings, cell: Run) -> float:
     """Return the step time over the plain network's, measured once on the training machine and kept in the cell."""
     if settings.method_name == "baseline":
         return 1.0
@@ -162,7 +161,7 @@ def _step_cost(settings: Settings, cell: Result) -> float:
     if not kept.exists():
         with cpu_threads(settings.threads):
             cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
-        write_text(kept, json.dumps(cost, indent=2) + "\n")
+        write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
     found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
     return float(found["ratio"])
 

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from studygroup.training.history import History
 from studygroup.training.module import StudyModule
-from studygroup.training.select_student import holdout_accuracies, student_to_ship
+from studygroup.training.select_student import student_to_ship
 
 
 class Pruning(Callback):
@@ -36,7 +36,7 @@ class Pruning(Callback):
         assert isinstance(pl_module, StudyModule)
         rows = next(callback for callback in trainer.callbacks if isinstance(callback, History)).rows  # type: ignore[attr-defined]
         for row in rows:
-            self._report(pl_module, int(row["epoch"]), holdout_accuracies(row))
+            self._report(pl_module, row.epoch, row.holdout)
         if rows:
             self._look(trainer)
 

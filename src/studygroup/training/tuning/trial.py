@@ -17,9 +17,8 @@ from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
-from studygroup.training.run import cpu_threads
 from studygroup.training.scores import accuracy
-from studygroup.training.settings import Settings
+from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.tuning.pruning import Pruning
 from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import place, sign, trial_folder
