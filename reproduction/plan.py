@@ -8,8 +8,9 @@ from pathlib import Path
 from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
-from reproduction.runner import Run, for_each, say
+from reproduction.runner import Run, say
 from studygroup.data import UnavailableError
+from studygroup.training.grid import for_each
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost

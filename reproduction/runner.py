@@ -1,7 +1,7 @@
 """The runs of a table: each is trained once, whoever asks for it."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from reproduction.tables import Cell, Figures, Table
 from studygroup.analysis import analyse
 from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
-from studygroup.data import UnavailableError
 from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.folder import try_lock
+from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run as FinishedRun
 from studygroup.training.run import train
 
@@ -36,6 +35,12 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.cell.label}, seed {self.seed}"
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data set."""
+        assert self.cell.data is not None
+        return self.cell.data.name
 
     @property
     def name(self) -> str:
@@ -144,35 +149,20 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 
     def one(run: Run) -> None:
         path = lab.folder(run.key, run.seed).path
-        with try_lock(path) as free:
-            if not free or not missing_runs([run], lab):
-                return
-            say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
-            try:
-                keep_run(table, lab, run, make(lab, run))
-            except NonFiniteLossError as error:
-                say(f"{run}: {error}")
-                add_stopped(lab.results_dir, run.name, str(error))
+        say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
+        keep_run(table, lab, run, make(lab, run))
 
-    for_each(runs, one)
+    def diverged(run: Run, error: NonFiniteLossError) -> None:
+        say(f"{run}: {error}")
+        add_stopped(lab.results_dir, run.name, str(error))
 
-
-def for_each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
-    """Do one thing with each run; pass over runs on data that cannot be opened, and tell them at the end.
-
-    Raises:
-        UnavailableError: data could not be opened; it is done with the runs on other data.
-    """
-    closed: dict[str, UnavailableError] = {}
-    for run in runs:
-        assert run.cell.data is not None
-        if run.cell.data.name not in closed:
-            try:
-                one(run)
-            except UnavailableError as error:
-                closed[run.cell.data.name] = error
-    if closed:
-        raise UnavailableError("; ".join(f"{name}: {error}" for name, error in closed.items()))
+    run_grid(
+        runs,
+        one,
+        folder=lambda run: lab.folder(run.key, run.seed),
+        needed=lambda run: bool(missing_runs([run], lab)),
+        diverged=diverged,
+    )
 
 
 def make(lab: Lab, run: Run) -> Figures:
@@ -208,15 +198,7 @@ def figures(result: FinishedRun) -> dict[str, Any]:
     curve = way(result.folder.metrics, device=summary.run.device)
     spent = curve.get("spent")
     return {
-        "holdout": summary.shipped.holdout,
-        "test": summary.shipped.test,
-        "test_top5": summary.shipped.test_top5,
-        "students_mean": summary.test.mean,
-        "ensemble": summary.test.ensemble,
-        "diversity": summary.test.diversity,
-        "updates": summary.run.updates,
-        "classes": len(summary.run.classes),
-        "seconds": round(summary.run.training_seconds, 1),
+        **summary.figures(),
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
         "curve": curve,

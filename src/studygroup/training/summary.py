@@ -167,6 +167,20 @@ class Summary:
     command: str
     versions: Mapping[str, str]
 
+    def figures(self) -> dict[str, float]:
+        """Return what a table of runs compares: accuracies as shares, updates, classes, seconds of training."""
+        return {
+            "holdout": self.shipped.holdout,
+            "test": self.shipped.test,
+            "test_top5": self.shipped.test_top5,
+            "students_mean": self.test.mean,
+            "ensemble": self.test.ensemble,
+            "diversity": self.test.diversity,
+            "updates": self.run.updates,
+            "classes": len(self.run.classes),
+            "seconds": round(self.run.training_seconds, 1),
+        }
+
     def to_plain(self) -> dict[str, Any]:
         """Return the summary as `summary.json` holds it."""
         plain = dataclasses.asdict(self)
