@@ -11,7 +11,6 @@ from jsonargparse.typing import PositiveInt
 
 from reproduction.cluster import on_ray
 from reproduction.lab import Lab, config_key, parse_places
-from reproduction.parallel import side_by_side
 from reproduction.plan import measure_prices
 from reproduction.progress import Axis
 from reproduction.reading import table_called, tables
@@ -22,6 +21,7 @@ from reproduction.show import as_markdown, as_text, list_tables
 from reproduction.view import view_of
 from studygroup.cli import show_warning
 from studygroup.training.config import add_options
+from studygroup.training.grid import in_processes
 from studygroup.training.tables import text
 
 _AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "updates"}
@@ -198,7 +198,7 @@ def _run(options: Mapping[str, Any]) -> str:
     elif cluster:
         raise ValueError(f"--cluster {dict(cluster)} is for --on ray; give that, or leave it out")
     elif (jobs or 1) > 1 and left:
-        side_by_side(table, lab, left, jobs=jobs)
+        in_processes(train_runs, table, lab, left, count=jobs)
     else:
         train_runs(table, lab, left)
     left = missing_runs(runs, lab)

@@ -8,11 +8,11 @@ from pathlib import Path
 from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
-from reproduction.runner import Run, for_each, say
+from reproduction.runner import Run, say
 from studygroup.data import UnavailableError
-from studygroup.training.run import cpu_threads
+from studygroup.training.grid import for_each
 from studygroup.training.scores import score
-from studygroup.training.settings import Settings
+from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
 
 _FILE = "prices.json"
@@ -107,7 +107,7 @@ def _price(settings: Settings) -> Price:
         score(task.shipped, [batch], students=task.group.students)
         seconds.append(time.perf_counter() - start)
     return Price(
-        step=measure_step_cost(settings, data, device=device, repeats=1)["seconds"],
+        step=measure_step_cost(settings, data, device=device, repeats=1).seconds,
         updates=updates * settings.epochs,
         scoring=seconds[-1],
         batches=held * settings.epochs + tested,

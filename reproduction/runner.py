@@ -1,7 +1,7 @@
 """The runs of a table: each is trained once, whoever asks for it."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ from reproduction.tables import Cell, Figures, Table
 from studygroup.analysis import analyse
 from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
-from studygroup.data import UnavailableError
 from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.folder import try_lock
-from studygroup.training.run import Result, train
-from studygroup.training.settings import Settings
+from studygroup.training.grid import run_grid
+from studygroup.training.load_run import Run as FinishedRun
+from studygroup.training.run import train
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,12 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.cell.label}, seed {self.seed}"
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data set."""
+        assert self.cell.data is not None
+        return self.cell.data.name
 
     @property
     def name(self) -> str:
@@ -144,35 +149,20 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 
     def one(run: Run) -> None:
         path = lab.folder(run.key, run.seed).path
-        with try_lock(path) as free:
-            if not free or not missing_runs([run], lab):
-                return
-            say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
-            try:
-                keep_run(table, lab, run, make(lab, run))
-            except NonFiniteLossError as error:
-                say(f"{run}: {error}")
-                add_stopped(lab.results_dir, run.name, str(error))
+        say(f"{table.id}, run {runs.index(run) + 1} of {len(runs)}: {run}, in {path}")
+        keep_run(table, lab, run, make(lab, run))
 
-    for_each(runs, one)
+    def diverged(run: Run, error: NonFiniteLossError) -> None:
+        say(f"{run}: {error}")
+        add_stopped(lab.results_dir, run.name, str(error))
 
-
-def for_each(runs: Sequence[Run], one: Callable[[Run], None]) -> None:
-    """Do one thing with each run; pass over runs on data that cannot be opened, and tell them at the end.
-
-    Raises:
-        UnavailableError: data could not be opened; it is done with the runs on other data.
-    """
-    closed: dict[str, UnavailableError] = {}
-    for run in runs:
-        assert run.cell.data is not None
-        if run.cell.data.name not in closed:
-            try:
-                one(run)
-            except UnavailableError as error:
-                closed[run.cell.data.name] = error
-    if closed:
-        raise UnavailableError("; ".join(f"{name}: {error}" for name, error in closed.items()))
+    run_grid(
+        runs,
+        one,
+        folder=lambda run: lab.folder(run.key, run.seed),
+        needed=lambda run: bool(missing_runs([run], lab)),
+        diverged=diverged,
+    )
 
 
 def make(lab: Lab, run: Run) -> Figures:
@@ -196,7 +186,7 @@ def make(lab: Lab, run: Run) -> Figures:
     return found if name is None else found | {name: analyse(folder, name)}
 
 
-def figures(result: Result) -> dict[str, Any]:
+def figures(result: FinishedRun) -> dict[str, Any]:
     """Return what is kept of a finished run; accuracies are shares.
 
     `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
@@ -205,29 +195,21 @@ def figures(result: Result) -> dict[str, Any]:
     All is read in the run folder: the figures of a run that was finished long ago can be renewed.
     """
     summary = result.summary
-    curve = way(result.folder.metrics, device=summary["run"].get("device"))
+    curve = way(result.folder.metrics, device=summary.run.device)
     spent = curve.get("spent")
     return {
-        "holdout": summary["shipped"]["holdout"],
-        "test": summary["shipped"]["test"],
-        "test_top5": summary["shipped"]["test_top5"],
-        "students_mean": summary["test"]["mean"],
-        "ensemble": summary["test"]["ensemble"],
-        "diversity": summary["test"]["diversity"],
-        "updates": summary["run"]["updates"],
-        "classes": len(summary["run"]["classes"]),
-        "seconds": round(summary["run"]["training_seconds"], 1),
+        **summary.figures(),
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
         "curve": curve,
     }
 
 
-def _parameters(result: Result) -> int:
+def _parameters(result: FinishedRun) -> int:
     """Return the number of parameters in training, what does not ship included."""
-    settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
+    settings, facts = result.settings, result.summary.run
     return parameters(
-        build_task(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed)
+        build_task(settings.recipe, network=dict(facts.model), form=dict(facts.form), seed=settings.seed)
     )
 
 

@@ -34,17 +34,17 @@ def run(version: Path, tmp_path: Path) -> RunFolder:
 
 def test_a_run_scores_as_its_summary_says(run):
     found, summary = evaluate(run.path), run.read_summary()
-    assert found["test"] == pytest.approx(summary["shipped"]["test"], abs=2 / found["test_rows"])
-    assert found["holdout"] == pytest.approx(summary["shipped"]["holdout"], abs=0.02)
+    assert found["test"] == pytest.approx(summary.shipped.test, abs=2 / found["test_rows"])
+    assert found["holdout"] == pytest.approx(summary.shipped.holdout, abs=0.02)
     plain = evaluate(run.baseline.path)
     assert plain["test"] == pytest.approx(plain["summary_test"], abs=2 / found["test_rows"])
 
 
 def test_every_student_of_a_run_is_exported(run, tmp_path):
     summary = run.read_summary()
-    student = summary["shipped"]["student"]
+    student = summary.shipped.student
     own = load_net(export(run.path, output=tmp_path / "own.safetensors")).state_dict()
-    for k in range(summary["run"]["students"]):
+    for k in range(summary.run.students):
         net = load_net(export(run.path, student=k, output=tmp_path / f"{k}.safetensors"))
         same = [torch.equal(value, own[name]) for name, value in net.state_dict().items()]
         assert all(same) == (k == student)

@@ -1,9 +1,9 @@
 """Searches the first run, what `studygroup train` without arguments and `examples/own_loop.py` train, and scores it.
 
-    python reproduction/benchmarks/first_run.py search --seeds 0 10       # hold-out rows decide
-    python reproduction/benchmarks/first_run.py own_loop --seeds 100 111   # the example as it is, on its test rows
-    python reproduction/benchmarks/first_run.py train --seeds 100 116     # the command as it is, on its test rows
-    python reproduction/benchmarks/first_run.py                            # the tables of all finished cells
+    python -m reproduction.benchmarks.first_run search --seeds 0 10       # hold-out rows decide
+    python -m reproduction.benchmarks.first_run own_loop --seeds 100 111   # the example as it is, on its test rows
+    python -m reproduction.benchmarks.first_run train --seeds 100 116     # the command as it is, on its test rows
+    python -m reproduction.benchmarks.first_run                            # the tables of all finished cells
 
 The task: scikit-learn's digits, 100 labelled rows to learn from and 50 to choose the student by. In the search
 networks are judged by the 750 other rows that the example does not test on; the plain network's learning rate and
@@ -13,6 +13,7 @@ processes may work on one file.
 
 import argparse
 import dataclasses
+import json
 import math
 import runpy
 import statistics
@@ -22,17 +23,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cells
 import torch
+from filelock import FileLock
 from scipy.stats import t as student_t
 
 import studygroup as sg
+from reproduction.benchmarks.environment import provenance
+from studygroup.files import read_object, write_text
 from studygroup.training import train
 from studygroup.training.first_run import first_run
-from studygroup.training.run import cpu_threads
+from studygroup.training.settings import cpu_threads
 
-NAME = "first_run"
-EXAMPLE = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "own_loop.py"))
+RESULTS = Path(__file__).parent / "results" / "first_run.json"
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "own_loop.py"))
 FIGURES = {"shipped": "shipped", "students_mean": "mean of students", "ensemble": "ensemble"}
 
 network = EXAMPLE["network"]
@@ -73,11 +76,32 @@ SEARCH: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
 """Cells of the search in order of value."""
 
 
+def known() -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the figures of finished cells, by name and seed."""
+    found = read_object(RESULTS, way_out="take it from version control")["cells"] if RESULTS.exists() else {}
+    return {name: {int(seed): own for seed, own in runs.items()} for name, runs in found.items()}
+
+
+def keep(name: str, seed: int, figures: Mapping[str, Any]) -> None:
+    """Keep the figures of a finished cell."""
+    with FileLock(RESULTS.with_name(".first_run.lock")):
+        found = known()
+        found.setdefault(name, {})[seed] = dict(figures)
+        write_text(RESULTS, json.dumps({"environment": provenance(), "cells": found}, indent=1) + "\n")
+
+
+def spread(runs: Mapping[int, Mapping[str, Any]], figure: str) -> str:
+    """Return mean ± sample deviation over seeds in percent."""
+    values = [100 * run[figure] for run in runs.values()]
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
+
+
 def search(seed: int, most: int | None = None) -> None:
     """Run the cells that one seed lacks, and score them by the rows that nobody learns from or is tested on."""
     rows = EXAMPLE["digits"](seed)
     for name, (make, options) in list(SEARCH.items())[:most]:
-        if seed in cells.known(NAME).get(f"search | {name}", {}):
+        if seed in known().get(f"search | {name}", {}):
             continue
         begun = time.process_time()
         torch.manual_seed(seed)
@@ -91,12 +115,12 @@ def search(seed: int, most: int | None = None) -> None:
             "ensemble": ensemble,
             "seconds": time.process_time() - begun,
         }
-        cells.keep(NAME, f"search | {name}", seed, figures)
+        keep(f"search | {name}", seed, figures)
 
 
 def own_loop(seed: int) -> None:
     """Run the example as it is, and the plain network four times as long, which costs as much."""
-    if seed in cells.known(NAME).get(f"own_loop | {CHOSEN}", {}):
+    if seed in known().get(f"own_loop | {CHOSEN}", {}):
         return
     begun = time.process_time()
     found = EXAMPLE["main"](seed)
@@ -105,23 +129,23 @@ def own_loop(seed: int) -> None:
     longer = recipes.baseline(network())
     EXAMPLE["fit"](longer, *rows["train"], epochs=240)
     long = EXAMPLE["accuracies"](longer, *rows["test"])[1]
-    cells.keep(NAME, f"own_loop | {BASE}", seed, dict.fromkeys(FIGURES, found.pop("plain")))
-    cells.keep(NAME, f"own_loop | {BASE}, 240 epochs", seed, dict.fromkeys(FIGURES, long))
-    cells.keep(NAME, f"own_loop | {CHOSEN}", seed, found | {"seconds": seconds})
+    keep(f"own_loop | {BASE}", seed, dict.fromkeys(FIGURES, found.pop("plain")))
+    keep(f"own_loop | {BASE}, 240 epochs", seed, dict.fromkeys(FIGURES, long))
+    keep(f"own_loop | {CHOSEN}", seed, found | {"seconds": seconds})
 
 
 def command(seed: int) -> None:
     """Run `studygroup train` as it is."""
-    if seed in cells.known(NAME).get(f"train | {CHOSEN}", {}):
+    if seed in known().get(f"train | {CHOSEN}", {}):
         return
     settings = dataclasses.replace(first_run(), seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
         summary = train(settings, run_dir=Path(folder) / "run", progress_bar=False).summary
         seconds = time.process_time() - begun
-    figures = cells.figures(summary) | {"shipped": summary["shipped"]["test"], "seconds": seconds}
-    cells.keep(NAME, f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary["baseline"]["test"]))
-    cells.keep(NAME, f"train | {CHOSEN}", seed, figures)
+    figures = summary.figures() | {"shipped": summary.shipped.test, "seconds": seconds}
+    keep(f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary.baseline.test))
+    keep(f"train | {CHOSEN}", seed, figures)
 
 
 def main() -> None:
@@ -143,9 +167,7 @@ def main() -> None:
 def show(part: str) -> None:
     """Print the finished cells of a part: accuracies, and what they are above the plain network's, seed by seed."""
     found = {
-        name.partition(" | ")[2]: runs
-        for name, runs in cells.known(NAME).items()
-        if name.partition(" | ")[0] == part
+        name.partition(" | ")[2]: runs for name, runs in known().items() if name.partition(" | ")[0] == part
     }
     if BASE not in found:
         return
@@ -155,7 +177,7 @@ def show(part: str) -> None:
     for name, runs in found.items():
         said = []
         for figure in FIGURES:
-            said += [cells.spread(runs, figure), over(runs, found[BASE], figure) if name != BASE else ""]
+            said += [spread(runs, figure), over(runs, found[BASE], figure) if name != BASE else ""]
         print(f"| {name} | {len(runs)} | {' | '.join(said)} |")
 
 

@@ -27,7 +27,7 @@ from studygroup.training.rates import Rate
 from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS
-from studygroup.training.tuning.work import describe_study
+from studygroup.training.tuning.results import describe_study
 
 
 def main(args: Sequence[str] | None = None) -> int:

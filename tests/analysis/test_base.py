@@ -21,9 +21,9 @@ def test_a_run_is_ready_to_be_asked(three):
     with load_networks(three.folder.path, device="cpu") as finished:
         students = finished.students()
         scores = [accuracy(student, finished.batches) for student in students]
-        assert scores == three.summary["test"]["students"]
-        assert accuracy(finished.shipped, finished.batches) == three.summary["shipped"]["test"]
-        assert finished.student == three.summary["shipped"]["student"]
+        assert tuple(scores) == three.summary.test.students
+        assert accuracy(finished.shipped, finished.batches) == three.summary.shipped.test
+        assert finished.student == three.summary.shipped.student
         assert finished.rows == 60
         assert not any(network.training for network in (*students, finished.shipped))
 
@@ -31,7 +31,7 @@ def test_a_run_is_ready_to_be_asked(three):
 def test_held_out_rows_and_some_rows(three):
     with load_networks(three.folder.path, split="holdout") as finished:
         assert finished.rows == 40
-        assert accuracy(finished.shipped, finished.batches) == three.summary["shipped"]["holdout"]
+        assert accuracy(finished.shipped, finished.batches) == three.summary.shipped.holdout
     with load_networks(three.folder.path, rows=20) as finished:
         made = small()
         data = made.load_data()
@@ -89,7 +89,7 @@ def test_texts(tmp_path):
     run = train(made, run_dir=tmp_path / "run", progress_bar=False)
     found = analyses["diversity"](run.folder)
     assert found["rows"] == 30
-    assert found["diversity"] == pytest.approx(run.summary["test"]["diversity"], rel=1e-4)
+    assert found["diversity"] == pytest.approx(run.summary.test.diversity, rel=1e-4)
     assert 0 <= analyses["similarity"](run.folder)["similarity"] <= 1
 
 

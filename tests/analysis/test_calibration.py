@@ -79,8 +79,8 @@ def test_probabilities_too_small_for_the_precision_have_a_loss():
 
 def test_both_sides_of_a_run(three):
     found = analyses["calibration"](three.folder)
-    assert found["shipped"]["accuracy"] == pytest.approx(three.summary["shipped"]["test"])
-    assert found["ensemble"]["accuracy"] == pytest.approx(three.summary["test"]["ensemble"])
+    assert found["shipped"]["accuracy"] == pytest.approx(three.summary.shipped.test)
+    assert found["ensemble"]["accuracy"] == pytest.approx(three.summary.test.ensemble)
     assert len(found["shipped"]["bins"]) == 15
     table = analyses["calibration"].table(found)
     assert {len(row) for row in table} == {4}

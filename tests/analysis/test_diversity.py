@@ -27,8 +27,8 @@ def test_every_pair_is_that_of_a_loop():
 
 def test_it_is_the_summarys(three):
     found = analyses["diversity"](three.folder, device="cpu")
-    assert found["diversity"] == pytest.approx(three.summary["test"]["diversity"], rel=1e-5)
-    assert found["disagreement"] == pytest.approx(three.summary["test"]["disagreement"])
+    assert found["diversity"] == pytest.approx(three.summary.test.diversity, rel=1e-5)
+    assert found["disagreement"] == pytest.approx(three.summary.test.disagreement)
     assert found["rows"] == 60
     table = analyses["diversity"].table(found)
     assert {len(row) for row in table} == {4}

@@ -43,15 +43,15 @@ def test_probabilities_are_averaged_and_not_logits():
 
 def test_it_is_the_summarys(three):
     found = analyses["ensemble"](three.folder)
-    test, shipped = three.summary["test"], three.summary["shipped"]
-    assert found["students"] == pytest.approx(test["students"])
-    assert found["ensemble"] == pytest.approx(test["ensemble"])
-    assert found["shipped"] == pytest.approx(shipped["test"])
+    test, shipped = three.summary.test, three.summary.shipped
+    assert found["students"] == pytest.approx(test.students)
+    assert found["ensemble"] == pytest.approx(test.ensemble)
+    assert found["shipped"] == pytest.approx(shipped.test)
     assert found["best"] == max(found["students"])
-    assert found["gain"]["mean"] == pytest.approx(100 * (test["ensemble"] - test["mean"]))
-    assert found["gain"]["shipped"] == pytest.approx(100 * (test["ensemble"] - shipped["test"]))
+    assert found["gain"]["mean"] == pytest.approx(100 * (test.ensemble - test.mean))
+    assert found["gain"]["shipped"] == pytest.approx(100 * (test.ensemble - shipped.test))
     table = analyses["ensemble"].table(found)
-    assert (f"shipped: student {shipped['student']}", f"{shipped['test']:.2%}") in [row[:2] for row in table]
+    assert (f"shipped: student {shipped.student}", f"{shipped.test:.2%}") in [row[:2] for row in table]
 
 
 def test_one_student_is_an_ensemble_of_one(one):

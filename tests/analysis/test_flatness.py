@@ -71,7 +71,7 @@ def test_relative_noise_does_not_see_the_scale_of_weights_before_a_batch_norm():
 def test_a_run(three):
     flatness = dataclasses.replace(analyses["flatness"], sigmas=(0.001, 0.05, 0.5), reference=0.05, draws=2)
     found = flatness(three.folder)
-    assert found["clean"] == pytest.approx(three.summary["shipped"]["test"])
+    assert found["clean"] == pytest.approx(three.summary.shipped.test)
     net = three.load()
     each = noisy_accuracy(net, list(rows_of(three)), sigmas=(0.05,), draws=2, seed=0)[0].tolist()
     assert found["accuracy"][1] == pytest.approx(sum(each) / 2)

@@ -22,12 +22,12 @@ def test_a_run(three):
     middles = {way["loss"][1] for way in found["directions"]}
     assert len(middles) == 1  # the shipped network itself
     assert found["directions"][0]["loss"] != found["directions"][1]["loss"]
-    assert found["directions"][0]["accuracy"][1] == pytest.approx(three.summary["shipped"]["test"])
+    assert found["directions"][0]["accuracy"][1] == pytest.approx(three.summary.shipped.test)
     pairs = [way["pair"] for way in found["lines"]]
     assert len(pairs) == 2
     assert all(0 <= a < b < 3 for a, b in pairs)
     for way in found["lines"]:
-        ends = [three.summary["test"]["students"][k] for k in way["pair"]]
+        ends = [three.summary.test.students[k] for k in way["pair"]]
         assert [way["accuracy"][0], way["accuracy"][2]] == pytest.approx(ends)
         over = way["loss"][1] - (way["loss"][0] + way["loss"][2]) / 2
         assert way["barrier"] == pytest.approx(max(over, 0), abs=1e-12)

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from helpers.summaries import summary
 from studygroup.analysis.transfer import (
     chance_of_likeness,
     correlations,
@@ -107,7 +108,7 @@ def comparison(folder, tests):
         for seed, test in enumerate(some):
             run = folder / f"{name}-{seed}"
             run.mkdir()
-            (run / "summary.json").write_text(json.dumps({"run": {}, "shipped": {"test": test}}))
+            (run / "summary.json").write_text(json.dumps(summary(own=test).to_plain()))
     return folder
 
 

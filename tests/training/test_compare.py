@@ -1,12 +1,16 @@
+import csv
+import functools
 import json
 import statistics
 
 import pytest
+import torch
 import yaml
 
 from helpers.small_run import small
-from studygroup.training import compare, methods
+from studygroup.training import NonFiniteLossError, compare, methods
 from studygroup.training.compare import table
+from studygroup.training.folder import try_lock
 
 
 @pytest.fixture
@@ -33,6 +37,15 @@ def test_every_cell_once_and_the_mean_over_seeds(configs, tmp_path):
     assert rows[1]["step_cost"] == 1.0
     assert json.loads((folder / "comparison.json").read_text()) == rows
     assert "| cgl | 2 | " in (folder / "comparison.md").read_text()
+    with (folder / "comparison.csv").open(newline="") as file:
+        tidy = list(csv.DictReader(file))
+    assert [(line["name"], line["seed"]) for line in tidy] == [
+        ("cgl", "3"),
+        ("cgl", "4"),
+        ("plain", "3"),
+        ("plain", "4"),
+    ]
+    assert statistics.fmean(float(line["test"]) for line in tidy[:2]) == rows[0]["test"]
 
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/summary.json")}
     (folder / "plain-4" / "summary.json").unlink()
@@ -59,3 +72,22 @@ def test_what_is_missing_or_twice_is_refused(configs, tmp_path):
         compare(configs, seeds=[1, 1], run_dir=str(tmp_path / "t"))
     with pytest.raises(ValueError, match="cannot be read"):
         compare([str(tmp_path / "none.yaml")], run_dir=str(tmp_path / "t"))
+
+
+def test_a_cell_that_diverges_keeps_no_other_from_the_table(configs, tmp_path):
+    bad = small(recipe=methods.baseline, epochs=1, optimizer=functools.partial(torch.optim.SGD, lr=1e30))
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(bad.config()))
+    folder = tmp_path / "table"
+    with pytest.raises(NonFiniteLossError, match=r"table/bad-0: the loss was not finite"):
+        compare([str(tmp_path / "bad.yaml"), configs[1]], seeds=[0], run_dir=str(folder), progress_bar=False)
+    assert [(row["name"], row["n"]) for row in json.loads((folder / "comparison.json").read_text())] == [
+        ("plain", 1)
+    ]
+
+
+def test_a_cell_in_another_process_is_left_to_it(configs, tmp_path):
+    folder = tmp_path / "table"
+    with try_lock(folder / "cgl-0") as free:
+        assert free
+        rows = compare(configs, seeds=[0], run_dir=str(folder), progress_bar=False)
+    assert [(row["name"], row["n"]) for row in rows] == [("plain", 1)]

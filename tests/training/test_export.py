@@ -20,18 +20,18 @@ def rows(finished):
 
 def test_evaluate_says_what_the_summary_says(finished):
     found = evaluate(finished.folder.path)
-    assert found["test"] == found["summary_test"] == finished.summary["shipped"]["test"]
-    assert found["holdout"] == finished.summary["shipped"]["holdout"]
+    assert found["test"] == found["summary_test"] == finished.summary.shipped.test
+    assert found["holdout"] == finished.summary.shipped.holdout
     assert found["test_rows"] == 60
     assert found["classes"] == 10
-    assert found["test_top5"] == finished.summary["shipped"]["test_top5"] > found["test"]
+    assert found["test_top5"] == finished.summary.shipped.test_top5 > found["test"]
     assert found["holdout_top5"] > found["holdout"]
 
 
 @pytest.mark.parametrize("student", [0, 1, 2])
 def test_every_student_scores_as_in_the_summary(finished, rows, tmp_path, student):
     path = export(finished.folder.path, student=student, output=tmp_path / "net.safetensors")
-    assert accuracy(load_net(path), rows()) == finished.summary["test"]["students"][student]
+    assert accuracy(load_net(path), rows()) == finished.summary.test.students[student]
     assert f"student {student} after epoch 3" in path.with_name(f"{path.name}.md").read_text()
 
 
@@ -47,10 +47,7 @@ def test_a_folder_takes_files_and_formats_have_cards_of_their_own(finished, tmp_
 
 def test_without_a_number_the_shipped_one_is_written(finished):
     path = export(finished.folder.path)
-    assert (
-        path
-        == finished.folder.path / "export" / f"student-{finished.summary['shipped']['student']}.safetensors"
-    )
+    assert path == finished.folder.path / "export" / f"student-{finished.summary.shipped.student}.safetensors"
     for name, value in finished.load().state_dict().items():
         assert torch.equal(value, load_net(path).state_dict()[name])
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import yaml
 
+from helpers.summaries import summary
 from studygroup.cli import main
 from studygroup.training import Settings
 from studygroup.training.describe import baseline_verdict, headline_rows
@@ -40,15 +41,6 @@ def test_the_first_run_is_known_by_its_settings_whatever_the_seed():
     assert not is_first_run(Settings().config())
 
 
-def summary(own, plain, *, rows=100):
-    return {
-        "run": {"students": 2},
-        "test": {"rows": rows, "mean": 0.75, "ensemble": 0.85},
-        "shipped": {"test": own},
-        "baseline": {"test": plain} if plain is not None else None,
-    }
-
-
 @pytest.mark.parametrize(
     ("own", "plain", "said"),
     [
@@ -58,24 +50,20 @@ def summary(own, plain, *, rows=100):
     ],
 )
 def test_the_verdict_says_who_is_ahead(own, plain, said):
-    words = baseline_verdict(summary(own, plain))
+    words = baseline_verdict(summary(own=own, baseline=plain))
     assert said in words
     chance = round(1.96 * math.sqrt(100 * (own * (1 - own) + plain * (1 - plain))))
     assert f"ahead by about {chance} of these rows; this run shows no more than that" in words
 
 
 def test_the_verdict_tells_more_than_chance():
-    assert "this run shows more than that" in baseline_verdict(summary(0.9, 0.7))
+    assert "this run shows more than that" in baseline_verdict(summary(own=0.9, baseline=0.7))
 
 
 def test_the_short_table_has_what_there_is():
-    assert [value for _, value in headline_rows(summary(0.8, 0.7))] == [
-        "80.00%",
-        "75.00%",
-        "85.00%",
-        "70.00%",
-    ]
-    alone = summary(0.8, None) | {"run": {"students": 1}}
+    both = summary(own=0.8, students=(0.8, 0.7), ensemble=0.85, baseline=0.7)
+    assert [value for _, value in headline_rows(both)] == ["80.00%", "75.00%", "85.00%", "70.00%"]
+    alone = summary(own=0.8, students=(0.8,), baseline=None)
     assert headline_rows(alone) == [("the student that ships", "80.00%")]
     assert baseline_verdict(alone) == ""
 

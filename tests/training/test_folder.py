@@ -1,7 +1,9 @@
+import json
 import os
 
 import pytest
 
+from helpers.summaries import summary
 from studygroup.files import write_atomically, write_text
 from studygroup.training import RunFolder
 
@@ -23,10 +25,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_config_and_summary_come_back(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_config({"a": [1, None], "b": {"c": 1e-8}})
-    summary = {"run": {"seed": 0}, "shipped": {"test": 0.5}}
-    folder.write_summary(summary)
+    folder.write_summary(summary())
     assert folder.read_config() == {"a": [1, None], "b": {"c": 1e-8}}
-    assert folder.read_summary() == summary
+    assert folder.read_summary() == summary()
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
@@ -36,8 +37,16 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     folder.summary.write_text("{")
     with pytest.raises(ValueError, match=r"summary\.json cannot be read"):
         folder.read_summary()
-    folder.summary.write_text('{"run": {}}')
-    with pytest.raises(ValueError, match=r"summary\.json lacks shipped; train the run again"):
+    for part, said in (("shipped", "lacks shipped"), ("holdout", "lacks holdout")):
+        plain = summary().to_plain()
+        del plain[part]
+        folder.summary.write_text(json.dumps(plain))
+        with pytest.raises(ValueError, match=rf"summary\.json {said}; train the run again"):
+            folder.read_summary()
+    plain = summary().to_plain()
+    plain["shipped"]["test"] = "much"
+    folder.summary.write_text(json.dumps(plain))
+    with pytest.raises(ValueError, match=r"summary\.json has shipped\.test='much', which is no float; train"):
         folder.read_summary()
     folder.config.write_text("just text")
     with pytest.raises(ValueError, match="is not a configuration"):

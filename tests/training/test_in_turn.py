@@ -33,12 +33,12 @@ def test_a_run_is_the_loop_over_steps(tmp_path):
             rate.step()
             updates += 1
     assert max(norms) > 0.5  # something was clipped
-    shipped = result.summary["shipped"]["student"]
+    shipped = result.summary.shipped.student
     for name, value in task.group.export(shipped).state_dict().items():
         torch.testing.assert_close(result.load().state_dict()[name], value)
     rows = read_history(result.folder.metrics)
-    assert [row["updates"] for row in rows] == [8, 16]
-    assert all(row["supervised_0"] > 0 and row["supervised_1"] > 0 for row in rows)
+    assert [row.updates for row in rows] == [8, 16]
+    assert all(min(row.supervised) > 0 and len(row.supervised) == 2 for row in rows)
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path):
     saved(cut.folder.checkpoints)[0].unlink()
     again = train(settings(), run_dir=cut.folder.path, resume=True, progress_bar=True)
     assert again.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
-    assert [row["updates"] for row in read_history(again.folder.metrics)] == [8, 16]
+    assert [row.updates for row in read_history(again.folder.metrics)] == [8, 16]
 
 
 @pytest.mark.slow
@@ -57,4 +57,4 @@ def test_its_cost_is_that_of_all_its_updates(tmp_path, monkeypatch):
     """A step of two networks in turn is two updates beside the plain network's one."""
     monkeypatch.setattr("studygroup.analysis.cost._timed", lambda step: float(len(list(step.losses()))))
     result = train(settings(baseline=True), run_dir=tmp_path / "run", progress_bar=False)
-    assert (result.summary["cost"]["ratio"], result.summary["cost"]["seconds"]) == (2.0, 2.0)
+    assert (result.summary.cost.ratio, result.summary.cost.seconds) == (2.0, 2.0)

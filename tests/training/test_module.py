@@ -22,8 +22,10 @@ class Watched:
             losses = forward(task, *args, **options)
             if task.training:
                 figures = task.figures()
-                named = {f"auxiliary_{name}": value.item() for name, value in losses.auxiliary.items()}
-                self.steps.append(named | {f"listen_{name}": value.item() for name, value in figures.items()})
+                named = {f"objective {name}": value.item() for name, value in losses.auxiliary.items()}
+                self.steps.append(
+                    named | {f"teacher {name}": value.item() for name, value in figures.items()}
+                )
             return losses
 
         monkeypatch.setattr(CollaborativeLearning, "forward", watch)
@@ -34,11 +36,11 @@ class Watched:
 
 
 RUNS = {
-    "one": (functools.partial(methods.one, students=2), {"auxiliary_ensemble"}, "Further losses"),
-    "okddip": (functools.partial(methods.okddip, students=3), {"listen_entropy"}, "own figures"),
+    "one": (functools.partial(methods.one, students=2), {"objective ensemble"}, "Further losses"),
+    "okddip": (functools.partial(methods.okddip, students=3), {"teacher entropy"}, "own figures"),
     "byot": (
         functools.partial(methods.byot, inner=("layer1", "layer2")),
-        {"auxiliary_inner"},
+        {"objective inner"},
         "Further losses",
     ),
 }
@@ -51,7 +53,8 @@ def test_parts_and_figures_are_kept_as_means_over_the_epoch(name, tmp_path, monk
     result = train(small(recipe=recipe, epochs=2), run_dir=tmp_path / "run", progress_bar=False)
     assert len(watched.steps) == 16
     for epoch, row in enumerate(read_history(result.folder.metrics)):
-        found = {k: v for k, v in row.items() if k.startswith(("auxiliary_", "listen_"))}
+        found = {f"objective {name}": value for name, value in row.objectives.items()}
+        found |= {f"teacher {name}": value for name, value in row.teachers.items()}
         assert set(found) == columns
         assert found == pytest.approx(watched.means(epoch), rel=1e-5)
         assert all(value != 0 for value in found.values())
@@ -59,5 +62,6 @@ def test_parts_and_figures_are_kept_as_means_over_the_epoch(name, tmp_path, monk
 
 
 def test_the_rule_and_the_parts_of_a_plain_method_say_nothing_more(finished):
-    assert not any(k.startswith(("auxiliary_", "listen_")) for k in read_history(finished.folder.metrics)[0])
+    first = read_history(finished.folder.metrics)[0]
+    assert (first.objectives, first.teachers) == ({}, {})
     assert "Further losses" not in run_report(finished.folder).read_text()

@@ -53,18 +53,18 @@ def test_a_run_that_goes_on_learns_from_the_labels_it_would_have_had(tmp_path):
 
 
 def test_the_summary_counts_the_wrong_labels(noisy):
-    data, noise = small(noise=HALF).load_data(), noisy.summary["noise"]
-    assert noise["name"] == "SymmetricNoise"
-    assert noise["options"] == {"rate": 0.5, "redraw": True}
-    assert noise["redrawn"] is True
-    assert noise["wrong_training_labels"] == int((data.training_labels(0) != data.train.labels).sum())
-    assert 50 < noise["wrong_training_labels"] <= 80  # 80 of 160 are drawn, a tenth of them right by chance
-    assert noise["wrong_holdout_labels"] == int((data.holdout.labels != data.holdout_truth.labels).sum())
-    assert 0 < noise["wrong_holdout_labels"] <= 20
+    data, noise = small(noise=HALF).load_data(), noisy.summary.noise
+    assert noise.name == "SymmetricNoise"
+    assert noise.options == {"rate": 0.5, "redraw": True}
+    assert noise.redrawn is True
+    assert noise.wrong_training_labels == int((data.training_labels(0) != data.train.labels).sum())
+    assert 50 < noise.wrong_training_labels <= 80  # 80 of 160 are drawn, a tenth of them right by chance
+    assert noise.wrong_holdout_labels == int((data.holdout.labels != data.holdout_truth.labels).sum())
+    assert 0 < noise.wrong_holdout_labels <= 20
 
 
 def test_the_baseline_beside_has_the_same_noise(noisy, tmp_path):
-    assert noisy.folder.baseline.read_summary()["noise"] == noisy.summary["noise"]
+    assert noisy.folder.baseline.read_summary().noise == noisy.summary.noise
     alone = train(
         small(noise=HALF, recipe=methods.baseline, epochs=2), run_dir=tmp_path / "run", progress_bar=False
     )
@@ -73,8 +73,8 @@ def test_the_baseline_beside_has_the_same_noise(noisy, tmp_path):
 
 def test_the_holdout_is_scored_with_its_noise_and_the_test_rows_without(noisy):
     found = evaluate(noisy.folder.path)
-    assert found["holdout"] == noisy.summary["shipped"]["holdout"]
-    assert found["test"] == noisy.summary["shipped"]["test"]
+    assert found["holdout"] == noisy.summary.shipped.holdout
+    assert found["test"] == noisy.summary.shipped.test
     data, cpu = small().load_data(), torch.device("cpu")
     datamodule, net = small().build_datamodule(data), noisy.load()
     assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == found["test"]
@@ -83,11 +83,11 @@ def test_the_holdout_is_scored_with_its_noise_and_the_test_rows_without(noisy):
 
 def test_terminal_report_and_card_tell_the_noise(noisy):
     said = describe_noise(noisy.summary)
-    wrong = noisy.summary["noise"]
+    wrong = noisy.summary.noise
     assert said == (
         "Label noise: SymmetricNoise(rate=0.5, redraw=True). "
-        f"{wrong['wrong_training_labels']} of 160 training labels are wrong in the first epoch, and noisy ones are "
-        f"drawn anew in every epoch. {wrong['wrong_holdout_labels']} of 40 hold-out labels are wrong, the same in "
+        f"{wrong.wrong_training_labels} of 160 training labels are wrong in the first epoch, and noisy ones are "
+        f"drawn anew in every epoch. {wrong.wrong_holdout_labels} of 40 hold-out labels are wrong, the same in "
         "all epochs. Test labels are the true ones."
     )
     for text in (
@@ -99,7 +99,7 @@ def test_terminal_report_and_card_tell_the_noise(noisy):
 
 
 def test_clean_runs_say_nothing_of_noise(finished):
-    assert finished.summary["noise"] is None
+    assert finished.summary.noise is None
     for text in (
         describe_run(finished.folder, finished.summary, finished_before=False),
         run_report(finished.folder).read_text(),
@@ -113,9 +113,9 @@ def test_a_clean_holdout_and_labels_drawn_once_are_told(tmp_path):
     settings = small(noise=fixed, holdout_noise=False, epochs=1)
     result = train(settings, run_dir=tmp_path / "run", progress_bar=False)
     said = describe_noise(result.summary)
-    assert result.summary["noise"]["wrong_holdout_labels"] == 0
+    assert result.summary.noise.wrong_holdout_labels == 0
     assert "training labels are wrong. Hold-out and test labels are the true ones." in said
-    assert evaluate(tmp_path / "run")["holdout"] == result.summary["shipped"]["holdout"]
+    assert evaluate(tmp_path / "run")["holdout"] == result.summary.shipped.holdout
 
 
 @pytest.mark.parametrize(

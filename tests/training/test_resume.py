@@ -38,10 +38,8 @@ def test_kill_and_resume(whole, tmp_path, moment):
         same = torch.equal(value, ours["state_dict"][name]) if isinstance(value, torch.Tensor) else None
         assert same or value == ours["state_dict"][name], name
     slow = ("seconds", "cpu_seconds", "rows_per_second")
-    assert [{k: v for k, v in row.items() if k not in slow} for row in read_history(folder.metrics)] == [
-        {k: v for k, v in row.items() if k not in slow} for row in read_history(whole.metrics)
-    ]
+    assert [
+        {k: v for k, v in row.columns().items() if k not in slow} for row in read_history(folder.metrics)
+    ] == [{k: v for k, v in row.columns().items() if k not in slow} for row in read_history(whole.metrics)]
     before, after = whole.read_summary(), folder.read_summary()
-    assert {k: before[k] for k in ("shipped", "test", "holdout")} == {
-        k: after[k] for k in ("shipped", "test", "holdout")
-    }
+    assert (after.shipped, after.test, after.holdout) == (before.shipped, before.test, before.holdout)

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import json
 
 import pytest
 import torch
@@ -47,19 +46,19 @@ def test_the_folder_holds_everything(finished):
 
 
 def test_the_shipped_file_scores_what_the_summary_says(finished):
-    summary = json.loads(finished.folder.summary.read_text())
+    summary = finished.folder.read_summary()
     settings = Settings.from_config(finished.folder.read_config())
     data = settings.load_data()
     net, datamodule = finished.load(), settings.build_datamodule(data)
     cpu = torch.device("cpu")
-    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == summary["shipped"]["test"]
-    assert accuracy(net, datamodule.evaluation_batches(data.holdout, cpu)) == summary["shipped"]["holdout"]
-    assert summary["shipped"]["test"] == summary["test"]["students"][summary["shipped"]["student"]]
-    shipped = summary["shipped"]["student"]
-    assert summary["shipped"]["test_top5"] == summary["test"]["students_top5"][shipped]
-    assert summary["test"]["mean_top5"] == pytest.approx(sum(summary["test"]["students_top5"]) / 3)
-    assert summary["baseline"]["test_top5"] == finished.folder.baseline.read_summary()["shipped"]["test_top5"]
-    assert summary["test"]["rows"] == 60
+    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == summary.shipped.test
+    assert accuracy(net, datamodule.evaluation_batches(data.holdout, cpu)) == summary.shipped.holdout
+    assert summary.shipped.test == summary.test.students[summary.shipped.student]
+    shipped = summary.shipped.student
+    assert summary.shipped.test_top5 == summary.test.students_top5[shipped]
+    assert summary.test.mean_top5 == pytest.approx(sum(summary.test.students_top5) / 3)
+    assert summary.baseline.test_top5 == finished.folder.baseline.read_summary().shipped.test_top5
+    assert summary.test.rows == 60
     plain = models.build("cifar_resnet18", classes=10, channels=1, width=4)
     assert list(net.state_dict()) == list(plain.state_dict())
     assert type(net) is type(plain)
@@ -77,34 +76,35 @@ def test_the_lines_on_the_card_load_it(finished):
 
 def test_one_row_an_epoch_with_what_was_promised(finished):
     rows = read_history(finished.folder.metrics)
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row.epoch for row in rows] == [1, 2, 3]
     # 160 rows for 3 students: 54, 53, 53 in batches of 20, so 3 updates an epoch; 8 for the baseline
-    assert [row["updates"] for row in rows] == [3, 6, 9]
-    assert [row["updates"] for row in read_history(finished.folder.baseline.metrics)] == [8, 16, 24]
+    assert [row.updates for row in rows] == [3, 6, 9]
+    assert [row.updates for row in read_history(finished.folder.baseline.metrics)] == [8, 16, 24]
     for row in rows:
-        students = [row[f"holdout_{k}"] for k in range(3)]
-        assert row["holdout_mean"] == pytest.approx(sum(students) / 3)
-        assert row["holdout_best"] == max(students)
-        assert row["holdout_diversity"] > 0
-        losses = [row[f"supervised_{k}"] + 0 * row[f"imitation_{k}"] for k in range(3)]
-        assert all(loss > 0 for loss in losses)
+        students = row.holdout
+        assert len(students) == 3
+        assert row.holdout_mean == pytest.approx(sum(students) / 3)
+        assert row.holdout_best == max(students)
+        assert row.diversity > 0
+        assert len(row.imitation) == 3
+        assert all(loss > 0 for loss in row.supervised)
     # progress is epoch / epochs: 0, 1/3, 2/3, and the ramp of the paper's first 20 % begins at exp(-5)
-    assert [row["imitation_weight"] for row in rows] == pytest.approx([0.006737947, 1, 1])
+    assert [row.imitation_weight for row in rows] == pytest.approx([0.006737947, 1, 1])
 
 
 def test_the_best_at_the_last_epoch_ships(finished):
     last = read_history(finished.folder.metrics)[-1]
-    students = [last[f"holdout_{k}"] for k in range(3)]
-    shipped = finished.summary["shipped"]
-    assert (shipped["student"], shipped["epoch"]) == (students.index(max(students)), 3)
+    students = last.holdout
+    shipped = finished.summary.shipped
+    assert (shipped.student, shipped.epoch) == (students.index(max(students)), 3)
 
 
 def test_the_best_over_epochs_ships_its_own_weights(tmp_path):
     result = train(small(select="best", epochs=4), run_dir=tmp_path / "run", progress_bar=False)
-    rows, shipped = read_history(result.folder.metrics), result.summary["shipped"]
-    best = max(row["holdout_best"] for row in rows)
-    first = next(int(row["epoch"]) for row in rows if row["holdout_best"] == best)
-    assert (shipped["holdout"], shipped["epoch"]) == (best, first)
+    rows, shipped = read_history(result.folder.metrics), result.summary.shipped
+    best = max(row.holdout_best for row in rows)
+    first = next(row.epoch for row in rows if row.holdout_best == best)
+    assert (shipped.holdout, shipped.epoch) == (best, first)
     data = small().load_data()
     datamodule = small().build_datamodule(data)
     assert accuracy(result.load(), datamodule.evaluation_batches(data.holdout, torch.device("cpu"))) == best
@@ -112,11 +112,11 @@ def test_the_best_over_epochs_ships_its_own_weights(tmp_path):
 
 def test_reestimated_statistics_are_scored_and_shipped(tmp_path):
     result = train(small(reestimate_bn=True), run_dir=tmp_path / "run", progress_bar=False)
-    assert result.summary["shipped"]["reestimated_bn"] is True
+    assert result.summary.shipped.reestimated_bn is True
     settings = small()
     data, cpu = settings.load_data(), torch.device("cpu")
     net, datamodule = result.load(), settings.build_datamodule(data)
-    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == result.summary["shipped"]["test"]
+    assert accuracy(net, datamodule.evaluation_batches(data.test, cpu)) == result.summary.shipped.test
     # the stem's statistics are those of the training rows, batch by batch
     images = datamodule.inputs(data.train[torch.arange(len(data.train))][0])
     mean = net.conv1(images).mean((0, 2, 3)).detach()
@@ -166,7 +166,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_truncated_one(tmp_path):
 
 def _without_time(path):
     slow = ("seconds", "cpu_seconds", "rows_per_second")
-    return [{k: v for k, v in row.items() if k not in slow} for row in read_history(path)]
+    return [{k: v for k, v in row.columns().items() if k not in slow} for row in read_history(path)]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_done(tmp_path):
@@ -214,21 +214,21 @@ def test_the_baseline_beside_is_the_baseline_alone(finished, tmp_path):
         dataclasses.replace(small(), recipe=methods.baseline), run_dir=tmp_path / "run", progress_bar=False
     )
     assert alone.folder.weights.read_bytes() == finished.folder.baseline.weights.read_bytes()
-    assert alone.summary["shipped"]["test"] == finished.summary["baseline"]["test"]
-    assert alone.summary["cost"] is None
+    assert alone.summary.shipped.test == finished.summary.baseline.test
+    assert alone.summary.cost is None
 
 
 def test_cost_counts_parameters_and_the_same_images(finished):
-    cost = finished.summary["cost"]
-    assert cost["images"] == 60
-    assert cost["parameters"] > cost["baseline_parameters"] > 0
-    assert cost["bytes"] > 0
+    cost = finished.summary.cost
+    assert cost.images == 60
+    assert cost.parameters > cost.baseline_parameters > 0
+    assert cost.bytes > 0
 
 
 @pytest.mark.parametrize("name", ["dml", "one", "okddip", "cl_ilr", "multi_instance"])
 def test_methods_whose_students_share_their_rows_run_as_well(tmp_path, name):
     settings = Settings.from_config(small(epochs=1).config() | {"recipe": name})
     result = train(settings, run_dir=tmp_path / "run", progress_bar=False)
-    students = result.summary["run"]["students"]
-    assert students == len(result.summary["test"]["students"]) > 1
-    assert result.summary["run"]["updates"] == 8  # 160 rows, 20 a step, for all students
+    students = result.summary.run.students
+    assert students == len(result.summary.test.students) > 1
+    assert result.summary.run.updates == 8  # 160 rows, 20 a step, for all students

@@ -91,11 +91,11 @@ def finished(folder, tmp_path_factory):
 
 
 def test_a_transformer_learns_and_its_file_scores_the_same(finished):
-    assert finished.summary["run"]["recipe"] == "cgl"
-    assert finished.summary["shipped"]["test"] > 0.8  # chance is 0.5
+    assert finished.summary.run.recipe == "cgl"
+    assert finished.summary.shipped.test > 0.8  # chance is 0.5
     found = evaluate(finished.folder.path)
-    assert found["test"] == found["summary_test"] == finished.summary["shipped"]["test"]
-    assert found["holdout"] == finished.summary["shipped"]["holdout"]
+    assert found["test"] == found["summary_test"] == finished.summary.shipped.test
+    assert found["holdout"] == finished.summary.shipped.holdout
     assert found["test_rows"] == 60
 
 
@@ -105,21 +105,21 @@ def test_the_paths_of_random_routing_go_over_embedding_and_blocks(finished):
 
 
 def test_speed_and_padding_are_told(finished):
-    texts = finished.summary["run"]["texts"]
-    assert texts["tokens_per_second"] > 0
-    assert 0 <= texts["padding"] < 0.35
+    texts = finished.summary.run.texts
+    assert texts.tokens_per_second > 0
+    assert 0 <= texts.padding < 0.35
     header, first = finished.folder.metrics.read_text().splitlines()[:2]
     row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert float(row["padding"]) == pytest.approx(texts["padding"], abs=0.1)
+    assert float(row["padding"]) == pytest.approx(texts.padding, abs=0.1)
     said = describe_run(finished.folder, finished.summary, finished_before=False)
-    assert f"beside {texts['padding']:.1%} padding" in said
+    assert f"beside {texts.padding:.1%} padding" in said
     assert "step on the same 24 texts" in said
 
 
 def test_full_rows_pad_more_than_rows_of_like_length(folder, tmp_path):
     run = train(vdcnn(folder, epochs=1), run_dir=tmp_path / "run", progress_bar=False)
-    assert run.summary["run"]["texts"]["padding"] < 0.5
-    assert run.summary["run"]["model"] == {
+    assert run.summary.run.texts.padding < 0.5
+    assert run.summary.run.model == {
         "name": "vdcnn9", "classes": 2, "vocabulary": 69, "padding": 0, "width": 4, "hidden": 8,
     }  # fmt: skip
 
@@ -235,7 +235,7 @@ def test_other_recipes_train_on_texts(name, folder, tmp_path):
     }.get(name, {})
     recipe = functools.partial(getattr(methods, name), **options)
     run = train(transformer(folder, recipe=recipe, epochs=1), run_dir=tmp_path / "run", progress_bar=False)
-    assert 0.3 < run.summary["shipped"]["test"] <= 1
+    assert 0.3 < run.summary.shipped.test <= 1
 
 
 def test_pictures_and_texts_are_told_apart(folder, tmp_path, unchecked):

@@ -17,7 +17,7 @@ from studygroup.inputs import Inputs
 if TYPE_CHECKING:
     from studygroup.data import Split
     from studygroup.training.datamodule import DataModule
-    from studygroup.training.load_run import LoadedRun
+    from studygroup.training.load_run import Run as FinishedRun
 
 Found = dict[str, Any]
 """What an analysis found, as JSON holds it."""
@@ -127,8 +127,8 @@ def load_networks(
     with load_run(run) as found:
         part = _some(found.data.test if split == "test" else found.data.holdout, rows)
         yield LoadedNetworks(
-            shipped=found.net().to(place),
-            student=found.summary["shipped"]["student"],
+            shipped=found.load().to(place),
+            student=found.summary.shipped.student,
             students=partial(_students, found, place),
             batches=_Rows(found.datamodule, part, place),
             rows=len(part),
@@ -159,6 +159,6 @@ def _some(split: "Split", rows: int | None) -> "Split":
     return split.take(stratified(split.labels, min(rows, len(split)), seed=0, draw="analysis"))
 
 
-def _students(found: "LoadedRun", device: torch.device) -> tuple[nn.Module, ...]:
+def _students(found: "FinishedRun", device: torch.device) -> tuple[nn.Module, ...]:
     group = found.task().shipped
     return tuple(group.export(student).eval().to(device) for student in range(group.students))

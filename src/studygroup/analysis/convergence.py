@@ -63,14 +63,15 @@ def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
     from studygroup.training.history import read_history  # which needs the extra `train`
 
     rows = read_history(metrics)
-    clock = "cpu_seconds" if device == "cpu" else "seconds"
+    times = [row.cpu_seconds if device == "cpu" else row.seconds for row in rows]
     found: dict[str, list[float]] = {
-        "updates": [int(row["updates"]) for row in rows],
-        "holdout": [round(row["holdout_mean"], 4) for row in rows],
+        "updates": [row.updates for row in rows],
+        "holdout": [round(row.holdout_mean, 4) for row in rows],
     }
-    if device is None or not all(clock in row for row in rows):
+    known = [seconds for seconds in times if seconds is not None]
+    if device is None or len(known) < len(rows):
         return found
-    return found | {"spent": [round(total, 1) for total in itertools.accumulate(row[clock] for row in rows)]}
+    return found | {"spent": [round(total, 1) for total in itertools.accumulate(known)]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class Convergence(Analysis):
         if not 0 < self.share <= 1:
             raise ValueError(f"share is {self.share}; give one above 0 and up to 1")
         folder = RunFolder(run.path)
-        found = way(folder.metrics, device=folder.read_summary()["run"].get("device"))
+        found = way(folder.metrics, device=folder.read_summary().run.device)
         if not found["holdout"]:
             raise ValueError(
                 f"{folder.metrics} has no epochs; it is written beside the checkpoints in training"

@@ -267,7 +267,7 @@ def transfer(first: Path, second: Path) -> Transfer:
     names = [first.name, second.name] if first.name != second.name else [str(first), str(second)]
     return Transfer(
         {
-            name: {one: [100 * run.read_summary()["shipped"]["test"] for run in runs[one]] for one in shared}
+            name: {one: [100 * run.read_summary().shipped.test for run in runs[one]] for one in shared}
             for name, runs in zip(names, found.values(), strict=True)
         }
     )

@@ -10,7 +10,7 @@ from studygroup.report.drawing import DASHES, MARKERS, Plot, colour, figure_with
 from studygroup.report.marks import Mark, compared
 from studygroup.training.compare import COLUMNS, cells, percent, read_rows
 from studygroup.training.folder import RunFolder
-from studygroup.training.history import Row, read_history
+from studygroup.training.history import EpochRow, read_history
 from studygroup.training.scores import TOP5_FROM
 
 
@@ -49,10 +49,8 @@ def comparison(folder: Path) -> Comparison:
     summaries = {
         name: [run.read_summary() for run in some if run.summary.exists()] for name, some in runs.items()
     }
-    tests = {name: [one["shipped"]["test"] for one in some] for name, some in summaries.items()}
-    plain = next(
-        (name for name, some in summaries.items() if some and some[0]["run"]["recipe"] == "baseline"), ""
-    )
+    tests = {name: [one.shipped.test for one in some] for name, some in summaries.items()}
+    plain = next((name for name, some in summaries.items() if some and some[0].run.recipe == "baseline"), "")
     shown = {key: words for key, words in COLUMNS.items() if all(key in row for row in rows)}
     if not any(row.get("classes", 0) >= TOP5_FROM for row in rows):
         shown.pop("top5", None)
@@ -101,8 +99,8 @@ def _curves(runs: Mapping[str, Sequence[RunFolder]]) -> list[Plot]:
         ]
 
 
-def _mean(histories: Sequence[Sequence[Row]]) -> tuple[list[float], list[float]]:
+def _mean(histories: Sequence[Sequence[EpochRow]]) -> tuple[list[float], list[float]]:
     """Return epochs and mean hold-out accuracy in percent, up to the last epoch that all runs have."""
-    epochs = [row["epoch"] for row in min(histories, key=len)]
+    epochs = [float(row.epoch) for row in min(histories, key=len)]
     by_epoch = zip(*histories, strict=False)
-    return epochs, [100 * statistics.fmean(row["holdout_mean"] for row in rows) for rows in by_epoch]
+    return epochs, [100 * statistics.fmean(row.holdout_mean for row in rows) for rows in by_epoch]

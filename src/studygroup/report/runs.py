@@ -1,7 +1,7 @@
 """Run folders of `studygroup train`: scores, cost, curves, and how to load the network and repeat the run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from studygroup.report.drawing import DASHES, INK, Plot, colour, figure_with_axe
 from studygroup.training.describe import baseline_verdict, cost_rows, describe_noise, score_header, score_rows
 from studygroup.training.export import loading_lines
 from studygroup.training.folder import RunFolder
-from studygroup.training.history import Row, read_history
+from studygroup.training.history import EpochRow, read_history
 
 
 class Lines(NamedTuple):
@@ -26,7 +26,7 @@ class Lines(NamedTuple):
     style: Mapping[str, Any]
 
 
-def run_plots(rows: Sequence[Row], plain: Sequence[Row], students: int) -> list[Plot]:
+def run_plots(rows: Sequence[EpochRow], plain: Sequence[EpochRow], students: int) -> list[Plot]:
     """Plot the history of a run.
 
     Args:
@@ -36,29 +36,34 @@ def run_plots(rows: Sequence[Row], plain: Sequence[Row], students: int) -> list[
     """
     several = students > 1
 
-    def each(column: str) -> list[Lines]:
-        names = [f"{column}_{student}" for student in range(students)]
+    def each(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
         thin = {"linewidth": 0.9, "alpha": 0.55} if several else {}
-        return _lines(rows, names, "each student" if several else "the network", color=colour(0), **thin)
+        return _lines(rows, values, "each student" if several else "the network", color=colour(0), **thin)
 
-    def baseline(column: str) -> list[Lines]:
-        return _lines(plain, [column], "plain baseline", color=colour(1), linestyle=DASHES[1])
+    def baseline(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
+        return _lines(plain, values, "plain baseline", color=colour(1), linestyle=DASHES[1])
 
-    rate = _lines(rows, ["lr"], "learning rate", color=colour(2))
+    def supervised(row: EpochRow) -> Sequence[float]:
+        return row.supervised
+
+    def holdout(row: EpochRow) -> Sequence[float]:
+        return row.holdout
+
     charts = [
-        _plot("Supervised loss", [*each("supervised"), *baseline("supervised_0")]),
-        _plot("Learning rate", rate),
-        _plot("Further losses", _with_prefix(rows, "auxiliary_")),
-        _plot("The imitation rule's own figures", _with_prefix(rows, "listen_")),
+        _plot("Supervised loss", [*each(supervised), *baseline(supervised)]),
+        _plot("Learning rate", _lines(rows, lambda row: [row.lr], "learning rate", color=colour(2))),
+        _plot("Further losses", _named(rows, lambda row: row.objectives)),
+        _plot("The imitation rule's own figures", _named(rows, lambda row: row.teachers)),
     ]
-    accuracy = [*each("holdout"), *baseline("holdout_0")]
+    accuracy = [*each(holdout), *baseline(holdout)]
     if several:
-        accuracy += _lines(rows, ["holdout_ensemble"], "ensemble", color=INK)
-        distance, weight = "mean L2 distance of probabilities", "weight"
+        accuracy += _lines(rows, lambda row: [row.ensemble], "ensemble", color=INK)
+        distance = "mean L2 distance of probabilities"
+        weights = _lines(rows, lambda row: [row.imitation_weight], "weight", color=colour(2))
         charts[1:1] = [
-            _plot("Imitation loss", each("imitation")),
-            _plot("Diversity on the hold-out rows", _lines(rows, ["holdout_diversity"], distance)),
-            _plot("Imitation weight", _lines(rows, ["imitation_weight"], weight, color=colour(2))),
+            _plot("Imitation loss", each(lambda row: row.imitation)),
+            _plot("Diversity on the hold-out rows", _lines(rows, lambda row: [row.diversity], distance)),
+            _plot("Imitation weight", weights),
         ]
     return [plot for plot in (_plot("Hold-out accuracy", accuracy, percent=True), *charts) if plot]
 
@@ -83,30 +88,29 @@ def _plot(title: str, groups: Sequence[Lines], *, percent: bool = False) -> Plot
         return Plot(title, words, svg(figure, words))
 
 
-def _lines(rows: Sequence[Row], columns: Sequence[str], label: str, **style: Any) -> list[Lines]:
-    """Return columns as lines over the epochs with a finite value; none where there are no such epochs."""
+def _lines(
+    rows: Sequence[EpochRow], values: Callable[[EpochRow], Sequence[float]], label: str, **style: Any
+) -> list[Lines]:
+    """Return figures as lines over the epochs with a finite value; none where there are no such epochs."""
     points = []
-    for column in columns:
-        pairs = [(row["epoch"], row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
+    for number in range(max((len(values(row)) for row in rows), default=0)):
+        pairs = [(row.epoch, own[number]) for row in rows if number < len(own := values(row))]
+        pairs = [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
         if pairs:
             points.append(([x for x, _ in pairs], [y for _, y in pairs]))
     return [Lines(label, points, {"color": colour(0), **style})] if points else []
 
 
-def _with_prefix(rows: Sequence[Row], prefix: str) -> list[Lines]:
-    """Return all columns with a prefix, each labelled by the rest of its name."""
-    columns = dict.fromkeys(column for row in rows for column in row if column.startswith(prefix))
-    return [
-        lines
-        for number, column in enumerate(columns)
-        for lines in _lines(
-            rows,
-            [column],
-            column.removeprefix(prefix),
-            color=colour(number),
-            linestyle=DASHES[number % len(DASHES)],
-        )
-    ]
+def _named(rows: Sequence[EpochRow], values: Callable[[EpochRow], Mapping[str, float]]) -> list[Lines]:
+    """Return figures with names as lines, each with its own label."""
+    found: list[Lines] = []
+    for number, name in enumerate(dict.fromkeys(name for row in rows for name in values(row))):
+
+        def one(row: EpochRow, name: str = name) -> Sequence[float]:
+            return [values(row).get(name, math.nan)]
+
+        found += _lines(rows, one, name, color=colour(number), linestyle=DASHES[number % len(DASHES)])
+    return found
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,8 @@ class Single:
 
 def single_title(folder: RunFolder) -> str:
     """Return recipe and data of a run."""
-    run = folder.read_summary()["run"]
-    return f"{run['recipe']} on {run['data']}"
+    run = folder.read_summary().run
+    return f"{run.recipe} on {run.data}"
 
 
 def single(folder: RunFolder) -> Single:
@@ -162,27 +166,27 @@ def single(folder: RunFolder) -> Single:
         ValueError: it is not finished, or its summary is damaged.
     """
     summary = folder.read_summary()
-    run, shipped = summary["run"], summary["shipped"]
+    run, shipped = summary.run, summary.shipped
     plain = read_history(folder.baseline.metrics) if folder.baseline.metrics.exists() else []
-    options = ", ".join(f"{k}={v}" for k, v in run["model"].items() if k != "name")
+    options = ", ".join(f"{k}={v}" for k, v in run.model.items() if k != "name")
     return Single(
         name=folder.path.resolve().name,
         title=single_title(folder),
         facts=(
-            f"{run['students']} student(s) of {run['model']['name']} ({options}), {run['epochs']} epochs, "
-            f"{run['updates']:,} updates, {run['train_rows']:,} rows, seed {run['seed']}. Student "
-            f"{shipped['student']} after epoch {shipped['epoch']} ships, chosen by select={shipped['select']} on "
-            f"{summary['holdout']['rows']:,} held-out rows ({shipped['holdout']:.2%} there)."
+            f"{run.students} student(s) of {run.model['name']} ({options}), {run.epochs} epochs, "
+            f"{run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
+            f"{shipped.student} after epoch {shipped.epoch} ships, chosen by select={shipped.select} on "
+            f"{summary.holdout.rows:,} held-out rows ({shipped.holdout:.2%} there)."
         ),
         said=[said for said in (baseline_verdict(summary), describe_noise(summary)) if said],
-        test_rows=summary["test"]["rows"],
+        test_rows=summary.test.rows,
         scores=score_rows(summary),
         score_head=score_header(summary),
         costs=cost_rows(summary),
-        cost_head=("", run["recipe"], "baseline"),
-        plots=run_plots(read_history(folder.metrics), plain, run["students"]),
-        loading=loading_lines(folder.weights, builder=dict(run["model"])),
+        cost_head=("", run.recipe, "baseline"),
+        plots=run_plots(read_history(folder.metrics), plain, run.students),
+        loading=loading_lines(folder.weights, builder=dict(run.model)),
         again=f"studygroup train --config {folder.config} --run_dir ANOTHER_FOLDER",
-        command=summary["command"],
-        versions=tuple(summary["versions"].items()),
+        command=summary.command,
+        versions=tuple(summary.versions.items()),
     )

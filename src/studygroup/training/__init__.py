@@ -6,10 +6,10 @@ from studygroup.training.compare import compare
 from studygroup.training.config import ConfigurationChangedError
 from studygroup.training.export import load_net
 from studygroup.training.folder import RunFolder
-from studygroup.training.load_run import evaluate, export
+from studygroup.training.load_run import Run, evaluate, export
 from studygroup.training.predict import Prediction, Shipped, load_shipped, predict
 from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
-from studygroup.training.run import FolderTakenError, Result, train
+from studygroup.training.run import FolderTakenError, train
 from studygroup.training.settings import Settings
 from studygroup.training.tuning import Tuned, tune
 
@@ -23,7 +23,7 @@ __all__ = [
     "OneCycle",
     "Prediction",
     "Rate",
-    "Result",
+    "Run",
     "RunFolder",
     "Settings",
     "Shipped",

@@ -82,9 +82,7 @@ class RunBar(Callback):
         """Show the last finished epoch and the best hold-out accuracy of its students."""
         if self._bar is not None and self.history.rows:
             row = self.history.rows[-1]
-            self._bar.set_postfix_str(
-                f"epoch {row['epoch']:.0f}, hold-out {row['holdout_best']:.1%}", refresh=False
-            )
+            self._bar.set_postfix_str(f"epoch {row.epoch}, hold-out {row.holdout_best:.1%}", refresh=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

@@ -1,21 +1,28 @@
 """Compare configurations over seeds; every cell is a run folder, so that finished work is not repeated."""
 
+import csv
 import dataclasses
+import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from studygroup.files import checked, read_json, read_object, write_text
+from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import RunFolder
+from studygroup.training.grid import run_grid
+from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
-from studygroup.training.run import Result, cpu_threads, train
+from studygroup.training.run import train
 from studygroup.training.scores import TOP5_FROM
-from studygroup.training.settings import Settings
+from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
+from studygroup.training.summary import TextFigures
 from studygroup.training.tables import markdown
 
 COLUMNS = {
@@ -39,22 +46,27 @@ def compare(
 
     All configurations run with the first seed, then all with the second, and so on; the table is rewritten after each
     seed. A cell is the folder `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, and an interrupted one
-    resumes. In each cell the student is chosen on the hold-out rows and scored on the test rows afterwards; the table
+    resumes. Several calls may work on one folder at a time: a cell that another process is training is left to it. In
+    each cell the student is chosen on the hold-out rows and scored on the test rows afterwards; the table
     keeps the two scores apart and chooses no configuration.
 
     Args:
         configs: configuration files, as `studygroup train --config` takes them; their own seed is not used.
         seeds: seeds with which every configuration is trained.
-        run_dir: folder of the cells, `comparison.json` and `comparison.md`.
+        run_dir: folder of the cells, `comparison.csv` with a line per finished cell, and `comparison.json` and
+            `comparison.md` with one per configuration.
         progress_bar: whether to draw progress bars.
 
     Returns:
-        One row per configuration: `name`, `n`, and mean and sample standard deviation (`None` for one seed) of
-        `holdout`, `test`, its `top5`, `students_mean` and `ensemble`; `classes`; `updates`, and `step_cost`, the
-        ratio of step times to the plain network's on the same rows; for texts also `tokens_per_second` of training
-        and `padding`, the share of positions that hold no token, medians over epochs and seeds.
+        One row per configuration with a finished cell: `name`, `n`, and mean and sample standard deviation (`None`
+        for one seed) of `holdout`, `test`, its `top5`, `students_mean` and `ensemble`; `classes`; `updates`, and
+        `step_cost`, the ratio of step times to the plain network's on the same rows; for texts also
+        `tokens_per_second` of training and `padding`, the share of positions that hold no token, medians over epochs
+        and seeds.
 
     Raises:
+        NonFiniteLossError: the loss of a cell became infinite or not a number; all others are trained.
+        UnavailableError: data could not be opened; the cells on other data are trained.
         ValueError: no configuration or seed, two files of the same name, or a cell that belongs to another
             configuration.
     """
@@ -65,18 +77,66 @@ def compare(
             "each seed once"
         )
     chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
-    cells: dict[str, dict[int, Result]] = {name: {} for name in names}
+    diverged: list[str] = []
+
+    def make(cell: _Cell) -> None:
+        train(cell.settings, run_dir=cell.folder.path, resume=True, progress_bar=progress_bar)
+
+    for seed in seeds:
+        run_grid(
+            [_Cell(name, seed, settings, Path(run_dir)) for name, settings in chosen.items()],
+            make,
+            folder=lambda cell: cell.folder,
+            diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
+        )
+        rows = _write(chosen, seeds, Path(run_dir))
+    if diverged:
+        raise NonFiniteLossError("\n".join(diverged))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A configuration with a seed."""
+
+    name: str
+    seed: int
+    configuration: Settings
+    run_dir: Path
+
+    @property
+    def settings(self) -> Settings:
+        return dataclasses.replace(self.configuration, seed=self.seed, baseline=False)
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.run_dir / f"{self.name}-{self.seed}")
+
+    @property
+    def data_name(self) -> str:
+        return self.configuration.data
+
+
+def _write(chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path) -> list[dict[str, Any]]:
+    """Write the tables of the cells that are finished, and return the rows of `comparison.json`."""
+    finished: dict[str, dict[int, Run]] = {name: {} for name in chosen}
     for seed in seeds:
         for name, settings in chosen.items():
-            cells[name][seed] = train(
-                dataclasses.replace(settings, seed=seed, baseline=False),
-                run_dir=Path(run_dir) / f"{name}-{seed}",
-                resume=True,
-                progress_bar=progress_bar,
-            )
-        rows = [_row(name, settings, cells[name]) for name, settings in chosen.items()]
-        write_text(Path(run_dir) / "comparison.json", json.dumps(rows, indent=2) + "\n")
-        write_text(Path(run_dir) / "comparison.md", table(rows))
+            folder = _Cell(name, seed, settings, run_dir).folder
+            if folder.summary.exists():
+                finished[name][seed] = Run(folder, folder.read_summary())
+    runs = [
+        (name, seed, run.summary.figures()) for name, own in finished.items() for seed, run in own.items()
+    ]
+    tidy = io.StringIO()
+    if runs:
+        writer = csv.writer(tidy, lineterminator="\n")
+        writer.writerow(["name", "seed", *runs[0][2]])
+        writer.writerows([name, seed, *figures.values()] for name, seed, figures in runs)
+    write_text(run_dir / "comparison.csv", tidy.getvalue())
+    rows = [_row(name, settings, finished[name]) for name, settings in chosen.items() if finished[name]]
+    write_text(run_dir / "comparison.json", json.dumps(rows, indent=2) + "\n")
+    write_text(run_dir / "comparison.md", table(rows))
     return rows
 
 
@@ -121,32 +181,30 @@ def _read(config: Path) -> Settings:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
 
 
-def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[str, Any]:
+def _row(name: str, settings: Settings, by_seed: Mapping[int, Run]) -> dict[str, Any]:
     """Summarise the finished cells of one configuration as a row."""
     cells = list(by_seed.values())
+    figures = [cell.summary.figures() for cell in cells]
+    texts = [cell.summary.run.texts for cell in cells if cell.summary.run.texts is not None]
     speeds = {
-        figure: statistics.median(_texts(cell)[figure] for cell in cells) for figure in _texts(cells[0])
+        field.name: statistics.median(getattr(one, field.name) for one in texts)
+        for field in dataclasses.fields(TextFigures)
+        if texts
     }
     return {
         "name": name,
         "n": len(cells),
         "seeds": list(by_seed),
-        **_spread("holdout", [cell.summary["shipped"]["holdout"] for cell in cells]),
-        **_spread("test", [cell.summary["shipped"]["test"] for cell in cells]),
-        **_spread("top5", [cell.summary["shipped"]["test_top5"] for cell in cells]),
-        **_spread("students_mean", [cell.summary["test"]["mean"] for cell in cells]),
-        **_spread("ensemble", [cell.summary["test"]["ensemble"] for cell in cells]),
-        "classes": len(cells[0].summary["run"]["classes"]),
-        "updates": cells[0].summary["run"]["updates"],
+        **_spread("holdout", [one["holdout"] for one in figures]),
+        **_spread("test", [one["test"] for one in figures]),
+        **_spread("top5", [one["test_top5"] for one in figures]),
+        **_spread("students_mean", [one["students_mean"] for one in figures]),
+        **_spread("ensemble", [one["ensemble"] for one in figures]),
+        "classes": figures[0]["classes"],
+        "updates": figures[0]["updates"],
         "step_cost": _step_cost(settings, cells[0]),
         **speeds,
     }
-
-
-def _texts(cell: Result) -> dict[str, float]:
-    """Return a cell's figures for texts; empty for pictures and for runs of earlier versions."""
-    figures: dict[str, float] = cell.summary["run"].get("texts", {})
-    return figures
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
@@ -154,7 +212,7 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {name: statistics.fmean(values), f"{name}_std": std}
 
 
-def _step_cost(settings: Settings, cell: Result) -> float:
+def _step_cost(settings: Settings, cell: Run) -> float:
     """Return the step time over the plain network's, measured once on the training machine and kept in the cell."""
     if settings.method_name == "baseline":
         return 1.0
@@ -162,7 +220,7 @@ def _step_cost(settings: Settings, cell: Result) -> float:
     if not kept.exists():
         with cpu_threads(settings.threads):
             cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
-        write_text(kept, json.dumps(cost, indent=2) + "\n")
+        write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
     found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
     return float(found["ratio"])
 

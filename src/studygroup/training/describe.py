@@ -1,82 +1,79 @@
 """A finished run in words and tables: for the terminal, the report, and the model card beside its network."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from studygroup.training.export import loading_lines
 from studygroup.training.first_run import OVER_SEEDS, is_first_run
 from studygroup.training.folder import WEIGHTS, RunFolder
 from studygroup.training.scores import TOP5_FROM
+from studygroup.training.summary import Summary, TextFigures
 from studygroup.training.tables import Rows, text
 
 
-def score_rows(summary: Mapping[str, Any]) -> Rows:
+def score_rows(summary: Summary) -> Rows:
     """Return the scores on the test rows: each student, the ensemble, the shipped student, the baseline.
 
     Returns:
         Name, accuracy in percent and, where there are many classes, top-5 accuracy; see `score_header`.
     """
-    test, shipped, run = summary["test"], summary["shipped"], summary["run"]
-    students, top5 = test["students"], test["students_top5"]
+    test, shipped, run = summary.test, summary.shipped, summary.run
+    students, top5 = test.students, test.students_top5
     rows = [(f"student {k}", f"{students[k]:.2%}", top5[k]) for k in range(len(students))]
-    if run["students"] > 1:
-        one = test["random"]["student"]
+    if run.students > 1:
+        one = summary.random_student
         rows += [
             (
-                f"mean ± std of {run['students']} students",
-                f"{test['mean']:.2%} ± {test['std']:.2%}",
-                test["mean_top5"],
+                f"mean ± std of {run.students} students",
+                f"{test.mean:.2%} ± {test.std:.2%}",
+                test.mean_top5,
             ),
-            (f"a random student ({one})", f"{test['random']['accuracy']:.2%}", top5[one]),
+            (f"a random student ({one})", f"{test.students[one]:.2%}", top5[one]),
             (
                 "ensemble of all students (mean of probabilities)",
-                f"{test['ensemble']:.2%}",
-                test["ensemble_top5"],
+                f"{test.ensemble:.2%}",
+                test.ensemble_top5,
             ),
         ]
-    anew = ", batch norm re-estimated" if shipped["reestimated_bn"] else ""
-    rows.append(
-        (f"shipped: student {shipped['student']}{anew}", f"{shipped['test']:.2%}", shipped["test_top5"])
-    )
-    if summary["baseline"]:
-        plain = summary["baseline"]
-        rows.append(("plain baseline", f"{plain['test']:.2%}", plain["test_top5"]))
+    anew = ", batch norm re-estimated" if shipped.reestimated_bn else ""
+    rows.append((f"shipped: student {shipped.student}{anew}", f"{shipped.test:.2%}", shipped.test_top5))
+    if summary.baseline:
+        plain = summary.baseline
+        rows.append(("plain baseline", f"{plain.test:.2%}", plain.test_top5))
     return [(name, value, f"{five:.2%}")[: len(score_header(summary))] for name, value, five in rows]
 
 
-def score_header(summary: Mapping[str, Any]) -> tuple[str, ...]:
+def score_header(summary: Summary) -> tuple[str, ...]:
     """Return the header of `score_rows`; top-5 accuracy is reported from 20 classes on."""
-    return ("", "accuracy", "top-5 accuracy")[: 3 if len(summary["run"]["classes"]) >= TOP5_FROM else 2]
+    return ("", "accuracy", "top-5 accuracy")[: 3 if len(summary.run.classes) >= TOP5_FROM else 2]
 
 
-def cost_rows(summary: Mapping[str, Any]) -> Rows:
+def cost_rows(summary: Summary) -> Rows:
     """Return the cost of training beside the baseline's.
 
     Returns:
         Triples of quantity, the method's value and the baseline's; empty where nothing was measured.
     """
-    cost, baseline, run = summary["cost"], summary["baseline"], summary["run"]
+    cost, baseline, run = summary.cost, summary.baseline, summary.run
     if not cost or not baseline:
         return []
-    low, high = cost["spread"]
-    rows = "texts" if run.get("texts") else "images"
+    low, high = cost.spread
+    rows = "texts" if run.texts else "images"
     return [
-        ("epochs", str(run["epochs"]), str(run["epochs"])),
-        ("updates", str(run["updates"]), str(baseline["updates"])),
-        ("training time", f"{run['training_seconds']:.1f} s", f"{baseline['training_seconds']:.1f} s"),
+        ("epochs", str(run.epochs), str(run.epochs)),
+        ("updates", str(run.updates), str(baseline.updates)),
+        ("training time", f"{run.training_seconds:.1f} s", f"{baseline.training_seconds:.1f} s"),
         (
-            f"step on the same {cost['images']} {rows}",
-            f"{1e3 * cost['seconds']:.0f} ms, {cost['ratio']:.2f} x ({low:.2f} to {high:.2f}, n = {cost['repeats']})",
-            f"{1e3 * cost['baseline_seconds']:.0f} ms",
+            f"step on the same {cost.images} {rows}",
+            f"{1e3 * cost.seconds:.0f} ms, {cost.ratio:.2f} x ({low:.2f} to {high:.2f}, n = {cost.repeats})",
+            f"{1e3 * cost.baseline_seconds:.0f} ms",
         ),
-        ("memory of that step", _megabytes(cost["bytes"]), _megabytes(cost["baseline_bytes"])),
-        ("parameters in training", f"{cost['parameters']:,}", f"{cost['baseline_parameters']:,}"),
-        ("parameters shipped", f"{cost['baseline_parameters']:,}", f"{cost['baseline_parameters']:,}"),
+        ("memory of that step", _megabytes(cost.bytes), _megabytes(cost.baseline_bytes)),
+        ("parameters in training", f"{cost.parameters:,}", f"{cost.baseline_parameters:,}"),
+        ("parameters shipped", f"{cost.baseline_parameters:,}", f"{cost.baseline_parameters:,}"),
     ]
 
 
-def baseline_verdict(summary: Mapping[str, Any]) -> str:
+def baseline_verdict(summary: Summary) -> str:
     """Say in plain words whether the shipped student or the plain network is ahead, and how much one run can show.
 
     Chance: where two equally good networks err independently of each other, the number of test rows by which one
@@ -89,10 +86,10 @@ def baseline_verdict(summary: Mapping[str, Any]) -> str:
     Returns:
         Two sentences; an empty text where no plain network was trained beside the method.
     """
-    if not summary["baseline"]:
+    if summary.baseline is None:
         return ""
-    own, plain = summary["shipped"]["test"], summary["baseline"]["test"]
-    rows = summary["test"]["rows"]
+    own, plain = summary.shipped.test, summary.baseline.test
+    rows = summary.test.rows
     ahead = round((own - plain) * rows)
     chance = round(1.96 * math.sqrt(rows * (own * (1 - own) + plain * (1 - plain))))
     more = (
@@ -106,19 +103,17 @@ def baseline_verdict(summary: Mapping[str, Any]) -> str:
     )
 
 
-def headline_rows(summary: Mapping[str, Any]) -> Rows:
+def headline_rows(summary: Summary) -> Rows:
     """Return the most important accuracies on the test rows, the plain network's last."""
-    test, run = summary["test"], summary["run"]
-    rows = [("the student that ships", f"{summary['shipped']['test']:.2%}")]
-    if run["students"] > 1:
+    test, run = summary.test, summary.run
+    rows = [("the student that ships", f"{summary.shipped.test:.2%}")]
+    if run.students > 1:
         rows += [
-            (f"mean of the {run['students']} students", f"{test['mean']:.2%}"),
-            (f"the {run['students']} students as an ensemble", f"{test['ensemble']:.2%}"),
+            (f"mean of the {run.students} students", f"{test.mean:.2%}"),
+            (f"the {run.students} students as an ensemble", f"{test.ensemble:.2%}"),
         ]
-    if summary["baseline"]:
-        rows.append(
-            ("the plain network beside: same rows, same epochs", f"{summary['baseline']['test']:.2%}")
-        )
+    if summary.baseline:
+        rows.append(("the plain network beside: same rows, same epochs", f"{summary.baseline.test:.2%}"))
     return rows
 
 
@@ -126,30 +121,30 @@ def _megabytes(count: int) -> str:
     return f"{count / 2**20:.1f} MiB"
 
 
-def describe_noise(summary: Mapping[str, Any]) -> str:
+def describe_noise(summary: Summary) -> str:
     """Describe the label noise of a run in a few sentences; empty without noise.
 
     Args:
         summary: the run's summary.
     """
-    noise = summary.get("noise")
-    if not noise:
+    noise = summary.noise
+    if noise is None:
         return ""
-    options = ", ".join(f"{k}={v}" for k, v in noise["options"].items() if v is not None)
-    when = " in the first epoch, and noisy ones are drawn anew in every epoch" if noise["redrawn"] else ""
-    wrong, held = noise["wrong_holdout_labels"], summary["holdout"]["rows"]
+    options = ", ".join(f"{k}={v}" for k, v in noise.options.items() if v is not None)
+    when = " in the first epoch, and noisy ones are drawn anew in every epoch" if noise.redrawn else ""
+    wrong, held = noise.wrong_holdout_labels, summary.holdout.rows
     holdout = (
         f"{wrong} of {held} hold-out labels are wrong, the same in all epochs. Test"
         if wrong
         else "Hold-out and test"
     )
     return (
-        f"Label noise: {noise['name']}({options}). {noise['wrong_training_labels']} of "
-        f"{summary['run']['train_rows']} training labels are wrong{when}. {holdout} labels are the true ones."
+        f"Label noise: {noise.name}({options}). {noise.wrong_training_labels} of "
+        f"{summary.run.train_rows} training labels are wrong{when}. {holdout} labels are the true ones."
     )
 
 
-def describe_run(folder: RunFolder, summary: Mapping[str, Any], *, finished_before: bool) -> str:
+def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) -> str:
     """Return the closing text: scores, cost, the plain network's path, the lines that load it, and a short result.
 
     Args:
@@ -157,39 +152,39 @@ def describe_run(folder: RunFolder, summary: Mapping[str, Any], *, finished_befo
         summary: the run's summary.
         finished_before: whether nothing was done because the run was already finished.
     """
-    run, shipped = summary["run"], summary["shipped"]
+    run, shipped = summary.run, summary.shipped
     parts = [f"The run in {folder.path} is finished; nothing was done."] if finished_before else []
-    parts.append(f"Test set of {run['data']}, {summary['test']['rows']} rows, scored after the choice:")
+    parts.append(f"Test set of {run.data}, {summary.test.rows} rows, scored after the choice:")
     head = score_header(summary)
     parts.append(text([head, *score_rows(summary)] if len(head) > 2 else score_rows(summary)))
     parts.append(
-        f"Student {shipped['student']} ships: {'the leader' if shipped['leads'] else 'best'} on "
-        f"{summary['holdout']['rows']} held-out rows ({shipped['holdout']:.2%}) "
-        + ("at the last epoch." if shipped["select"] == "last" else "over all epochs.")
+        f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'} on "
+        f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}) "
+        + ("at the last epoch." if shipped.select == "last" else "over all epochs.")
     )
-    parts += [said for said in (describe_noise(summary), _speed(run.get("texts", {}))) if said]
+    parts += [said for said in (describe_noise(summary), _speed(run.texts)) if said]
     cost = cost_rows(summary)
     if cost:
         parts.append("\nCost of training:")
-        parts.append(text([("", run["recipe"], "baseline"), *cost]))
-    lines = loading_lines(folder.weights, builder=dict(run["model"]))
+        parts.append(text([("", run.recipe, "baseline"), *cost]))
+    lines = loading_lines(folder.weights, builder=dict(run.model))
     parts.append(f"\nThe plain network lies in {folder.weights}; load it with\n")
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
-    parts.append(f"\nIn short, on {summary['test']['rows']} test rows:")
+    parts.append(f"\nIn short, on {summary.test.rows} test rows:")
     parts.append(text(headline_rows(summary)))
-    parts += [baseline_verdict(summary)] if summary["baseline"] else []
+    parts += [baseline_verdict(summary)] if summary.baseline else []
     parts += [OVER_SEEDS] if is_first_run(folder.read_config()) else []
     return "\n".join(parts)
 
 
-def _speed(texts: Mapping[str, float]) -> str:
+def _speed(texts: TextFigures | None) -> str:
     """Describe the training speed on texts; empty for pictures."""
-    if not texts:
+    if texts is None:
         return ""
-    return f"{texts['tokens_per_second']:,.0f} tokens a second, beside {texts['padding']:.1%} padding."
+    return f"{texts.tokens_per_second:,.0f} tokens a second, beside {texts.padding:.1%} padding."
 
 
-def model_card(summary: dict[str, Any], *, lines: str, file: str = WEIGHTS) -> str:
+def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS) -> str:
     """Render the model card of the shipped network as Markdown.
 
     Args:
@@ -197,43 +192,43 @@ def model_card(summary: dict[str, Any], *, lines: str, file: str = WEIGHTS) -> s
         lines: the three lines that load the network.
         file: name of the network's file, which `studygroup predict` needs unless it is the default one.
     """
-    run, test, shipped = summary["run"], summary["test"], summary["shipped"]
-    baseline = summary.get("baseline")
-    beside = f"| plain baseline | {baseline['test']:.2%} |\n" if baseline else ""
-    many = len(run["classes"]) >= TOP5_FROM
-    top5 = f"| this network, top-5 | {shipped['test_top5']:.2%} |\n" if many else ""
-    asked = "TEXT" if "vocabulary" in run["model"] else "IMAGE_FILE"
+    run, test, shipped = summary.run, summary.test, summary.shipped
+    baseline = summary.baseline
+    beside = f"| plain baseline | {baseline.test:.2%} |\n" if baseline else ""
+    many = len(run.classes) >= TOP5_FROM
+    top5 = f"| this network, top-5 | {shipped.test_top5:.2%} |\n" if many else ""
+    asked = "TEXT" if "vocabulary" in run.model else "IMAGE_FILE"
     asked += "" if file == WEIGHTS else f" --folder {file}"
     answers = f"`studygroup predict {asked}` answers from this folder alone.\n"
     answers = answers if file.endswith(".safetensors") else ""
     noise = f"\n{describe_noise(summary)}\n" if describe_noise(summary) else ""
-    estimated = "; batch-norm statistics taken anew before scoring" if shipped["reestimated_bn"] else ""
-    return f"""# {run["model"]["name"]} on {run["data"]}
+    estimated = "; batch-norm statistics taken anew before scoring" if shipped.reestimated_bn else ""
+    return f"""# {run.model["name"]} on {run.data}
 
-One plain network, trained with `{run["recipe"]}` by studygroup. It needs
+One plain network, trained with `{run.recipe}` by studygroup. It needs
 nothing of the method at inference.
 
 ```python
 {lines}
 ```
 
-Input: {run["input"]}
-{answers}Output: logits of {len(run["classes"])} classes: {", ".join(run["classes"])}.
+Input: {run.input}
+{answers}Output: logits of {len(run.classes)} classes: {", ".join(run.classes)}.
 
 ## How it was trained
 
-{run["students"]} student(s), {run["epochs"]} epochs, {run["updates"]} updates, seed {run["seed"]},
-on {run["train_rows"]} rows; student {shipped["student"]} after epoch {shipped["epoch"]} was chosen on
-{summary["holdout"]["rows"]} held-out rows
-(`select={shipped["select"]}`, {shipped["holdout"]:.2%} there){estimated}. All settings: `config.yaml`.
+{run.students} student(s), {run.epochs} epochs, {run.updates} updates, seed {run.seed},
+on {run.train_rows} rows; student {shipped.student} after epoch {shipped.epoch} was chosen on
+{summary.holdout.rows} held-out rows
+(`select={shipped.select}`, {shipped.holdout:.2%} there){estimated}. All settings: `config.yaml`.
 {noise}
-## Scores on {test["rows"]} test rows
+## Scores on {test.rows} test rows
 
 | | accuracy |
 |---|---|
-| **this network** | **{shipped["test"]:.2%}** |
-{top5}| mean over students ± std (n = {run["students"]}) | {test["mean"]:.2%} ± {test["std"]:.2%} |
-| ensemble of all students | {test["ensemble"]:.2%} |
+| **this network** | **{shipped.test:.2%}** |
+{top5}| mean over students ± std (n = {run.students}) | {test.mean:.2%} ± {test.std:.2%} |
+| ensemble of all students | {test.ensemble:.2%} |
 {beside}
 The rows were scored once, after the choice. One run, one seed: differences of a few rows are noise.
 """

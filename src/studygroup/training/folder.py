@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from studygroup.files import checked, write_text
 from studygroup.training.migrate import upgraded
+from studygroup.training.summary import Summary
 
 WEIGHTS = "student.safetensors"
 _AGAIN = "train the run again in a new folder"
@@ -83,23 +84,25 @@ class RunFolder:
             raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
         return upgraded(config)
 
-    def read_summary(self) -> dict[str, Any]:
+    def read_summary(self) -> Summary:
         """Read the summary of the finished run.
 
         Raises:
             ValueError: the folder holds no finished run, or its summary cannot be read.
         """
-        return checked(
-            self.summary, _read(self.summary, json.loads), way_out=_AGAIN, holds=("run", "shipped")
-        )
+        content = checked(self.summary, _read(self.summary, json.loads), way_out=_AGAIN)
+        try:
+            return Summary.from_plain(content)
+        except ValueError as error:
+            raise ValueError(f"{self.summary} {error}; {_AGAIN}") from error
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the configuration."""
         write_text(self.config, yaml.safe_dump(config, sort_keys=False))
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Write the summary, which marks the run as finished."""
-        write_text(self.summary, json.dumps(summary, indent=2) + "\n")
+        write_text(self.summary, json.dumps(summary.to_plain(), indent=2) + "\n")
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

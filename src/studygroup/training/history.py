@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,106 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from studygroup.files import write_text
 
-Row = dict[str, float]
+_STUDENTS = ("supervised", "imitation", "holdout")
+_OF_ALL = {
+    "ensemble": "holdout_ensemble",
+    "diversity": "holdout_diversity",
+    "disagreement": "holdout_disagreement",
+}
+_NAMED = {"objectives": "auxiliary_", "teachers": "listen_"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """The figures of one epoch.
+
+    Attributes:
+        epoch: number, from 1.
+        updates: updates of a student so far.
+        seconds: seconds of training in this epoch, without scoring.
+        rows_per_second: rows trained on per second.
+        lr: learning rate of the last update.
+        imitation_weight: weight of the imitation at the last update.
+        loss: mean of the total loss.
+        supervised: mean supervised loss of each student.
+        imitation: mean imitation loss of each student.
+        holdout: accuracy of each student on the hold-out rows, in [0, 1].
+        ensemble: the same of the mean of their probabilities.
+        diversity: mean L2 distance of their probabilities, in [0, √2].
+        disagreement: share of rows on which two students name different classes, in [0, 1].
+        cpu_seconds: processor time of training in this epoch; None in runs that did not take it.
+        tokens_per_second: tokens trained on per second; None for pictures.
+        padding: share of positions without a token, in [0, 1]; None for pictures.
+        objectives: means of further losses, by name.
+        teachers: means of the teachers' own figures, by name.
+    """
+
+    epoch: int
+    updates: int
+    seconds: float
+    rows_per_second: float
+    lr: float
+    imitation_weight: float
+    loss: float
+    supervised: tuple[float, ...]
+    imitation: tuple[float, ...]
+    holdout: tuple[float, ...]
+    ensemble: float
+    diversity: float
+    disagreement: float
+    cpu_seconds: float | None = None
+    tokens_per_second: float | None = None
+    padding: float | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    teachers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def holdout_mean(self) -> float:
+        """Mean accuracy of the students on the hold-out rows."""
+        return sum(self.holdout) / len(self.holdout)
+
+    @property
+    def holdout_best(self) -> float:
+        """Accuracy of the best student on the hold-out rows."""
+        return max(self.holdout)
+
+    def columns(self) -> dict[str, float]:
+        """Return the figures by the column names of `metrics.csv`."""
+        own: dict[str, float | None] = {
+            **{name: getattr(self, name) for name in ("epoch", "updates", "seconds", "cpu_seconds")},
+            **{name: getattr(self, name) for name in ("rows_per_second", "lr", "imitation_weight", "loss")},
+            "holdout_mean": self.holdout_mean,
+            "holdout_best": self.holdout_best,
+            **{column: getattr(self, name) for name, column in _OF_ALL.items()},
+            **{f"{name}_{k}": value for name in _STUDENTS for k, value in enumerate(getattr(self, name))},
+            "tokens_per_second": self.tokens_per_second,
+            "padding": self.padding,
+            **{prefix + key: v for name, prefix in _NAMED.items() for key, v in getattr(self, name).items()},
+        }
+        return {name: value for name, value in own.items() if value is not None}
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, float]) -> "EpochRow":
+        """Read figures by the column names of `metrics.csv`, of any version since 0.1.0.
+
+        Raises:
+            ValueError: a column is missing.
+        """
+        try:
+            students = range(sum(name.removeprefix("holdout_").isdigit() for name in columns))
+            given: dict[str, Any] = {name: columns[column] for name, column in _OF_ALL.items()}
+            given |= {name: tuple(columns[f"{name}_{k}"] for k in students) for name in _STUDENTS}
+            for name in ("seconds", "rows_per_second", "lr", "imitation_weight", "loss"):
+                given[name] = columns[name]
+            for name in ("epoch", "updates"):
+                given[name] = int(columns[name])
+        except KeyError as error:
+            raise ValueError(f"the column {error} is missing") from error
+        for name in ("cpu_seconds", "tokens_per_second", "padding"):
+            given[name] = columns.get(name)
+        for name, prefix in _NAMED.items():
+            given[name] = {k.removeprefix(prefix): v for k, v in columns.items() if k.startswith(prefix)}
+        return cls(**given)
 
 
 class History(Callback):
@@ -24,33 +125,31 @@ class History(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[Row] = []
+        self.rows: list[EpochRow] = []
 
-    def add(self, row: Row) -> None:
-        """Add an epoch's figures and write the file.
-
-        Args:
-            row: name to number; columns may differ between rows, and missing ones stay empty.
-        """
+    def add(self, row: EpochRow) -> None:
+        """Add an epoch's figures and write the file; columns may differ between rows, and missing ones stay empty."""
         self.rows.append(row)
         self.write()
 
     def write(self) -> None:
         """Write all rows, one line per epoch."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        rows = [row.columns() for row in self.rows]
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer = csv.DictWriter(
+            text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
+        )
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(rows)
         write_text(self.path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows, for the checkpoint."""
-        return {"rows": [dict(row) for row in self.rows]}
+        return {"rows": [row.columns() for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Replace the rows by those of a checkpoint."""
-        self.rows = [dict(row) for row in state_dict["rows"]]
+        self.rows = [EpochRow.from_columns(row) for row in state_dict["rows"]]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the file to the state of the checkpoint."""
@@ -58,13 +157,21 @@ class History(Callback):
             self.write()
 
 
-def read_history(path: Path) -> list[Row]:
+def read_history(path: Path) -> list[EpochRow]:
     """Read the rows of a `metrics.csv`.
 
     Args:
         path: the CSV file that a `History` wrote; a missing one has no rows.
+
+    Raises:
+        ValueError: the file is damaged.
     """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    try:
+        filled = [{k: float(v) for k, v in line.items() if k and v not in ("", None)} for line in lines]
+        return [EpochRow.from_columns(line) for line in filled]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error

@@ -1,5 +1,7 @@
 """Load a finished run, to score it again and to export any of its students."""
 
+import dataclasses
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,31 +27,42 @@ from studygroup.training.export import (
     reestimate_bn,
 )
 from studygroup.training.folder import RunFolder
-from studygroup.training.run import cpu_threads
 from studygroup.training.scores import accuracy, score_net
-from studygroup.training.settings import Settings
+from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.summary import Summary
 
 
 @dataclass(frozen=True)
-class LoadedRun:
-    """A finished run with its settings, data and batches.
+class Run:
+    """A finished run; its settings, data and networks are loaded when they are asked for.
 
     Attributes:
         folder: the run folder.
-        summary: its scores and facts.
-        settings: as it was trained.
-        data: as it was trained on.
-        datamodule: the batches.
+        summary: scores, cost and facts.
+        resumed_finished: whether `train` did nothing because the run was already finished.
     """
 
     folder: RunFolder
-    summary: dict[str, Any]
-    settings: Settings
-    data: Data
-    datamodule: DataModule
+    summary: Summary
+    resumed_finished: bool = False
 
-    def net(self) -> nn.Module:
-        """Load the shipped network, in `eval` mode, on the CPU.
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings that it was trained with."""
+        return Settings.from_config(self.folder.read_config())
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """The data that it was trained on."""
+        return self.settings.load_data()
+
+    @functools.cached_property
+    def datamodule(self) -> DataModule:
+        """The batches of its data."""
+        return self.settings.build_datamodule(self.data)
+
+    def load(self) -> nn.Module:
+        """Load the shipped plain network, in `eval` mode, on the CPU.
 
         Raises:
             ValueError: its file is missing or damaged.
@@ -83,7 +96,7 @@ class LoadedRun:
 
 
 @contextmanager
-def load_run(run: str | Path) -> Iterator[LoadedRun]:
+def load_run(run: str | Path) -> Iterator[Run]:
     """Reopen a finished run, on as many CPU threads as it was trained with.
 
     Args:
@@ -93,10 +106,9 @@ def load_run(run: str | Path) -> Iterator[LoadedRun]:
         ValueError: the folder holds no finished run, or its files or data are damaged.
     """
     folder = RunFolder(Path(run))
-    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
-    with cpu_threads(settings.threads):
-        data = settings.load_data()
-        yield LoadedRun(folder, summary, settings, data, settings.build_datamodule(data))
+    found = Run(folder, folder.read_summary())
+    with cpu_threads(found.settings.threads):
+        yield found
 
 
 def evaluate(run: str | Path) -> dict[str, Any]:
@@ -115,7 +127,7 @@ def evaluate(run: str | Path) -> dict[str, Any]:
     """
     cpu = torch.device("cpu")
     with load_run(run) as found:
-        net, data = found.net(), found.data
+        net, data = found.load(), found.data
         holdout, test = (
             score_net(net, found.datamodule.evaluation_batches(split, cpu))
             for split in (data.holdout, data.test)
@@ -125,7 +137,7 @@ def evaluate(run: str | Path) -> dict[str, Any]:
         "holdout_top5": holdout.students_top5[0],
         "test": test.students[0],
         "test_top5": test.students_top5[0],
-        "summary_test": found.summary["shipped"]["test"],
+        "summary_test": found.summary.shipped.test,
         "test_rows": test.rows,
         "classes": len(data.classes),
     }
@@ -158,11 +170,11 @@ def export(
     """
     cpu = torch.device("cpu")
     with load_run(run) as found:
-        before, students = found.summary["shipped"], found.summary["run"]["students"]
-        number = before["student"] if student is None else student
+        before, students = found.summary.shipped, found.summary.run.students
+        number = before.student if student is None else student
         if not 0 <= number < students:
             raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
-        net = found.net() if student is None else found.task().shipped.export(number).eval()
+        net = found.load() if student is None else found.task().shipped.export(number).eval()
         if reestimate_bn:
             found.reestimate_bn(net, device=cpu)
         name = f"student-{number}.{SUFFIXES[format]}"
@@ -172,17 +184,17 @@ def export(
         rows, _ = data.test[torch.arange(min(2, len(data.test)))]
         WRITERS[format](net, path, build, data, found.datamodule.inputs(rows))
         test = score_net(net, found.datamodule.evaluation_batches(data.test, cpu))
-        shipped = before | {
-            "student": number,
-            "epoch": before["epoch"] if student is None else found.settings.epochs,
-            "select": before["select"] if student is None else "by hand",
-            "holdout": accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
-            "test": test.students[0],
-            "test_top5": test.students_top5[0],
-            "reestimated_bn": reestimate_bn or (student is None and before["reestimated_bn"]),
-        }
-        said = model_card(
-            found.summary | {"shipped": shipped}, lines=LOADING_LINES[format](path, build), file=path.name
+        shipped = dataclasses.replace(
+            before,
+            student=number,
+            epoch=before.epoch if student is None else found.settings.epochs,
+            select=before.select if student is None else "by hand",
+            holdout=accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
+            test=test.students[0],
+            test_top5=test.students_top5[0],
+            reestimated_bn=reestimate_bn or (student is None and before.reestimated_bn),
         )
+        summary = dataclasses.replace(found.summary, shipped=shipped)
+        said = model_card(summary, lines=LOADING_LINES[format](path, build), file=path.name)
         write_text(card_path(path), said)
     return path

@@ -17,7 +17,7 @@ from studygroup.data import Batch
 from studygroup.losses import Losses
 from studygroup.task import CollaborativeLearning
 from studygroup.training.datamodule import DataModule
-from studygroup.training.history import History, Row
+from studygroup.training.history import EpochRow, History
 from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
 
@@ -104,7 +104,8 @@ class StudyModule(LightningModule):
         """Reset the sums of the epoch."""
         students = self.task.group.students
         self._sums = torch.zeros(2, students, device=self.device)
-        self._further: dict[str, Tensor] = {}
+        self._objectives: dict[str, Tensor] = {}
+        self._teachers: dict[str, Tensor] = {}
         self._total = torch.zeros((), device=self.device)
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self._rows, self._places = 0, 0
@@ -157,12 +158,10 @@ class StudyModule(LightningModule):
     def _add(self, losses: Losses, step: int) -> None:
         self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float()
         self._total += losses.total.detach().float()
-        further = {f"auxiliary_{name}": value for name, value in losses.auxiliary.items()}
-        figures = self.task.figures()
-        if figures:
-            further |= {f"listen_{name}": value / self.task.turns for name, value in figures.items()}
-        for name, value in further.items():
-            self._further[name] = self._further.get(name, self._total.new_zeros(())) + value.detach().float()
+        figures = {name: value / self.task.turns for name, value in (self.task.figures() or {}).items()}
+        for sums, values in ((self._objectives, losses.auxiliary), (self._teachers, figures)):
+            for name, value in values.items():
+                sums[name] = sums.get(name, self._total.new_zeros(())) + value.detach().float()
         bad = ~torch.isfinite(losses.total.detach()) & (self._first_bad < 0)
         self._first_bad = torch.where(bad, step, self._first_bad)
 
@@ -172,8 +171,8 @@ class StudyModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Read losses and time of the training part, then start the tally of the hold-out rows."""
-        sums = torch.stack([self._total, *self._sums.flatten(), *self._further.values()])
-        self._losses = sums.div(self._updates).tolist()
+        sums = [self._total, *self._sums.flatten(), *self._objectives.values(), *self._teachers.values()]
+        self._losses = torch.stack(sums).div(self._updates).tolist()
         self._seconds = time.perf_counter() - self._started
         self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)
@@ -191,35 +190,32 @@ class StudyModule(LightningModule):
         row = self._row()
         self._history.add(row)
         for logger in self.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+            logger.log_metrics({k: v for k, v in row.columns().items() if k != "epoch"}, step=row.epoch)
 
-    def _row(self) -> Row:
-        """Return the figures of the epoch that ends; `epoch` counts from 1."""
+    def _row(self) -> EpochRow:
+        """Return the figures of the epoch that ends."""
         scores, students = self.holdout, self.task.group.students
         total, *each = self._losses
-        progress = self.progress_at(self.done - 1)
-        row = {
-            "epoch": self.current_epoch + 1,
-            "updates": self.done,
-            "seconds": self._seconds,
-            "cpu_seconds": self._cpu_seconds,
-            "rows_per_second": self._rows / self._seconds,
-            "lr": self._lr,
-            "imitation_weight": self.task.weights(progress).get("imitation", 0.0),
-            "loss": total,
-            "holdout_mean": scores.mean,
-            "holdout_best": max(scores.students),
-            "holdout_ensemble": scores.ensemble,
-            "holdout_diversity": scores.diversity,
-            "holdout_disagreement": scores.disagreement,
-        }
-        for name, values in (
-            ("supervised", each[:students]),
-            ("imitation", each[students : 2 * students]),
-            ("holdout", scores.students),
-        ):
-            row |= {f"{name}_{student}": value for student, value in enumerate(values)}
-        if self._places:
-            tokens = int(self._tokens)
-            row |= {"tokens_per_second": tokens / self._seconds, "padding": 1 - tokens / self._places}
-        return row | dict(zip(self._further, each[2 * students :], strict=True))
+        further = each[2 * students :]
+        named = [*self._objectives], [*self._teachers]
+        tokens = int(self._tokens) if self._places else None
+        return EpochRow(
+            epoch=self.current_epoch + 1,
+            updates=self.done,
+            seconds=self._seconds,
+            cpu_seconds=self._cpu_seconds,
+            rows_per_second=self._rows / self._seconds,
+            lr=self._lr,
+            imitation_weight=self.task.weights(self.progress_at(self.done - 1)).get("imitation", 0.0),
+            loss=total,
+            supervised=tuple(each[:students]),
+            imitation=tuple(each[students : 2 * students]),
+            holdout=scores.students,
+            ensemble=scores.ensemble,
+            diversity=scores.diversity,
+            disagreement=scores.disagreement,
+            tokens_per_second=None if tokens is None else tokens / self._seconds,
+            padding=None if tokens is None else 1 - tokens / self._places,
+            objectives=dict(zip(named[0], further, strict=False)),
+            teachers=dict(zip(named[1], further[len(named[0]) :], strict=True)),
+        )

@@ -1,50 +1,27 @@
 """A whole run: train the method and the plain baseline beside it, choose, score, ship."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import nn
 
 from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.training import methods
 from studygroup.training.config import check_same
 from studygroup.training.describe import model_card
-from studygroup.training.export import load_net, loading_lines, reestimate_bn, save_net
+from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder
+from studygroup.training.load_run import Run
 from studygroup.training.scores import score, score_net
-from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.settings import RESULT_STAYS, Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
-from studygroup.training.summarise import Summary, summarise
+from studygroup.training.summarise import summarise
+from studygroup.training.summary import Summary
 
 
 class FolderTakenError(ValueError):
     """The run folder is not empty."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        folder: the run folder.
-        summary: scores, cost and settings, as in `summary.json`.
-        resumed_finished: whether nothing was done because the run was already finished.
-    """
-
-    folder: RunFolder
-    summary: Summary
-    resumed_finished: bool = False
-
-    def load(self) -> nn.Module:
-        """Load the shipped plain network, in `eval` mode, on the CPU."""
-        return load_net(self.folder.weights)
 
 
 def train(
@@ -53,12 +30,12 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     progress_bar: bool = True,
-) -> Result:
+) -> Run:
     """Train a method, ship one plain network and leave a run folder behind.
 
     Example:
         >>> result = train(Settings(data="digits", epochs=20), run_dir="runs/mine")
-        >>> result.summary["shipped"]["test"], result.load()
+        >>> result.summary.shipped.test, result.load()
 
     Args:
         settings: the settings that determine the result; by default the first run, `studygroup.training.first_run`.
@@ -83,23 +60,12 @@ def train(
     if folder.config.exists():
         check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
     if folder.summary.exists():
-        return Result(folder, folder.read_summary(), resumed_finished=True)
+        return Run(folder, folder.read_summary(), resumed_finished=True)
     data = settings.load_data()
     with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
-        beside = _baseline(settings, data, folder, progress_bar=progress_bar)
-        return _finish(settings, data, folder, trained, beside)
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Set the number of torch's CPU threads within the context, if one is given."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        baseline = _baseline(settings, data, folder, progress_bar=progress_bar)
+        return _finish(settings, data, folder, trained, baseline)
 
 
 def default_folder(settings: Settings) -> Path:
@@ -119,8 +85,8 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
 
 
 def _finish(
-    settings: Settings, data: Data, folder: RunFolder, trained: Trained, beside: Summary | None
-) -> Result:
+    settings: Settings, data: Data, folder: RunFolder, trained: Trained, baseline: Summary | None
+) -> Run:
     """Ship the chosen student, score the test rows for the first time, and write card and summary."""
     module, device = trained.module.to(trained.device), trained.device
     task, net = module.task, trained.selected.net.to(device)
@@ -136,12 +102,12 @@ def _finish(
             students=task.group.students,
         ),
         shipped=score_net(net, module.datamodule.evaluation_batches(data.test, device)),
-        baseline=beside,
-        cost=measure_step_cost(settings, data, device=device) if beside is not None else None,
+        baseline=baseline,
+        cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
     )
     build = settings.builder(data)
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))
     folder.write_summary(summary)  # last: it marks the run as finished
-    return Result(folder, folder.read_summary())
+    return Run(folder, summary)

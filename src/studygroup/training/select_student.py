@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from studygroup.task import CollaborativeLearning
-from studygroup.training.history import History, Row
+from studygroup.training.history import History
 from studygroup.training.module import StudyModule
 
 
@@ -59,14 +59,6 @@ class BestSoFar(Callback):
             setattr(self, name, value)
 
 
-def holdout_accuracies(row: Row) -> list[float]:
-    """Return the students' hold-out accuracies in one epoch's figures, in order."""
-    numbered = {
-        int(k.removeprefix("holdout_")): v for k, v in row.items() if k.removeprefix("holdout_").isdigit()
-    }
-    return [numbered[student] for student in sorted(numbered)]
-
-
 def student_to_ship(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:
     """Return the student that would ship by these hold-out accuracies: the leader, else the first of the best."""
     leader = task.group.routes.leader
@@ -76,6 +68,5 @@ def student_to_ship(task: CollaborativeLearning, accuracies: Sequence[float]) ->
 def best_at_last_epoch(history: History, task: CollaborativeLearning) -> tuple[int, int, float]:
     """Return number, epoch and hold-out accuracy of the student that ships by the last epoch."""
     row = history.rows[-1]
-    accuracies = holdout_accuracies(row)
-    best = student_to_ship(task, accuracies)
-    return best, int(row["epoch"]), accuracies[best]
+    best = student_to_ship(task, row.holdout)
+    return best, row.epoch, row.holdout[best]

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +14,7 @@ from studygroup.training.settings import Settings
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-def measure_step_cost(
-    settings: Settings, data: Data, *, device: torch.device, repeats: int = 9
-) -> dict[str, Any]:
+def measure_step_cost(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> Cost:
     """Measure training steps of the method and of the baseline alternately, on the same rows.
 
     Both tasks are built anew, so that a trained one is not touched. Steps use the run's own optimiser, its precision
@@ -29,15 +26,12 @@ def measure_step_cost(
         device: the device to measure on.
         repeats: number of pairs of steps that are timed.
 
-    Returns:
-        The fields of `studygroup.analysis.Cost`.
     """
     plain = dataclasses.replace(settings, recipe=methods.baseline)  # type: ignore[attr-defined]
     method = settings.build_task(data)
     batch = next(iter(settings.build_datamodule(data).training_batches(method, epoch=0)))
     steps = [_step(chosen, data, batch, device=device) for chosen in (settings, plain)]
-    cost: Cost = training_cost(*steps, images=len(batch.labels), repeats=repeats)
-    return dataclasses.asdict(cost)
+    return training_cost(*steps, images=len(batch.labels), repeats=repeats)
 
 
 def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device) -> Step:

@@ -11,21 +11,68 @@ from typing import Any
 import optuna
 import torch
 from filelock import FileLock
+from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
-from studygroup.training.run import cpu_threads
+from studygroup.training.history import History
+from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
-from studygroup.training.settings import Settings
-from studygroup.training.tuning.pruning import Pruning
+from studygroup.training.select_student import student_to_ship
+from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.tuning.space import Space
-from studygroup.training.tuning.study import place, sign, trial_folder
+from studygroup.training.tuning.study import Samplers, identity, origin, place, trial_folder
 
 FAILURES = (NonFiniteLossError, torch.OutOfMemoryError, ValueError)
 """Errors that the values of a trial may be to blame for."""
+
+
+class Pruning(Callback):
+    """Callback that reports the accuracy of the student that would ship now and stops if the study's pruner says so.
+
+    The accuracy is that on the hold-out rows. Training that resumes from a checkpoint reports the epochs before it,
+    too. With several seeds, one training follows the other: the mean over the seeds so far is reported, at a step
+    that counts the epochs of all seeds.
+
+    Args:
+        trial: the trial to report to.
+        before: hold-out accuracies of the finished seeds.
+        epochs: epochs of one training.
+
+    Attributes:
+        stopped: whether the pruner ended the training.
+    """
+
+    def __init__(self, trial: optuna.Trial, *, before: Sequence[float], epochs: int) -> None:
+        self.trial, self.before, self.epochs = trial, list(before), epochs
+        self.stopped = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the epochs that the checkpoint holds."""
+        assert isinstance(pl_module, StudyModule)
+        rows = next(callback for callback in trainer.callbacks if isinstance(callback, History)).rows  # type: ignore[attr-defined]
+        for row in rows:
+            self._report(pl_module, row.epoch, row.holdout)
+        if rows:
+            self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the epoch."""
+        assert isinstance(pl_module, StudyModule)
+        self._report(pl_module, trainer.current_epoch + 1, pl_module.holdout.students)
+        self._look(trainer)
+
+    def _report(self, module: StudyModule, epoch: int, accuracies: Sequence[float]) -> None:
+        now = accuracies[student_to_ship(module.task, accuracies)]
+        step = len(self.before) * self.epochs + epoch
+        self.trial.report(statistics.fmean([*self.before, now]), step)
+
+    def _look(self, trainer: Trainer) -> None:
+        if self.trial.should_prune():
+            self.stopped = trainer.should_stop = True  # the epoch's figures and checkpoint are still written
 
 
 class GaveWayError(Exception):
@@ -41,6 +88,7 @@ class Objective:
     Attributes:
         space: the search space.
         seeds: seeds of the trainings.
+        samplers: builds the sampler of a trial.
         folder: holds the trials' folders.
         trials: the number of trials asked for.
         drawing: lock that is held while a trial begins and released once its values are drawn.
@@ -49,6 +97,7 @@ class Objective:
 
     space: Space
     seeds: Sequence[int]
+    samplers: Samplers
     folder: Path
     trials: int
     drawing: FileLock
@@ -64,14 +113,15 @@ class Objective:
             TrialPruned: the trial has fallen behind.
             GaveWayError: the trial is not this process's to run.
         """
-        number = place(trial.study, trial)
+        number = place(trial.study, trial.number)
+        retry = origin(trial.study.get_trials(deepcopy=False)[trial.number]) != trial.number
         folder = trial_folder(self.folder, number)
         if number >= self.trials:
             raise GaveWayError
         with try_lock(folder) as free:
             if not free:
                 raise GaveWayError
-            values = self._begin(trial, number, folder)
+            values = self._begin(trial, number, retry=retry)
             try:
                 return self._mean(trial, values, folder)
             except FAILURES as error:
@@ -80,21 +130,22 @@ class Objective:
                     raise ValueError(f"trial {number} ({named(values)}): {error}") from error
                 raise
 
-    def _begin(self, trial: optuna.Trial, number: int, folder: Path) -> dict[str, Any]:
+    def _begin(self, trial: optuna.Trial, number: int, *, retry: bool) -> dict[str, Any]:
         """Draw the values and record whose trial it is; then others may draw."""
-        for name, value in sign(folder).items():
+        for name, value in identity(self.folder).items():
             trial.set_user_attr(name, value)
+        trial.study.sampler = self.samplers(number)  # the place and the trials before it determine the draws
         values = {name: axis.draw(trial, name) for name, axis in self.space.axes.items()}
         self.drawing.release()
         if self.progress_bar:
-            again = " goes on" if "continues" in trial.user_attrs else ""
+            again = " goes on" if retry else ""
             print(f"trial {number}{again}: {named(values)}", file=sys.stderr, flush=True)
         return values
 
     def _mean(self, trial: optuna.Trial, values: Mapping[str, Any], folder: Path) -> float:
         twin = _twin(trial)
         if twin is not None:
-            trial.set_user_attr("as", place(trial.study, twin))
+            trial.set_user_attr("as", place(trial.study, twin.number))
             trial.set_user_attr("holdout", twin.user_attrs["holdout"])
             return statistics.fmean(twin.user_attrs["holdout"])
         done: list[float] = []

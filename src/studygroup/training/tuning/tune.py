@@ -1,6 +1,7 @@
 """Search for settings with Optuna: trials train, are scored on the hold-out rows alone, and survive a kill."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,14 +11,24 @@ from typing import Any, Literal
 import optuna
 from filelock import FileLock
 from optuna.pruners import NopPruner
+from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.config import Config, check_same
 from studygroup.training.settings import RESULT_STAYS, Settings
-from studygroup.training.tuning import sampling
+from studygroup.training.tuning import results
+from studygroup.training.tuning.results import Tuned
 from studygroup.training.tuning.space import read_space
-from studygroup.training.tuning.study import open_study
-from studygroup.training.tuning.trial import Objective
-from studygroup.training.tuning.work import Tuned, work
+from studygroup.training.tuning.study import (
+    latest,
+    median_pruner,
+    open_study,
+    place,
+    queue_next,
+    samplers,
+    settled,
+    trial_folder,
+)
+from studygroup.training.tuning.trial import FAILURES, GaveWayError, Objective
 
 _TRIALS = 30
 
@@ -71,24 +82,91 @@ def tune(
     space = read_space(settings, search)
     space = space.grid() if sampler == "grid" else space
     trials = _how_many(trials, seeds, whole=space.size() if sampler == "grid" else None)
-    draws = sampling.grid(space, seed=sampler_seed) if sampler == "grid" else sampling.tpe(seed=sampler_seed)
+    draws = samplers(sampler, space, seed=sampler_seed)
     pruned = sampler == "tpe" if prune == "auto" else prune
     begun = space.base | {"search": json.loads(json.dumps(search)), "seeds": seeds}
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    objective = Objective(space, seeds, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar)
+    objective = Objective(
+        space, seeds, draws, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar
+    )
     with _quiet():
         with objective.drawing:
             opened = open_study(
                 storage or f"sqlite:///{folder / 'study.db'}",
                 name=study,
-                sampler=draws,
-                pruner=sampling.median(settings.epochs) if pruned else NopPruner(),
+                pruner=median_pruner(settings.epochs) if pruned else NopPruner(),
             )
             _check_ours(opened, begun | {"sampler": sampler, "sampler_seed": sampler_seed}, folder)
         if progress_bar:
             print(f"{trials} trials ({sampler}), searching\n{space}", file=sys.stderr, flush=True)
-        return work(opened, objective)
+        return _work(opened, objective)
+
+
+def _work(study: optuna.Study, objective: Objective) -> Tuned:
+    """Run trials until as many have begun as asked for.
+
+    Args:
+        study: shared with other processes.
+        objective: trains and scores a trial.
+
+    Raises:
+        ValueError: the first trial's values do not fit the settings, or no trial finished.
+    """
+    tuned = _keep(study, objective)
+    while _step(study, objective):
+        tuned = _keep(study, objective)
+    if tuned.best is None and not tuned.unfinished:
+        said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
+        raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")
+    return tuned
+
+
+def _step(study: optuna.Study, objective: Objective) -> bool:
+    """Run a trial, if one is left to begin or to continue, and tell whether there was one."""
+    with objective.drawing:
+        if not queue_next(study, trials=objective.trials, folder=objective.folder):
+            return False
+        found = latest(study)
+        ended = any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in found)
+        # a ValueError is one trial's failure only once others have shown that the rest of the settings works
+        catch = tuple(error for error in FAILURES if ended or error is not ValueError)
+        study.sampler = objective.samplers(len(found))
+        study.optimize(
+            objective,
+            n_trials=1,
+            catch=(*catch, GaveWayError),
+            callbacks=[lambda _, trial: _say(study, trial, objective)] if objective.progress_bar else [],
+        )
+    return True
+
+
+def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
+    """Print how the trial went, and which is best so far."""
+    rows = results.rows(study, objective.space, trials=objective.trials)
+    if not settled(trial):
+        return  # it gave way
+    own = next(row for row in rows if row["trial"] == place(study, trial.number))
+    best = results.best(rows)
+    so_far = f"; best: trial {best['trial']}, {best['holdout']:.2%}" if best else ""
+    score = "" if own["holdout"] is None else f"hold-out {own['holdout']:.2%}"
+    went = ", ".join(filter(None, (score, results.remark(own))))
+    print(f"trial {own['trial']}: {went}{so_far}", file=sys.stderr, flush=True)
+
+
+def _keep(study: optuna.Study, objective: Objective) -> Tuned:
+    """Write the results so far and delete the checkpoints of trials that have ended.
+
+    Args:
+        study: holds all trials.
+        objective: knows the search space and the trials' folder.
+    """
+    rows = results.rows(study, objective.space, trials=objective.trials)
+    results.write(objective.folder, rows, objective.space, seeds=objective.seeds)
+    for number in (row["trial"] for row in rows if row["state"] in ("finished", "pruned", "failed")):
+        for checkpoints in trial_folder(objective.folder, number).glob("seed-*/checkpoints"):
+            shutil.rmtree(checkpoints, ignore_errors=True)  # another process may be deleting them, too
+    return Tuned(objective.folder, rows, objective.seeds)
 
 
 def _how_many(trials: int | None, seeds: Sequence[int], *, whole: int | None) -> int:

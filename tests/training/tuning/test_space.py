@@ -156,7 +156,7 @@ def test_a_recipe_without_arguments_in_its_configuration_can_be_given_some():
     assert space.settings({"recipe.students": 4}).recipe.keywords["students"] == 4
 
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def test_the_examples_search_settings_of_their_networks():

@@ -1,0 +1,237 @@
+"""The summary of a finished run, typed; `summary.json` is written and read here alone."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studygroup.analysis.cost import Cost
+from studygroup.training.scores import Scores
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """Speed of a training on texts, medians over its epochs.
+
+    Attributes:
+        tokens_per_second: tokens, without padding.
+        padding: share of positions that hold no token, in [0, 1].
+    """
+
+    tokens_per_second: float
+    padding: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What was trained, on which data, and for how long.
+
+    Attributes:
+        recipe: short name of the method.
+        data: name of the data set.
+        model: arguments of `studygroup.models.build`.
+        seed: the run's seed.
+        students: number of students.
+        epochs: number of epochs.
+        updates: number of updates of a student.
+        train_rows: number of training rows.
+        training_seconds: seconds of training, without scoring.
+        classes: names of the classes, in the order of the logits.
+        input: what the network takes, in words.
+        form: what turns rows into network input, as plain values.
+        device: type of the device that it was trained on; None where that is not known.
+        texts: speed on texts; None for pictures.
+    """
+
+    recipe: str
+    data: str
+    model: Mapping[str, Any]
+    seed: int
+    students: int
+    epochs: int
+    updates: int
+    train_rows: int
+    training_seconds: float
+    classes: tuple[str, ...]
+    input: str
+    form: Mapping[str, Any]
+    device: str | None = None
+    texts: TextFigures | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFacts:
+    """The label noise of a run.
+
+    Attributes:
+        name: name of the noise.
+        options: its arguments.
+        wrong_training_labels: number of wrong labels in the first epoch.
+        redrawn: whether the second epoch has others.
+        wrong_holdout_labels: number of wrong labels among the hold-out rows.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    wrong_training_labels: int
+    redrawn: bool
+    wrong_holdout_labels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldoutScores:
+    """Scores on the hold-out rows after the last epoch; the fields are those of `Scores`."""
+
+    rows: int
+    students: tuple[float, ...]
+    ensemble: float
+    diversity: float
+    disagreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedStudent:
+    """The student that ships, and its scores.
+
+    Attributes:
+        student: number, from 0.
+        epoch: the epoch after which it was selected, from 1.
+        select: the rule by which it was selected.
+        reestimated_bn: whether its batch-norm statistics were re-estimated.
+        holdout: accuracy on the hold-out rows, in [0, 1].
+        test: accuracy on the test rows, in [0, 1].
+        test_top5: share of test rows whose class is among the five likeliest.
+        leads: whether it ships as the routes' leader.
+    """
+
+    student: int
+    epoch: int
+    select: str
+    reestimated_bn: bool
+    holdout: float
+    test: float
+    test_top5: float
+    leads: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineScores:
+    """The plain network that was trained beside the method.
+
+    Attributes:
+        test: accuracy on the test rows, in [0, 1].
+        test_top5: share of test rows whose class is among the five likeliest.
+        holdout: accuracy on the hold-out rows, in [0, 1].
+        epoch: the epoch after which it was selected, from 1.
+        updates: number of updates.
+        training_seconds: seconds of training.
+        folder: its folder in that of the run.
+    """
+
+    test: float
+    test_top5: float
+    holdout: float
+    epoch: int
+    updates: int
+    training_seconds: float
+    folder: str = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Scores, cost and facts of a finished run.
+
+    Attributes:
+        run: what was trained.
+        noise: the label noise; None without noise.
+        holdout: scores of all students on the hold-out rows after the last epoch.
+        shipped: the student that ships.
+        test: scores of all students on the test rows.
+        random_student: a student drawn by the seed, whose accuracy a choice has to exceed.
+        baseline: the plain network; None where none was trained beside the method.
+        cost: cost of a step; None where it was not measured.
+        command: the command line that started the run.
+        versions: versions of packages, device and date.
+    """
+
+    run: RunFacts
+    noise: NoiseFacts | None
+    holdout: HoldoutScores
+    shipped: ShippedStudent
+    test: Scores
+    random_student: int
+    baseline: BaselineScores | None
+    cost: Cost | None
+    command: str
+    versions: Mapping[str, str]
+
+    def figures(self) -> dict[str, float]:
+        """Return what a table of runs compares: accuracies as shares, updates, classes, seconds of training."""
+        return {
+            "holdout": self.shipped.holdout,
+            "test": self.shipped.test,
+            "test_top5": self.shipped.test_top5,
+            "students_mean": self.test.mean,
+            "ensemble": self.test.ensemble,
+            "diversity": self.test.diversity,
+            "updates": self.run.updates,
+            "classes": len(self.run.classes),
+            "seconds": round(self.run.training_seconds, 1),
+        }
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the summary as `summary.json` holds it."""
+        plain = dataclasses.asdict(self)
+        student, test = plain.pop("random_student"), self.test
+        plain["test"] |= {"mean": test.mean, "std": test.std, "mean_top5": test.mean_top5}
+        plain["test"]["random"] = {"student": student, "accuracy": test.students[student]}
+        return plain
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> "Summary":
+        """Read the content of a `summary.json`, of any version since 0.1.0.
+
+        Raises:
+            ValueError: a value is missing or has another type; the message names it.
+        """
+        plain = dict(content)
+        for name in ("holdout", "test", "run"):
+            if not isinstance(plain.get(name), Mapping):
+                raise ValueError(f"lacks {name}")
+        holdout, test = dict(plain["holdout"]), plain["test"]
+        numbered = sorted((int(name), value) for name, value in holdout.items() if name.isdigit())  # 0.1.0
+        plain["holdout"] = {"students": [value for _, value in numbered], **holdout}
+        plain["run"] = {**plain["run"], "texts": plain["run"].get("texts") or None}
+        random = test.get("random")
+        plain["random_student"] = random.get("student") if isinstance(random, Mapping) else None
+        found: Summary = _typed(cls, plain, "")
+        return found
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """Return a plain value as a dataclass, tuple, number or text of the annotated kind; `name` is for messages."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin is types.UnionType:  # X | None
+        return None if value is None else _typed(inner[0], value, name)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        kinds, within = typing.get_type_hints(kind), f"{name}." if name else ""
+        needed = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+        lacking = [field for field in needed if field not in value]
+        if lacking:
+            raise ValueError(f"lacks {', '.join(within + field for field in lacking)}")
+        return kind(**{k: _typed(kinds[k], v, within + k) for k, v in value.items() if k in kinds})
+    if origin is tuple and isinstance(value, list | tuple):
+        each = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(each) == len(value):
+            return tuple(_typed(own, one, name) for own, one in zip(each, value, strict=True))
+    if isinstance(value, Mapping) and isinstance(origin, type) and issubclass(origin, Mapping):
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise ValueError(f"has {name}={value!r}, which is no {getattr(kind, '__name__', kind)}")
