@@ -137,7 +137,8 @@ def _work(number: int, place: Place, orders: Any, answers: Any) -> None:
     """Measure a cell or train the last one, whichever is ordered."""
     torch.set_num_threads(1)
     pictures = load(place.data, torch.device(place.device))
-    cell = None
+    cell: Cell | None = None
+    found: dict[str, Any]
     while True:
         of, order = orders.get()
         try:
@@ -147,7 +148,7 @@ def _work(number: int, place: Place, orders: Any, answers: Any) -> None:
                 found = whole_schedule(cell.run(pictures), epochs, Clock(end - time.monotonic()))
             else:
                 cell = order
-                found = _measured(cell, pictures)
+                found = dict(_measured(order, pictures))
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"[:500]}
         answers.put((of, number, found))

@@ -156,9 +156,10 @@ def _answer(
 ) -> Outputs:
     """Return the answers of one student, which alone is in its group."""
     try:
-        return group(inputs, sees=sees, capture=capture)
+        own: Outputs = group(inputs, sees=sees, capture=capture)
     except OneRowError as error:
         raise OneRowError([student]) from error
+    return own
 
 
 def _stack(parts: dict[int, Tensor], students: int, name: str) -> Tensor:

@@ -212,8 +212,9 @@ class TiedParameter(HiddenTie):
 def test_a_hidden_tie_is_found_by_what_a_pass_reads(build, init, layers):
     start = build if init == "builder" else "copy"
     group = sg.StudyGroup(build(), sg.routes.branches(layers, students=2), init=start, share_head=True)
-    if init == "builder" and len(layers) == 2:  # both of one new network: the tie is whole
+    if layers == ["out"]:  # each copy refers to the one embedding, and an export to its own
         assert_ships(group, torch.randn(4, 6))
+        assert group.export(1).out.hidden[0].weight is not group.model.embed.weight
         return
     with pytest.raises(
         ValueError, match=r"layer 'out' reads (parameter 'embed\.weight'|a parameter of shape \(8, 6\))"

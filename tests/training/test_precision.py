@@ -49,7 +49,7 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     settings = Settings.from_config(result.folder.read_config())
     data = settings.load_data()
     scored = settings.build_datamodule(data).evaluation_batches(data.test, torch.device("cpu"))
-    assert accuracy(result.load(), scored) == result.summary["shipped"]["test"]
+    assert accuracy(result.load(), scored) == result.summary.shipped.test
 
 
 def test_double_precision_differs_from_single_by_rounding_alone():
@@ -94,13 +94,13 @@ def test_a_step_of_every_recipe_in_half_precision(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_of_every_recipe(name, precision, tmp_path):
     result = train(few(name, precision=precision), run_dir=tmp_path / "run", progress_bar=False)
-    assert 0 <= result.summary["shipped"]["test"] <= 1
+    assert 0 <= result.summary.shipped.test <= 1
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     settings = small(precision="bf16-true", recipe=functools.partial(methods.dml, students=2), epochs=2)
     whole, resumed = whole_and_resumed(settings, tmp_path)
-    assert whole.summary["test"] == resumed.summary["test"]
+    assert whole.summary.test == resumed.summary.test
     one, other = load_file(whole.folder.weights), load_file(resumed.folder.weights)
     assert all(torch.equal(one[name], other[name]) for name in one)
 

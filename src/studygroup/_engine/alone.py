@@ -46,12 +46,12 @@ def as_student(model: nn.Module, student: int) -> Iterator[nn.Module]:
 def storage_of(tensor: Tensor) -> Storage:
     """Return what identifies the memory of a tensor, which its views share."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse tensors and subclasses have none
         return id(tensor)
 
 
-class Reading(TorchDispatchMode):
+class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Note which tensors the operations inside read.
 
     Args:
@@ -66,7 +66,7 @@ class Reading(TorchDispatchMode):
     """
 
     def __init__(self, known: Container[Storage], inside: Sequence[tuple[str, nn.Module]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.known = known
         self.inside = inside
         self.parameters: dict[Storage, str] = {}

@@ -132,8 +132,9 @@ def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, tuple[int, ...], t
     entering: list[Any] = []
 
     def tensor(value: Tensor) -> Tensor:
-        entering.append(layout.enter([value])[0])
-        return entering[-1]
+        entered = layout.enter([value])[0]
+        entering.append(entered)
+        return entered
 
     def items(value: Any) -> Any:
         return [value[place] for place in layout.entry.sample.tolist()]

@@ -154,9 +154,10 @@ class RoutedLayer(nn.Module):
     def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
         """Return a deep copy, or that of one student's module."""
         if STUDENT in memo:
-            return copy.deepcopy(self.bank[self.choice[memo[STUDENT]]], memo)
+            alone: nn.Module = copy.deepcopy(self.bank[self.choice[memo[STUDENT]]], memo)
+            return alone
         made = memo[id(self)] = type(self).__new__(type(self))  # first: modules may refer to what holds them
-        made.__setstate__(copy.deepcopy(self.__dict__, memo))
+        made.__setstate__(copy.deepcopy(self.__dict__, memo))  # type: ignore[no-untyped-call]
         return made
 
     def __getattr__(self, name: str) -> Any:

@@ -209,10 +209,10 @@ class SelfCheck:
                 f"alone {tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with "
                 "shared=(its name,), on the group or with task.with_inputs(...)"
             )
-        flat = [values.detach().flatten(1) for values in (own, logits)]
-        scale = max(float(values.abs().max()) for values in flat) if flat[0].numel() else 0.0
+        ours, alone = (values.detach().flatten(1).double() for values in (own, logits))
+        scale = max(float(values.abs().max()) for values in (ours, alone)) if ours.numel() else 0.0
         loose = self._loose(logits.dtype) * (scale if scale < float("inf") else 1.0)
-        same = torch.isclose(*(values.double() for values in flat), atol=loose, rtol=0.0, equal_nan=True)
+        same = torch.isclose(ours, alone, atol=loose, rtol=0.0, equal_nan=True)
         return "" if bool(same.all()) else self._said(student, before, "", together.state)
 
     def _said(self, student: int, before: str, at: str, state: ForwardState) -> str:

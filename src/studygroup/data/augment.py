@@ -115,7 +115,7 @@ class Normalise(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Normalise":
         """Move the module to a device or precision; scale and shift stay exact."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.scale, self.shift = (value.to(self.output.device) for value in self._exact)
         return self
 

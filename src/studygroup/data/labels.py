@@ -116,7 +116,7 @@ def check_gaps(labels: Int64[Tensor, "rows"], *, first: int, where: str) -> None
     Raises:
         ValueError: names the first numbers that are no row's label.
     """
-    there, largest = labels.unique(), int(labels.max())
+    there, largest = torch.unique(labels), int(labels.max())
     missing = largest + 1 - first - len(there)
     if missing:
         some = torch.arange(first, first + len(there) + _SHOWN)

@@ -191,7 +191,7 @@ def _delimiter(file: str, encoding: str) -> str:
     for delimiter in _DELIMITERS:
         with open(file, encoding=encoding, newline="") as lines:
             try:
-                first = next((row for row in _reader(lines, delimiter) if row), [])
+                first: list[str] = next((row for row in _reader(lines, delimiter) if row), [])
             except csv.Error:
                 continue
         names = {name.strip() for name in first}
