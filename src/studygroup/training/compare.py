@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from studygroup.files import checked, read_json, read_object, write_text
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.migrate import upgraded
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
@@ -57,6 +57,7 @@ def compare(
     Raises:
         ValueError: no configuration or seed, two files of the same name, or a cell that belongs to another
             configuration.
+        FolderInUseError: another process compares in the folder, or trains in one of its cells.
     """
     names = [Path(config).stem for config in configs]
     if not configs or not seeds or len(set(names)) < len(names) or len(set(seeds)) < len(seeds):
@@ -65,18 +66,26 @@ def compare(
             "each seed once"
         )
     chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
-    cells: dict[str, dict[int, Result]] = {name: {} for name in names}
+    with exclusive(Path(run_dir)):
+        return _compared(chosen, seeds=seeds, run_dir=Path(run_dir), progress_bar=progress_bar)
+
+
+def _compared(
+    chosen: Mapping[str, Settings], *, seeds: Sequence[int], run_dir: Path, progress_bar: bool
+) -> list[dict[str, Any]]:
+    """Train all cells of a folder that this process holds, and rewrite the table after each seed."""
+    cells: dict[str, dict[int, Result]] = {name: {} for name in chosen}
     for seed in seeds:
         for name, settings in chosen.items():
             cells[name][seed] = train(
                 dataclasses.replace(settings, seed=seed, baseline=False),
-                run_dir=Path(run_dir) / f"{name}-{seed}",
+                run_dir=run_dir / f"{name}-{seed}",
                 resume=True,
                 progress_bar=progress_bar,
             )
         rows = [_row(name, settings, cells[name]) for name, settings in chosen.items()]
-        write_text(Path(run_dir) / "comparison.json", json.dumps(rows, indent=2) + "\n")
-        write_text(Path(run_dir) / "comparison.md", table(rows))
+        write_text(run_dir / "comparison.json", json.dumps(rows, indent=2) + "\n")
+        write_text(run_dir / "comparison.md", table(rows))
     return rows
 
 
