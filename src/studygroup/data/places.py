@@ -1,5 +1,6 @@
 """The places that data come from; each function opens one kind of place."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from studygroup.data.official import (
     official_stl10,
 )
 from studygroup.data.source import TEST_NAMES, Size, Source, cut_test, from_pixels, from_tables
+from studygroup.data.sums import checked_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
@@ -224,9 +226,9 @@ def _whole_numbers(file: str) -> Any:
 
 
 def _tables(name: str, **options: Any) -> Any:
-    """Call `datasets.load_dataset` and raise its errors as `UnavailableError`."""
+    """Call `datasets.load_dataset`, check what it cached, and raise its errors as `UnavailableError`."""
     try:
-        return datasets.load_dataset(name, **options)
+        return checked_tables(functools.partial(datasets.load_dataset, name, **options))
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:
         what, reason = options.get("data_files", f"{name!r}"), str(error).partition("\n")[0]
         raise UnavailableError(
