@@ -195,9 +195,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     watch.asked = number
     left = None if watch.seconds_left is None else watch.seconds_left()
     if left is not None and left <= PATIENCE:
-        _write(
-            f"\n{signal.Signals(number).name}: the epoch at hand is finished first, a second signal stops at once\n"
-        )
+        name = signal.Signals(number).name
+        _write(f"\n{name}: the epoch at hand is finished first; a second signal stops at once\n")
         _remind(2 * PATIENCE)
         return
     _remind(PATIENCE)
@@ -227,8 +226,11 @@ def _remind(seconds: float) -> None:
 def _end(watch: _Watch) -> None:
     """End this process and its children."""
     assert watch.asked is not None
-    for child in multiprocessing.active_children():
+    children = multiprocessing.active_children()
+    for child in children:
         child.kill()
+    for child in children:
+        child.join(1.0)
     _say(watch)
     os._exit(128 + watch.asked)
 

@@ -91,7 +91,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_settings_that_do_not_fit_leave_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="train_rows"):
+    with pytest.raises(ValueError, match="of 3 training rows"):
         train(small(train_rows=3), run_dir=tmp_path / "run", progress_bar=False)
     assert os.listdir(tmp_path) == []
 
