@@ -9,6 +9,7 @@ from pathlib import Path
 from reproduction.lab import Lab
 from reproduction.reading import table_called
 from reproduction.scale import SMALL
+from studygroup.stopping import run_program
 
 parallel = importlib.import_module("reproduction.parallel")
 
@@ -22,4 +23,5 @@ parallel.train_runs = train_runs  # in the processes, too: they load this file a
 
 if __name__ == "__main__":
     lab = Lab(run_dir=Path(sys.argv[1]), scale=SMALL)
-    parallel.side_by_side(table_called("cgl-table-2"), lab, [None], jobs=2)
+    table = table_called("cgl-table-2")
+    sys.exit(run_program("call again", lambda: parallel.side_by_side(table, lab, [None], jobs=2) or 0))
