@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from helpers.two_ranks import OWNERS, rows, task, work
+from helpers.two_ranks import OWNERS, absent, rows, task, work
 
 
 @pytest.mark.slow
@@ -20,8 +20,19 @@ def test_gradients_are_the_mean_over_ranks_and_draws_are_equal(tmp_path: Path):
             alone.zero_grad()
             alone(*rows(rank), owner=OWNERS[rank]).total.backward()
         for name, p in alone.named_parameters():
-            expected[name] = expected.get(name, 0) + p.grad / 2
+            expected[name] = expected.get(name, 0) + (torch.zeros_like(p) if p.grad is None else p.grad / 2)
     for gradients, _ in saved:
         for name, gradient in gradients.items():
             torch.testing.assert_close(gradient, expected[name])
     assert all(torch.equal(a, b) for a, b in zip(saved[0][1], saved[1][1], strict=True))
+
+
+@pytest.mark.slow
+def test_a_student_without_rows_on_any_rank_stays_where_unused_parameters_are_looked_for(tmp_path: Path):
+    """Where they are not, its gradient is zero on every rank: momentum and decay move it, equally on both."""
+    mp.spawn(absent, (str(tmp_path),), nprocs=2)
+    saved = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert saved[0] == saved[1]
+    assert saved[0][True][2] == 0
+    assert all(saved[0][finds][student] > 0 for finds in (False, True) for student in (0, 1))
+    assert saved[0][False][2] > 0

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -126,15 +125,12 @@ class Pool:
 
 
 def epochs_that_fit(measured: Sequence[dict[str, float]], left: float) -> int:
-    """Return the epochs that fit, from what each cell took beside all others.
-
-    Cells that end early leave the device to the rest: between the mean of all and the slowest lies what all take.
-    """
+    """Return the epochs that fit the slowest cell, from what each took beside all others."""
     if not measured:
         return 0
     epoch = [found["step"] * found["steps"] for found in measured]
     scoring = max(found["scoring"] for found in measured)
-    return max(0, int((left * SHARE - scoring) / ((mean(epoch) + max(epoch)) / 2)))
+    return max(0, int((left * SHARE - scoring) / max(epoch)))
 
 
 def _work(number: int, place: Place, orders: Any, answers: Any) -> None:

@@ -4,13 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
-from studygroup._engine.equal_starts import EqualStudentsWarning
+from studygroup._engine.copying import SharedAttributeWarning
+from studygroup._engine.equal_starts import EqualStudentsWarning, NoGradientWarning
 from studygroup._engine.surgery import FreshInitWarning
 from studygroup.citation import citation
 from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
 from studygroup.inputs import SynchronisationWarning
 from studygroup.losses import Losses
-from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets
+from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
 from studygroup.peers import Peers
 from studygroup.routes import Routes
 from studygroup.task import CollaborativeLearning
@@ -21,10 +22,12 @@ __all__ = [
     "FreshInitWarning",
     "Group",
     "Losses",
+    "NoGradientWarning",
     "NoOwnerWarning",
     "Outputs",
     "Peers",
     "Routes",
+    "SharedAttributeWarning",
     "SharedHeadWarning",
     "SharedRows",
     "StudyGroup",
@@ -34,6 +37,7 @@ __all__ = [
     "functional",
     "layers",
     "objectives",
+    "owners",
     "recipes",
     "routes",
     "schedules",

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,19 +19,22 @@ from studygroup._engine.capture import (
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
-from studygroup._engine.dry_run import dry_run
-from studygroup._engine.equal_starts import equal_modules
+from studygroup._engine.dry_run import dry_run, enter
+from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
+from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import Product, sharing
 from studygroup._engine.routed import ForwardState
-from studygroup._engine.rows import BatchLayout
+from studygroup._engine.row_inputs import Batch, RowInputs
+from studygroup._engine.rows import BatchLayout, manner
 from studygroup._engine.selection import to_device
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
-from studygroup.inputs import Inputs, count_rows, sees_table, select
+from studygroup.inputs import Inputs, sees_table
 from studygroup.routes import Routes
 
 _MOST_LAYOUTS = 32
+_MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
 
 
@@ -81,7 +84,7 @@ class Outputs:
         return Outputs(masked(self.logits), sees, features, self.trunk, activations)
 
 
-class Group(nn.Module):
+class Group(ParameterGroups):
     """The base of everything that answers for several students: `StudyGroup`, `Peers`, their moving averages.
 
     Attributes:
@@ -91,6 +94,10 @@ class Group(nn.Module):
 
     routes: Routes
     model: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._row_inputs = RowInputs()
 
     @property
     def students(self) -> int:
@@ -127,9 +134,34 @@ class Group(nn.Module):
             ValueError: there is no such student.
         """
 
-    def starts_equal(self) -> bool:
-        """Tell whether students have modules of their own whose values are all the same."""
-        return False
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
+
+        Students without weights of their own, such as views of one network under dropout, are left out.
+        """
+        return ()
+
+    def declare_inputs(self, *, rows: Sequence[str] = (), shared: Sequence[str] = ()) -> None:
+        """Name inputs whose length does not tell whether they carry rows, for this group and those inside it.
+
+        Args:
+            rows: names of inputs that carry rows, see `StudyGroup`.
+            shared: names of inputs that all students get as they are.
+
+        Raises:
+            ValueError: a name under both.
+        """
+        for group in self.modules():
+            if isinstance(group, Group):
+                group._row_inputs = RowInputs(rows, shared)
+
+    def count_rows(self, inputs: Inputs) -> int:
+        """Count the rows of a batch: of the first input declared to carry rows, else of the first tensor.
+
+        Raises:
+            ValueError: inputs that hold `labels`, or no tensor with rows along axis 0.
+        """
+        return self._row_inputs.count(inputs)
 
     def _check_student(self, student: int) -> None:
         if not 0 <= student < self.students:
@@ -143,8 +175,10 @@ class StudyGroup(Group):
     a bank of parallel modules, and each of them is called once per pass on all rows whose students take it.
     Batch normalisation therefore sees the same mixture of students in training and in evaluation.
 
-    A dry run of two rows, without gradient and without side effects, finds the head and checks that every routed
-    layer is reached: at construction where an `example` is given, else before the first pass.
+    A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
+    is reached and compares the group's answers with those of each student alone, as it would be exported: at
+    construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure).
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
@@ -159,6 +193,10 @@ class StudyGroup(Group):
         rescale_gradients: divide gradients by the number of branches where students part (CL-ILR).
         share_head: confirm that students that part before the classifier share it on purpose.
         example: a batch for the dry run, as the model takes it; two rows are enough.
+        rows: names of inputs that carry rows, where their length does not tell: tensors, and lists and tuples as long
+            as the batch. Dots lead into mappings, `"text.ids"`. Tensors that are not declared carry rows if they have
+            as many as the batch.
+        shared: names of inputs that all students get as they are, such as a table of classes.
 
     Raises:
         ValueError: a layer that the model does not have, tied weights that copies would untie, two names of
@@ -180,8 +218,11 @@ class StudyGroup(Group):
         rescale_gradients: bool = False,
         share_head: bool = False,
         example: Inputs | None = None,
+        rows: Sequence[str] = (),
+        shared: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self._row_inputs = RowInputs(rows, shared)
         if isinstance(init, nn.Module) or not (callable(init) or init in ("fresh", "copy")):
             given = f"a {type(init).__name__}" if isinstance(init, nn.Module) else f"{init!r}"
             raise ValueError(f"init is {given}; use 'fresh', 'copy' or a function that returns a new model")
@@ -193,10 +234,12 @@ class StudyGroup(Group):
         self.model, self._routed = install(duplicate(model), routes, init=distinct(init, model))
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
-        self._explored = False
-        self._apart: tuple[int, ...] = ()
+        self._apart: tuple[int, ...] | None = None  # until a dry run has told
+        self._compared: dict[Hashable, set[Hashable]] = {}
         if example is not None:
-            self._explore(example)
+            batch = self._row_inputs.read(example)
+            self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
+            self._row_inputs.remember(batch)
 
     def forward(
         self,
@@ -209,20 +252,20 @@ class StudyGroup(Group):
 
         Args:
             inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
-                (tensors with that many rows are routed, others pass as they are).
+                (tensors with that many rows are routed, others pass as they are, see `rows` and `shared`).
             sees: which student sees which row; a CPU table. Omitted, all see all.
             capture: what to return besides logits.
 
         Raises:
-            ValueError: inputs that hold `labels`, a table of another shape or one in which no student sees anything,
-                a routed layer that is never reached, a captured one that is never called, students that part inside a
-                residual connection, an output without logits.
+            ValueError: inputs that hold `labels`, or of which it cannot be told whether they carry rows; a table of
+                another shape or one in which no student sees anything, a routed layer that is never reached, a
+                captured one that is never called, students that part inside a residual connection, an output without
+                logits, answers that differ from those of the students alone.
         """
-        rows = count_rows(inputs)
-        if not self._explored:
-            self._explore(inputs)
-        layout = self._layout(sees, rows)
-        state = ForwardState(layout, rescale_gradients=self.rescale_gradients)
+        batch = self._row_inputs.read(inputs)
+        layout = self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
+        entering, ids, whole = enter(batch, layout)
+        state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
         heads = [self._named_head()] if capture.features else []
         watched = [
             copy for layer in capture.in_flight for name in layer.modules for copy in self.copies(name)
@@ -233,8 +276,8 @@ class StudyGroup(Group):
             capturing_in_flight(self.model, capture.in_flight, state) as in_flight,
             sharing(watched) as products,
         ):
-            entering = select(inputs, rows, lambda tensor: layout.enter([tensor])[0])
             logits = call(self.model, entering, state)
+        self._row_inputs.remember(batch)
         silent = [name for name in capture.activations if name not in activations]
         silent += [name for name in heads if name not in features]
         if silent:
@@ -274,12 +317,20 @@ class StudyGroup(Group):
         }
         return (parameter for parameter in self.parameters() if id(parameter) not in other)
 
-    def starts_equal(self) -> bool:
-        """Tell whether students have modules of their own whose values are all the same."""
-        banks = [
-            list(layer.bank) for layer in self._routed.values() if layer.has_state and len(layer.bank) > 1
-        ]
-        return bool(banks) and all(equal_modules(bank) for bank in banks)
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
+
+        A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
+        its equals.
+        """
+        signatures: list[list[int]] = [[] for _ in range(self.students)]
+        for layer in self._routed.values():
+            if layer.has_state and len(layer.bank) > 1:
+                kind = kinds(list(layer.bank))
+                for student, module in enumerate(layer.choice):
+                    taken = 0 if self.rescale_gradients else layer.choice.count(module)
+                    signatures[student] += [kind[module], taken]
+        return classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
@@ -295,7 +346,7 @@ class StudyGroup(Group):
             ValueError: there is no such student.
         """
         self._check_student(student)
-        return extract(self.model, self._routed, student=student)
+        return extract(self.model, student=student)
 
     def get_extra_state(self) -> Shaped[Tensor, " bytes"]:
         """Return the route table, for the state dict: the bytes of its JSON text."""
@@ -315,16 +366,22 @@ class StudyGroup(Group):
         state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())  # before 0.2 it held no table
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _layout(self, sees: Tensor | None, rows: int) -> BatchLayout:
-        table = sees_table(sees, students=self.students, rows=rows)
+    def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
+        """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
+        if self._apart is None:
+            self._explore(batch, table)
         known = (one for one in reversed(self._layouts) if one.sees.shape == table.shape)
         layout = next((one for one in known if torch.equal(one.sees, table)), None)
         if layout is None:
-            layout = BatchLayout(table, apart=self._apart)
+            layout = BatchLayout(table, apart=self._apart or ())
         else:
             self._layouts.remove(layout)
         self._layouts.append(layout)
         del self._layouts[:-_MOST_LAYOUTS]
+        if not torch.compiler.is_compiling():
+            compared = self._compared.setdefault((batch.structure, layout.manner), set())
+            if batch.sizes not in compared and len(compared) < _MOST_SIZES:
+                self._explore(batch, table)
         return layout
 
     def _named_head(self) -> str:
@@ -332,12 +389,13 @@ class StudyGroup(Group):
             raise ValueError("the model calls no nn.Linear, so its head is not known; name it with head=...")
         return self.head
 
-    def _explore(self, inputs: Inputs) -> None:
-        found = dry_run(self.model, self._routed, inputs, students=self.students)
-        self._apart = found.apart
-        self.head = self.head or found.head
-        self._warn_of_shared_head()
-        self._explored = True
+    def _explore(self, batch: Batch, table: Tensor) -> None:
+        found = dry_run(self.model, self._routed, batch, sees=table, first=self._apart is None)
+        self._compared.setdefault((batch.structure, manner(table)), set()).add(batch.sizes)
+        if self._apart is None:
+            self._apart = found.apart
+            self.head = self.head or found.head
+            self._warn_of_shared_head()
 
     def _warn_of_shared_head(self) -> None:
         apart = any(layer.has_state and len(set(layer.choice)) > 1 for layer in self._routed.values())
@@ -347,5 +405,5 @@ class StudyGroup(Group):
                 f"students part before the classifier {self.head!r} but share it; route it too, or say "
                 "share_head=True",
                 SharedHeadWarning,
-                stacklevel=4,
+                stacklevel=5,
             )

@@ -50,3 +50,35 @@ def owner_table(
     if len(wrong):
         raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
     return torch.arange(students)[:, None] == table
+
+
+def owners(rows: int, *, students: int, generator: torch.Generator | None = None) -> Int[Tensor, " rows"]:
+    """Deal the rows of one batch to the students at random, so that nobody has one row alone.
+
+    For loops over a plain loader of batches: `task(x, y, owner=sg.owners(len(x), students=3))`. Each student gets as
+    many rows as the others, up to one; with fewer than two rows a student, some students, drawn at random, get none.
+    Every batch is dealt anew. For sub-sets that are drawn once, as in CGL, use `studygroup.data.StudentBatches`.
+
+    Args:
+        rows: number of rows in the batch, at least 2.
+        students: number of students.
+        generator: source of the draws, on the CPU; omitted, torch's global one.
+
+    Returns:
+        The student of each row, on the CPU.
+
+    Raises:
+        ValueError: no student, or fewer than two rows.
+
+    Example:
+        >>> sg.owners(7, students=3).bincount().sort().values
+        tensor([2, 2, 3])
+    """
+    if rows < 2 or students < 1:
+        raise ValueError(
+            f"{rows} rows cannot be dealt to {students} students so that nobody is alone with one; hand in at least "
+            "2 rows and 1 student (a last short batch: drop_last=True)"
+        )
+    having = torch.randperm(students, generator=generator)[: rows // 2]
+    dealt = having[torch.arange(rows) % len(having)]
+    return dealt[torch.randperm(rows, generator=generator)]

@@ -8,11 +8,12 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import equal_modules
+from studygroup._engine.equal_starts import classes, kinds
+from studygroup._engine.one_row import OneRowError
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.group import Group, Outputs, StudyGroup
-from studygroup.inputs import Inputs, count_rows, first_tensor, sees_table
+from studygroup.inputs import Inputs, first_tensor, sees_table
 from studygroup.routes import independent
 
 _NOTHING = Capture()
@@ -27,6 +28,8 @@ class Peers(Group):
         networks: one for each student; they are copied.
         heads: name of each network's classifier, whose input is `Outputs.features`. Omitted, the last
             `nn.Linear` that a network calls.
+        rows: names of inputs that carry rows, see `StudyGroup`.
+        shared: names of inputs that all networks get as they are.
 
     Attributes:
         routes: a route table of students that share no layer.
@@ -40,7 +43,14 @@ class Peers(Group):
         torch.Size([2, 64, 10])
     """
 
-    def __init__(self, networks: Sequence[nn.Module], *, heads: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        heads: Sequence[str] = (),
+        rows: Sequence[str] = (),
+        shared: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if not networks or len(heads) not in (0, len(networks)):
             raise ValueError(
@@ -53,6 +63,7 @@ class Peers(Group):
             StudyGroup(network, independent(students=1), head=head)
             for network, head in zip(networks, names, strict=True)
         )
+        self.declare_inputs(rows=rows, shared=shared)
 
     def forward(
         self,
@@ -78,11 +89,11 @@ class Peers(Group):
                 f"layer {capture.in_flight[0].name!r} is to be captured in networks of different "
                 "architectures; objectives that train single layers need a StudyGroup"
             )
-        rows = count_rows(inputs)
+        rows = self.count_rows(inputs)
         table = sees_table(sees, students=self.students, rows=rows)
         inner = replace(capture, trunk=False)
         found = {
-            student: group(inputs, sees=table[student : student + 1], capture=inner)
+            student: _answer(student, group, inputs, sees=table[student : student + 1], capture=inner)
             for student, group in enumerate(self._groups())
             if table[student].any()
         }
@@ -121,10 +132,9 @@ class Peers(Group):
         self._check_student(student)
         return self._groups()[student].export(0)
 
-    def starts_equal(self) -> bool:
-        """Tell whether all networks have the same values."""
-        groups = self._groups()
-        return len(groups) > 1 and equal_modules([group.model for group in groups])
+    def equal_students(self) -> tuple[tuple[int, ...], ...]:
+        """Return the students whose networks have equal weights now, two at least each."""
+        return classes(kinds([group.model for group in self._groups()]))
 
     def _groups(self) -> list[StudyGroup]:
         return [group for group in self.model.children() if isinstance(group, StudyGroup)]
@@ -139,6 +149,16 @@ def separate(model: nn.Module, *, students: int, init: Init) -> Group:
         init: how the second and further networks start, see `StudyGroup`.
     """
     return model if isinstance(model, Group) else StudyGroup(model, independent(students=students), init=init)
+
+
+def _answer(
+    student: int, group: StudyGroup, inputs: Inputs, *, sees: Bool[Tensor, "1 rows"], capture: Capture
+) -> Outputs:
+    """Return the answers of one student, which alone is in its group."""
+    try:
+        return group(inputs, sees=sees, capture=capture)
+    except OneRowError as error:
+        raise OneRowError([student]) from error
 
 
 def _stack(parts: dict[int, Tensor], students: int, name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
@@ -11,14 +12,16 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import warn_of_equal_students
+from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
+from studygroup._engine.parameter_groups import ParameterGroups
+from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
-from studygroup.inputs import Inputs, count_rows
+from studygroup.inputs import Inputs
 from studygroup.losses import Losses
-from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
+from studygroup.objectives import Criterion, CrossEntropy, Ensemble, Objective, Step
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
 from studygroup.teachers import Teacher
@@ -28,7 +31,7 @@ _ANSWERING = ("joint", "train", "eval")
 _CLASSES = CrossEntropy()
 
 
-class CollaborativeLearning(nn.Module):
+class CollaborativeLearning(ParameterGroups):
     """A group and the objectives from which it learns: call it in any training loop.
 
     total = reduce_k [Σ_o w_o(t) · L_o,k] + Σ_p w_p(t) · L_p, over objectives o that have a value for each student
@@ -98,8 +101,10 @@ class CollaborativeLearning(nn.Module):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             _check_teacher(teacher, group, added)
-        if isinstance(self.rows, SharedRows) and group.starts_equal():
-            warn_of_equal_students(group.model)
+        warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
+        parted = in_turn or isinstance(self.rows, Subsets) or any(map(_learns_from_labels, added))
+        equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
+        self._equal = EqualStudents(group.model, group.routes, equal, asked)
         if in_turn:
             _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
@@ -133,6 +138,26 @@ class CollaborativeLearning(nn.Module):
         for one in self._objectives():
             if one.criterion is not None:
                 one.criterion = criterion
+        return self
+
+    def with_inputs(self, *, rows: Sequence[str] = (), shared: Sequence[str] = ()) -> "CollaborativeLearning":
+        """Name inputs whose length does not tell whether they carry rows, for all groups of the task.
+
+        Args:
+            rows: names of inputs that carry rows, see `StudyGroup`.
+            shared: names of inputs that all students get as they are, such as a table of classes.
+
+        Returns:
+            The task itself.
+
+        Raises:
+            ValueError: a name under both.
+
+        Example:
+            >>> task = sg.recipes.dml(model).with_inputs(shared=["class_embeddings"])
+        """
+        for group in (self.group, *(one for one in self.sources if isinstance(one, Group))):
+            group.declare_inputs(rows=rows, shared=shared)
         return self
 
     def weights(self, progress: float) -> dict[str, float]:
@@ -184,7 +209,7 @@ class CollaborativeLearning(nn.Module):
             )
         for student in range(self.group.students):
             with only_trains(self.group.parameters(), self.group.parameters_of(student)):
-                losses: Losses = self(x, y, owner=[student] * count_rows(x), progress=progress)
+                losses: Losses = self(x, y, owner=[student] * self.group.count_rows(x), progress=progress)
             yield losses
 
     def forward(
@@ -202,14 +227,16 @@ class CollaborativeLearning(nn.Module):
             y: labels as the objectives take them, one per row, on the device of the logits.
             owner: the student for whom each row is supervised: a sequence or a CPU tensor. Those whom the owner
                 consults answer on that row too, see `peers`. Omitted, every student sees every row and one pass
-                serves.
+                serves. What a step does not concern, such as the layers of a student without rows, gets no gradient,
+                so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
+                zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
 
         Raises:
             ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
                 students that are trained in turn, or labels that an objective refuses.
         """
-        rows = count_rows(x)
+        rows = self.group.count_rows(x)
         if not y.ndim or len(y) != rows:
             raise ValueError(f"labels of shape {tuple(y.shape)} for {rows} rows; hand in one a row")
         if not 0 <= progress <= 1:
@@ -228,9 +255,10 @@ class CollaborativeLearning(nn.Module):
         known = {one.name: one.before_pass(self.group) for one in objectives}
         step = self._answered(x, y, owns, progress)
         losses = self._add(objectives, step, known)
-        self.step += (
-            self.training or losses.total.requires_grad
-        )  # a task may be fine-tuned in evaluation mode
+        if owns is None and losses.total.requires_grad:
+            self._equal.look(self.group.model, losses.logits, step=self.step)
+        # a task may be fine-tuned in evaluation mode
+        self.step += self.training or losses.total.requires_grad
         return losses
 
     def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
@@ -242,7 +270,8 @@ class CollaborativeLearning(nn.Module):
             outputs = answers = self.group(x, capture=own | heard)
         else:
             asked = self._asked(consults, owns, of=None)
-            outputs, answers = self._with_owners(x, owns, asked, own, heard)
+            moves = any(one.moves_teachers and one.weight(progress) for one in self._objectives())
+            outputs, answers = self._with_owners(x, owns, asked, own, heard, moves=moves)
         by_others = {}
         for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
             want = self._want(teacher.capture for teacher in consults if teacher.of is other)
@@ -250,22 +279,33 @@ class CollaborativeLearning(nn.Module):
         return Step(self.group, outputs, answers, x, y, progress, self.criterion, consults, by_others)
 
     def _with_owners(
-        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture
+        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture, *, moves: bool
     ) -> tuple[Outputs, Outputs]:
-        """Return the answers of owners on their rows, and of those whom they consult there."""
+        """Return the answers of owners on their rows, and of those whom they consult there.
+
+        Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
+        """
         if asked is None:
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
         if self.peers == "joint" and own == Capture():
-            both = self.group(x, sees=owns | asked, capture=heard)
+            with self._moving(owns | asked if moves else owns):
+                both = self.group(x, sees=owns | asked, capture=heard)
             return both.part(owns), both.part(asked)
-        moves = any(one.moves_teachers for one in self._objectives())
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
         # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
         outputs = self.group(x, sees=owns, capture=own)
         return outputs, self._second_pass(x, asked, heard, gradient=True)
+
+    def _moving(self, sees: Tensor) -> AbstractContextManager[None]:
+        """Keep the parameters of students without rows out of the graph, where no other rank needs them in it."""
+        present = sees.any(1).nonzero().flatten().tolist()
+        if len(present) == self.group.students or every_parameter_needs_a_gradient():
+            return nullcontext()
+        chosen = (parameter for student in present for parameter in self.group.parameters_of(student))
+        return only_trains(self.group.parameters(), chosen)
 
     def _second_pass(self, x: Inputs, asked: Tensor, heard: Capture, *, gradient: bool) -> Outputs:
         seed = derive(self.seed, "peers", self.step)
@@ -335,6 +375,12 @@ class CollaborativeLearning(nn.Module):
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"{name}={value!r}; use one of {', '.join(map(repr, known))}")
+
+
+def _learns_from_labels(objective: Objective) -> bool:
+    """Tell whether an ensemble learns with its students, each of whom has another weight in it."""
+    learns = any(p.requires_grad for teacher in objective.teachers for p in teacher.parameters())
+    return learns and isinstance(objective, Ensemble)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -86,28 +86,3 @@ def test_lazy_parameters_are_refused_where_they_are_to_be_drawn():
     net(torch.randn(2, 6))
     group = sg.StudyGroup(net, sg.routes.independent(students=2))
     assert group(torch.randn(4, 6)).logits.shape == (2, 4, 3)
-
-
-def test_students_who_start_equal_and_draw_nothing_are_warned_of():
-    with pytest.warns(sg.EqualStudentsWarning, match="would stay equal"):
-        sg.recipes.dml(make(), init="copy")
-    net = make()
-    with pytest.warns(sg.EqualStudentsWarning, match="would stay equal"):
-        sg.recipes.dml(sg.Peers([net, net, net]))
-
-    def seeded():
-        torch.manual_seed(0)
-        return make()
-
-    with pytest.warns(sg.EqualStudentsWarning, match="would stay equal"):
-        sg.recipes.dml(seeded(), init=seeded)
-
-
-def test_students_whom_something_parts_are_not_warned_of():
-    def dropping():
-        return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 3))
-
-    sg.recipes.dml(make(), init=make)
-    sg.recipes.dml(dropping(), init="copy")
-    sg.recipes.cgl(make(), layers=["0", "3"], students=4, init="copy")
-    sg.recipes.baseline(make())

@@ -51,9 +51,10 @@ def test_a_step_has_rows_of_each_student_in_order():
     parts = subsets(50, 3, seed=0)  # 17, 17 and 16 rows
     steps = list(StudentBatches(parts, batch_size=5))
     assert len(steps) == len(StudentBatches(parts, batch_size=5)) == 4
-    for _, owner, _ in steps[:-1]:
+    for _, owner, _ in steps[:-2]:
         assert owner.tolist() == [0] * 5 + [1] * 5 + [2] * 5
-    assert steps[-1][1].tolist() == [0, 0, 1, 1, 2]  # the last short one
+    assert steps[-2][1].tolist() == [0] * 5 + [1] * 5 + [2] * 6  # with the row that would be alone
+    assert steps[-1][1].tolist() == [0, 0, 1, 1]  # the last short one
     for student, part in enumerate(parts):
         seen = torch.cat([indices[owner == student] for indices, owner, _ in steps])
         assert seen.sort().values.tolist() == part.tolist()
@@ -64,7 +65,44 @@ def test_odd_rows_join_the_step_before():
     assert [len(owner) for _, owner, _ in steps] == [12, 12, 12, 14]
     assert len(StudentBatches(subsets(50, 3), batch_size=4)) == 4
     uneven = StudentBatches([torch.arange(9), torch.arange(2)], batch_size=4)
-    assert [owner.tolist() for _, owner, _ in uneven] == [[0] * 4 + [1] * 2, [0] * 4, [0]]
+    assert [owner.tolist() for _, owner, _ in uneven] == [[0] * 4 + [1] * 2, [0] * 5]
+
+
+@pytest.mark.parametrize(
+    "sizes", [(161,), (33,), (64, 65), (9, 5, 2), (7, 13, 12), (4, 8, 3), (5, 5, 5), (6, 2)]
+)
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 32])
+def test_nobody_is_alone_with_one_row(sizes, batch_size):
+    starts = [sum(sizes[:student]) for student in range(len(sizes))]
+    parts = [torch.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    steps = list(StudentBatches(parts, batch_size=batch_size))
+    assert len(steps) == len(StudentBatches(parts, batch_size=batch_size))
+    assert torch.cat([draw.rows for draw in steps]).sort().values.tolist() == list(range(sum(sizes)))
+    for draw in steps:
+        assert len(draw.rows)
+        assert set(torch.bincount(draw.owner).tolist()) <= {0, *range(2, batch_size + 2)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "sizes"),
+    [
+        (161, 32, [32, 32, 32, 32, 33]),
+        (160, 32, [32] * 5),
+        (162, 32, [32] * 5 + [2]),
+        (33, 32, [33]),
+        (1, 32, [1]),
+        (3, 1, [1, 1, 1]),
+        (5, 2, [2, 3]),
+    ],
+)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_odd_row_of_all_joins_the_step_before(rows, batch_size, sizes, shuffle):
+    sampler = SharedBatches(rows, batch_size=batch_size, shuffle=shuffle)
+    assert [len(draw.rows) for draw in sampler] == sizes
+    assert len(sampler) == len(sizes)
+    dropped = SharedBatches(rows, batch_size=batch_size, shuffle=shuffle, drop_last=True)
+    assert [len(draw.rows) for draw in dropped] == [batch_size] * (rows // batch_size)
+    assert len(dropped) == rows // batch_size
 
 
 def test_drop_last_keeps_whole_steps_only():
@@ -191,7 +229,7 @@ def test_each_students_rows_stay_his_own_where_lengths_differ():
 def test_without_shuffling_the_shortest_rows_come_first():
     lengths = torch.tensor([5, 2, 9, 2, 1], dtype=torch.int32)
     steps = SharedBatches(5, batch_size=2, shuffle=False, lengths=lengths)
-    assert [draw.rows.tolist() for draw in steps] == [[4, 1], [3, 0], [2]]
+    assert [draw.rows.tolist() for draw in steps] == [[4, 1], [3, 0, 2]]
 
 
 def test_few_rows_of_different_length_are_one_short_step():

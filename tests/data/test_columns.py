@@ -27,7 +27,7 @@ def test_label_column(features, expected):
 
 
 @pytest.mark.parametrize(
-    "features", [{"x": CLASS, "y": CLASS}, {"x": WHOLE}, {"label": datasets.Value("float64")}]
+    "features", [{"x": CLASS, "y": CLASS}, {"x": WHOLE}, {"label": datasets.Value("binary")}]
 )
 def test_unclear_label_columns_are_listed(features):
     with pytest.raises(

@@ -1,4 +1,5 @@
 import datasets
+import numpy as np
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
@@ -74,8 +75,8 @@ def test_a_table_of_the_hub_serves(folder, monkeypatch):
     ("columns", "message"),
     [
         ({"said": SAID[:50]}, "has 50 rows and the training set 60"),
-        ({"told": SAID}, r"no column 'said' of whole numbers, only \['told'\]"),
-        ({"said": ["a"] * 60, "n": TRUE}, r"no column 'said' of whole numbers, only \['n'\]"),
+        ({"told": SAID}, r"no column 'said' of numbers, only \['told'\]"),
+        ({"said": ["a"] * 60, "n": TRUE}, r"no column 'said' of numbers, only \['n'\]"),
         ({"said": [*SAID[:-1], 2]}, r"column 'said', row 59: the label is 2 and there are 2 classes"),
         ({"said": [*SAID[:-1], None]}, r"row 59: there is no label in column 'said'"),
         (
@@ -135,3 +136,95 @@ def test_real_news_with_their_own_column(shared):
     true = whole(path / "train.parquet", "label")
     labels = HumanNoise(path=str(path), column="noisy_label")(of_all(true, tuple("0123")), seed=0)(0)
     assert (labels == true).float().mean().item() == pytest.approx(0.8025, abs=5e-5)
+
+
+def authors(path, *, package="numpy.core", **columns):
+    """A file by `torch.save`, with arrays as NumPy 1 (`numpy.core`) or 2 (`numpy._core`) pickled them."""
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    torch.save(arrays, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    there = next(name for name in (b"numpy._core", b"numpy.core") if name + b".multiarray\n" in content)
+    path.write_bytes(content.replace(there + b".multiarray\n", package.encode() + b".multiarray\n"))
+    return str(path)
+
+
+@pytest.mark.parametrize("package", ["numpy.core", "numpy._core"])
+def test_the_authors_files(folder, tmp_path, package):
+    path = authors(tmp_path / "human.pt", package=package, clean_label=TRUE, worse_label=SAID)
+    data = load(folder, holdout=12, noise=HumanNoise(path=path, column="worse_label"))
+    assert data.training_labels(0).tolist() == [SAID[row] for row in data.train_truth.rows.tolist()]
+    other = authors(tmp_path / "other.pt", clean_label=TRUE[1:] + TRUE[:1], worse_label=SAID)
+    with pytest.raises(ValueError, match="column 'clean_label' is not the data's label"):
+        load(folder, noise=HumanNoise(path=other, column="worse_label"))
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.tensor, list, lambda v: np.array(v, np.uint8), lambda v: np.array(v, float)]
+)
+def test_torchs_own_files(folder, tmp_path, kind):
+    torch.save({"said": kind(SAID), "clean_label": TRUE, "note": "x", 3: np.eye(2)}, tmp_path / "said.PTH")
+    noise = HumanNoise(path=str(tmp_path / "said.PTH"), column="said")
+    assert load(folder, holdout=0, noise=noise).training_labels(0).tolist() == SAID
+
+
+class _Harmful:
+    """Its pickle would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda path: {"said": SAID, "more": _Harmful(path)}, r"said\.pt cannot be read as arrays alone"),
+        (lambda path: {"said": np.array([_Harmful(path)])}, r"said\.pt cannot be read as arrays alone"),
+        (lambda path: torch.nn.Linear(1, 1), r"said\.pt cannot be read as arrays alone"),
+        (lambda path: SAID, r"said\.pt holds list without arrays of numbers by name"),
+        (lambda path: {"said": ["a"] * 60}, r"said\.pt holds dict without arrays of numbers by name"),
+        (lambda path: {"said": SAID, "b": SAID[:-1]}, r"said\.pt is not a whole table"),
+    ],
+)
+def test_files_of_anything_else_are_refused(folder, tmp_path, content, message):
+    torch.save(content(tmp_path / "harm"), tmp_path / "said.pt")
+    with pytest.raises(ValueError, match=message):
+        load(folder, noise=HumanNoise(path=str(tmp_path / "said.pt"), column="said"))
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("name", ["said.npy", "said.pkl", "said.xlsx"])
+def test_other_kinds_of_files_are_refused(folder, tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(
+        ValueError, match=r"ends in '\.\w+'; give a Parquet or CSV file, or arrays saved by torch"
+    ):
+        load(folder, noise=HumanNoise(path=str(tmp_path / name), column="said"))
+    with pytest.raises(ValueError, match="there is no file or folder"):
+        load(folder, noise=HumanNoise(path=str(tmp_path / "gone.pt"), column="said"))
+
+
+def test_whole_floats_serve_and_others_do_not(folder, tmp_path):
+    path = human(tmp_path, said=[float(label) for label in SAID], part=[0.5] * 60)
+    assert (
+        load(folder, holdout=0, noise=HumanNoise(path=path, column="said")).training_labels(0).tolist()
+        == SAID
+    )
+    with pytest.raises(ValueError, match=r"row 0: the label is 0\.5 in column 'part'"):
+        load(folder, noise=HumanNoise(path=path, column="part"))
+
+
+def test_numbers_are_the_datas_own(tmp_path):
+    """Where classes are called 1 and 2, so they are in the table."""
+    table([label + 1 for label in TRUE], names=None).to_parquet(tmp_path / "train.parquet")
+    table([1, 2], names=None).to_parquet(tmp_path / "test.parquet")
+    path = human(
+        tmp_path, "said.csv", said=[label + 1 for label in SAID], zero=SAID, clean_label=[c + 1 for c in TRUE]
+    )
+    loaded = load(tmp_path, holdout=0, noise=HumanNoise(path=path, column="said"))
+    assert loaded.classes == ("1", "2")
+    assert loaded.training_labels(0).tolist() == SAID
+    with pytest.raises(ValueError, match=r"row 0: the label is 0 in column 'zero', .* numbers from 1 on"):
+        load(tmp_path, noise=HumanNoise(path=path, column="zero"))

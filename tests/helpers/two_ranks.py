@@ -37,3 +37,32 @@ def work(rank: int, folder: str) -> None:
     gradients = {name: p.grad for name, p in parallel.module.named_parameters()}
     torch.save((gradients, consults), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+
+
+NOBODYS = ([0, 0, 0, 0], [0, 0, 1, 1])  # student 2 has rows on no rank
+
+
+def separate() -> sg.CollaborativeLearning:
+    torch.manual_seed(0)
+    return sg.recipes.dml(build(), students=3, init=build)
+
+
+def absent(rank: int, folder: str) -> None:
+    """Save how far each student of separate networks moves in a step in which one has rows on no rank."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    moved = {}
+    for finds in (False, True):
+        parallel = nn.parallel.DistributedDataParallel(separate(), find_unused_parameters=finds)
+        task = parallel.module
+        optimiser = torch.optim.SGD(task.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        for owner in ([0, 1, 2, 2], NOBODYS[rank]):
+            before = [p.detach().clone() for p in task.parameters()]
+            optimiser.zero_grad()
+            parallel(*rows(rank), owner=owner).total.backward()
+            optimiser.step()
+        steps = {
+            id(p): float((p - old).abs().max()) for p, old in zip(task.parameters(), before, strict=True)
+        }
+        moved[finds] = [max(steps[id(p)] for p in task.group.parameters_of(k)) for k in range(3)]
+    torch.save(moved, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()

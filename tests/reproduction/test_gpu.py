@@ -444,7 +444,7 @@ def test_the_standin_chooses_on_holdout_rows_and_trains_every_column(tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("steps", "left", "epochs"), [([0.1, 0.1], 100, 84), ([0.1, 0.3], 100, 33), ([], 100, 0), ([0.1], 0.1, 0)]
+    ("steps", "left", "epochs"), [([0.1, 0.1], 100, 84), ([0.1, 0.3], 100, 28), ([], 100, 0), ([0.1], 0.1, 0)]
 )
 def test_epochs_of_a_pool(steps, left, epochs):
     measured = [{"step": step, "steps": 10.0, "scoring": 1.0} for step in steps]

@@ -1,18 +1,28 @@
-"""The dry run: a pass of two rows that explores a network before the first real one."""
+"""A dry run: passes of a few rows that explore a network, and compare the group with each student alone."""
 
-from collections.abc import Iterable, Mapping
+import random
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup._engine.capture import capturing, user_modules
+from studygroup._engine.different_rows import different
 from studygroup._engine.forward import call
 from studygroup._engine.isolate import without_side_effects
 from studygroup._engine.routed import ForwardState, RoutedLayer
-from studygroup._engine.rows import BatchLayout
-from studygroup.inputs import Inputs, answer, count_rows, first_tensor, sees_table, select
+from studygroup._engine.row_inputs import Batch
+from studygroup._engine.rows import BatchLayout, manner
+from studygroup._engine.self_check import PartingError, SelfCheck, Together
+from studygroup._engine.watch import Watch, told_apart
+from studygroup.inputs import Inputs, answer, first_tensor
 
-_ROWS = 2
+_ROWS = (2, 3)  # of each student; three where a size of the network may be two by chance
 
 
 @dataclass(frozen=True)
@@ -29,38 +39,134 @@ class Explored:
     apart: tuple[int, ...]
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def dry_run(
-    model: nn.Module, routed: Mapping[str, RoutedLayer], inputs: Inputs, *, students: int
+    model: nn.Module,
+    routed: Mapping[str, RoutedLayer],
+    batch: Batch,
+    *,
+    sees: Bool[Tensor, "students rows"],
+    first: bool,
 ) -> Explored:
-    """Run two rows through a network, without gradient and without side effects.
+    """Run a few rows through a network and through each student alone, without gradient and without side effects.
 
     Args:
         model: the network with its routed layers.
         routed: these layers, by name.
-        inputs: a batch, as the model takes it.
-        students: number of students.
+        batch: a batch, as the model takes it.
+        sees: which student sees which of its rows: the few rows are seen in the same manner.
+        first: whether the network is run for the first time: then the parameters that are read are compared too.
 
     Raises:
-        ValueError: a routed layer that the model never calls.
+        ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
+            what the pass itself refuses.
     """
-    rows = count_rows(inputs)
-    few = select(inputs, rows, lambda tensor: tensor[:_ROWS])
-    apart = _apart_before_entry(model, routed.values(), few)
-    table = sees_table(None, students=students, rows=min(rows, _ROWS))
-    state = ForwardState(BatchLayout(table, apart=apart), rescale_gradients=False)
-    linears = {name: None for name, module in user_modules(model) if isinstance(module, nn.Linear)}
-    with (
-        without_side_effects(model, training=False),
-        capturing(model, linears, state, inputs=True) as called,
-    ):
-        call(model, select(few, min(rows, _ROWS), lambda tensor: state.layout.enter([tensor])[0]), state)
-    never = [name for name in routed if name not in state.reached]
-    if never:
-        raise ValueError(
-            f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
-            "leave it out, or name the block that holds it"
-        )
-    return Explored(head=next(reversed(called), None), apart=apart)
+    watch = Watch()
+    with ExitStack() as stack:
+        stack.enter_context(_eager())
+        stack.enter_context(_other_random_states())
+        stack.enter_context(without_side_effects(model, training=False))
+        apart = _apart_before_entry(model, routed.values(), batch.index([0]).inputs)
+        stack.enter_context(told_apart(routed.values()))
+        stack.enter_context(watch.on(model))
+        check = SelfCheck(model, routed.values(), watch, reads=first)
+        trial = _Trial(model, routed, check, watch, apart)
+        for rows in _ROWS:
+            try:
+                return Explored(head=trial.run(batch, sees, rows), apart=apart)
+            except PartingError:
+                if rows == _ROWS[-1]:
+                    raise
+    raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A pass of the group, compared with each student."""
+
+    model: nn.Module
+    routed: Mapping[str, RoutedLayer]
+    check: SelfCheck
+    watch: Watch
+    apart: tuple[int, ...]
+
+    def run(self, batch: Batch, sees: Tensor, rows: int) -> str | None:
+        """Run a few rows for each student, and return the name of the head."""
+        places, table = few(sees, rows)
+        given = batch.index(places)
+        changed = different(given)
+        if changed is not None and self.check.readable(changed, 0):
+            given = changed
+        layout = BatchLayout(table, apart=self.apart)
+        linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
+        inputs, entering, whole = enter(given, layout)
+        state = ForwardState(layout, rescale_gradients=False, entering=entering, whole=whole, trial=True)
+        self.watch.clear(lambda: state.rows)
+        try:
+            with (
+                capturing(self.model, linears, state, inputs=True) as called,
+                self.check.reading() as reading,
+            ):
+                logits = call(self.model, inputs, state)
+        except Exception as error:
+            if isinstance(error, ValueError) or not self.check.readable(given, 0):
+                raise
+            raise self.check.stopped(state, error) from error
+        never = [name for name in self.routed if name not in state.reached]
+        if never:
+            raise ValueError(
+                f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
+                "leave it out, or name the block that holds it"
+            )
+        together = Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.times)
+        if self.check.compare(together, given, table):
+            for arguments in state.entered_alone:
+                arguments.allow_entered()
+        for arguments, path, shape, kind in state.notes:
+            arguments.note(path, shape, kind)
+        return next(reversed(called), None)
+
+
+def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, frozenset[int], frozenset[int]]:
+    """Return the inputs of the rows that enter, and the `id` of what in them carries rows and of what does not."""
+    entering: list[Any] = []
+
+    def tensor(value: Tensor) -> Tensor:
+        entering.append(layout.enter([value])[0])
+        return entering[-1]
+
+    def items(value: Any) -> Any:
+        return [value[place] for place in layout.entry.sample.tolist()]
+
+    inputs = batch.map(tensor, items)
+    entered = batch.with_inputs(inputs)
+    return (
+        inputs,
+        frozenset(id(part) for part in entered.parts(carrying=True)),
+        frozenset(id(part) for part in entered.parts(carrying=False)),
+    )
+
+
+def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool[Tensor, "students few"]]:
+    """Choose a few rows of a batch, seen in the same manner: by all, by one owner each, or as they are.
+
+    Args:
+        sees: which student sees which row.
+        rows: how many of each student.
+
+    Returns:
+        Their places, one perhaps several times, and which student sees which of them.
+    """
+    students, there = sees.shape
+    seen = sees.any(0).nonzero().flatten().tolist()
+    seen_by = manner(sees)
+    if seen_by == "all":
+        return [place % there for place in range(rows)], torch.ones(students, rows, dtype=torch.bool)
+    if seen_by == "one":
+        places = [seen[place % len(seen)] for place in range(rows * students)]
+        return places, torch.eye(students, dtype=torch.bool).repeat(1, rows)
+    chosen = sorted({int(place) for own in sees for place in own.nonzero().flatten()[:rows]})
+    return chosen, sees[:, chosen]
 
 
 class _ReachedError(Exception):
@@ -80,8 +186,7 @@ def _apart_before_entry(model: nn.Module, layers: Iterable[RoutedLayer], inputs:
 
     hooks = [layer.register_forward_pre_hook(stop, with_kwargs=True) for layer in layers]
     try:
-        with without_side_effects(model, training=False):
-            answer(model, inputs)
+        answer(model, inputs)
     except _ReachedError as reached:
         layer, batch = reached.args
         ids = batch is not None and not batch.is_floating_point()
@@ -91,3 +196,24 @@ def _apart_before_entry(model: nn.Module, layers: Iterable[RoutedLayer], inputs:
         for hook in hooks:
             hook.remove()
     return ()
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Run compiled parts of a network as they are written."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _other_random_states() -> Iterator[None]:
+    """Put the random states of Python and NumPy back."""
+    own = random.getstate()
+    numpy = sys.modules.get("numpy")
+    other = None if numpy is None else numpy.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(own)
+        if numpy is not None:
+            numpy.random.set_state(other)

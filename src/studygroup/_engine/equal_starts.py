@@ -1,52 +1,192 @@
 """Students that start equal and that nothing makes differ would stay one network at the price of several."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-_RATES = ("p", "drop_prob", "drop_rate")
+from studygroup.routes import Routes
+
+_RATES = ("p", "drop_prob", "drop_rate", "dropout")
+_LATER = 20  # steps after which students that something parts have parted
+_DRAWS = 8  # steps whose draws are looked at
+_CLOSE = 1e-5  # of the largest logit
+_WAYS_OUT = (
+    "start them apart with init=<a function that returns a new model>, give them sub-sets of rows (rows=Subsets()), "
+    "or dropout"
+)
+
+Classes = tuple[tuple[int, ...], ...]
+"""Students that are equal, two at least in each class."""
 
 
 class EqualStudentsWarning(UserWarning):
-    """Students start with equal weights, and nothing known to the task makes them differ."""
+    """Students have equal weights, and nothing known to the task makes them differ."""
 
 
-def equal_modules(modules: Sequence[nn.Module]) -> bool:
-    """Tell whether modules have parameters and buffers of the same values."""
-    first, *others = (module.state_dict() for module in modules)
-    return all(first.keys() == other.keys() and _equal(first, other) for other in others)
+class NoGradientWarning(UserWarning):
+    """A student has no parameter that asks for a gradient, so that it cannot learn."""
+
+
+def kinds(modules: Sequence[nn.Module]) -> list[int]:
+    """Return a number for each module, the same where parameters and buffers have the same values."""
+    states = [module.state_dict() for module in modules]
+    first: list[int] = []
+    for number, state in enumerate(states):
+        like = (k for k in range(number) if first[k] == k and _equal(states[k], state))
+        first.append(next(like, number))
+    return first
+
+
+def classes(signatures: Sequence[Hashable]) -> Classes:
+    """Return the students that share a signature, two at least."""
+    found: dict[Hashable, list[int]] = {}
+    for student, signature in enumerate(signatures):
+        found.setdefault(signature, []).append(student)
+    return tuple(tuple(students) for students in found.values() if len(students) > 1)
 
 
 def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    tensors = {name: value for name, value in one.items() if isinstance(value, torch.Tensor)}
+    if one.keys() != other.keys():
+        return False
+    tensors = {name: value for name, value in one.items() if isinstance(value, Tensor)}
     if any(value.is_meta for value in tensors.values()):  # shapes alone
         return False
     return all(v.shape == other[name].shape and bool((v == other[name]).all()) for name, v in tensors.items())
 
 
-def drops_something(model: nn.Module) -> bool:
-    """Tell whether a module of dropout or stochastic depth draws a new mask in every pass."""
+def drops_something(model: nn.Module, *, now: bool = False) -> bool:
+    """Tell whether a module of dropout or stochastic depth draws a new mask in every training pass.
+
+    Args:
+        model: the students' network.
+        now: whether it does in the mode that it is in.
+    """
     return any(
-        "drop" in type(module).__name__.lower() or "stochasticdepth" in type(module).__name__.lower()
+        "drop" in type(module).__name__.lower()
+        or "stochasticdepth" in type(module).__name__.lower()
+        or isinstance(getattr(module, "dropout", None), float)
         for module in model.modules()
-        if any(isinstance(rate := getattr(module, name, None), float) and rate > 0 for name in _RATES)
+        if (module.training or not now)
+        and any(isinstance(rate := getattr(module, name, None), float) and rate > 0 for name in _RATES)
     )
 
 
-def warn_of_equal_students(model: nn.Module) -> None:
-    """Warn that students will stay equal, unless the network draws something in every pass.
+class EqualStudents:
+    """The students that start equal, see the same rows and are taught alike: warned of as soon as it is known.
 
     Args:
-        model: the students' network, known to have equal weights for all students.
+        model: the students' network.
+        routes: which module each student takes.
+        found: the students that start equal; `None` where something besides the network parts students.
+        consults: who consults whom in a step, one function for each teacher.
     """
-    if not drops_something(model):
+
+    def __init__(
+        self,
+        model: nn.Module,
+        routes: Routes,
+        found: Classes | None,
+        consults: Sequence[Callable[[int], Tensor]] = (),
+    ) -> None:
+        paths, students = list(zip(*routes.table, strict=True)), routes.students
+        self.found = tuple(
+            one
+            for one in found or ()
+            if len({paths[student] for student in one}) == 1  # draws cannot part what is one network
+            or all(_taught_alike(one, consult) for consult in consults)
+        )
+        self._waits, self._looks = False, found is not None
+        if self.found and drops_something(model):
+            self._waits = True
+        elif self.found:
+            self._looks = False  # it is known
+            _warn(
+                f"{_named(self.found, students)} start with the same weights, see the same rows and draw nothing, so "
+                f"that they would stay equal; {_WAYS_OUT}"
+            )
+
+    def look(self, model: nn.Module, logits: Tensor, *, step: int) -> None:
+        """Warn where dropout was to part the students and draws nothing, and where they are alike after some steps.
+
+        Args:
+            model: the students' network.
+            logits: (students, rows, ...) answers of a training pass in which all see the same rows.
+            step: number of the step.
+        """
+        if self._waits:
+            self._waits = False
+            if not drops_something(model, now=True):
+                _warn(
+                    f"{_named(self.found, len(logits))} start with the same weights and see the same rows, and "
+                    "dropout is in evaluation mode, so that they would stay equal; call train() on the task before "
+                    f"training, or {_WAYS_OUT.removesuffix(', or dropout')}"
+                )
+        if step == _LATER and self._looks and not torch.compiler.is_compiling():
+            alike = _alike(logits.detach())
+            if alike:
+                _warn(
+                    f"{_named(alike, len(logits))} still answer alike after {step} steps, so that nothing is to be "
+                    f"learnt from each other; {_WAYS_OUT}"
+                )
+
+
+def warn_of_students_that_cannot_learn(parameters: Sequence[Iterable[nn.Parameter]]) -> None:
+    """Warn of students none of whose parameters asks for a gradient.
+
+    Args:
+        parameters: those of each student.
+    """
+    fixed = tuple(
+        student for student, own in enumerate(parameters) if not any(one.requires_grad for one in own)
+    )
+    if fixed:
         warnings.warn(
-            "all students start with the same weights, see the same rows and draw nothing, so that they would stay "
-            "equal; start them apart with init=<a function that returns a new model>, give them sub-sets of rows "
-            "(rows=Subsets()), or dropout",
-            EqualStudentsWarning,
+            f"{_named((fixed,), len(parameters))} cannot learn: no parameter asks for a gradient; call "
+            "requires_grad_(True) on what is to learn, or make a fixed network a teacher (teachers.Frozen)",
+            NoGradientWarning,
             stacklevel=4,
         )
+
+
+def _taught_alike(students: Sequence[int], consults: Callable[[int], Tensor]) -> bool:
+    """Tell whether students who answer alike hear the same in every step: draws may part them."""
+    for step in range(_DRAWS):
+        table = consults(step)
+        for one, other in combinations(students, 2):
+            if table[one].sum() != table[other].sum():
+                return False
+            if len(students) < len(table) and table.shape[0] == table.shape[1]:
+                swapped = table[other].clone()
+                swapped[[one, other]] = swapped[[other, one]]
+                if not torch.equal(table[one], swapped):
+                    return False
+    return True
+
+
+def _alike(logits: Tensor) -> Classes:
+    """Return the students whose answers are equal up to rounding; waits for the device."""
+    if len(logits) < 2:
+        return ()
+    scale = logits.abs().amax()
+    pairs = list(combinations(range(len(logits)), 2))
+    near = torch.stack([(logits[a] - logits[b]).abs().amax() <= _CLOSE * scale for a, b in pairs]).tolist()
+    first = list(range(len(logits)))
+    for (a, b), same in zip(pairs, near, strict=True):
+        if same and first[b] == b:
+            first[b] = first[a]
+    return classes(first)
+
+
+def _named(found: Classes, students: int) -> str:
+    if any(len(one) == students for one in found):
+        return "all students" if students > 1 else "the student"
+    sets = [" and ".join(filter(None, (", ".join(map(str, one[:-1])), str(one[-1])))) for one in found]
+    return f"student{'s' * (len(found[0]) > 1)} {'; '.join(sets)}"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, EqualStudentsWarning, stacklevel=4)

@@ -4,6 +4,7 @@ import re
 
 from torch import Tensor, nn
 
+from studygroup._engine.one_row import one_row_named
 from studygroup._engine.routed import ForwardState, use_state
 from studygroup.inputs import Inputs, answer, logits_of
 
@@ -26,10 +27,11 @@ def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
         Logits of shape (rows in flight, ...).
 
     Raises:
+        OneRowError: a norm in training mode that gets one row alone.
         ValueError: students that part inside a residual connection, or an output without logits for every row.
     """
     try:
-        with use_state(state):
+        with one_row_named(state.layout.entry), use_state(state):
             output = answer(model, inputs)
     except RuntimeError as error:
         counts = [count for count in set(state.counts) if re.search(rf"\b{count}\b", str(error))]

@@ -16,7 +16,7 @@ def without_side_effects(
 
     Batch normalisation still normalises by the batch where `training` is true, but neither its running
     statistics nor its count of batches move (momentum 0 would still count). Any other buffer that the pass
-    writes to is put back.
+    writes to, or assigns anew, is put back.
 
     Args:
         model: the network that answers.
@@ -27,7 +27,12 @@ def without_side_effects(
     modes = {module: module.training for module in model.modules()}
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     own = {id(buffer) for norm in norms for buffer in norm.buffers()}
-    kept = [(b, b.clone(), _writes(b)) for b in model.buffers() if training and id(b) not in own]
+    kept = [
+        (module, name, buffer, buffer.clone(), _writes(buffer))
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if id(buffer) not in own
+    ]
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     model.train(training)
     for norm in norms if training else ():
@@ -39,11 +44,13 @@ def without_side_effects(
         ):
             _seed(seed, devices)
             yield
-        for buffer, before, writes in kept:
+    finally:
+        for module, name, buffer, before, writes in kept:
+            if name in module._buffers:
+                module._buffers[name] = buffer
             # a copy where none is needed would count as a write to what the graph has saved
             if writes is None or _writes(buffer) != writes:
                 buffer.detach().copy_(before)
-    finally:
         for norm in norms:
             norm.track_running_stats = True
         for module, mode in modes.items():

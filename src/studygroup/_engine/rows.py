@@ -8,6 +8,7 @@ its shape.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -96,6 +97,13 @@ class RowWeights:
     mean: Float[Tensor, "rows students"]
 
 
+def manner(sees: Bool[Tensor, "students samples"]) -> Literal["all", "one", "mixed"]:
+    """Return in which manner rows are seen: all by all students, each by one owner at most, or otherwise."""
+    if sees.all():
+        return "all"
+    return "one" if bool((sees.sum(0) <= 1).all()) else "mixed"
+
+
 class BatchLayout:
     """Everything decided on the host about one pattern of which student sees which rows; cached and reused.
 
@@ -122,6 +130,11 @@ class BatchLayout:
         self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
         self._shared: dict[Rows, _Scatter] = {}
         self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
+
+    @cached_property
+    def manner(self) -> Literal["all", "one", "mixed"]:
+        """In which manner rows are seen."""
+        return manner(self.sees)
 
     @_kept
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:

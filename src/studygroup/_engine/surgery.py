@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from studygroup._engine.copying import carry_state, duplicate
-from studygroup._engine.routed import RoutedLayer
+from studygroup._engine.carrying import carry_state
+from studygroup._engine.copying import duplicate, surroundings
+from studygroup._engine.routed import STUDENT, RoutedLayer
 from studygroup.naming import check_layers
 from studygroup.routes import Routes
 
@@ -81,12 +82,9 @@ def distinct(init: Init, model: nn.Module) -> Init:
     return new
 
 
-def extract(model: nn.Module, routed: Mapping[str, RoutedLayer], *, student: int) -> nn.Module:
+def extract(model: nn.Module, *, student: int) -> nn.Module:
     """Return a deep copy of the user's network with one student's modules in place of the routed layers."""
-    memo: dict[int, Any] = {}
-    for layer in routed.values():
-        memo[id(layer)] = duplicate(layer.bank[layer.choice[student]], memo)
-    return duplicate(model, memo)
+    return duplicate(model, {STUDENT: student})
 
 
 def _check_ties(model: nn.Module, homes: Mapping[str, list[str]]) -> None:
@@ -118,7 +116,11 @@ def _copies(model: nn.Module, routes: Routes, init: Init) -> dict[str, list[nn.M
         for name, modules in zip(routes.layers, routes.modules, strict=True):
             if copies < modules:
                 own = banks[name][0]
-                banks[name].append(duplicate(own) if new is None else _same(new, own, name))
+                if new is None:
+                    banks[name].append(duplicate(own, surroundings(model, own)))
+                else:
+                    layer = _same(new, own, name)
+                    banks[name].append(duplicate(layer, surroundings(new, layer, like=model)))
     if init == "fresh":
         _freshen(banks)
     for bank in banks.values() if init != "copy" else ():
@@ -139,8 +141,8 @@ def _freshen(banks: Mapping[str, Sequence[nn.Module]]) -> None:
             other.setdefault(f"{name}.{p}".strip("."), scales)
     if stubborn:
         _warn(
-            f"could not redraw {', '.join(stubborn)}: the modules that own them have no reset_parameters(), so these "
-            "start equal in all copies"
+            f"could not redraw {', '.join(stubborn)}: the modules that own them have no reset_parameters() that "
+            "draws them, so these start equal in all copies"
         )
     if other:
         said = "; ".join(f"{name} ({scales})" for name, scales in islice(other.items(), _NAMED))
@@ -167,27 +169,45 @@ def _rescaled(drawn: nn.Module, own: nn.Module) -> dict[str, str]:
 
 
 def _redraw(module: nn.Module) -> list[str]:
-    """Draw new parameters with the modules' own methods; return the names of those that have no such method."""
+    """Draw new parameters with the modules' own methods; return the names of those that these do not draw."""
     stubborn = []
     for name, part in module.named_modules():
-        own = [parameter for parameter, _ in part.named_parameters(recurse=False)]
+        own = dict(part.named_parameters(recurse=False))
         reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
         if own and callable(reset):
+            before = {parameter: tensor.detach().clone() for parameter, tensor in own.items()}
             reset()
-        else:
-            stubborn += [f"{name}.{parameter}".strip(".") for parameter in own]
+            own = {name: tensor for name, tensor in own.items() if _undrawn(tensor.detach(), before[name])}
+        stubborn += [f"{name}.{parameter}".strip(".") for parameter in own]
     return stubborn
+
+
+def _undrawn(new: Tensor, old: Tensor) -> bool:
+    """Tell whether values are as before, though not all one number; a normalised or pruned weight is computed."""
+    return not new.is_meta and bool(new.numel() and (new == old).all() and (new != new.flatten()[0]).any())
 
 
 def _same(new: nn.Module, own: nn.Module, name: str) -> nn.Module:
     """Return the named layer of a new model, if it has the same structure as the model's own."""
     check_layers([name], dict(new.named_modules(remove_duplicate=False)), of=new)
     layer = new.get_submodule(name)
-    shapes = [{key: value.shape for key, value in module.state_dict().items()} for module in (own, layer)]
-    # by name: parametrised modules have a class each
-    if type(layer).__name__ != type(own).__name__ or shapes[0] != shapes[1]:
-        raise ValueError(
-            f"init returned a model whose layer {name!r} is a {type(layer).__name__} of other shapes than the "
-            f"model's own {type(own).__name__}; return a new model of the same class and sizes"
-        )
-    return layer
+    if type(layer).__name__ != type(own).__name__:  # by name: parametrised modules have a class each
+        found = f"is a {type(layer).__name__}, and the model's own a {type(own).__name__}"
+    else:
+        found = _difference(layer.state_dict(), own.state_dict())
+    if not found:
+        return layer
+    raise ValueError(
+        f"init returned a model whose layer {name!r} {found}; return a new model of the same class and sizes, "
+        "treated alike (normalised, pruned, extended)"
+    )
+
+
+def _difference(new: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Say which name or shape differs first between two states; empty if none does."""
+    for key in dict.fromkeys((*own, *new)):
+        shapes = [tuple(getattr(state[key], "shape", ())) if key in state else None for state in (new, own)]
+        if shapes[0] != shapes[1]:
+            said = [f"no {key!r}" if shape is None else f"{key!r} of shape {shape}" for shape in shapes]
+            return f"has {said[0]}, and the model's own {said[1]}"
+    return ""

@@ -1,6 +1,5 @@
 """The width of the minimum that training found: accuracy under noise on the parameters (CGL, figure 6)."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from studygroup._engine.copying import duplicate
 from studygroup.analysis.answers import Batches, fit_of
 from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 from studygroup.seeding import generator
@@ -48,7 +48,7 @@ def noisy_accuracy(
         raise ValueError(
             f"sigmas {tuple(sigmas)} and {draws} draws; give at least one draw, and sizes of 0 or more"
         )
-    noisy, found = copy.deepcopy(net), []
+    noisy, found = duplicate(net), []
     for draw in range(draws):
         noise = list(_noise(net, generator(seed, "flatness", draw), relative=relative))
         for sigma in sigmas:

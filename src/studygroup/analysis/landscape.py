@@ -1,12 +1,12 @@
 """Slices of the loss around the shipped network and between students (Li et al. 2018; Entezari et al. 2022)."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.copying import duplicate
 from studygroup.analysis.answers import Batches, fit_of
 from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
 from studygroup.analysis.pairs import pairs_of
@@ -70,7 +70,7 @@ def along_direction(
     Raises:
         ValueError: no rows, or a loss that is not finite.
     """
-    moved = copy.deepcopy(net)
+    moved = duplicate(net)
 
     def place(point: float) -> None:
         for own, parameter, change in zip(moved.parameters(), net.parameters(), direction, strict=True):
@@ -98,7 +98,7 @@ def between(
     Raises:
         ValueError: networks of different shapes, no rows, or a loss that is not finite.
     """
-    moved = copy.deepcopy(first)
+    moved = duplicate(first)
     ends = [dict(net.state_dict(keep_vars=True)) for net in (first, last)]
     shapes = [{name: value.shape for name, value in end.items()} for end in ends]
     if shapes[0] != shapes[1]:

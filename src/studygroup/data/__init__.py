@@ -2,8 +2,10 @@
 
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
+from studygroup.data.folders import LeftOutWarning
 from studygroup.data.form import Form, Pictures, Texts, load_form
 from studygroup.data.human import HumanNoise
+from studygroup.data.images import FirstFrameWarning
 from studygroup.data.loader import Batch, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
@@ -31,9 +33,11 @@ __all__ = [
     "Encoder",
     "EpochBatches",
     "EpochLabels",
+    "FirstFrameWarning",
     "Form",
     "HumanNoise",
     "LabelNoise",
+    "LeftOutWarning",
     "MemorySplit",
     "NoTestSplitWarning",
     "Normalise",

@@ -1,10 +1,14 @@
-"""Arrays from untrusted files: NumPy archives and pickles, read without executing any code."""
+"""Arrays from untrusted files: NumPy archives, pickles and torch's files, read without executing any code."""
 
+import importlib
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 _HARMLESS = {
     (module, name)
@@ -49,3 +53,55 @@ def array(path: Path, key: str) -> np.ndarray:
             f"{path} cannot be read: no array {key!r} in it ({type(error).__name__}: {str(error)[:120]}); unpack the "
             "archive again"
         ) from error
+
+
+def saved_columns(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of numbers in a file by `torch.save`: arrays, tensors or lists of one dimension, by name.
+
+    torch reads the file with `weights_only=True`, which builds tensors and plain values alone; here arrays of NumPy 1
+    and 2 are allowed besides.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: the file is damaged, asks for anything else, or holds no such dict.
+    """
+    try:
+        with torch.serialization.safe_globals(_array_parts()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files raise almost anything
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(
+            f"{path} cannot be read as arrays alone ({type(error).__name__}: {reason}); copy it again, or store its "
+            "columns as Parquet or CSV"
+        ) from error
+    named = content.items() if isinstance(content, Mapping) else ()
+    arrays = {
+        str(name): np.asarray(values)
+        for name, values in named
+        if isinstance(values, Tensor | np.ndarray | list)
+    }
+    columns = {
+        name: values for name, values in arrays.items() if values.ndim == 1 and values.dtype.kind in "iuf"
+    }
+    if not columns:
+        raise ValueError(
+            f"{path} holds {type(content).__name__} without arrays of numbers by name; store a dict of such columns"
+        )
+    return columns
+
+
+def _array_parts() -> list[Any]:
+    """Return what arrays are made of, under the names of NumPy 1 and 2, for torch's list of what is safe."""
+    old = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+    modules: Any = importlib.import_module("numpy.core" if old else "numpy._core")
+    parts: list[Any] = [np.ndarray, np.dtype]
+    for package in ("numpy.core", "numpy._core"):
+        parts += [
+            (modules.multiarray._reconstruct, f"{package}.multiarray._reconstruct"),
+            (modules.multiarray.scalar, f"{package}.multiarray.scalar"),
+            (modules.numeric._frombuffer, f"{package}.numeric._frombuffer"),
+        ]
+    kinds = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+    return [*parts, *(type(np.dtype(kind)) for kind in kinds)]

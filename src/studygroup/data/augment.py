@@ -5,13 +5,13 @@ tokens and mask to such a mapping. It draws on the host from a CPU generator, so
 same rows on any device, without synchronising with the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from studygroup._engine.selection import to_device
@@ -86,7 +86,8 @@ class Normalise(nn.Module):
     """Scaling of pixels to zero mean and unit deviation per channel: (pixel / 255 - mean) / std.
 
     A module, so that mean and deviation live on the device of the images (`.to(device)`) instead of being copied
-    there at every step. They are not part of the state dict.
+    there at every step. They are not part of the state dict. What it computes is computed in single precision, and
+    rounded to the precision of the module (`.to(dtype)`), as a network in that precision takes it.
 
     Args:
         mean: of each channel, pixels counted as 0 to 1.
@@ -105,14 +106,23 @@ class Normalise(nn.Module):
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         centre = torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
         spread = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
+        self._exact = (1 / (255 * spread)).float(), (-centre / spread).float()
         self.scale: Tensor
         self.shift: Tensor
-        self.register_buffer("scale", (1 / (255 * spread)).float(), persistent=False)
-        self.register_buffer("shift", (-centre / spread).float(), persistent=False)
+        self.output: Tensor  # empty: its precision is that of the result
+        for name, value in zip(("scale", "shift", "output"), (*self._exact, torch.empty(0)), strict=True):
+            self.register_buffer(name, value.clone(), persistent=False)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Normalise":
+        """Move the module to a device or precision; scale and shift stay exact."""
+        super()._apply(fn, recurse)
+        self.scale, self.shift = (value.to(self.output.device) for value in self._exact)
+        return self
 
     def forward(
         self, images: UInt8[Tensor, "batch channels height width"]
-    ) -> Float32[Tensor, "batch channels height width"]:
-        """Normalise a batch on the module's device."""
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Normalise a batch on the module's device, in its precision."""
         # change the format while pixels are bytes: a quarter of the memory they take afterwards
-        return images.clone(memory_format=self.memory_format).float().mul_(self.scale).add_(self.shift)
+        scaled = images.clone(memory_format=self.memory_format).float().mul_(self.scale).add_(self.shift)
+        return scaled.to(self.output.dtype)

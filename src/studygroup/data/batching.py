@@ -1,6 +1,5 @@
 """Samplers: the rows that each student sees, and their order."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -69,6 +68,10 @@ class EpochBatches(Sampler[Draw]):
 
     The epoch is set by `set_epoch`, which Lightning calls before every epoch. Base class of the samplers below.
 
+    The last step that a part has rows in may be short, but it holds two of them at least: a single row left over
+    joins the step before, since batch normalisation cannot work on one row. (With a batch size of 1, or one row in
+    all, there is nothing to join.)
+
     Where rows differ in length, rows of similar length share a step, so that little of it is padding: the shuffled
     rows of 64 steps are sorted by length, cut into steps, and these are shuffled. Every student's rows are treated
     the same way, so that all students' rows of a step have similar lengths.
@@ -115,11 +118,7 @@ class EpochBatches(Sampler[Draw]):
 
     def __len__(self) -> int:
         """Return the number of steps in a whole epoch."""
-        shortest, longest = min(map(len, self.parts)), max(map(len, self.parts))
-        if self.drop_last:
-            return shortest // self.batch_size
-        odd = shortest == longest - 1 and shortest % self.batch_size == 0 and shortest > 0
-        return math.ceil((shortest if odd else longest) / self.batch_size)
+        return (min if self.drop_last else max)(map(self._steps, self.parts), default=0)
 
     def __iter__(self) -> Iterator[Draw]:
         """Yield the steps of the current epoch, from the resumed one on."""
@@ -127,10 +126,19 @@ class EpochBatches(Sampler[Draw]):
         current, (epoch, step) = self.epoch, self._resumed
         first = step if epoch == current else 0
         for number in range(first, len(self)):
-            last = number == len(self) - 1 and not self.drop_last
-            end = None if last else (number + 1) * self.batch_size
-            rows, owner = self._rows([order[number * self.batch_size : end] for order in orders])
+            rows, owner = self._rows([self._chosen(order, number) for order in orders])
             yield Draw(rows, owner, current)
+
+    def _steps(self, part: Int64[Tensor, "part"]) -> int:
+        """Return the number of steps that a part has rows for; a single row left over joins the step before."""
+        whole, left = divmod(len(part), self.batch_size)
+        return whole + (not self.drop_last and (left > 1 or (left == 1 and not whole)))
+
+    def _chosen(self, order: Int64[Tensor, "part"], number: int) -> Int64[Tensor, "chosen"]:
+        """Return a part's rows in one step."""
+        last = number == self._steps(order) - 1 and not self.drop_last
+        end = None if last else (number + 1) * self.batch_size
+        return order[number * self.batch_size : end] if number < self._steps(order) else order[:0]
 
     def _order(self, number: int, part: Int64[Tensor, "part"]) -> Int64[Tensor, "part"]:
         """Return one part's rows in this epoch's order."""
@@ -162,8 +170,7 @@ class StudentBatches(EpochBatches):
     """Batches that hold rows of each student's own subset in every step, as in CGL.
 
     Yields row numbers and their owners, student 0's first. The last step of an epoch may be short; students
-    whose subset is used up are then absent from it. Where only the odd row of some students would be left for
-    it (subsets are equal to ±1), it joins the step before: batch normalisation cannot work on one row.
+    whose subset is used up are then absent from it. No student is alone with one row, see `EpochBatches`.
 
     Args:
         subsets: row numbers of each student, see `subsets`.

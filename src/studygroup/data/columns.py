@@ -11,7 +11,8 @@ from torch import Tensor
 
 _LABEL_NAMES = ("label", "fine_label")  # in order of preference
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_STRINGS = ("string", "large_string")
+_FLOATS = ("float16", "float32", "float64")
+_STRINGS = ("string", "large_string", "string_view")
 
 
 def image_column(features: Mapping[str, Any]) -> str:
@@ -30,34 +31,21 @@ def image_column(features: Mapping[str, Any]) -> str:
 
 
 def label_column(features: Mapping[str, Any]) -> str:
-    """Return the column of class labels: `label`, else `fine_label`, else the only one of type ClassLabel.
+    """Return the column of labels: `label`, else `fine_label`, else the only one of type ClassLabel.
 
     Raises:
         ValueError: no column qualifies, or several do; lists the columns.
     """
     classes = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    numbers = [name for name, feature in features.items() if is_whole(feature)]
     for name in _LABEL_NAMES:
-        if name in classes or name in numbers:
+        if name in classes or any(kind(features.get(name)) for kind in (is_number, is_text, is_flag)):
             return name
     if len(classes) != 1:
         raise ValueError(
             f"{len(classes)} columns hold class labels, one is needed: {listed(features)}; call the right "
-            "one 'label' and store it as whole numbers or datasets.ClassLabel"
+            "one 'label' and store it as whole numbers, strings or datasets.ClassLabel"
         )
     return classes[0]
-
-
-def class_names(feature: Any, labels: Int64[Tensor, "rows"]) -> tuple[str, ...]:
-    """Return the names of the classes: those of the ClassLabel, else the numbers 0 to the largest label."""
-    if isinstance(feature, datasets.ClassLabel):
-        return tuple(feature.names)
-    return tuple(str(number) for number in range(int(labels.max()) + 1)) if len(labels) else ()
-
-
-def read_labels(table: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]:
-    """Read a label column of whole numbers, see `label_values`."""
-    return torch.from_numpy(label_values(table, column, where=where).to_numpy().astype(np.int64))
 
 
 def label_values(table: Any, column: str, *, where: str) -> Any:
@@ -74,10 +62,40 @@ def label_values(table: Any, column: str, *, where: str) -> Any:
     values = table.select_columns([column]).with_format("arrow")[:][column]
     if values.null_count:
         row = int(np.flatnonzero(values.is_null().to_numpy())[0])
-        raise ValueError(
-            f"{where}, row {row}: there is no label in column {column!r}; add it or remove the row"
-        )
+        raise _missing(row, column, where=where)
     return values
+
+
+def whole_numbers(values: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]:
+    """Return numbers of any type, of which every one must be whole.
+
+    Args:
+        values: a `pyarrow.ChunkedArray` of integers or floats, none of them missing.
+        column: its name, for an error message.
+        where: what to call the table there.
+
+    Raises:
+        ValueError: a number is missing (NaN), not whole, or beyond 64 bits; names the row.
+    """
+    numbers = values.to_numpy()
+    if np.issubdtype(numbers.dtype, np.floating):
+        lost = np.flatnonzero(np.isnan(numbers))
+        if len(lost):
+            raise _missing(int(lost[0]), column, where=where)
+    with np.errstate(invalid="ignore"):
+        whole = numbers.astype(np.int64)
+    wrong = np.flatnonzero((whole != numbers) | ((whole < 0) & (numbers > 0)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{where}, row {row}: the label is {numbers[row]} in column {column!r}, not a class number "
+            f"({len(wrong)} such rows); store whole numbers from 0 on, or names of classes"
+        )
+    return torch.from_numpy(whole)
+
+
+def _missing(row: int, column: str, *, where: str) -> ValueError:
+    return ValueError(f"{where}, row {row}: there is no label in column {column!r}; add it or remove the row")
 
 
 def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, where: str) -> None:
@@ -96,9 +114,14 @@ def check_labels(labels: Int64[Tensor, "rows"], classes: tuple[str, ...], *, whe
         )
 
 
-def is_whole(feature: Any) -> bool:
-    """Tell whether a column holds whole numbers; class labels count as such."""
-    return getattr(feature, "dtype", None) in _INTEGERS
+def is_number(feature: Any) -> bool:
+    """Tell whether a column holds numbers, whole or not; class labels count as such."""
+    return getattr(feature, "dtype", None) in (*_INTEGERS, *_FLOATS)
+
+
+def is_flag(feature: Any) -> bool:
+    """Tell whether a column holds truth values."""
+    return getattr(feature, "dtype", None) == "bool"
 
 
 def is_text(feature: Any) -> bool:

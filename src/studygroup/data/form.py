@@ -94,7 +94,7 @@ class Pictures:
     def _decode(self, path: str) -> Tensor:
         try:
             return resize(decode({"bytes": None, "path": path}, channels=self.shape[0]), self.shape[1:])
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises the first two for damaged files
+        except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be read as an image ({error}); give the path of one") from error
 
     def save(self, folder: Path) -> None:

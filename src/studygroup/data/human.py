@@ -6,9 +6,9 @@ from typing import Any
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.columns import check_labels, read_labels
+from studygroup.data.columns import check_labels, label_values, whole_numbers
 from studygroup.data.noise import EpochLabels, SameLabels, TrueLabels
-from studygroup.data.places import whole_number_columns
+from studygroup.data.places import number_columns
 
 _CLEAN_NAMES = ("clean_label", "label", "fine_label")  # in order of preference
 
@@ -22,9 +22,10 @@ class HumanNoise:
     the data's, so that another order or another set is detected.
 
     Attributes:
-        path: a Parquet or CSV file, a folder with `train.parquet`, or a name on the Hugging Face hub; may be the
-            data set itself, if it has such a column.
-        column: of the human labels, class numbers from 0.
+        path: a Parquet or CSV file, the authors' file of CIFAR-10N or CIFAR-100N (`.pt`, of which nothing is
+            executed), a folder with `train.parquet`, or a name on the Hugging Face hub; may be the data set itself,
+            if it has such a column.
+        column: of the human labels, class numbers from 0; from 1, if the data's classes are called 1, 2, ....
         clean_column: of the true labels; if omitted, the column named like `column` with `clean` for `noisy`, else
             `clean_label`, `label` or `fine_label`, if there is one.
     """
@@ -44,26 +45,34 @@ class HumanNoise:
             ValueError: the table cannot be read, lacks a column, has another number of rows than the training set,
                     labels that are no class, or clean labels that differ from the data's.
         """
-        table = whole_number_columns(self.path)
+        table = number_columns(self.path)
         if len(table) != truth.published:
             raise ValueError(
                 f"{self.path} has {len(table)} rows and the training set {truth.published}; give a table with "
                 "one row for each training row, in their order"
             )
-        labels = self._column(table, self.column)
+        first = int(truth.classes == tuple(map(str, range(1, len(truth.classes) + 1))))
+        labels = self._column(table, self.column, first)
         check_labels(labels, truth.classes, where=f"{self.path}, column {self.column!r}")
         clean = self._clean_column(table.column_names)
         if clean is not None:
-            self._check(self._column(table, clean)[truth.rows], truth, clean)
+            self._check(self._column(table, clean, first)[truth.rows], truth, clean)
         return SameLabels(labels[truth.rows])
 
-    def _column(self, table: Any, name: str) -> Int64[Tensor, "rows"]:
-        """Return one column of labels."""
+    def _column(self, table: Any, name: str, first: int) -> Int64[Tensor, "rows"]:
+        """Return one column of labels, from 0 on."""
         if name not in table.column_names:
             raise ValueError(
-                f"{self.path} has no column {name!r} of whole numbers, only {table.column_names}; give one of those"
+                f"{self.path} has no column {name!r} of numbers, only {table.column_names}; give one of those"
             )
-        return read_labels(table, name, where=self.path)
+        labels = whole_numbers(label_values(table, name, where=self.path), name, where=self.path)
+        if first and len(labels) and int(labels.min()) < first:
+            row = int(labels.argmin())
+            raise ValueError(
+                f"{self.path}, row {row}: the label is {int(labels[row])} in column {name!r}, and the data's classes "
+                f"are called by their numbers from {first} on; store these"
+            )
+        return labels - first
 
     def _clean_column(self, names: list[str]) -> str | None:
         """Return the name of the column of true labels, if there is one."""

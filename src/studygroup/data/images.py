@@ -1,11 +1,14 @@
 """Decoding of one image to a uint8 tensor."""
 
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import PIL.Image
 import torch
 from jaxtyping import UInt8
@@ -17,22 +20,47 @@ Record = Mapping[
 ]  # {"bytes": bytes | None, "path": str | None}, as Hugging Face's Image feature stores it
 Shape = tuple[int, int, int]  # channels, height, width
 
-_GREY_MODES = frozenset({"1", "L", "LA"})
+_GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_PAGES = frozenset(
+    {"GIF", "TIFF", "PNG", "WEBP", "AVIF"}
+)  # formats whose further frames are pictures of their own
+_ORIENTATION = 0x0112  # the EXIF tag of how a camera was held
+_Turn = PIL.Image.Transpose
+_TURNS = {  # what brings a picture upright, by the tag's value
+    2: _Turn.FLIP_LEFT_RIGHT,
+    3: _Turn.ROTATE_180,
+    4: _Turn.FLIP_TOP_BOTTOM,
+    5: _Turn.TRANSPOSE,
+    6: _Turn.ROTATE_270,
+    7: _Turn.TRANSVERSE,
+    8: _Turn.ROTATE_90,
+}
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # values that exchange height and width
+
+
+class FirstFrameWarning(UserWarning):
+    """A picture is animated or has several pages, of which the first is read."""
 
 
 def shape_of(record: Record) -> Shape:
-    """Return channels (1 or 3), height and width of an encoded image, from its header alone.
+    """Return channels (1 or 3), height and width of an encoded image as it is seen, from its header if possible.
 
     Raises:
         OSError: it is not an image that Pillow can read, or its file is missing.
     """
-    with PIL.Image.open(_stream(record)) as image:
-        return (1 if image.mode in _GREY_MODES else 3, image.height, image.width)
+    with _opened(record, whole=False) as image:
+        height, width = image.height, image.width
+        if _orientation(image) in _SIDEWAYS:
+            height, width = width, height
+        return (1 if image.mode in _GREY_MODES else 3, height, width)
 
 
 def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height width"]:
-    """Decode one image; palettes become colours, transparency is dropped.
+    """Decode one image as it is seen: turned as its EXIF orientation says.
+
+    Palettes become colours, transparency is dropped, CMYK becomes RGB; of an animation or several pages, the first
+    is read, with a `FirstFrameWarning`. Colours of 16 bits are cut to 8 by Pillow; grey ones are refused.
 
     Args:
         record: encoded bytes, or the path of a file.
@@ -40,16 +68,18 @@ def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height w
 
     Raises:
         OSError: the image is corrupt or its file is missing.
-        ValueError: a colour image where grey is asked for, or more than 8 bits per channel.
+        ValueError: a colour image where grey is asked for, or grey of more than 8 bits.
     """
-    with PIL.Image.open(_stream(record)) as image:
+    with _opened(record, whole=True) as image:
         if image.mode in _DEEP_MODES:
             raise ValueError(f"it has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
         if channels == 1 and image.mode not in _GREY_MODES:
             raise ValueError(
                 f"it is in colour (mode {image.mode}) and others are grey; convert all images to one mode"
             )
-        pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
+        plain = _converted(image, "L" if channels == 1 else "RGB")
+        turn = _TURNS.get(_orientation(image))
+        pixels = np.array(plain if turn is None else plain.transpose(turn))
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
 
 
@@ -61,6 +91,57 @@ def resize(
         return images
     resized: Tensor = antialiased_resize(images, list(size), antialias=True)
     return resized
+
+
+@contextmanager
+def _opened(record: Record, *, whole: bool) -> Iterator[PIL.Image.Image]:
+    """Open an image; Pillow raises almost anything for damaged files, which becomes an `OSError` here.
+
+    Args:
+        record: encoded bytes, or the path of a file.
+        whole: whether to decode its pixels. TIFF always is, since Pillow turns it meanwhile.
+    """
+    stream = _stream(record)
+    try:
+        image = PIL.Image.open(stream)
+        if whole and image.format in _PAGES and getattr(image, "is_animated", False):
+            _warn_of_first(image.format)
+        if whole or image.format == "TIFF":
+            image.load()
+    except PIL.UnidentifiedImageError as error:  # whose message holds an address in memory
+        raise OSError("it is in no format that Pillow can read, or is damaged") from error
+    except PIL.Image.DecompressionBombError as error:
+        raise OSError(f"{error}; scale it down") from error
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    with image:
+        yield image
+
+
+def _warn_of_first(kind: str) -> None:
+    """Say that further frames are left out; the same words for all pictures, so that they come once."""
+    warnings.warn(
+        f"some pictures are animated or have several pages ({kind}), of which the first is read; store each as a "
+        "picture of its own to use them all",
+        FirstFrameWarning,
+        stacklevel=2,
+    )
+
+
+def _orientation(image: PIL.Image.Image) -> int:
+    """Return the value of the EXIF tag, 1 where there is none or none that can be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a camera's broken EXIF data say nothing about the pixels
+        return 1
+
+
+def _converted(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+    """Return the image in another mode; of a palette with transparency, the colours alone."""
+    see_through = image.mode == "P" and isinstance(image.info.get("transparency"), bytes)
+    return (image.convert("RGBA") if see_through else image).convert(mode)  # in one step, Pillow warns
 
 
 def _stream(record: Record) -> io.BytesIO:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,18 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import torch
-import torchvision.datasets
 from datasets.exceptions import DatasetsError
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from studygroup.data.columns import is_whole
+from studygroup.data.arrays import saved_columns
+from studygroup.data.columns import is_number
+from studygroup.data.folders import (
+    class_folders,
+    data_files,
+    picture_endings,
+    pictures_by_class,
+    with_ending,
+)
+from studygroup.data.labels import TEST_NAMES
 from studygroup.data.official import (
     STL10_FILE,
     STL10_FOLDER,
@@ -25,10 +33,11 @@ from studygroup.data.official import (
     official_imagenet32,
     official_stl10,
 )
-from studygroup.data.source import TEST_NAMES, Size, Source, cut_test, from_pixels, from_tables
+from studygroup.data.source import Size, Source, cut_test, from_pixels, from_tables
 from studygroup.data.sums import checked_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 
+_SPLIT_FOLDERS = frozenset({"train", "training", "testing", *TEST_NAMES})
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
 
@@ -67,12 +76,13 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
     batches, validation = imagenet32_files(folder)
     if batches:
         return official_imagenet32(batches, validation, image_size=image_size)
-    files = sorted(folder.rglob("*.parquet"))
-    if files:
-        return parquet_folder(folder, files, image_size=image_size)
-    files = sorted(folder.rglob("*.csv"))
-    if files and not any(path.suffix.lower() in IMG_EXTENSIONS for path in folder.rglob("*")):
-        return csv_folder(folder, files, image_size=image_size)
+    files = list(data_files(folder))
+    tables = with_ending(files, ".parquet")
+    if tables:
+        return parquet_folder(folder, tables, image_size=image_size)
+    texts = with_ending(files, ".csv", ".tsv")
+    if texts and not with_ending(files, *picture_endings()):
+        return csv_folder(folder, texts, image_size=image_size)
     return image_folder(folder, image_size=image_size)
 
 
@@ -89,36 +99,59 @@ def digits(*, image_size: Size) -> Source:
 def image_folder(folder: Path, *, image_size: Size) -> Source:
     """Open a folder of images by class: one subfolder per class, optionally under `train` and `test`.
 
-    The files are listed by torchvision: `datasets` would take a file called `test_1.png` for a row of the test split.
+    Every file with an ending that Pillow decodes is read; others are counted in a `LeftOutWarning`, as are hidden
+    folders. Classes are numbered in the sorted order of the training split's names; those of the test rows are
+    matched by name.
+
+    The files are not listed by `datasets`, which would take a file called `test_1.png` for a row of the test split.
 
     Raises:
-        ValueError: no class folders, a class without images, or train and test with different classes.
+        ValueError: no class folders, a class without images, a split folder under another name, or a class that is in
+            the test rows alone.
     """
     root = folder / "train" if (folder / "train").is_dir() else folder
-    tests = [folder / name for name in TEST_NAMES if root != folder and (folder / name).is_dir()]
-    try:
-        parts = {"train": torchvision.datasets.ImageFolder(str(root))}
-        if tests:
-            parts["test"] = torchvision.datasets.ImageFolder(str(tests[0]), allow_empty=True)
-    except FileNotFoundError as error:
+    _check_no_split(folder, class_folders(root))
+    found = {"train": pictures_by_class(root)}
+    empty = [name for name, paths in found["train"].items() if not paths]
+    if empty or not found["train"]:
+        what = f"no image in {', '.join(map(repr, empty[:5]))}" if empty else "no folder of a class"
         raise ValueError(
-            f"{folder} holds neither Parquet files nor images by class ({error}); lay it out as CLASS/IMAGE "
-            "or train/CLASS/IMAGE and remove classes without images"
-        ) from error
-    classes = parts["train"].classes
-    if tests and parts["test"].classes != classes:
-        differ = sorted(set(classes) ^ set(parts["test"].classes))
-        raise ValueError(
-            f"{root} and {tests[0]} differ in the classes {differ}; give both the same sub-folders"
+            f"{root} holds neither Parquet files nor images by class ({what}); lay it out as CLASS/IMAGE or "
+            f"train/CLASS/IMAGE and remove classes without images{_instead(folder)}"
         )
+    classes = list(found["train"])
+    for test in [folder / name for name in TEST_NAMES if root != folder and (folder / name).is_dir()][:1]:
+        found["test"] = pictures_by_class(test)
+        unknown = [name for name, paths in found["test"].items() if paths and name not in classes]
+        if unknown:
+            raise ValueError(
+                f"{root} and {test} differ in the classes {sorted(set(classes) ^ set(found['test']))}: "
+                f"{', '.join(map(repr, unknown[:5]))} has no training rows; give both the same sub-folders"
+            )
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=classes))
-    tables = {
-        name: datasets.Dataset.from_dict(
-            {"image": [path for path, _ in part.samples], "label": part.targets}, features=features
-        )
-        for name, part in parts.items()
-    }
+    tables = {}
+    for split, by_class in found.items():
+        rows = [(path, name) for name, paths in by_class.items() for path in paths]
+        columns = {"image": [path for path, _ in rows], "label": [name for _, name in rows]}
+        tables[split] = datasets.Dataset.from_dict(columns, features=features)
     return from_tables(folder.name, tables, image_size=image_size)
+
+
+def _check_no_split(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse classes that are called like a split: their pictures would be told apart by it."""
+    splits = [name for name in classes if name.lower() in _SPLIT_FOLDERS]
+    if splits:
+        raise ValueError(
+            f"{folder}: the folders {', '.join(map(repr, splits))} would be classes; call those of splits 'train' "
+            "and 'test', or rename the classes"
+        )
+
+
+def _instead(folder: Path) -> str:
+    """Describe what a folder without images and tables holds, for the end of a message."""
+    endings = Counter(path.suffix.lower() or "no ending" for path in data_files(folder))
+    listed = ", ".join(f"{count} of {ending}" for ending, count in endings.most_common(5))
+    return f" (it holds {listed}; tables are read from Parquet, CSV and TSV files)" if listed else ""
 
 
 def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
@@ -139,7 +172,7 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
 
 
 def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
-    """Open CSV files of texts, named after their split as for `parquet_folder`; see `from_csv`.
+    """Open CSV or TSV files of texts, named after their split as for `parquet_folder`; see `from_csv`.
 
     Raises:
         ValueError: a file is damaged, none belongs to a training split, or a size for images is given.
@@ -167,7 +200,7 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for file in files:
         try:
-            if file.suffix == ".parquet":
+            if file.suffix.lower() == ".parquet":
                 pyarrow.parquet.ParquetFile(file).close()
         except (pyarrow.ArrowException, OSError) as error:
             raise ValueError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
@@ -192,37 +225,51 @@ def hub(name: str, *, image_size: Size) -> Source:
     return _opened(name, _tables(name), image_size=image_size)
 
 
-def whole_number_columns(spec: str) -> Any:
-    """Return the columns of whole numbers of a table's training rows, as a `datasets.Dataset`.
+def number_columns(spec: str) -> Any:
+    """Return the columns of numbers of a table's training rows, as a `datasets.Dataset`.
 
     Args:
-        spec: a Parquet or CSV file, a folder of Parquet files as for `parquet_folder`, or a name on the hub.
+        spec: a Parquet or CSV file, a file of arrays by `torch.save` (`.pt`, `.pth`), a folder of Parquet files as
+            for `parquet_folder`, or a name on the hub.
 
     Raises:
         ValueError: nothing of that name exists, or it cannot be read.
     """
     path = Path(spec).expanduser()
     if path.is_dir():
-        files = _by_split(path, sorted(path.rglob("*.parquet")))["train"]
+        files = _by_split(path, with_ending(data_files(path), ".parquet"))["train"]
     elif path.is_file():
         files = [str(path)]
+    elif names_folder(spec):
+        raise UnavailableError(f"there is no file or folder {path}; check the path")
     else:
         table = _tables(spec, split="train")
-        return table.select_columns([k for k, v in table.features.items() if is_whole(v)])
+        return table.select_columns([k for k, v in table.features.items() if is_number(v)])
     try:
-        return datasets.Dataset(pyarrow.concat_tables([_whole_numbers(file) for file in files]))
+        return datasets.Dataset(pyarrow.concat_tables([_numbers(file) for file in files]))
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{spec} is not a whole table ({error}); copy it again") from error
 
 
-def _whole_numbers(file: str) -> Any:
-    """Return the columns of whole numbers of one file; pictures next to them are not read."""
-    if file.endswith(".csv"):
+def _numbers(file: str) -> Any:
+    """Return the columns of numbers of one file; pictures next to them are not read."""
+    ending = Path(file).suffix.lower()
+    if ending in (".pt", ".pth"):
+        return pyarrow.table(saved_columns(Path(file)))
+    if ending not in (".csv", ".parquet"):
+        raise ValueError(
+            f"{file} ends in {ending!r}; give a Parquet or CSV file, or arrays saved by torch (.pt)"
+        )
+    if ending == ".csv":
         table = pyarrow.csv.read_csv(file)
-        return table.select([field.name for field in table.schema if pyarrow.types.is_integer(field.type)])
+        return table.select([field.name for field in table.schema if _is_number(field.type)])
     schema = pyarrow.parquet.read_schema(file)
-    names = [field.name for field in schema if pyarrow.types.is_integer(field.type)]
+    names = [field.name for field in schema if _is_number(field.type)]
     return pyarrow.parquet.read_table(file, columns=names)
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))
 
 
 def _tables(name: str, **options: Any) -> Any:

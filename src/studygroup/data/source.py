@@ -9,20 +9,14 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from studygroup.data.columns import check_labels, class_names, image_column, label_column, read_labels
+from studygroup.data.columns import image_column, is_image
 from studygroup.data.images import Shape, resize, shape_of
+from studygroup.data.labels import TEST_NAMES, check_alike, read_classes
 from studygroup.data.splits import ArrowSplit, Labelled, MemorySplit
 from studygroup.data.stratify import stratified, without
 
 Size = tuple[int, int] | None  # height and width to scale to; None leaves images as they are
 
-TEST_NAMES = (
-    "test",
-    "validation",
-    "valid",
-    "val",
-    "dev",
-)  # what serves as test split, in order of preference
 TEST_SHARE = 1 / 6  # of a data set without test split: the share of CIFAR's official one
 TEST_SEED = 0  # of every draw that makes a test set: no argument may change the test rows
 _PROBED = 64  # images whose headers are read for mode and size: all headers of a large set would take minutes
@@ -74,27 +68,21 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
         image_size: height and width to scale to; None leaves images as they are.
 
     Raises:
-        ValueError: no training split, no clear image or label column, a missing label or one out of range, or
+        ValueError: no training split, no clear image or label column, labels that do not fit (see `read_classes`), or
             images of unequal size without `image_size`.
     """
     if "train" not in tables or not len(tables["train"]):
         raise ValueError(
             f"{name} has no rows in a split 'train', only {sorted(tables)}; give a data set with some"
         )
-    features = tables["train"].features
-    images, label = image_column(features), label_column(features)
-    labels = {
-        split: read_labels(tables[split], label, where=f"{name} {split}")
-        for split in ("train", *TEST_NAMES)
-        if split in tables
-    }
-    chosen = ["train", *test_split(labels)]
-    classes = class_names(features[label], labels["train"])
-    encoded = {split: tables[split].cast_column(images, datasets.Image(decode=False)) for split in chosen}
+    images = image_column(tables["train"].features)
+    tables = {split: tables[split] for split in ("train", *TEST_NAMES) if split in tables}
+    check_alike(tables, images, is_image, name=name)
+    labels, classes = read_classes(name, tables)
+    encoded = {split: tables[split].cast_column(images, datasets.Image(decode=False)) for split in labels}
     shape = _probe(encoded["train"], images, image_size=image_size, where=f"{name} train")
     splits = []
-    for split in chosen:
-        check_labels(labels[split], classes, where=f"{name} {split}")
+    for split in labels:
         splits.append(
             ArrowSplit(
                 encoded[split],
@@ -109,12 +97,6 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
 
 
-def test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
-    """Return what serves as test split: the first whose labels are not withheld (all negative, as in ImageNet's)."""
-    there = [split for split in TEST_NAMES if split in labels]
-    return [*(split for split in there if not (labels[split] < 0).all()), *there][:1]
-
-
 def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
     """Return the shape that all images must have, from the headers of evenly spaced ones."""
     rows = torch.linspace(0, len(table) - 1, min(len(table), _PROBED)).long().tolist()
@@ -123,8 +105,9 @@ def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
         try:
             shapes[row] = shape_of(record or {"bytes": None, "path": None})
         except OSError as error:
+            named = f" ({record['path']})" if record and record["path"] else ""
             raise ValueError(
-                f"{where}, row {row}: the image cannot be read ({error}); repair or remove it"
+                f"{where}, row {row}{named}: the image cannot be read ({error}); repair or remove it"
             ) from error
     channels = max(shape[0] for shape in shapes.values())
     if image_size:

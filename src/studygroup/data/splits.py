@@ -169,7 +169,7 @@ class ArrowSplit:
             raise ValueError(f"{where}: there is no image; remove the row")
         try:
             image = decode(record, channels=self.shape[0])
-        except (OSError, SyntaxError) as error:  # Pillow raises either for damaged files
+        except OSError as error:
             raise ValueError(f"{where}: the image cannot be read ({error}); repair or remove it") from error
         except ValueError as error:
             raise ValueError(f"{where}: the image does not fit: {error}") from error

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from studygroup import bibliography
 from studygroup._engine.capture import Layer, Pieces
 from studygroup.functional import imitation_loss
-from studygroup.functional.precision import single
+from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Step
 from studygroup.objectives.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.schedules import Schedule
@@ -76,7 +76,8 @@ class LocalClassifiers(Local):
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
         """Return the classifier's logits."""
-        return single(self.head(layer)(hidden))
+        head = self.head(layer)
+        return single(head(as_weights(hidden, head)))
 
     def layer_loss(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
         """Return the layer's hard and soft loss; its answer then counts among those above the next layer."""

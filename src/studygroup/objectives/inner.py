@@ -10,7 +10,7 @@ from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
 from studygroup.functional import imitation_loss, label_loss, masked_mean
-from studygroup.functional.precision import single
+from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Objective, Step
 from studygroup.schedules import Schedule
 from studygroup.teachers import pooled
@@ -45,10 +45,10 @@ class InnerClassifiers(Objective):
         outputs, y = step.outputs, step.class_labels("InnerClassifiers")
         sees = to_device(outputs.sees, y.device)
         losses = [
-            label_loss(head(_vectors(outputs.activations[name], self.pool)), y)
+            label_loss(single(head(as_weights(_vectors(outputs.activations[name], self.pool), head))), y)
             for name, head in zip(self.layers, self.heads, strict=True)
         ]
-        return sum((masked_mean(loss, sees).sum() for loss in losses), outputs.logits.new_zeros(()))
+        return sum((masked_mean(loss, sees).sum() for loss in losses), single(outputs.logits).new_zeros(()))
 
 
 class Bottleneck(nn.Module):
@@ -152,7 +152,7 @@ class SelfDistillation(Objective):
         labels = _rows(y.expand(len(answered), *y.shape), seen)
         total = answered.new_zeros(())
         for layer, fit, head in zip(self.layers, self.fit, self.heads, strict=True):
-            own = fit(_rows(outputs.activations[layer], seen))
+            own = fit(as_weights(_rows(outputs.activations[layer], seen), fit))
             logits = single(head(own))
             hard = F.cross_entropy(logits, labels, reduction="none")
             soft = imitation_loss(logits[None], targets[None], self.temperature)[0]

@@ -19,6 +19,7 @@ from studygroup.functional import (
     pull_push,
     similarity_matrix,
 )
+from studygroup.functional.precision import as_weights
 from studygroup.objectives.base import Step
 from studygroup.objectives.local import CONVOLUTIONS, Local, Shapes, width_and_space
 from studygroup.schedules import Schedule
@@ -83,7 +84,8 @@ class PullPush(Local):
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:
         """Return the deviations of the projected maps."""
-        return deviations(self.head(layer)(hidden.transpose(1, 2) if layer.tokens else hidden))
+        head = self.head(layer)
+        return deviations(head(as_weights(hidden.transpose(1, 2) if layer.tokens else hidden, head)))
 
     def layer_loss(self, layer: Layer, answers: Pieces, step: Step) -> Float[Tensor, ""]:
         """Return the sum over the layer's modules."""

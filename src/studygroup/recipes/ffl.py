@@ -1,6 +1,5 @@
 """Feature Fusion Learning (FFL, ICPR 2020)."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -9,10 +8,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from studygroup._engine.copying import duplicate
 from studygroup.functional import imitation_loss
-from studygroup.functional.precision import single
+from studygroup.functional.precision import as_weights, single
 from studygroup.group import Group, Init, Outputs, StudyGroup
-from studygroup.inputs import Inputs, count_rows, sees_table
+from studygroup.inputs import Inputs, sees_table
 from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
 from studygroup.routes import Layer, branches, independent
@@ -134,12 +134,12 @@ class FusedClassifier(OneTeacher):
     def answer(self, outputs: Outputs) -> Float[Tensor, "rows classes"]:
         """Return the fused classifier's logits."""
         maps = _maps(outputs, self.maps, self.pool)
-        logits: Tensor = self.fusion(maps.transpose(0, 1).flatten(1, 2))
+        logits: Tensor = self.fusion(as_weights(maps.transpose(0, 1).flatten(1, 2), self.fusion))
         return logits
 
     def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
         """Return the same, for every sub-network."""
-        return self.answer(answers).expand_as(answers.logits)
+        return single(self.answer(answers)).expand_as(answers.logits)
 
 
 class FromEnsemble(Objective):
@@ -215,7 +215,7 @@ class FusedGroup(Group):
         Raises:
             ValueError: something is to be captured of a pass, or not all rows are seen.
         """
-        table = sees_table(sees, students=1, rows=count_rows(inputs))
+        table = sees_table(sees, students=1, rows=self._network.group.count_rows(inputs))
         if capture != _NOTHING or not table.all():
             raise ValueError(
                 "a fused classifier gives logits of all rows and nothing else; ask the sub-networks, task.group"
@@ -238,7 +238,7 @@ class FusedGroup(Group):
             ValueError: there is no such student.
         """
         self._check_student(student)
-        return copy.deepcopy(self._network)
+        return duplicate(self._network)
 
     @property
     def _network(self) -> FusedNetwork:

@@ -1,5 +1,7 @@
 """Teachers that know the labels: one teacher, made of all students' answers (KDCL)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
@@ -118,6 +120,14 @@ class GeneralTeacher(OneTeacher):
         """Allocate C."""
         super().join(students=students, seed=seed)
         self.register_buffer("products", torch.zeros(students, students))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        before = self._buffers.get("products")
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before is not None and self.products.dtype in (torch.float16, torch.bfloat16):
+            # in half precision a moving average stands still
+            self.products = before.to(self.products.device)
+        return self
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:

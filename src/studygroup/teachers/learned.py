@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
+from studygroup.functional.precision import as_weights, single
 from studygroup.group import Outputs
 from studygroup.teachers.base import OneTeacher, Teacher, Weights, share_equally
 
@@ -64,7 +65,8 @@ class Gate(OneTeacher):
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
         """Return the gate's weights for each sample, the same in every row."""
         hidden = self.pool(_present(answers.trunk, "trunk"))
-        gate = F.softmax(F.relu(self.norm(self.linear(hidden))), dim=-1)
+        opened = self.norm(self.linear(as_weights(hidden, self.linear)))
+        gate = F.softmax(F.relu(single(opened)), dim=-1)
         return gate[:, None].expand(-1, self.students, -1)
 
 
@@ -134,11 +136,14 @@ class PeerAttention(Teacher):
         students, rows = answers.sees.shape
         features = _present(answers.features, "features").flatten(0, 1)
         hidden = self.pool(features).view(students, rows, -1)
-        energy = torch.einsum("and,bnd->nab", self.query(hidden), self.key(hidden))
+        hidden = as_weights(hidden, self.query)
+        energy = torch.einsum("and,bnd->nab", single(self.query(hidden)), single(self.key(hidden)))
         asked = to_device(consults, energy.device)
         attention = F.softmax(energy.masked_fill(~asked, -torch.inf), dim=-1)
-        peers = [student for student in range(students) if student != self.leader]
-        self.entropy = _entropy(attention.detach()[:, peers])
+        rows_of = attention.detach()
+        # slices, not a list of numbers: these would be sent to the device, which would be waited for
+        peers = torch.cat([rows_of[:, : self.leader], rows_of[:, self.leader + 1 :]], dim=1)
+        self.entropy = _entropy(peers)
         leads = torch.arange(students, device=energy.device) == self.leader
         return torch.where(leads[:, None], share_equally(consults, answers), attention)
 
@@ -174,7 +179,8 @@ class PeerEnsemble(OneTeacher):
         """Return the ensemble's logits, for every student."""
         features = _present(answers.features, "features")
         hidden = self.pool(features.flatten(0, 1)).view(*features.shape[:2], -1)
-        logits: Tensor = self.linear(hidden.transpose(0, 1).flatten(1))
+        together = as_weights(hidden.transpose(0, 1).flatten(1), self.linear)
+        logits = single(self.linear(together))
         return logits.expand_as(answers.logits)
 
 

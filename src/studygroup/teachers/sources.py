@@ -143,7 +143,17 @@ class Averages(_Constant):
         self.updates = state["steps"] - 1 if isinstance(state, dict) else int(state)
 
     def _precise(self, index: int, parameter: Tensor) -> Tensor:
-        return self.get_buffer(f"precise_{index}") if parameter.dtype in _LOW else parameter
+        if parameter.dtype not in _LOW:
+            return parameter
+        name = f"precise_{index}"
+        average = self.get_buffer(name)
+        mesh = getattr(parameter, "device_mesh", None)
+        if mesh is not None and not hasattr(average, "device_mesh"):  # sharded since: the average goes along
+            from torch.distributed.tensor import distribute_tensor
+
+            average = distribute_tensor(average, mesh, parameter.placements)  # type: ignore[attr-defined]
+            self._buffers[name] = average
+        return average
 
     def _keep_precise(self) -> None:
         """Keep a float32 average of every parameter in half precision."""

@@ -85,7 +85,7 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 
 def load_net(path: Path) -> nn.Module:
-    """Load the shipped network, in `eval` mode, on the CPU.
+    """Load the shipped network, in `eval` mode and in the precision of its file, on the CPU.
 
     Args:
         path: a file that `save_net` wrote.
@@ -95,6 +95,9 @@ def load_net(path: Path) -> nn.Module:
     """
     try:
         net = models.build(**_rebuilding(read_facts(path)["build"], path))
+        with safe_open(path, framework="pt") as file:
+            kinds = (file.get_tensor(name).dtype for name in file.keys())  # noqa: SIM118  (it is no mapping)
+            net.to(next(kind for kind in kinds if kind.is_floating_point))
         safetensors.torch.load_model(net, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error

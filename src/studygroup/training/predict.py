@@ -54,7 +54,7 @@ class Shipped:
         Raises:
             ValueError: an image cannot be read.
         """
-        ready = self.form.ready(channels_last=False)
+        ready = self.form.ready(channels_last=False).to(next(self.net.parameters()).dtype)
         found: list[Prediction] = []
         for start in range(0, len(inputs), _AT_ONCE):
             rows = self.form.read(inputs[start : start + _AT_ONCE])

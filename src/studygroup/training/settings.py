@@ -26,6 +26,15 @@ _TOKENIZER = SentencePiece()
 _EXAMPLE = 8  # rows from which a method may learn sizes
 RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
 """Settings that may change when a run is continued."""
+PRECISIONS = {
+    "32-true": torch.float32,
+    "bf16-mixed": torch.float32,
+    "16-mixed": torch.float32,
+    "bf16-true": torch.bfloat16,
+    "64-true": torch.float64,
+}
+"""Lightning's flags that a run takes, and the precision of the network's weights under each."""
+_SHORT = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,8 @@ class Settings:
         rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
             `OneCycle`.
         progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
-        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`, ...
+        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, with the
+            network and what ships in that precision.
         gradient_clip_val: largest gradient norm; by default nothing is clipped.
         channels_last: memory format of network and images, faster for convolutions on many machines.
         select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
@@ -116,6 +126,12 @@ class Settings:
             object.__setattr__(self, "model_options", options)
         if self.threads is None and self.data == "digits":
             object.__setattr__(self, "threads", 1)
+        object.__setattr__(self, "precision", _SHORT.get(self.precision, self.precision))
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)} (weights in float16 lose "
+                "small updates, and no loss would be scaled: use 16-mixed)"
+            )
         for name in ("epochs", "batch_size", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
@@ -201,13 +217,18 @@ class Settings:
         return net.to(memory_format=torch.channels_last) if self.channels_last else net
 
     def build_task(self, data: Data) -> CollaborativeLearning:
-        """Build the network and, with the recipe, its task."""
+        """Build the network and, with the recipe, its task, in the precision of the run's weights."""
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
-        example = self.build_datamodule(data).inputs(rows)
-        return self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
+        example = self._single(data).inputs(rows)
+        task = self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
+        return task.to(PRECISIONS[self.precision])
 
     def build_datamodule(self, data: Data) -> DataModule:
-        """Build the datamodule, which provides the batches."""
+        """Build the datamodule, which provides the batches, in the precision of the run's weights."""
+        return self._single(data).to(PRECISIONS[self.precision])
+
+    def _single(self, data: Data) -> DataModule:
+        """Build the datamodule in single precision, in which networks are drawn."""
         return DataModule(
             data,
             batch_size=self.batch_size,

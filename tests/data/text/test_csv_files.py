@@ -93,7 +93,7 @@ def test_a_file_is_read_once(file):
         ('1,a\n2,"b\n3,c\n', r"train\.csv, line 2: this row is no CSV \(unexpected end of data\)"),
         ('1,a\n2,"b"c"\n', r"train\.csv, line 2: this row is no CSV \(',' expected after '\"'\)"),
         ('1,a\n2,"b\n3,"c"\n', r"train\.csv, line 2: this row is no CSV"),
-        ('1,a\n2,"' + "b" * 200_000 + '"\n', r"line 2: .*131072.* as Parquet"),
+        ('1,a\n2,"' + "b" * 200_000 + "\n", r"line 2: this row is no CSV \(unexpected end of data\)"),
         ("1,a\n0,b\n", r"line 2: the class is '0'; .* class numbers from 1 on"),
         ("1,a\n-1,b\n", r"line 2: the class is '-1'"),
         ("1,a\n,b\n", r"line 2: the class is ''"),
@@ -104,6 +104,13 @@ def test_a_file_is_read_once(file):
         ("", r"train\.csv is empty"),
         ("\n\n", r"train\.csv is empty"),
         ("1,fa\u00e7ade\n".encode("latin-1"), r"train\.csv cannot be read as text in UTF-8"),
+        (
+            "text,label\nfa\u00e7ade,1\n".encode("latin-1"),
+            r"UTF-8 \(.* near line 1\); convert it, .*iconv -f latin1",
+        ),
+        ("1,a\n".encode("utf-16-le"), r"train\.csv begins with bytes of value 0, .*iconv -f utf-16le"),
+        ("1,a\n".encode("utf-16-be"), r"train\.csv begins with bytes of value 0"),
+        ("1,a\n".encode("utf-32"), r"train\.csv cannot be read as text in UTF-8"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", r"train\.csv cannot be read as text in UTF-8"),
     ],
 )
@@ -117,6 +124,10 @@ def test_damaged_files(file, text, message):
     ("text", "message"),
     [
         ("a,b\n1,2\n", r"train\.csv begins with \['a', 'b'\]: neither a class number nor a header"),
+        ("text,label,text\na,x,b\n", r"train\.csv has two columns called 'text'; rename one"),
+        ("text|label\na|x\n", r"train\.csv begins with \['text\|label'\]: neither"),
+        ("sep=;\ntext;label\n", r"train\.csv begins with \['sep=;'\]: neither"),
+        ("text;label\na;x\nb;c;y\n", r"line 3: there are 3 columns and 2 in the first row"),
         ("text,label\na,x\nb,\n", r"line 3: there is no label"),
         ("text,label\na,x\nb\n", r"line 3: there are 1 columns and 2 in the first row"),
         ("", r"train\.csv is empty"),
@@ -130,3 +141,40 @@ def test_damaged_files_with_a_header(file, text, message):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(ValueError, match="cannot be read as text"):
         numbered_table([str(tmp_path)])
+
+
+@pytest.mark.parametrize("length", [131_072, 131_073, 3_000_000])
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_texts_of_any_length(file, length, quote):
+    long = "word " * (length // 5) + "x" * (length % 5)
+    text = f"text,label\n{quote}{long}{quote},b\nshort,a\n"
+    assert rows(named_table([file(text)])) == [(long, "b"), ("short", "a")]
+    assert rows(numbered_table([file(f"2,{quote}{long}{quote}\n1,short\n", "other.csv")])) == [
+        (long, 1),
+        ("short", 0),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_spreadsheets_write(file, delimiter, end, encoding):
+    lines = ["label|text|id", '1|"ünï, a; b\tc"|7', '2|"two\nlines ""said"""|8', "3||9"]
+    text = end.join(line.replace("|", delimiter) for line in lines)
+    assert rows(named_table([file(text, encoding=encoding)])) == [
+        ("ünï, a; b\tc", "1"),
+        ('two\nlines "said"', "2"),
+        ("", "3"),
+    ]
+    bare = end.join(f'{i}{delimiter}"a, b; c"' for i in (2, 1))
+    assert is_numbered(file(bare, encoding=encoding))
+    assert rows(numbered_table([file(bare, encoding=encoding)])) == [("a, b; c", 1), ("a, b; c", 0)]
+
+
+def test_commas_come_first(file):
+    assert rows(named_table([file("text,label,x;y\na;b,c,1\n")])) == [("a;b", "c")]
+    assert rows(numbered_table([file("1,a;b\tc\n")])) == [("a;b\tc", 0)]
+
+
+def test_characters_of_value_0_are_kept(file):
+    assert rows(named_table([file("text,label\na\0b,x\n")])) == [("a\0b", "x")]

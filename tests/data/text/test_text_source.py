@@ -84,14 +84,49 @@ def test_a_header_with_names(tmp_path):
             "c,x\nd,z\n",
             r"test, row 1: the label is 'z' and the training rows have \('x', 'y'\)",
         ),
-        ("a,1\nb,0\nc,7\n", "d,1\n", r"train: the largest label is 7 and there are 3 rows"),
-        ("a,1\nb,-1\n", "d,1\n", r"train, row 1: the label is -1 and there are 2 classes"),
+        (
+            "a,1\nb,0\nc,7\n",
+            "d,1\n",
+            r"train: the largest label is 7 and no row has 5 .* from 0 on \(2, 3, 4, 5, 6\)",
+        ),
+        ("a,1\nb,-1\n", "d,1\n", r"train, row 1: the label is -1, below 0 \(1 such rows\)"),
         ("a,1\nb,0\n", "d,2\n", r"test, row 0: the label is 2 and there are 2 classes"),
     ],
 )
 def test_labels_that_do_not_fit(tmp_path, train, test, message):
     with pytest.raises(ValueError, match=message):
         source(write(tmp_path, train="text,label\n" + train, test="text,label\n" + test))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "classes", "labels"),
+    [
+        (["1", "2", "5", "3", "4"], ["5", "1"], tuple("12345"), ([0, 1, 4, 2, 3], [4, 0])),
+        (["0.0", "1.0"], ["1.0"], ("0", "1"), ([0, 1], [1])),
+        (["True", "False"], ["True"], ("False", "True"), ([1, 0], [1])),
+        (["b", "a", "c"], ["c", "b"], ("a", "b", "c"), ([1, 0, 2], [2, 1])),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_labels_of_a_header(tmp_path, train, test, classes, labels, ending):
+    for split, values in (("train", train), ("test", test)):
+        tab = "\t" if ending == "tsv" else ","
+        lines = [f"text{tab}label", *(f"{i}{tab}{value}" for i, value in enumerate(values))]
+        (tmp_path / f"{split}.{ending}").write_text("\n".join(lines))
+    found = source(tmp_path)
+    assert (found.classes, found.train.labels.tolist(), found.test.labels.tolist()) == (classes, *labels)
+
+
+def test_official_files_that_lack_a_class(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"largest label is 4 and no row has 2 of the labels from 1 on \(2, 3\)"
+    ):
+        source(write(tmp_path, train="1,a\n4,b\n", test="1,a\n"))
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
+    assert source(tmp_path).train.labels.tolist() == [0, 3]
+    (tmp_path / "classes.txt").write_bytes("é\nb\nc\nd\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes\.txt cannot be read as text in UTF-8"):
+        source(tmp_path)
 
 
 def test_a_header_beside_a_class_number(tmp_path):
@@ -238,9 +273,12 @@ def test_no_clear_column_of_text(features):
         ),
         (
             {"train": {"text": ["a", "b"], "label": [0, 9]}},
-            r"x train: the largest label is 9 and there are 2 rows",
+            r"x train: the largest label is 9 and no row has 8 of the labels",
         ),
-        ({"train": {"text": ["a"], "label": [0.5]}}, r"0 columns hold class labels"),
+        (
+            {"train": {"text": ["a"], "label": [0.5]}},
+            r"x train, row 0: the label is 0\.5 in column 'label', not a class number",
+        ),
     ],
 )
 def test_tables_that_do_not_fit(tables, message):

@@ -1,9 +1,10 @@
 """CSV files of texts, read row by row into a memory map, once."""
 
+import codecs
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import pyarrow
 
 from studygroup.data.text.cache import kept_table
 
-_VERSION = 1  # of the files: raise it when their content changes
+_VERSION = 2  # of the files: raise it when their content changes
 _BLOCK = 1024  # rows written at once: bounds the memory
 _NUMBERED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.int64()})
 _NAMED = pyarrow.schema({"text": pyarrow.string(), "label": pyarrow.string()})
+_DELIMITERS = (",", ";", "\t")  # in order of preference
+_LONGEST = 2**31 - 1  # characters of a field; the csv module's own limit is 131,072
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NUMBER = re.compile(r"\s*[0-9]{1,18}\s*")
 
 Row = tuple[int, list[str]]  # its first line, and its fields
@@ -27,14 +31,18 @@ def is_numbered(file: str) -> bool:
     Raises:
         ValueError: the file is empty or no CSV.
     """
-    return _NUMBER.fullmatch(next(_rows(file))[1][0]) is not None
+    rows = _rows(file)
+    first = next(rows)[1]
+    rows.close()
+    return _NUMBER.fullmatch(first[0]) is not None
 
 
 def numbered_table(files: Sequence[str]) -> Any:
     """Read files without a header: a class number from 1 on, then one or more columns of text.
 
-    Fields are in double quotes, inner quotes are doubled, and a newline is written as a backslash and an n. The
-    columns of text are joined by one space, see `TextSplit`.
+    Columns are separated by commas, semicolons or tabs, whichever the first row shows. Fields are in double quotes,
+    inner quotes are doubled, and a newline is written as a backslash and an n. The columns of text are joined by one
+    space, see `TextSplit`.
 
     Args:
         files: paths of the files, read one after another.
@@ -109,6 +117,9 @@ def _named(file: str) -> Iterator[tuple[str, str]]:
             f"{file} begins with {str(names)[:200]}: neither a class number nor a header with 'text' and 'label'; "
             "call the columns so, or put the class number, from 1 on, first"
         )
+    twice = [name for name in ("text", "label") if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file} has two columns called {twice[0]!r}; rename one")
     text, label = names.index("text"), names.index("label")
     for line, row in rows:
         if not row[label].strip():
@@ -116,7 +127,7 @@ def _named(file: str) -> Iterator[tuple[str, str]]:
         yield row[text], row[label].strip()
 
 
-def _rows(file: str) -> Iterator[Row]:
+def _rows(file: str) -> Generator[Row, None, None]:
     """Yield all rows that are not blank, each with as many fields as the first."""
     width = 0
     for line, row in _fields(file):
@@ -135,18 +146,61 @@ def _fields(file: str) -> Iterator[Row]:
     """Yield all rows that are not blank, read strictly: a stray quote would merge many rows into one text."""
     line = 1
     try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
+        encoding = _encoding(file)
+        delimiter = _delimiter(file, encoding)
+        with open(file, encoding=encoding, newline="") as lines:
+            reader = _reader(lines, delimiter)
             for row in reader:
                 if row:
                     yield line, row
                 line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(
-            f"{file}, line {line}: this row is no CSV ({error}); close every double quote, double those inside a "
-            "text, and store texts of more than 131,072 characters as Parquet"
+            f"{file}, line {line}: this row is no CSV ({error}); close every double quote, and double those inside a "
+            "text"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeError as error:
         raise ValueError(
-            f"{file} cannot be read as text in UTF-8 ({error}); convert it, or copy it again"
+            f"{file} cannot be read as text in UTF-8 ({error}, near line {line}); convert it, for example with "
+            f"`iconv -f latin1 -t utf-8`, or store it anew as UTF-8"
         ) from error
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read as text in UTF-8 ({error}); copy it again") from error
+
+
+def _encoding(file: str) -> str:
+    """Return UTF-16 where a file begins with its mark, else UTF-8, with a mark or without.
+
+    Raises:
+        ValueError: the file begins like UTF-16 or UTF-32 without a mark.
+    """
+    with open(file, "rb") as stream:
+        start = stream.read(4)
+    if start[:2] in _MARKS and start != codecs.BOM_UTF32_LE:
+        return _MARKS[start[:2]]
+    if b"\0" in start and not start.startswith(codecs.BOM_UTF32_LE[:2]):
+        raise ValueError(
+            f"{file} begins with bytes of value 0, as UTF-16 without a mark does; store it as UTF-8, for example "
+            "with `iconv -f utf-16le -t utf-8`"
+        )
+    return "utf-8-sig"
+
+
+def _delimiter(file: str, encoding: str) -> str:
+    """Return what separates the columns: the first of comma, semicolon and tab that makes sense of the first row."""
+    for delimiter in _DELIMITERS:
+        with open(file, encoding=encoding, newline="") as lines:
+            try:
+                first = next((row for row in _reader(lines, delimiter) if row), [])
+            except csv.Error:
+                continue
+        names = {name.strip() for name in first}
+        if {"text", "label"} <= names or (len(first) > 1 and _NUMBER.fullmatch(first[0])):
+            return delimiter
+    return _DELIMITERS[0]
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Any:
+    """Return a strict reader of fields of any length: the limit, one for the whole process, is lifted for good."""
+    csv.field_size_limit(_LONGEST)
+    return csv.reader(lines, strict=True, delimiter=delimiter)

@@ -8,10 +8,17 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.columns import check_labels, is_image, is_text, listed
-from studygroup.data.source import TEST_NAMES, Source, test_split
+from studygroup.data.columns import (
+    check_labels,
+    is_image,
+    is_text,
+    label_values,
+    listed,
+    whole_numbers,
+)
+from studygroup.data.labels import TEST_NAMES, check_alike, check_gaps, read_classes, test_split
+from studygroup.data.source import Source
 from studygroup.data.text.csv_files import is_numbered, named_table, numbered_table
-from studygroup.data.text.labels import check_alike, read_classes
 from studygroup.data.text.split import TextSplit, check_texts
 
 CLASSES_FILE = "classes.txt"  # next to official CSV files: names of the classes by number, one per line
@@ -59,8 +66,7 @@ def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
 def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
     """Build splits over Hugging Face tables.
 
-    Labels are read like those of images, see `label_column`. A column `label` of strings holds whole numbers, if all
-    strings are, or class names, which are numbered in sorted order.
+    Labels are read like those of images, see `read_classes`.
 
     Args:
         name: what to call the data set; its name on the hub if it is from there.
@@ -106,12 +112,30 @@ def from_csv(folder: Path, files: Mapping[str, Sequence[str]]) -> Source:
             "form"
         )
     tables = {split: numbered_table(some) for split, some in files.items()}
-    labels, classes = read_classes(folder.name, tables)
-    names = tuple(str(number) for number in range(1, len(classes) + 1))
+    all_labels = {split: _numbers(table, f"{folder.name} {split}") for split, table in tables.items()}
+    labels = {split: all_labels[split] for split in ("train", *test_split(all_labels))}
     listed_in = Path(files["train"][0]).with_name(CLASSES_FILE)
     if listed_in.is_file():
-        names = tuple(listed_in.read_text(encoding="utf-8-sig").strip().splitlines())
-    return _source(folder.name, tables, labels, names, columns=("text",))
+        classes = _names(listed_in)
+    else:
+        check_gaps(labels["train"] + 1, first=1, where=f"{folder.name} train")
+        classes = tuple(str(number) for number in range(1, int(labels["train"].max()) + 2))
+    for split, numbers in labels.items():
+        check_labels(numbers, classes, where=f"{folder.name} {split}")
+    return _source(folder.name, tables, labels, classes, columns=("text",))
+
+
+def _numbers(table: Any, where: str) -> Int64[Tensor, "rows"]:
+    """Return the class numbers of a table without names, counted from 0."""
+    return whole_numbers(label_values(table, "label", where=where), "label", where=where)
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    """Return the names of classes, one a line."""
+    try:
+        return tuple(file.read_text(encoding="utf-8-sig").strip().splitlines())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} cannot be read as text in UTF-8 ({error}); convert it") from error
 
 
 def _source(
@@ -125,9 +149,8 @@ def _source(
 ) -> Source:
     """Build splits over tables whose labels are known."""
     splits = []
-    for split in ("train", *test_split(labels)):
+    for split in labels:
         where, rows = f"{name} {split}", torch.arange(len(labels[split]))
-        check_labels(labels[split], classes, where=where)
         for column in columns:
             texts = tables[split].select_columns([column]).with_format("arrow")[:][column]
             check_texts(texts, rows, column=column, where=where)

@@ -1,0 +1,299 @@
+"""The comparison of a group with its students, each alone: what a group answers is what ships."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from studygroup._engine.alone import Reading, as_student, storage_of
+from studygroup._engine.capture import user_modules
+from studygroup._engine.routed import ForwardState, RoutedLayer
+from studygroup._engine.row_inputs import Batch
+from studygroup._engine.watch import Call, Watch
+from studygroup.inputs import answer, logits_of
+
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-2}
+_HALF = 0.15
+_MODEL = "the model itself"
+
+
+class PartingError(ValueError):
+    """The group answers otherwise than a student alone, on rows for which that could be told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A pass of the group.
+
+    Attributes:
+        state: the pass, ended.
+        logits: of all students; zero where a student did not see the row.
+        calls: the calls of all modules.
+        read: how often the memory of each parameter was read.
+    """
+
+    state: ForwardState
+    logits: Float[Tensor, "students rows *classes"]
+    calls: Sequence[Call]
+    read: Mapping[int, int]
+
+
+class SelfCheck:
+    """The comparison of a group with its students on a few rows.
+
+    Args:
+        model: the network with its routed layers, watched.
+        layers: these layers.
+        watch: the watch over its modules.
+        reads: whether the parameters that passes read are compared too.
+    """
+
+    def __init__(
+        self, model: nn.Module, layers: Iterable[RoutedLayer], watch: Watch, *, reads: bool = True
+    ) -> None:
+        self.model = model
+        self.layers = list(layers)
+        self.watch = watch
+        self.reads = reads
+        self._low = _is_low(model)
+
+    def readable(self, batch: Batch, student: int) -> bool:
+        """Tell whether a student alone takes a batch."""
+        try:
+            self._alone(batch, student)
+        except Exception:  # whatever a network raises on rows that it cannot take
+            return False
+        return True
+
+    def compare(self, together: Together, batch: Batch, sees: Bool[Tensor, "students rows"]) -> bool:
+        """Compare a pass of the group with each student alone; students of equal modules are one.
+
+        Args:
+            together: the pass of the group.
+            batch: the rows.
+            sees: which student sees which of them.
+
+        Returns:
+            Whether all could be compared: not where answers are drawn at random, or on the meta device.
+
+        Raises:
+            PartingError: the answers differ, or a pass reads parameters that are not the student's.
+        """
+        if together.logits.is_meta:
+            return False
+        own = self._owned()
+        done: set[tuple[object, ...]] = set()
+        compared = True
+        for student in range(len(sees)):
+            path = (
+                *(layer.choice[student] for layer in self.layers if layer.has_state),
+                tuple(sees[student].tolist()),
+            )
+            if path in done or not sees[student].any():
+                continue
+            done.add(path)
+            rows = batch.index(sees[student].nonzero().flatten().tolist())
+            try:
+                logits, calls, reading = self._alone(rows, student)
+            except Exception as error:
+                raise PartingError(
+                    f"student {student} alone cannot take rows on which the group answers: {type(error).__name__}: "
+                    f"{error}. A layer of one student is called past its group, or an input that carries rows is not "
+                    "declared (rows=..., shared=...)"
+                ) from error
+            self._check_reading(reading, student, own, batch)
+            fault = self._fault(together, student, sees[student], logits, calls)
+            if fault and self._draws(rows, student, calls):
+                compared = False
+                continue
+            if fault:
+                raise PartingError(fault)
+            silent = [
+                storage for storage, times in reading.times.items() if times > together.read.get(storage, 0)
+            ]
+            if silent:
+                raise PartingError(
+                    f"student {student} alone reads {_names(own[silent[0]])} in "
+                    f"{_module(reading.parameters[silent[0]])}, and the group does not, or not as often: a "
+                    "layer inside a routed layer is called, or its weights are read, past the routed layer; name the "
+                    "enclosing block"
+                )
+        return compared
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Note which parameters a pass inside reads, where that is asked for."""
+        reading = Reading(self._owned(), self.watch.inside)
+        if not self.reads:
+            yield reading
+            return
+        with reading:
+            self.watch.aside = reading.pause
+            try:
+                yield reading
+            finally:
+                self.watch.aside = nullcontext
+
+    def _alone(self, batch: Batch, student: int) -> tuple[Tensor | None, list[Call], Reading]:
+        self.watch.clear()
+        with as_student(self.model, student) as network, self.reading() as reading:
+            logits = logits_of(answer(network, batch.inputs))
+        return logits, self.watch.calls, reading
+
+    def _draws(self, batch: Batch, student: int, calls: Sequence[Call]) -> bool:
+        """Tell whether a student answers the same rows otherwise the second time."""
+        _, again, _ = self._alone(batch, student)
+        return any(
+            a.marks is not None and b.marks is not None and not _close(a.marks, b.marks, exact=True)
+            for a, b in zip(calls, again, strict=False)
+        )
+
+    def _owned(self) -> dict[int, list[str]]:
+        """Return the names of the parameters in each memory, as the user's model has them."""
+        found: dict[int, list[str]] = {}
+        for name, module in user_modules(self.model):
+            for own, parameter in module.named_parameters(recurse=False):
+                found.setdefault(storage_of(parameter), []).append(f"{name}.{own}".strip("."))
+        return found
+
+    def _check_reading(
+        self, reading: Reading, student: int, own: Mapping[int, list[str]], batch: Batch
+    ) -> None:
+        """Refuse parameters of other students, and those of nobody in the group."""
+        with as_student(self.model, student) as network:
+            allowed = {storage_of(parameter) for parameter in network.parameters()}
+        for storage, reader in reading.parameters.items():
+            if storage not in allowed:
+                raise PartingError(
+                    f"{_module(reader)} reads {_names(own[storage])}, which student {student} does not own: a tie "
+                    "that copies would lose. Hand the tensor over in forward, or name a layer that holds both"
+                )
+        given = {id(part) for part in batch.parts(carrying=False)}
+        foreign = [(parameter, reader) for parameter, reader in reading.foreign if id(parameter) not in given]
+        if foreign:
+            parameter, reader = foreign[0]
+            raise PartingError(
+                f"{_module(reader)} reads a parameter of shape {tuple(parameter.shape)} that no module of the group "
+                "owns: a function in the model (a hook, a lambda) or a list refers to the network that was handed "
+                "in, or to a tie that copies lose. Register it as a parameter of the module that reads it, or "
+                "write a subclass"
+            )
+
+    def _fault(
+        self, together: Together, student: int, sees: Tensor, logits: Tensor | None, calls: Sequence[Call]
+    ) -> str:
+        """Describe where a student alone parts from the group; empty where it does not."""
+        known: dict[nn.Module, list[Call]] = {}
+        for call in together.calls:
+            known.setdefault(call.module, []).append(call)
+        before = ""
+        for call in calls:
+            others = known.get(call.module, [])
+            if not others:
+                return self._said(student, before, call.name, together.state)
+            other = others.pop(0)
+            if not _agree(other, call, student, self._loose):
+                return self._said(student, before, call.name, together.state)
+            before = call.name
+        own = together.logits[student][sees.to(together.logits.device)]
+        if logits is None:
+            return f"student {student} alone returns no logits, and the group does"
+        if own.ndim == logits.ndim > 2 and own.shape != logits.shape:
+            return ""  # as long as the longest row
+        if own.shape != logits.shape:
+            return (
+                f"the group's logits of student {student} have shape {tuple(own.shape)}, and those of the student "
+                f"alone {tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with "
+                "shared=(its name,), on the group or with task.with_inputs(...)"
+            )
+        flat = [values.detach().flatten(1) for values in (own, logits)]
+        scale = max(float(values.abs().max()) for values in flat) if flat[0].numel() else 0.0
+        loose = self._loose(logits.dtype) * (scale if scale < float("inf") else 1.0)
+        same = torch.isclose(*(values.double() for values in flat), atol=loose, rtol=0.0, equal_nan=True)
+        return "" if bool(same.all()) else self._said(student, before, "", together.state)
+
+    def _said(self, student: int, before: str, at: str, state: ForwardState) -> str:
+        after = f"after layer {before!r}" if before else "at the beginning"
+        where = f", at or before layer {at!r}" if at else ""
+        if state.changed:
+            return (
+                f"layer {state.changed[0]!r} changes its input in place, and the network reads that input again: the "
+                f"group and student {student} alone part {after}{where}. Build it with inplace=False, or name the "
+                "enclosing block"
+            )
+        entered = [arguments.name for arguments in state.entered_alone]
+        if entered:
+            return (
+                f"the group and student {student} alone part {after}{where}: layer {entered[0]!r} was given as many "
+                "rows as entered, although students have parted since. Take the number of rows from the tensor that "
+                "the layer before returned, or name the enclosing block"
+            )
+        return (
+            f"the group and student {student} alone answer otherwise on the same rows: they part {after}{where}. "
+            "What stands between mixes rows, or takes the number of rows from the input; use the number of rows of "
+            "the tensor itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the "
+            "enclosing block"
+        )
+
+    def stopped(self, state: ForwardState, error: Exception) -> PartingError:
+        """Return the error of a pass that the group cannot make and a student alone can."""
+        last = next(reversed(state.reached), "")
+        after = f"after layer {last!r}" if last else "at the beginning"
+        rows = f"{len(state.rows)} rows are in flight, and {len(state.layout.entry)} entered"
+        entered = (
+            f": layer {state.entered_alone[0].name!r} was given as many as entered"
+            if state.entered_alone
+            else ""
+        )
+        return PartingError(
+            f"the group cannot take rows that a student alone can, {after}: {type(error).__name__}: {error}. {rows}"
+            f"{entered}. Use the number of rows of the tensor itself, declare inputs that are (or are not) rows with "
+            "rows=... and shared=..., or name the enclosing block"
+        )
+
+    def _loose(self, dtype: torch.dtype) -> float:
+        return _HALF if self._low else _TOLERANCE.get(dtype, _HALF)
+
+
+def _is_low(model: nn.Module) -> bool:
+    """Tell whether something is computed in half precision."""
+    devices = {"cpu"}
+    for parameter in model.parameters():
+        devices.add(parameter.device.type)
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            return True
+    return any(torch.is_autocast_enabled(device) for device in devices if device != "meta")
+
+
+def _agree(group: Call, alone: Call, student: int, loose: Callable[[torch.dtype], float]) -> bool:
+    """Tell whether a call of the group has the answers of a student alone, as far as both have rows."""
+    if group.marks is None or alone.marks is None or group.rows is None or group.sizes != alone.sizes:
+        return True
+    if len(group.marks) != len(group.rows):
+        return True
+    places = group.rows.students[:, student].nonzero().flatten()
+    places = places[group.rows.sample[places].argsort()]
+    if len(places) != len(alone.marks):
+        return True
+    return _close(group.marks[places.to(group.marks.device)], alone.marks, loose=loose(alone.marks.dtype))
+
+
+def _close(first: Tensor, second: Tensor, *, loose: float = 0.0, exact: bool = False) -> bool:
+    if exact:
+        return first.shape == second.shape and bool(
+            torch.isclose(first, second, rtol=0, atol=0, equal_nan=True).all()
+        )
+    size = torch.maximum(first[:, :1].abs(), second[:, :1].abs())
+    far = (first - second).abs() > loose * size
+    return not bool((far & torch.isfinite(size)).any())
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"parameter {names[0]!r}"
+
+
+def _module(name: str) -> str:
+    return f"layer {name!r}" if name else _MODEL

@@ -1,0 +1,103 @@
+"""The files of a data folder: what is data, and what systems and tools have left there."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import PIL.Image
+
+# registered by Pillow but not decoded by it alone, or no pictures
+_FOREIGN_FORMATS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+_SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+)
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_NAMED = 5  # names or endings in a message
+
+
+class LeftOutWarning(UserWarning):
+    """Files in a data folder are not read."""
+
+
+def picture_endings() -> frozenset[str]:
+    """Return the endings of files that the installed Pillow decodes, in lower case, such as `.jfif`."""
+    known = PIL.Image.registered_extensions()
+    return frozenset(
+        end for end, kind in known.items() if kind in PIL.Image.OPEN and kind not in _FOREIGN_FORMATS
+    )
+
+
+def is_foreign(name: str) -> bool:
+    """Tell whether a file or folder of this name is hidden, or belongs to a system or tool."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS or name.lower() in _SYSTEM_FILES
+
+
+def data_files(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder in sorted order, except what is hidden or belongs to a system or tool."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not is_foreign(name))
+        yield from (Path(place) / name for name in sorted(names) if not is_foreign(name))
+
+
+def with_ending(files: Iterable[Path], *endings: str) -> list[Path]:
+    """Return the files that have one of these endings, in upper or lower case."""
+    return [path for path in files if path.suffix.lower() in endings]
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the sub-folders that stand for classes, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not is_foreign(entry.name))
+
+
+def pictures_by_class(folder: Path) -> dict[str, list[str]]:
+    """Return the paths of all pictures below each sub-folder, by its name, in sorted order.
+
+    Files of other kinds and hidden folders are left out, with a `LeftOutWarning` that counts them.
+    """
+    endings = picture_endings()
+    found: dict[str, list[str]] = {}
+    others: Counter[str] = Counter()
+    for name in class_folders(folder):
+        files = list(data_files(folder / name))
+        found[name] = [str(path) for path in files if path.suffix.lower() in endings]
+        others.update(
+            path.suffix.lower() or "no ending" for path in files if path.suffix.lower() not in endings
+        )
+    _warn_of_others(folder, others)
+    _warn_of_hidden(folder)
+    return found
+
+
+def _warn_of_others(folder: Path, others: Counter[str]) -> None:
+    if others:
+        listed = ", ".join(f"{count} of {end}" for end, count in others.most_common(_NAMED))
+        more = " and others" if len(others) > _NAMED else ""
+        warnings.warn(
+            f"{folder}: {others.total()} files are left out ({listed}{more}), as Pillow reads no pictures of these "
+            "endings; convert or rename those that are rows",
+            LeftOutWarning,
+            stacklevel=5,
+        )
+
+
+def _warn_of_hidden(folder: Path) -> None:
+    """Say which hidden folders and pictures are left out; single files of systems are left out silently."""
+    endings = picture_endings()
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        found += [Path(place, name) for name in sorted(folders) if is_foreign(name)]
+        found += [
+            Path(place, n) for n in sorted(names) if is_foreign(n) and Path(n).suffix.lower() in endings
+        ]
+        folders[:] = sorted(name for name in folders if not is_foreign(name))
+    if found:
+        listed = ", ".join(str(path.relative_to(folder)) for path in found[:_NAMED])
+        warnings.warn(
+            f"{folder}: {len(found)} hidden files and folders are left out ({listed}"
+            f"{', ...' if len(found) > _NAMED else ''}); rename those that hold rows, and remove the others",
+            LeftOutWarning,
+            stacklevel=5,
+        )
