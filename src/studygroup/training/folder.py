@@ -136,9 +136,8 @@ def try_lock(folder: Path) -> Iterator[bool]:
     A thread that has locked the folder may lock it again.
 
     Args:
-        folder: created if it is missing, and removed again where an error leaves nothing in it.
+        folder: created if it is missing.
     """
-    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     key = (folder.resolve(), os.getpid(), threading.get_ident())
     lock = FileLock(folder / LOCK)
@@ -157,8 +156,6 @@ def try_lock(folder: Path) -> Iterator[bool]:
     finally:
         _held.discard(key)
         (folder / HOLDER).unlink(missing_ok=True)
-        if new and is_unused(folder):
-            shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
 
@@ -167,17 +164,23 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Lock a folder, see `try_lock`.
 
     Args:
-        folder: the folder.
+        folder: created if it is missing, and removed again if an error leaves nothing in it.
 
     Raises:
         FolderInUseError: another process holds it; says which, and nothing was written.
     """
+    new = not folder.exists()
     with try_lock(folder) as free:
         if not free:
             raise FolderInUseError(
                 f"{folder} is in use by {_holder(folder)}; wait until it ends, stop it, or give another --run_dir"
             )
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and is_unused(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def is_unused(folder: Path) -> bool:
