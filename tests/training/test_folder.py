@@ -44,7 +44,7 @@ def test_one_at_a_time_holds_a_folder(tmp_path):
 
     with exclusive(tmp_path / "run"):
         with try_lock(tmp_path / "run") as again, exclusive(tmp_path / "run"):
-            assert again
+            assert not again
         found = []
         thread = threading.Thread(target=other, args=(found,))
         thread.start()

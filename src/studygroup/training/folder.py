@@ -133,17 +133,12 @@ _held: set[tuple[Path, int, int]] = set()  # folders, and the process and the th
 def try_lock(folder: Path) -> Iterator[bool]:
     """Try to lock a folder for this thread and yield whether it was free; the system unlocks it at process exit.
 
-    A thread that has locked the folder may lock it again.
-
     Args:
         folder: created if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = (folder.resolve(), os.getpid(), threading.get_ident())
+    key = _key(folder)
     lock = FileLock(folder / LOCK)
-    if key in _held:
-        yield True
-        return
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -161,7 +156,7 @@ def try_lock(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Lock a folder, see `try_lock`.
+    """Lock a folder, see `try_lock`, unless this thread has done so already.
 
     Args:
         folder: created if it is missing, and removed again if an error leaves nothing in it.
@@ -169,6 +164,9 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: another process holds it; says which, and nothing was written.
     """
+    if _key(folder) in _held:
+        yield
+        return
     new = not folder.exists()
     with try_lock(folder) as free:
         if not free:
@@ -181,6 +179,10 @@ def exclusive(folder: Path) -> Iterator[None]:
             if new and is_unused(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def _key(folder: Path) -> tuple[Path, int, int]:
+    return folder.resolve(), os.getpid(), threading.get_ident()
 
 
 def is_unused(folder: Path) -> bool:
