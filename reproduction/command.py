@@ -20,6 +20,7 @@ from reproduction.scale import SCALES
 from reproduction.show import as_markdown, as_text, list_tables
 from reproduction.view import view_of
 from studygroup.cli import show_warning
+from studygroup.stopping import go_on_with, run_program
 from studygroup.training.config import add_options
 from studygroup.training.grid import in_processes
 from studygroup.training.tables import text
@@ -34,10 +35,16 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command line without the program's name; omitted, the process's own.
 
     Returns:
-        The exit status: 0, or 1 after an error that the message tells how to mend.
+        The exit status: 0, or 1 after an error that the message tells how to mend, or 128 and the number of the
+        signal that stopped it.
     """
+    given = sys.argv[1:] if args is None else list(args)
+    return run_program(go_on_with("python", "-m", "reproduction", *given), lambda: _main(given))
+
+
+def _main(given: Sequence[str]) -> int:
     parser = _parser()
-    options = parser.parse_args(None if args is None else list(args))
+    options = parser.parse_args(list(given))
     warnings.showwarning = show_warning
     chosen = options.subcommand
     try:

@@ -14,7 +14,9 @@ from jsonargparse import ArgumentParser
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
 from studygroup.naming import did_you_mean
+from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
+from studygroup.stopping import end_quietly, run_program
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
 from studygroup.training.config import add_options
@@ -37,9 +39,14 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command line without the program's name; by default the process's own.
 
     Returns:
-        The exit status: 0, or 1 after an error whose message says how to mend it.
+        The exit status: 0, or 1 after an error whose message says how to mend it, or 128 and the number of the signal
+        that stopped it.
     """
     given = sys.argv[1:] if args is None else list(args)
+    return run_program(how_to_go_on(given), lambda: _main(given))
+
+
+def _main(given: Sequence[str]) -> int:
     parser, commands = _parser()
     try:
         _check(given)
@@ -219,4 +226,6 @@ def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    end_quietly()
+    sys.exit(status)

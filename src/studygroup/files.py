@@ -2,31 +2,72 @@
 
 import json
 import os
+import re
+import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+WRITING = ".writing-"
+"""Beginning of the name of a temporary folder that a file is written in."""
+_OWNED = re.compile(rf"{re.escape(WRITING)}(\d+)-(.+)-[^-]+")
+_DAY = 86_400.0
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file atomically: it is complete or absent even if the process is killed.
 
-    A killed process may leave a hidden temporary folder behind, but readers never see a partial file under its final
-    name.
+    A killed process may leave a hidden temporary folder behind, which the next write beside it removes, but readers
+    never see a partial file under its final name.
 
     Args:
         path: the destination; missing parent folders are created.
         write: called with the path of a temporary file, which it must create.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_interrupted(path.parent)
     # in the destination's folder: renaming is atomic within one file system only
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+    prefix = f"{WRITING}{os.getpid()}-{socket.gethostname()}-"
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
         temporary = Path(folder) / path.name
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+
+
+def _remove_interrupted(folder: Path) -> None:
+    """Remove the temporary folders of processes that were killed while they wrote into a folder."""
+    for entry in folder.glob(f"{WRITING}*"):
+        owner = _OWNED.fullmatch(entry.name)
+        if owner and owner[2] == socket.gethostname():
+            ended = not is_alive(int(owner[1]))
+        else:  # of another machine, whose processes cannot be asked for, or of an earlier version
+            try:
+                ended = time.time() - entry.stat().st_mtime > _DAY
+            except FileNotFoundError:
+                continue
+        if ended:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_alive(process: int) -> bool:
+    """Return whether a process of this machine is running.
+
+    Args:
+        process: its number.
+    """
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

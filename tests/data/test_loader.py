@@ -4,7 +4,17 @@ import torch
 from torch.utils.data import SequentialSampler
 
 from helpers.made_up import table
-from studygroup.data import Batch, MemorySplit, SharedBatches, StudentBatches, load, loader, subsets
+from studygroup.data import (
+    Batch,
+    MemorySplit,
+    SharedBatches,
+    StudentBatches,
+    SymmetricNoise,
+    TrueLabels,
+    load,
+    loader,
+    subsets,
+)
 
 
 @pytest.fixture
@@ -52,6 +62,44 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_storage(splits):
             assert all(map(torch.equal, found, wanted))
 
 
+SAMPLERS = {
+    "shared": lambda: SharedBatches(40, batch_size=4, seed=1),
+    "own": lambda: StudentBatches(subsets(40, 3), batch_size=2, seed=1),
+}
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_iterator_made_before_the_epoch_is_set_gives_that_epoch(kind, workers):
+    """As Lightning does when a run is resumed; noisy labels follow, and so does an iterator that is left halfway."""
+    labels = SymmetricNoise(rate=0.5)(
+        TrueLabels(torch.arange(40) % 3, torch.arange(40), 40, tuple("abc")), seed=2
+    )
+    batches = loader(numbered(40), SAMPLERS[kind](), labels=labels, workers=workers)
+
+    def check(made, epoch, *, first=0, most=None):
+        sampler = SAMPLERS[kind]()
+        sampler.set_epoch(epoch)
+        wanted = list(sampler)[first:most]
+        found = [next(made) for _ in wanted]
+        assert [batch.inputs[:, 0, 0, 0].tolist() for batch in found] == [
+            draw.rows.tolist() for draw in wanted
+        ]
+        for batch, draw in zip(found, wanted, strict=True):
+            assert torch.equal(batch.labels, labels(epoch)[draw.rows])
+
+    made = iter(batches)
+    batches.sampler.set_epoch(3)
+    check(made, 3)
+    assert next(made, None) is None
+    batches.sampler.set_epoch(4)
+    check(iter(batches), 4, most=3)
+    made = iter(batches)
+    batches.sampler.resume(epoch=5, step=2)
+    check(made, 5, first=2)
+    assert not torch.equal(labels(3), labels(4))
+
+
 def test_the_global_random_state_is_left_alone():
     before = torch.get_rng_state()
     list(loader(numbered(10), SharedBatches(10, batch_size=4)))
@@ -88,7 +136,8 @@ def trainer(folder, epochs):
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # from inside Lightning
-def test_lightning_tells_the_sampler_its_epoch(tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lightning_tells_the_sampler_its_epoch(tmp_path, workers):
     def fresh():
         return StudentBatches(subsets(20, 3), batch_size=2, seed=1)
 
@@ -97,7 +146,7 @@ def test_lightning_tells_the_sampler_its_epoch(tmp_path):
         sampler.set_epoch(epoch)
         return [indices.tolist() for indices, _, _ in sampler]
 
-    module, batches = Recorder(), loader(numbered(20), fresh())
+    module, batches = Recorder(), loader(numbered(20), fresh(), workers=workers)
     run = trainer(tmp_path, 3)
     run.fit(module, batches)
     assert run.train_dataloader.sampler is batches.sampler
@@ -106,5 +155,7 @@ def test_lightning_tells_the_sampler_its_epoch(tmp_path):
 
     run.save_checkpoint(tmp_path / "last.ckpt")
     resumed = Recorder()
-    trainer(tmp_path, 5).fit(resumed, loader(numbered(20), fresh()), ckpt_path=tmp_path / "last.ckpt")
+    trainer(tmp_path, 5).fit(
+        resumed, loader(numbered(20), fresh(), workers=workers), ckpt_path=tmp_path / "last.ckpt"
+    )
     assert resumed.seen == {epoch: expected(epoch) for epoch in (3, 4)}

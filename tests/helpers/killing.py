@@ -11,11 +11,13 @@ from studygroup.training.module import StudyModule
 HELPERS = Path(__file__).parent
 
 
-def started(script, *arguments):
+def started(script, *arguments, **options):
     """A script of the tests in a process of its own, which finds what all tests share."""
     paths = [str(HELPERS.parent), str(HELPERS.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen([sys.executable, script, *arguments], cwd=script.parent, env=environment)
+    return subprocess.Popen(
+        [sys.executable, script, *arguments], cwd=script.parent, env=environment, **options
+    )
 
 
 def kill_at(update):

@@ -1,11 +1,100 @@
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
 
 import pytest
 
+from helpers.killing import HELPERS, started
+from helpers.small_run import small
 from helpers.summaries import summary
 from studygroup.files import write_atomically, write_text
-from studygroup.training import RunFolder
+from studygroup.training import FolderInUseError, FolderTakenError, RunFolder, compare, train
+from studygroup.training.folder import exclusive, is_unused, try_lock
+
+
+def ended_process():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    here, ended = socket.gethostname(), ended_process()
+    kept = [
+        tmp_path / f".writing-{os.getpid()}-{here}-a",
+        tmp_path / f".writing-{ended}-x{here}-b",
+        tmp_path / ".writing-c",
+    ]
+    left, old = tmp_path / f".writing-{ended}-{here}-d", tmp_path / ".writing-e"
+    for path in (*kept, left, old):
+        path.mkdir()
+        (path / "half").write_text("half")
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "file", "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "file"])
+
+
+def test_one_at_a_time_holds_a_folder(tmp_path):
+    def other(found):
+        with try_lock(tmp_path / "run") as free:
+            found.append(free)
+
+    with exclusive(tmp_path / "run"):
+        with try_lock(tmp_path / "run") as again, exclusive(tmp_path / "run"):
+            assert not again
+        found = []
+        thread = threading.Thread(target=other, args=(found,))
+        thread.start()
+        thread.join()
+        assert found == [False]
+    thread = threading.Thread(target=other, args=(found,))
+    thread.start()
+    thread.join()
+    assert found == [False, True]
+
+
+def test_who_holds_a_folder_is_said_until_it_is_killed(tmp_path):
+    path, config = tmp_path / "run", tmp_path / "cell.yaml"
+    config.write_text("data: digits\n")
+    with started(HELPERS / "holds.py", path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        forked, before = int(process.stdout.readline()), sorted(path.iterdir())
+        where = rf"run is in use by process {process.pid} on {socket.gethostname()}, since \d{{4}}-.*another "
+        for resume in (False, True):
+            with pytest.raises(FolderInUseError, match=where):
+                train(small(), run_dir=path, resume=resume, progress_bar=False)
+        with pytest.raises(FolderInUseError, match=where):
+            compare([str(config)], run_dir=str(path))
+        (path / "config.yaml").write_text("{}")  # as of a run that has begun
+        with pytest.raises(FolderInUseError, match=where):
+            train(small(), run_dir=path, progress_bar=False)
+        (path / "config.yaml").unlink()
+        assert sorted(path.iterdir()) == before
+        process.kill()
+        process.wait()
+        os.kill(forked, 0)  # such as a process that loads data: it is alive, and holds nothing
+        assert is_unused(path)
+        with try_lock(path) as free:
+            assert free
+        os.kill(forked, signal.SIGKILL)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("-")
+    with pytest.raises(FolderTakenError, match="is not empty"):
+        train(small(), run_dir=tmp_path, progress_bar=False)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_settings_that_do_not_fit_leave_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="of 3 training rows"):
+        train(small(train_rows=3), run_dir=tmp_path / "run", progress_bar=False)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

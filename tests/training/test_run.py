@@ -24,6 +24,7 @@ from studygroup.training.scores import accuracy
 
 def test_the_folder_holds_everything(finished):
     names = {path.name for path in finished.folder.path.iterdir()} - {
+        ".lock",
         "export",
         "report.html",
     }  # which other tests write

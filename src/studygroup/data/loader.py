@@ -1,5 +1,7 @@
 """Whole batches from a split and a sampler."""
 
+import signal
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -45,8 +47,9 @@ def loader(
 ) -> "DataLoader[Batch]":
     """Build a DataLoader that gives a whole `Batch` for every item of the sampler.
 
-    The sampler runs in this process and is `loader.sampler`, where Lightning finds its `set_epoch`; so
-    batches are the same for any number of workers. Global random state is not touched.
+    The sampler runs in this process and is `loader.sampler`, where Lightning finds its `set_epoch`. An iterator asks
+    it for nothing before its own first batch is asked for, so batches are those of the epoch set by then, for any
+    number of workers. Global random state is not touched.
 
     Args:
         split: where the rows come from.
@@ -55,7 +58,7 @@ def loader(
         workers: processes that decode; 0 is best for a split in memory, more help one that decodes on access.
         pin_memory: whether batches are put in page-locked memory, for faster copies to a CUDA device.
     """
-    return DataLoader(
+    return _Loader(
         _Steps(split, labels or SameLabels(split.labels)),
         sampler=sampler,
         batch_size=None,
@@ -63,7 +66,24 @@ def loader(
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # DataLoader seeds workers from it, else from the global state
+        worker_init_fn=_leave_interrupts,
     )
+
+
+class _Loader(DataLoader[Batch]):
+    """A DataLoader whose iterators begin with their first batch.
+
+    Those of torch let workers load the first steps as soon as they are made. When a run is resumed, Lightning makes
+    the first one before it sets the sampler's epoch: the steps would be those of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Ignore Ctrl-C, which a terminal sends to workers, too: the process that they load for decides when they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Steps(Dataset[Batch]):

@@ -1,5 +1,6 @@
 """The places that data come from; each function opens one kind of place."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ from studygroup.data.official import (
     official_stl10,
 )
 from studygroup.data.source import Size, Source, cut_test, from_pixels, from_tables
+from studygroup.data.sums import checked_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 
 _SPLIT_FOLDERS = frozenset({"train", "training", "testing", *TEST_NAMES})
@@ -271,9 +273,9 @@ def _is_number(kind: Any) -> bool:
 
 
 def _tables(name: str, **options: Any) -> Any:
-    """Call `datasets.load_dataset` and raise its errors as `UnavailableError`."""
+    """Call `datasets.load_dataset`, check what it cached, and raise its errors as `UnavailableError`."""
     try:
-        return datasets.load_dataset(name, **options)
+        return checked_tables(functools.partial(datasets.load_dataset, name, **options))
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:
         what, reason = options.get("data_files", f"{name!r}"), str(error).partition("\n")[0]
         raise UnavailableError(

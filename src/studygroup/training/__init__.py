@@ -5,7 +5,7 @@ from studygroup.training.checkpoints import UnreadableCheckpointWarning
 from studygroup.training.compare import compare
 from studygroup.training.config import ConfigurationChangedError
 from studygroup.training.export import load_net
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import FolderInUseError, RunFolder
 from studygroup.training.load_run import Run, evaluate, export
 from studygroup.training.predict import Prediction, Shipped, load_shipped, predict
 from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
@@ -17,6 +17,7 @@ __all__ = [
     "ConfigurationChangedError",
     "Constant",
     "Cosine",
+    "FolderInUseError",
     "FolderTakenError",
     "MultiStep",
     "NonFiniteLossError",

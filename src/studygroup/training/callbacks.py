@@ -1,10 +1,13 @@
-"""Callbacks: stop where the loss is no longer finite; one progress bar for the whole training."""
+"""Callbacks: stop where the loss is no longer finite, or at a signal; one progress bar for the whole training."""
 
+import math
+import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
+from studygroup import stopping
 from studygroup.training.checkpoints import saved
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import History
@@ -50,6 +53,59 @@ class FiniteLoss(Callback):
             f"figures up to it are in {self.folder.metrics}. Try a lower learning rate (--optimizer.lr), "
             "--gradient_clip_val 1, or --precision 32-true if it was lower; a new configuration needs a new --run_dir"
         )
+
+
+class StopAtEpochEnd(Callback):
+    """Callback that lets a signal wait for the end of the epoch, if that is near, see `studygroup.stopping`.
+
+    The end is the checkpoint: `LastTwo` stops once it is written.
+    """
+
+    def __init__(self) -> None:
+        self._began = self._scoring = 0.0
+        self._done, self._updates = 0, 0
+        self._pace, self._closing = (
+            math.inf,
+            0.0,
+        )  # seconds of an update, and from the scoring to the next epoch
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals back from Lightning, which ends the program without a word or a status."""
+        stopping.mind()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to measure the epoch."""
+        now = time.monotonic()
+        self._closing = now - self._scoring if self._scoring else 0.0
+        self._began, self._scoring = now, 0.0
+        self._done, self._updates = 0, int(trainer.num_training_batches)
+        stopping.finish_first(self._seconds_left)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure the pace."""
+        self._done += 1
+        self._pace = (time.monotonic() - self._began) / self._done
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to measure what is left of the epoch after its updates."""
+        self._scoring = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let signals stop at once."""
+        stopping.finish_first(None)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let signals stop at once."""
+        stopping.finish_first(None)
+
+    def _seconds_left(self) -> float:
+        """Estimate how long the epoch still takes, its scoring and its checkpoint as long as those before."""
+        if self._scoring:
+            return max(0.0, self._closing - (time.monotonic() - self._scoring))
+        left = self._updates - self._done
+        return (self._pace * left if left else 0.0) + self._closing
 
 
 class RunBar(Callback):

@@ -10,6 +10,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from studygroup import stopping
 from studygroup.files import write_atomically
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
@@ -53,12 +54,17 @@ class LastTwo(Checkpoint):
         return {"config": self.config}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save; Lightning calls checkpoint callbacks after all others, so their states are already this epoch's."""
+        """Save; Lightning calls checkpoint callbacks after all others, so their states are already this epoch's.
+
+        Raises:
+            Stopped: a signal has asked to stop; the epoch is saved.
+        """
         done = trainer.current_epoch + 1
-        if done % self.every == 0 or done == trainer.max_epochs:
+        if done % self.every == 0 or done == trainer.max_epochs or stopping.asked():
             trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
             for old in saved(self.folder)[KEPT:]:
                 old.unlink(missing_ok=True)
+        stopping.stop_if_asked()
 
 
 def saved(folder: Path) -> list[Path]:

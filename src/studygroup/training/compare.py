@@ -14,7 +14,7 @@ import yaml
 
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
@@ -69,6 +69,7 @@ def compare(
         UnavailableError: data could not be opened; the cells on other data are trained.
         ValueError: no configuration or seed, two files of the same name, or a cell that belongs to another
             configuration.
+        FolderInUseError: another process compares in the folder, or trains in one of its cells.
     """
     names = [Path(config).stem for config in configs]
     if not configs or not seeds or len(set(names)) < len(names) or len(set(seeds)) < len(seeds):
@@ -82,14 +83,15 @@ def compare(
     def make(cell: _Cell) -> None:
         train(cell.settings, run_dir=cell.folder.path, resume=True, progress_bar=progress_bar)
 
-    for seed in seeds:
-        run_grid(
-            [_Cell(name, seed, settings, Path(run_dir)) for name, settings in chosen.items()],
-            make,
-            folder=lambda cell: cell.folder,
-            diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
-        )
-        rows = _write(chosen, seeds, Path(run_dir))
+    with exclusive(Path(run_dir)):
+        for seed in seeds:
+            run_grid(
+                [_Cell(name, seed, settings, Path(run_dir)) for name, settings in chosen.items()],
+                make,
+                folder=lambda cell: cell.folder,
+                diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
+            )
+            rows = _write(chosen, seeds, Path(run_dir))
     if diverged:
         raise NonFiniteLossError("\n".join(diverged))
     return rows

@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from studygroup.data import Data
-from studygroup.training.callbacks import FiniteLoss, RunBar
+from studygroup.stopping import interruptible
+from studygroup.training.callbacks import FiniteLoss, RunBar, StopAtEpochEnd
 from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_readable
 from studygroup.training.config import check_same
 from studygroup.training.folder import RunFolder
@@ -81,7 +82,7 @@ def fit(
         seed=settings.seed,
     )
     best = BestSoFar()
-    callbacks: list[Callback] = [FiniteLoss(folder), history, *more]
+    callbacks: list[Callback] = [FiniteLoss(folder), StopAtEpochEnd(), history, *more]
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
@@ -91,7 +92,7 @@ def fit(
     if found is not None:
         there = upgraded(found[1]["callbacks"]["LastTwo"]["config"])
         check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found[0]}")
-    with _quiet():
+    with interruptible("what the last checkpoint holds is kept"), _quiet():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
         trainer = _trainer(settings, folder, callbacks, clip, start=found[1]["epoch"] + 1 if found else 0)
         trainer.fit(module, ckpt_path=found[0] if found else None, weights_only=True)

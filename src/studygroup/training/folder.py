@@ -1,16 +1,22 @@
 """The run folder: the paths of its files, and the lock of the process that works in it."""
 
 import json
+import os
+import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
-from studygroup.files import checked, write_text
+from studygroup.files import WRITING, checked, is_alive, read_object, write_text
 from studygroup.training.migrate import upgraded
 from studygroup.training.summary import Summary
 
@@ -118,17 +124,91 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 
+class FolderInUseError(RuntimeError):
+    """Another process works in the folder."""
+
+
+LOCK, HOLDER = ".lock", ".holder.json"
+_held: set[tuple[Path, int, int]] = set()  # folders, and the process and the thread that locked them
+
+
 @contextmanager
 def try_lock(folder: Path) -> Iterator[bool]:
-    """Try to lock a folder for this process and yield whether it was free; the system unlocks it at process exit."""
+    """Try to lock a folder for this thread and yield whether it was free; the system unlocks it at process exit.
+
+    Args:
+        folder: created if it is missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    key = _key(folder)
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         yield False
         return
+    _held.add(key)
     try:
+        write_text(folder / HOLDER, json.dumps(_this_process()) + "\n")
         yield True
     finally:
+        _held.discard(key)
+        (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lock a folder, see `try_lock`, unless this thread has done so already.
+
+    Args:
+        folder: created if it is missing, and removed again if an error leaves nothing in it.
+
+    Raises:
+        FolderInUseError: another process holds it; says which, and nothing was written.
+    """
+    if _key(folder) in _held:
+        yield
+        return
+    new = not folder.exists()
+    with try_lock(folder) as free:
+        if not free:
+            raise FolderInUseError(
+                f"{folder} is in use by {_holder(folder)}; wait until it ends, stop it, or give another --run_dir"
+            )
+        try:
+            yield
+        except BaseException:
+            if new and is_unused(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _key(folder: Path) -> tuple[Path, int, int]:
+    return folder.resolve(), os.getpid(), threading.get_ident()
+
+
+def is_unused(folder: Path) -> bool:
+    """Return whether a folder is missing or holds no more than a lock and writes that were interrupted.
+
+    Args:
+        folder: the folder.
+    """
+    names = (path.name for path in folder.iterdir()) if folder.exists() else iter(())
+    return all(name in (LOCK, HOLDER) or name.startswith(WRITING) for name in names)
+
+
+def _this_process() -> dict[str, Any]:
+    now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    return {"process": os.getpid(), "host": socket.gethostname(), "since": now}
+
+
+def _holder(folder: Path) -> str:
+    """Return which process holds a folder, in words; it may be about to write them down."""
+    for _ in range(10):
+        with suppress(OSError, ValueError):
+            found = read_object(folder / HOLDER, way_out="", holds=("process", "host", "since"))
+            if found["host"] != socket.gethostname() or is_alive(int(found["process"])):
+                return f"process {found['process']} on {found['host']}, since {found['since']}"
+        time.sleep(0.05)
+    return "another process"

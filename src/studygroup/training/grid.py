@@ -1,16 +1,20 @@
 """Train cells x seeds, each run once: whoever asks for it, and however many processes work on one folder."""
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from studygroup.data import UnavailableError
+from studygroup.stopping import PATIENCE, Stopped, stoppable
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import RunFolder, try_lock
 
@@ -84,6 +88,8 @@ def for_each(runs: Sequence[R], one: Callable[[R], None]) -> None:
 def in_processes(work: Callable[..., None], *arguments: Any, count: int) -> None:
     """Do the same work in several processes of this machine, of one thread each, and wait for them.
 
+    They end with this process: asked to stop, they finish the epoch at hand if that is quick.
+
     Args:
         work: an importable function, such as one that calls `run_grid`; a `ValueError` or `RuntimeError` ends its
             process with the message on stderr.
@@ -91,15 +97,14 @@ def in_processes(work: Callable[..., None], *arguments: Any, count: int) -> None
         count: number of processes.
 
     Raises:
-        RuntimeError: one of them failed.
+        RuntimeError: one of them failed, or was stopped.
     """
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(work, *arguments)) for _ in range(count)]
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
     try:
-        for worker in workers:
-            worker.start()
+        _start(workers)
         for worker in workers:
             worker.join()
     finally:
@@ -107,11 +112,33 @@ def in_processes(work: Callable[..., None], *arguments: Any, count: int) -> None
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
-        for worker in workers:
-            worker.terminate()
+        _end(workers)
     failed = sum(worker.exitcode != 0 for worker in workers)
     if failed:
         raise RuntimeError(f"{failed} of {count} processes failed, see above; what is finished is kept")
+
+
+def _start(workers: Sequence[BaseProcess]) -> None:
+    """Start processes that never get SIGINT, which a terminal sends to all: this process decides when they end."""
+    multiprocessing.resource_tracker.ensure_running()  # it would change the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    """End processes, if need be by force."""
+    running = [worker for worker in workers if worker.pid is not None and worker.is_alive()]
+    for worker in running:
+        worker.terminate()
+    end = time.monotonic() + 3 * PATIENCE
+    for worker in running:
+        worker.join(max(0.0, end - time.monotonic()))
+        worker.kill()
+        worker.join()
 
 
 def _work(work: Callable[..., None], *arguments: Any) -> None:
@@ -119,10 +146,13 @@ def _work(work: Callable[..., None], *arguments: Any) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        work(*arguments)
+        with stoppable(patient=True):
+            work(*arguments)
     except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(1)
+    except Stopped as stop:
+        sys.exit(stop.code)
 
 
 def _end_with_parent() -> None:

@@ -89,8 +89,10 @@ class StudyModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches of the current epoch; the trainer asks again every epoch."""
-        return self.datamodule.training_batches(self.task, epoch=self.trainer.current_epoch)
+        """Return the batches of the epoch that begins; the trainer sets the later epochs of their sampler."""
+        # not `current_epoch`: in a checkpoint, which is written before its epoch is completed, that is the one before
+        begun = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return self.datamodule.training_batches(self.task, epoch=begun)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the hold-out rows."""

@@ -2,16 +2,18 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
 from studygroup.data import Data
 from studygroup.files import write_text
+from studygroup.stopping import interruptible
 from studygroup.training import methods
-from studygroup.training.config import check_same
+from studygroup.training.config import Config, check_same
 from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import LOCK, RunFolder, exclusive, is_unused
 from studygroup.training.load_run import Run
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings, cpu_threads
@@ -46,26 +48,61 @@ def train(
 
     Raises:
         FolderTakenError: the folder is not empty and `resume` was not given.
+        FolderInUseError: another process trains in the folder; nothing was written.
         ConfigurationChangedError: the run in the folder belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
         ValueError: data, model and recipe do not fit together.
+        KeyboardInterrupt: SIGINT came; SIGTERM and SIGHUP raise `SystemExit` with their exit status. The epoch at
+            hand is saved if that takes less than two seconds; resume the run to go on.
     """
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
-    if folder.path.exists() and any(folder.path.iterdir()) and not resume:
-        raise FolderTakenError(
-            f"{folder.path} is not empty; continue the run there with --resume, or give another --run_dir"
-        )
-    if folder.config.exists():
-        check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
+    if not resume and not is_unused(folder.path):
+        _refuse(folder)
+    if not folder.summary.exists():
+        with (
+            interruptible(f"go on with train(..., run_dir='{folder.path}', resume=True)"),
+            exclusive(folder.path),
+        ):
+            return _train(settings, folder, resume=resume, progress_bar=progress_bar)
+    return _finished(folder, config)
+
+
+def _train(settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool) -> Run:
+    """Train in a folder that this process holds."""
+    config = settings.config()
+    if not resume and not is_unused(folder.path):
+        _refuse(folder)  # another process began, and ended, before this one held the folder
     if folder.summary.exists():
-        return Run(folder, folder.read_summary(), resumed_finished=True)
+        return _finished(folder, config)
+    _check_config(folder, config)
     data = settings.load_data()
     with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
-        baseline = _baseline(settings, data, folder, progress_bar=progress_bar)
-        return _finish(settings, data, folder, trained, baseline)
+        beside = _baseline(settings, data, folder, progress_bar=progress_bar)
+        return _finish(settings, data, folder, trained, beside)
+
+
+def _refuse(folder: RunFolder) -> NoReturn:
+    """Refuse a folder that is not empty."""
+    if (folder.path / LOCK).exists():
+        with exclusive(folder.path):  # where another process holds it, that is what to say
+            pass
+    raise FolderTakenError(
+        f"{folder.path} is not empty; continue the run there with --resume, or give another --run_dir"
+    )
+
+
+def _finished(folder: RunFolder, config: Config) -> Run:
+    """Return the result of a finished run with the same settings."""
+    _check_config(folder, config)
+    return Run(folder, folder.read_summary(), resumed_finished=True)
+
+
+def _check_config(folder: RunFolder, config: Config) -> None:
+    if folder.config.exists():
+        check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
 
 
 def default_folder(settings: Settings) -> Path:

@@ -10,6 +10,7 @@ from helpers.text_rows import WordLengths, text_split
 from studygroup.data import SharedBatches, loader
 from studygroup.data.relabelled import relabelled
 from studygroup.data.splits import Split
+from studygroup.data.sums import CacheWarning
 from studygroup.data.text import encoded, filled
 from studygroup.data.text.cache import cache_folder
 
@@ -186,12 +187,14 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
         encoded(text_split(TEXTS), WordLengths())
 
 
-def test_a_damaged_file_is_named():
+def test_a_damaged_file_is_made_anew():
     encoded(text_split(TEXTS), WordLengths())
     path = cache_folder() / "tokens" / files()[0]
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"\.arrow is damaged .* remove it"):
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    with pytest.warns(CacheWarning, match=r"\.arrow is damaged and is made anew"):
         encoded(text_split(TEXTS), WordLengths())
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("full", [False, True])

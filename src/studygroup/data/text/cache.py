@@ -1,6 +1,7 @@
 """The cache folder: files that were made from other files and can be made again."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow
 from datasets.utils import tqdm
 from filelock import FileLock
 
+from studygroup.data.sums import CacheWarning, is_whole, write_sum
 from studygroup.files import write_atomically
 
 _PATIENCE = 2.0  # seconds before a progress bar appears: a small file needs none
@@ -40,33 +42,42 @@ def kept_table(
     Returns:
         A `datasets.Dataset` over the memory-mapped file.
 
+    Warns:
+        CacheWarning: the file is damaged, or has no checksum; it is made anew.
+
     Raises:
-        ValueError: the folder cannot be written to, or the file is damaged.
+        ValueError: the folder cannot be written to.
     """
     path = cache_folder() / name
     try:
-        if not path.exists():
+        if not _is_ready(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f"{path.name}.lock")):
-                if not path.exists():  # else another process wrote it while this one waited
-                    write_atomically(path, lambda temporary: _write(temporary, schema, batches(), what))
+                if not _is_ready(path):  # else another process wrote it while this one waited
+                    if path.exists():
+                        warnings.warn(f"{path} is damaged and is made anew", CacheWarning, stacklevel=2)
+                    write_atomically(path, lambda temporary: _write(path, temporary, schema, batches(), what))
     except OSError as error:
         raise ValueError(
             f"cannot write {path} ({error}); make room, or name another folder in STUDYGROUP_CACHE"
         ) from error
-    try:
-        return datasets.Dataset.from_file(str(path))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it, and it is made anew") from error
+    return datasets.Dataset.from_file(str(path))
 
 
-def _write(path: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch], what: str) -> None:
-    """Write batches one after another, in the format of memory-mapped tables."""
+def _is_ready(path: Path) -> bool:
+    return path.exists() and is_whole(path) is True
+
+
+def _write(
+    path: Path, temporary: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch], what: str
+) -> None:
+    """Write batches one after another, in the format of memory-mapped tables, and the checksum of the file."""
     with (
-        pyarrow.OSFile(str(path), "wb") as file,
+        pyarrow.OSFile(str(temporary), "wb") as file,
         pyarrow.ipc.new_stream(file, schema) as writer,
         tqdm(desc=what, unit=" rows", unit_scale=True, delay=_PATIENCE) as bar,
     ):
         for batch in batches:
             writer.write_batch(batch)
             bar.update(batch.num_rows)
+    write_sum(path, temporary)

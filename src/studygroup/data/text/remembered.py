@@ -7,14 +7,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from studygroup.data.sums import CacheWarning
 from studygroup.data.text.cache import cache_folder
 from studygroup.files import write_bytes
 
 _DIGEST = hashlib.sha256().digest_size
-
-
-class CacheWarning(UserWarning):
-    """A warning that a cached result is damaged, or that a result cannot be cached for the next run."""
 
 
 def remembered(name: str, make: Callable[[], bytes]) -> bytes:
