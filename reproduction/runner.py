@@ -225,7 +225,8 @@ def figures(result: Result) -> dict[str, Any]:
 
 def _parameters(result: Result) -> int:
     """Return the number of parameters in training, what does not ship included."""
-    settings, facts = Settings.from_config(result.folder.read_config()), result.summary["run"]
+    folder, facts = result.folder, result.summary["run"]
+    settings = Settings.from_config(folder.read_config(), where=folder.config)
     return parameters(
         build_task(settings.recipe, network=facts["model"], form=facts["form"], seed=settings.seed)
     )

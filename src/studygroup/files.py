@@ -1,11 +1,12 @@
 """Write files atomically; read JSON files with errors that say what is damaged and what to do."""
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from studygroup.untrusted import parse_json, read_text
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -51,8 +52,12 @@ def read_json(path: Path, *, way_out: str) -> Any:
         ValueError: the file is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = read_text(path, folder=path.parent)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error
+    try:
+        return parse_json(text)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error
 
 

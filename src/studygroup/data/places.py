@@ -26,6 +26,7 @@ from studygroup.data.official import (
 )
 from studygroup.data.source import TEST_NAMES, Size, Source, cut_test, from_pixels, from_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
+from studygroup.untrusted import check_file, check_tree
 
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
 
@@ -55,6 +56,7 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
                 f"there is no folder {folder}; check the path, or give a name on the Hugging Face hub"
             )
         return hub(str(spec), image_size=image_size)
+    check_tree(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; give the folder that holds it")
     if any((folder / name).is_dir() for name in ("cifar-10-batches-py", "cifar-100-python")):
@@ -200,7 +202,9 @@ def whole_number_columns(spec: str) -> Any:
         ValueError: nothing of that name exists, or it cannot be read.
     """
     path = Path(spec).expanduser()
+    check_file(path)
     if path.is_dir():
+        check_tree(path)
         files = _by_split(path, sorted(path.rglob("*.parquet")))["train"]
     elif path.is_file():
         files = [str(path)]

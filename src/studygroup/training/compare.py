@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.folder import RunFolder
 from studygroup.training.migrate import upgraded
+from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import Result, cpu_threads, train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.tables import markdown
+from studygroup.untrusted import check_tree
 
 COLUMNS = {
     "holdout": "hold-out (chosen on)",
@@ -65,6 +65,7 @@ def compare(
             "each seed once"
         )
     chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
+    check_tree(Path(run_dir))
     cells: dict[str, dict[int, Result]] = {name: {} for name in names}
     for seed in seeds:
         for name, settings in chosen.items():
@@ -98,7 +99,15 @@ def read_rows(run_dir: Path) -> list[dict[str, Any]]:
         ) from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} holds no rows; {way_out}")
-    return [checked(path, row, way_out=way_out, holds=("name", "seeds")) for row in rows]
+    for row in rows:
+        checked(path, row, way_out=way_out, holds=("name", "seeds"))
+        name, seeds = row["name"], row["seeds"]
+        plain = isinstance(name, str) and name == Path(name).name and isinstance(seeds, list)
+        if not plain or not all(isinstance(seed, int) for seed in seeds):
+            raise ValueError(
+                f"{path} has a row {name!r} of the seeds {seeds!r}, which names no folder here; {way_out}"
+            )
+    return rows
 
 
 def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
@@ -116,9 +125,12 @@ def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Ru
 def _read(config: Path) -> Settings:
     """Read the settings of a configuration file."""
     try:
-        return Settings.from_config(upgraded(yaml.safe_load(config.read_text()) or {}))
-    except (OSError, yaml.YAMLError) as error:
+        values = read_yaml(config) or {}
+    except (OSError, ValueError) as error:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{config} is a {type(values).__name__}, where settings stand by names")
+    return Settings.from_config(upgraded(values), where=config)
 
 
 def _row(name: str, settings: Settings, by_seed: Mapping[int, Result]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from studygroup.files import checked, write_text
 from studygroup.training.migrate import upgraded
+from studygroup.training.read_yaml import parse_yaml
+from studygroup.untrusted import parse_json, read_text
 
 WEIGHTS = "student.safetensors"
 _AGAIN = "train the run again in a new folder"
@@ -78,7 +80,7 @@ class RunFolder:
         Raises:
             ValueError: the folder holds no run, or its configuration cannot be read.
         """
-        config = _read(self.config, yaml.safe_load)
+        config = _read(self.config, parse_yaml)
         if not isinstance(config, dict):
             raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
         return upgraded(config)
@@ -90,7 +92,7 @@ class RunFolder:
             ValueError: the folder holds no finished run, or its summary cannot be read.
         """
         return checked(
-            self.summary, _read(self.summary, json.loads), way_out=_AGAIN, holds=("run", "shipped")
+            self.summary, _read(self.summary, parse_json), way_out=_AGAIN, holds=("run", "shipped")
         )
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -105,13 +107,17 @@ class RunFolder:
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     """Parse a file of a run folder, with an error that says what is missing or damaged."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        text = read_text(path, folder=path.parent)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{path.parent} holds no {'finished ' if path.name == 'summary.json' else ''}run: {path.name} is "
             "missing; give the folder of a run, or continue an unfinished one with `studygroup train --resume`"
         ) from error
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
+    try:
+        return parse(text)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 

@@ -28,6 +28,7 @@ from studygroup.training.folder import RunFolder
 from studygroup.training.run import cpu_threads
 from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings
+from studygroup.untrusted import check_tree
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ def load_run(run: str | Path) -> Iterator[LoadedRun]:
         run: the run folder.
 
     Raises:
+        NotAllowedError: its configuration names code that nobody allowed, or it holds pipes or links.
         ValueError: the folder holds no finished run, or its files or data are damaged.
     """
     folder = RunFolder(Path(run))
-    summary, settings = folder.read_summary(), Settings.from_config(folder.read_config())
+    check_tree(folder.path)
+    summary = folder.read_summary()
+    settings = Settings.from_config(folder.read_config(), where=folder.config)
     with cpu_threads(settings.threads):
         data = settings.load_data()
         yield LoadedRun(folder, summary, settings, data, settings.build_datamodule(data))

@@ -22,6 +22,7 @@ from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import Summary, summarise
+from studygroup.untrusted import check_tree
 
 
 class FolderTakenError(ValueError):
@@ -76,6 +77,7 @@ def train(
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
+    check_tree(folder.path)
     if folder.path.exists() and any(folder.path.iterdir()) and not resume:
         raise FolderTakenError(
             f"{folder.path} is not empty; continue the run there with --resume, or give another --run_dir"

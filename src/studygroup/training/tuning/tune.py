@@ -18,6 +18,7 @@ from studygroup.training.tuning.space import read_space
 from studygroup.training.tuning.study import open_study
 from studygroup.training.tuning.trial import Objective
 from studygroup.training.tuning.work import Tuned, work
+from studygroup.untrusted import check_tree
 
 _TRIALS = 30
 
@@ -75,6 +76,7 @@ def tune(
     pruned = sampler == "tpe" if prune == "auto" else prune
     begun = space.base | {"search": json.loads(json.dumps(search)), "seeds": seeds}
     folder = Path(run_dir)
+    check_tree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     objective = Objective(space, seeds, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar)
     with _quiet():
