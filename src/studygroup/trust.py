@@ -1,9 +1,9 @@
 """What a user trusts: the modules that files may name, and the places that links in folders may lead to.
 
-Files come from anyone: the configuration of a run folder, the header of a shipped network. What they name is imported,
-and importing is executing. So they may name the library's own parts alone, and what a user allows: for a while, by
-`allowing`; in the environment variable `STUDYGROUP_ALLOW`, separated by commas; or by installing a package that declares
-its modules as entry points of the group `studygroup.allowed`.
+Files come from anyone: the configuration of a run folder, the header of a shipped network. What they name is
+imported, and importing is executing. So they may name the library's own parts alone, and what a user allows: for a
+while, by `allowing`; in the environment variable `STUDYGROUP_ALLOW`, separated by commas; or by installing a package
+that declares its modules as entry points of the group `studygroup.allowed`.
 """
 
 import functools
@@ -41,8 +41,8 @@ def allowing(*names: str) -> Iterator[None]:
         ...     evaluate("runs/theirs")
 
     Args:
-        names: modules, whose functions and classes files may name, and those of modules inside them; `.` for those of the
-            working directory; folders, as absolute paths, to which links in a folder may lead; `remote_code` for
+        names: modules, whose functions and classes files may name, and those of modules inside them; `.` for those of
+            the working directory; folders, as absolute paths, to which links in a folder may lead; `remote_code` for
             code that comes with networks of the Hugging Face hub.
 
     Raises:
@@ -51,8 +51,8 @@ def allowing(*names: str) -> Iterator[None]:
     for name in names:
         if name != PROJECT and not os.path.isabs(name) and not _is_dotted(name):
             raise ValueError(
-                f"{name!r} cannot be allowed; give a module such as mypackage.recipes, {PROJECT} for the modules of this "
-                "folder, or the absolute path of a folder"
+                f"{name!r} cannot be allowed; give a module such as mypackage.recipes, {PROJECT} for the modules of "
+                "this folder, or the absolute path of a folder"
             )
     token = _given.set((*_given.get(), *names))
     project = PROJECT in names and os.getcwd() not in sys.path

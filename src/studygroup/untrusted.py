@@ -100,8 +100,8 @@ def _check_target(path: str, root: str, *, folders: bool = True) -> None:
         raise _special(path)
     if not is_inside(target, root) and not is_inside(target, _blobs(root)):
         raise NotAllowedError(
-            f"{path} is a link out of the folder, to {target}: whoever made the folder chose what is read and written "
-            f"there. Look at it first, then put the files in its place, or give --allow {os.path.dirname(target)}"
+            f"{path} is a link out of the folder, to {target}: whoever made the folder chose what is read and "
+            f"written there. Look at it first, then put files in its place, or give --allow {os.path.dirname(target)}"
         )
     if stat.S_ISDIR(mode) and not folders:
         raise NotAllowedError(
@@ -117,7 +117,8 @@ def _blobs(root: str) -> str:
 
 def _special(path: str) -> NotAllowedError:
     return NotAllowedError(
-        f"{path} is a pipe, a device or a socket, not a file, and is not opened; remove it, or put a file in its place"
+        f"{path} is a pipe, a device or a socket, not a file, and is not opened; remove it, or put a file in its "
+        "place"
     )
 
 

@@ -121,21 +121,22 @@ def read_facts(path: Path) -> dict[str, Any]:
             facts: dict[str, Any] = parse_json((file.metadata() or {})[_KEY])
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
-    kinds = {"build": dict, "classes": list, "form": dict}
-    wrong = [
-        key
-        for key, kind in kinds.items()
-        if not isinstance(facts, dict) or not isinstance(facts.get(key), kind)
-    ]
-    if (
-        wrong
-        or not isinstance(facts["build"].get("name"), str)
-        or not all(isinstance(c, str) for c in facts["classes"])
-    ):
-        raise _damaged(
-            path, ValueError(f"no {wrong[0] if wrong else 'name of a network or of a class'} in its header")
-        )
+    wrong = _wrong(facts)
+    if wrong:
+        raise _damaged(path, ValueError(f"its header has no {wrong}"))
     return facts
+
+
+def _wrong(facts: Any) -> str:
+    """Return what is missing in the metadata of a shipped file, or of another type; empty where all is there."""
+    if not isinstance(facts, dict):
+        return "object"
+    for key, kind in (("build", dict), ("classes", list), ("form", dict)):
+        if not isinstance(facts.get(key), kind):
+            return f"{key!r}"
+    if not isinstance(facts["build"].get("name"), str):
+        return "name of a network"
+    return "" if all(isinstance(name, str) for name in facts["classes"]) else "names of classes"
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

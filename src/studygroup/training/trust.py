@@ -1,8 +1,8 @@
 """Which classes and functions a configuration may name, checked before anything is imported.
 
-A parser imports whatever a configuration names and calls it. So a file is checked twice: its content against the names that
-each setting takes (`check_config`), and every import that the parser makes while it reads what stood in a file
-(`reading`), wherever in the file the name stands. Names are compared with those of known objects and never looked up
+A parser imports whatever a configuration names and calls it. So a file is checked twice: its content against the
+names that each setting takes (`check_config`), and every import that the parser makes while it reads what stood in a
+file (`reading`), wherever in the file the name stands. Names are compared with those of known objects and never looked up
 through a module; where a user allows a module, what is found there must be defined there.
 """
 
@@ -184,8 +184,8 @@ def refusal(key: str, name: str, where: Path | str, *, kind: str | None = None) 
         return NotAllowedError(printable(f"{where}: {key} names {name!r}, and {there}"))
     return NotAllowedError(
         printable(
-            f"{where}: {key} names {name!r}, which was not imported: code that a file names runs with your rights, and "
-            f"{there}. Look at {module} first; then allow it with --allow {module} (in Python, "
+            f"{where}: {key} names {name!r}, which was not imported: code that a file names runs with your rights, "
+            f"and {there}. Look at {module} first; then allow it with --allow {module} (in Python, "
             f"studygroup.trust.allowing({module!r})), or with --allow . where it is a module of this folder"
         )
     )
@@ -253,7 +253,7 @@ def _is_dotted(name: Any) -> bool:
 
 
 def _can_be_found(name: str) -> bool:
-    """Tell whether there is such a top-level module; nothing is imported. A name of weights, or of a layer, is none."""
+    """Tell whether there is such a top-level module; nothing is imported. A name of weights or of a layer is none."""
     try:
         return importlib.util.find_spec(name.partition(".")[0]) is not None
     except (ImportError, ValueError):
@@ -311,15 +311,15 @@ _import: Callable[..., Any] = jsonargparse._typehints.import_object
 def _checked_import(name: str, check_path: bool = True) -> Any:
     """Import as the parser does, where nothing is read from a file; else only what may be named there."""
     now = _reading.get()
-    if now is not None:
-        now.check(name)
-    found = _import(name, check_path)
-    if now is not None:
-        now.check_found(name, found)
+    if now is None:
+        return _import(name, check_path)
+    now.check(name)
+    found = _import(name, False)  # what the parser's own list says of it is not asked
+    now.check_found(name, found)
     return found
 
 
-# jsonargparse has a list of what may not be imported, of which a new module is never part; what may be is for us to say
+# jsonargparse itself lists what may not be imported, which no list can name in full
 jsonargparse._typehints.import_object = _checked_import
 jsonargparse._actions.import_object = _checked_import
 set_parsing_settings(instantiate_subclass_spec_in_any=False)

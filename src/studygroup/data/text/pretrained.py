@@ -141,7 +141,8 @@ def _check_classes(files: Mapping[str, bytes]) -> None:
             raise ValueError(f"{name} of the tokenizer names the class {class_!r}, which is no tokenizer")
         if name.endswith(".py") or (isinstance(told, dict) and told.get("auto_map")):
             raise ValueError(
-                f"{name} of the tokenizer brings code, which is not executed. Look at it first; then give --allow remote_code"
+                f"{name} of the tokenizer brings code, which is not executed. Look at it first; then give --allow "
+                "remote_code"
             )
 
 
