@@ -148,6 +148,7 @@ def test_a_configuration_brings_in_no_other_and_allows_nothing(key, run, mark, c
 # checkpoints
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.training.UnreadableCheckpointWarning")
 @pytest.mark.parametrize("where", ["state_dict", "optimizer_states", "callbacks", "hyper_parameters", "top"])
 @pytest.mark.parametrize("reader", ["export a student", "resume"])
 def test_nothing_is_unpickled_from_a_checkpoint(where, reader, run, mark, capsys):
@@ -397,9 +398,18 @@ def parquet_path(folder):
     )
 
 
+def parquet_regular_path(folder):
+    """A table whose pictures are other pictures of this machine."""
+    parquet_path(folder)
+    (folder.parent / "pipe").unlink()
+    import PIL.Image
+
+    PIL.Image.new("RGB", (8, 8)).save(folder.parent / "pipe", format="png")
+
+
 @pytest.mark.parametrize(
     "harm",
-    [pipe, endless, outside, loops, table_pipe, parquet_pipe, parquet_path],
+    [parquet_regular_path, pipe, endless, outside, loops, table_pipe, parquet_pipe, parquet_path],
     ids=lambda harm: harm.__name__,
 )
 @pytest.mark.filterwarnings("ignore::studygroup.data.NoTestSplitWarning")

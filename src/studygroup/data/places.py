@@ -151,9 +151,27 @@ def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Sour
 def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
     """Open tables of images, or of texts if they contain no images."""
     if not holds_texts(tables):
+        _check_embedded(name, tables)
         return from_tables(name, tables, image_size=image_size)
     _check_no_size(name, image_size)
     return from_text_tables(name, tables)
+
+
+def _check_embedded(name: str, tables: Mapping[str, Any]) -> None:
+    """Refuse pictures that are paths: a table would choose which files of this machine are read."""
+    for table in tables.values():
+        for column in (key for key, feature in table.features.items() if isinstance(feature, datasets.Image)):
+            for chunk in table.data.column(column).chunks:
+                bare = (
+                    chunk.filter(chunk.field("bytes").is_null())
+                    if chunk.field("bytes").null_count
+                    else chunk[:0]
+                )
+                if len(bare) and bare.field("path").null_count < len(bare):
+                    raise ValueError(
+                        f"{name}: pictures of column {column!r} are paths of other files, which are not followed; "
+                        "store the pictures themselves, or give a folder of pictures by class"
+                    )
 
 
 def _check_no_size(name: str, image_size: Size) -> None:

@@ -32,8 +32,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: it is no YAML of plain values, or too large.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -43,8 +43,6 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(f"it is no YAML of plain values: {error}") from error
-    finally:
-        loader.dispose()
 
 
 def _size(node: yaml.Node, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 A parser imports whatever a configuration names and calls it. So a file is checked twice: its content against the
 names that each setting takes (`check_config`), and every import that the parser makes while it reads what stood in a
-file (`reading`), wherever in the file the name stands. Names are compared with those of known objects and never looked up
+file (`reading`), wherever in the file the name stands. Names are compared with those of known objects, never looked up
 through a module; where a user allows a module, what is found there must be defined there.
 """
 

@@ -110,6 +110,7 @@ class PretrainedEncoder(Encodes):
     @classmethod
     def restored(cls, kept: Kept) -> "PretrainedEncoder":
         """Restore an encoder from what it saved."""
+        _check_classes(kept.files)
         return cls(files=kept.files, **kept.settings)
 
     @property
@@ -119,7 +120,6 @@ class PretrainedEncoder(Encodes):
     @cached_property
     def _tokenizer(self) -> Any:
         with tempfile.TemporaryDirectory() as folder:
-            _check_classes(self.files)
             for name, content in self.files.items():
                 (Path(folder) / name).write_bytes(content)
             tokenizer = _load(folder)
