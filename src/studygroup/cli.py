@@ -84,7 +84,7 @@ def _dumped(content: Any) -> str:
     return str(yaml.safe_dump(content, sort_keys=False))
 
 
-class _Parser(ArgumentParser):  # type: ignore[misc]
+class _Parser(ArgumentParser):
     """A parser whose errors move no terminal."""
 
     def error(self, message: str, *given: Any, **options: Any) -> NoReturn:

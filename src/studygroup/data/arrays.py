@@ -22,7 +22,7 @@ _HARMLESS = {
 
 
 # in Python: the one in C makes room for as many memos as a pickle claims, whatever that takes
-class _Arrays(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Arrays(pickle._Unpickler):
     """An unpickler that builds plain values and NumPy arrays and refuses everything else that a pickle may name."""
 
     def find_class(self, module: str, name: str) -> Any:

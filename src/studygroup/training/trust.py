@@ -2,8 +2,8 @@
 
 A parser imports whatever a configuration names and calls it. So a file is checked twice: its content against the
 names that each setting takes (`check_config`), and every import that the parser makes while it reads what stood in a
-file (`reading`), wherever in the file the name stands. Names are compared with those of known objects, never looked up
-through a module; where a user allows a module, what is found there must be defined there.
+file (`reading`), wherever in the file the name stands. Names are compared with those of known objects, and never
+looked up through a module; where a user allows a module, what is found there must be defined there.
 """
 
 import functools
@@ -19,6 +19,7 @@ from typing import Any
 
 import jsonargparse._actions
 import jsonargparse._typehints
+import jsonargparse._util
 import torch
 from jsonargparse import set_parsing_settings
 
@@ -36,7 +37,7 @@ def known() -> Mapping[str, Mapping[str, Any]]:
     from studygroup.training import methods, rates
 
     parts = [getattr(module, name) for module in (teachers, objectives) for name in module.__all__]
-    made: Mapping[str, Iterable[Any]] = {
+    made: dict[str, list[Any]] = {
         "recipe": [getattr(methods, name) for name in recipes.__all__ if hasattr(methods, name)],
         "augment": [data.identity, data.PadCropFlip],
         "noise": [data.clean, data.SymmetricNoise, data.HumanNoise],
@@ -76,12 +77,10 @@ def _functions() -> dict[str, Any]:
 
 def _paths(some: Any) -> list[str]:
     """Return the import paths of an object: of its module, and of every package above that has it, too."""
-    parts = some.__module__.split(".")
+    name, parts = some.__name__, some.__module__.split(".")
     above = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
     return [
-        f"{module}.{some.__name__}"
-        for module in above
-        if getattr(importlib.import_module(module), some.__name__, None) is some
+        f"{module}.{name}" for module in above if getattr(importlib.import_module(module), name, None) is some
     ]
 
 
@@ -305,7 +304,7 @@ def reading(where: Path | str, values: Any, *, typed: Iterable[str] = ()) -> Ite
         _reading.reset(token)
 
 
-_import: Callable[..., Any] = jsonargparse._typehints.import_object
+_import: Callable[..., Any] = jsonargparse._util.import_object
 
 
 def _checked_import(name: str, check_path: bool = True) -> Any:
@@ -320,6 +319,6 @@ def _checked_import(name: str, check_path: bool = True) -> Any:
 
 
 # jsonargparse itself lists what may not be imported, which no list can name in full
-jsonargparse._typehints.import_object = _checked_import
-jsonargparse._actions.import_object = _checked_import
+for _module in (jsonargparse._typehints, jsonargparse._actions):
+    vars(_module)["import_object"] = _checked_import
 set_parsing_settings(instantiate_subclass_spec_in_any=False)
