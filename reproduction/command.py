@@ -24,6 +24,7 @@ from studygroup.stopping import go_on_with, run_program
 from studygroup.training.config import add_options
 from studygroup.training.grid import in_processes
 from studygroup.training.tables import text
+from studygroup.untrusted import check_tree, printable
 
 _AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "updates"}
 
@@ -48,9 +49,9 @@ def _main(given: Sequence[str]) -> int:
     warnings.showwarning = show_warning
     chosen = options.subcommand
     try:
-        print(_COMMANDS[chosen](dict(options[chosen])))
+        print(printable(_COMMANDS[chosen](dict(options[chosen]))))
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"python -m reproduction {chosen}: {error}", file=sys.stderr)
+        print(printable(f"python -m reproduction {chosen}: {error}"), file=sys.stderr)
         return 1
     return 0
 
@@ -135,6 +136,8 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
 
 def _lab(options: Mapping[str, Any]) -> Lab:
     results = options["results"]
+    for folder in filter(None, (options["run_dir"], results)):
+        check_tree(Path(folder))
     return Lab(
         run_dir=Path(options["run_dir"]),
         scale=SCALES[options["scale"]].changed(rows=options["rows"], epochs=options["epochs"]),

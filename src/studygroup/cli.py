@@ -3,13 +3,14 @@
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentParser
 
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
@@ -24,12 +25,15 @@ from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
-from studygroup.training.migrate import upgraded
 from studygroup.training.rates import Rate
 from studygroup.training.run import default_folder
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS
+from studygroup.training.trust import reading
 from studygroup.training.tuning.results import describe_study
+from studygroup.training.typed import Typed, read_typed
+from studygroup.trust import NotAllowedError, allowing
+from studygroup.untrusted import printable
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -47,23 +51,53 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _main(given: Sequence[str]) -> int:
+    typed = read_typed(given)
+    try:
+        with allowing(*typed.allowed):
+            return _run(typed)
+    except ValueError as error:
+        print(f"studygroup: {printable(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _run(typed: Typed) -> int:
+    """Parse and carry out the command line; what stands in files may import only what is allowed."""
     parser, commands = _parser()
     try:
-        _check(given)
-        words = _upgraded(_or_first_run(given))
+        _check(typed.words)
+        files = typed.files()
+    except NotAllowedError:
+        raise
     except ValueError as error:
         parser.error(str(error))
-    options = parser.instantiate(parser.parse_args(words))
-    warnings.showwarning = show_warning
-    chosen = options.subcommand
-    arguments = dict(options[chosen])
-    arguments.pop("config", None)
-    try:
-        print(commands[chosen](arguments))
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"studygroup {chosen}: {error}", file=sys.stderr)
-        return 1
+    checked = {path: _dumped(content) for path, content in files.items() if isinstance(content, dict)}
+    words = _or_first_run(typed.rewritten(checked))
+    guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()
+    with guard:
+        options = parser.instantiate(parser.parse_args(words))
+        warnings.showwarning = show_warning
+        chosen = options.subcommand
+        arguments = dict(options[chosen])
+        arguments.pop("config", None)
+        try:
+            print(printable(commands[chosen](arguments)))
+        except (ValueError, RuntimeError, OSError) as error:
+            print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
+            return 1
     return 0
+
+
+def _dumped(content: Any) -> str:
+    """Return the content of a configuration for the parser, which so reads what was checked."""
+    return str(yaml.safe_dump(content, sort_keys=False))
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors move no terminal."""
+
+    def error(self, message: str, *given: Any, **options: Any) -> NoReturn:
+        """Print the message and exit."""
+        super().error(printable(message), *given, **options)
 
 
 _CLASSES: Mapping[str, Sequence[str]] = {
@@ -83,26 +117,6 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
     named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
     first = [f"--config={FIRST_RUN}"] if given[:1] == ["train"] and named <= free else []
     return [*given[:1], *first, *given[1:]]
-
-
-def _upgraded(given: Sequence[str]) -> list[str]:
-    """Return the command line with every `--config` file of an earlier version upgraded to this one."""
-    words = list(given)
-    for at, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        place = at if equals else at + 1
-        if option != "--config" or place >= len(words):
-            continue
-        path = Path(value if equals else words[place])
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"--config {path} cannot be read as a configuration: {error}") from error
-        if isinstance(content, dict) and upgraded(content) != content:
-            words[place] = ("--config=" if equals else "") + yaml.safe_dump(
-                upgraded(content), sort_keys=False
-            )
-    return words
 
 
 def _check(given: Sequence[str]) -> None:
@@ -130,11 +144,13 @@ def _check(given: Sequence[str]) -> None:
 
 def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]]]:
     """Build the parser, and map each command to the function that runs it and returns the text to print."""
-    parser = ArgumentParser(prog="studygroup", description="Train students together, ship one plain network.")
+    parser = _Parser(prog="studygroup", description="Train students together, ship one plain network.")
     commands = parser.add_subcommands()
     for name, (function, _) in _COMMANDS.items():
-        own = ArgumentParser(description=(function.__doc__ or "").split("\n\n")[0])
+        own = _Parser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
+        if function is not report:
+            own.add_argument("--allow", **_ALLOW)
         if function in (train, tune):
             add_options(own, Settings)
         if function is train:
@@ -150,12 +166,21 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             positional=function not in (compare, tune),
         )
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
-    looks = ArgumentParser(description="What is said of finished runs, beyond accuracy.")
+    looks = _Parser(description="What is said of finished runs, beyond accuracy.")
+    looks.add_argument("--allow", **_ALLOW)
     commands.add_subcommand(
         "analyse", looks, help="Diversity, flatness, calibration and more of finished runs."
     )
     add_analyses(looks)  # only after their parser is registered, as jsonargparse requires
     return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"analyse": analyse_command}
+
+
+_ALLOW: dict[str, Any] = {
+    "type": str,
+    "default": SUPPRESS,
+    "metavar": "MODULE",
+    "help": "module whose code files may name; . is those of this folder (may be given several times)",
+}
 
 
 def _train(options: dict[str, Any]) -> str:
@@ -186,7 +211,9 @@ def _export(options: dict[str, Any]) -> str:
 
 def _predict(options: dict[str, Any]) -> str:
     answers = zip(options["inputs"], predict(**options), strict=True)
-    return "\n".join(f"{found.label} {found.probability:.1%}  {given}" for given, found in answers)
+    return "\n".join(
+        f"{printable(found.label, lines=False)} {found.probability:.1%}  {given}" for given, found in answers
+    )
 
 
 def _compare(options: dict[str, Any]) -> str:
@@ -222,7 +249,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]]
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a warning on one line, without the source line, which means nothing to a user."""
-    print(f"{category.__name__}: {message}", file=sys.stderr)
+    print(printable(f"{category.__name__}: {message}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

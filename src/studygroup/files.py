@@ -1,6 +1,5 @@
 """Write files atomically; read JSON files with errors that say what is damaged and what to do."""
 
-import json
 import os
 import re
 import shutil
@@ -10,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from studygroup.untrusted import parse_json, read_text
 
 WRITING = ".writing-"
 """Beginning of the name of a temporary folder that a file is written in."""
@@ -92,8 +93,12 @@ def read_json(path: Path, *, way_out: str) -> Any:
         ValueError: the file is damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = read_text(path, folder=path.parent)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error
+    try:
+        return parse_json(text)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {way_out}") from error
 
 

@@ -9,6 +9,7 @@ from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.catalogue import analyses
 from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
+from studygroup.untrusted import check_tree
 
 FOLDER = "analyses"
 _AGAIN = "remove it and analyse the run again"
@@ -75,6 +76,7 @@ def analyse_with(run: Run, name: str, analysis: Analysis, *, device: str = "auto
         analysis: the analysis with its settings.
         device: where to compute.
     """
+    check_tree(run.path)
     path = run.path / FOLDER / f"{name}.json"
     settings = json.loads(json.dumps(asdict(analysis)))  # as it is read again: a tuple is a list
     if path.exists():

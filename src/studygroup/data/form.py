@@ -14,6 +14,7 @@ from studygroup.data.splits import Rows
 from studygroup.data.text import Encoder, filled, load_encoder
 
 TOKENIZER = "tokenizer"
+_LARGEST = 2**13  # pixels of a side
 
 
 @runtime_checkable
@@ -156,5 +157,17 @@ def load_form(facts: dict[str, Any], folder: Path) -> Form:
     """
     if "tokenizer" in facts:
         return Texts(load_encoder(folder / TOKENIZER))
-    channels, height, width = facts["shape"]
-    return Pictures((channels, height, width), tuple(facts["mean"]), tuple(facts["std"]))
+    try:
+        channels, height, width = map(int, facts["shape"])
+        mean, std = (tuple(map(float, facts[name])) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the shipped file in {folder} does not say how pictures are read ({error!r})"
+        ) from error
+    if (
+        min(channels, height, width) < 1
+        or max(height, width) > _LARGEST
+        or not channels == len(mean) == len(std) <= 4
+    ):
+        raise ValueError(f"the shipped file in {folder} asks for pictures of {facts['shape']}; it is damaged")
+    return Pictures((channels, height, width), mean, std)

@@ -15,11 +15,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize as antialiased_resize
 
+from studygroup.untrusted import check_file
+
 Record = Mapping[
     str, Any
 ]  # {"bytes": bytes | None, "path": str | None}, as Hugging Face's Image feature stores it
 Shape = tuple[int, int, int]  # channels, height, width
 
+_LONGEST = 2**28  # bytes of a file
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _PAGES = frozenset(
@@ -150,4 +153,5 @@ def _stream(record: Record) -> io.BytesIO:
         return io.BytesIO(record["bytes"])
     if record["path"] is None:
         raise OSError("it has neither bytes nor a path")
+    check_file(Path(record["path"]), most=_LONGEST)
     return io.BytesIO(Path(record["path"]).read_bytes())

@@ -8,10 +8,12 @@ import torch
 import torchvision.datasets
 from jaxtyping import Int64, UInt8
 from torch import Tensor
+from torchvision.datasets.utils import check_integrity
 
 from studygroup.data.arrays import array
 from studygroup.data.raw import PixelFile, RawSplit
 from studygroup.data.source import Size, Source, from_pixels
+from studygroup.data.splits import MemorySplit
 
 STL10_FOLDER, STL10_FILE = "stl10_binary", "train_X.bin"
 IMAGENET_BATCHES = 10
@@ -20,25 +22,36 @@ _STL10_SHAPE, _IMAGENET_SHAPE = (3, 96, 96), (3, 32, 32)
 
 
 def official_cifar(folder: Path, *, image_size: Size) -> Source:
-    """Open CIFAR-10 or CIFAR-100 in its official files, read and checked by torchvision.
+    """Open CIFAR-10 or CIFAR-100 in its official files, checked by torchvision's sums and unpickled as arrays alone.
 
     Raises:
         ValueError: a file is missing or its MD5 sum is wrong.
     """
     hundred = (folder / "cifar-100-python").is_dir()
     read = torchvision.datasets.CIFAR100 if hundred else torchvision.datasets.CIFAR10
-    try:
-        parts = [read(str(folder), train=train, download=False) for train in (True, False)]
-    except RuntimeError as error:
+    place = folder / read.base_folder
+    meta = (read.meta["filename"], read.meta["md5"])
+    if not all(
+        check_integrity(str(place / name), md5) for name, md5 in (*read.train_list, *read.test_list, meta)
+    ):
         raise ValueError(
-            f"{folder / read.base_folder} is not the official release: a file is missing or damaged; unpack "
-            "the archive again"
-        ) from error
+            f"{place} is not the official release: a file is missing or damaged; unpack the archive again"
+        )
     train, test = (
-        from_pixels(torch.from_numpy(part.data).permute(0, 3, 1, 2), part.targets, image_size=image_size)
-        for part in parts
+        _cifar_split(
+            [place / name for name, _ in files], "fine_labels" if hundred else "labels", image_size=image_size
+        )
+        for files in (read.train_list, read.test_list)
     )
-    return Source("cifar100" if hundred else "cifar10", tuple(parts[0].classes), train, test)
+    classes = tuple(map(str, array(place / meta[0], read.meta["key"])))
+    return Source("cifar100" if hundred else "cifar10", classes, train, test)
+
+
+def _cifar_split(files: Sequence[Path], labels: str, *, image_size: Size) -> MemorySplit:
+    """Return the pictures of some files: (rows, 3072), channel by channel, row by row."""
+    pixels = np.concatenate([array(file, "data") for file in files]).reshape(-1, *_IMAGENET_SHAPE)
+    numbers = [number for file in files for number in array(file, labels).tolist()]
+    return from_pixels(torch.from_numpy(pixels), numbers, image_size=image_size)
 
 
 def official_stl10(folder: Path, *, image_size: Size) -> Source:

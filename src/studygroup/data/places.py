@@ -36,6 +36,7 @@ from studygroup.data.official import (
 from studygroup.data.source import Size, Source, cut_test, from_pixels, from_tables
 from studygroup.data.sums import checked_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
+from studygroup.untrusted import check_file, check_tree
 
 _SPLIT_FOLDERS = frozenset({"train", "training", "testing", *TEST_NAMES})
 _SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
@@ -66,6 +67,7 @@ def open_source(spec: str | Path, *, image_size: Size) -> Source:
                 f"there is no folder {folder}; check the path, or give a name on the Hugging Face hub"
             )
         return hub(str(spec), image_size=image_size)
+    check_tree(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; give the folder that holds it")
     if any((folder / name).is_dir() for name in ("cifar-10-batches-py", "cifar-100-python")):
@@ -184,9 +186,27 @@ def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Sour
 def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
     """Open tables of images, or of texts if they contain no images."""
     if not holds_texts(tables):
+        _check_embedded(name, tables)
         return from_tables(name, tables, image_size=image_size)
     _check_no_size(name, image_size)
     return from_text_tables(name, tables)
+
+
+def _check_embedded(name: str, tables: Mapping[str, Any]) -> None:
+    """Refuse pictures that are paths: a table would choose which files of this machine are read."""
+    for table in tables.values():
+        for column in (key for key, feature in table.features.items() if isinstance(feature, datasets.Image)):
+            for chunk in table.data.column(column).chunks:
+                bare = (
+                    chunk.filter(chunk.field("bytes").is_null())
+                    if chunk.field("bytes").null_count
+                    else chunk[:0]
+                )
+                if len(bare) and bare.field("path").null_count < len(bare):
+                    raise ValueError(
+                        f"{name}: pictures of column {column!r} are paths of other files, which are not followed; "
+                        "store the pictures themselves, or give a folder of pictures by class"
+                    )
 
 
 def _check_no_size(name: str, image_size: Size) -> None:
@@ -236,7 +256,9 @@ def number_columns(spec: str) -> Any:
         ValueError: nothing of that name exists, or it cannot be read.
     """
     path = Path(spec).expanduser()
+    check_file(path)
     if path.is_dir():
+        check_tree(path)
         files = _by_split(path, with_ending(data_files(path), ".parquet"))["train"]
     elif path.is_file():
         files = [str(path)]

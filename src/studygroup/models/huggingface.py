@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from studygroup.extras import missing
+from studygroup.trust import allows_remote_code, unasked
+from studygroup.untrusted import check_tree
 
 
 def huggingface(
@@ -18,6 +20,7 @@ def huggingface(
     vocabulary: int | None = None,
     padding: int | None = None,
     pretrained: bool = False,
+    trust_remote_code: bool = False,
     **options: Any,
 ) -> nn.Module:
     """Build any network that `transformers.AutoModelForSequenceClassification` knows.
@@ -34,6 +37,7 @@ def huggingface(
         padding: the id that pads rows; by default the configuration's.
         pretrained: whether to load the weights, too. Their embedding table keeps its size, and the classifier is
             reinitialised if its size differs.
+        trust_remote_code: whether to execute code that comes with the network; nobody is asked.
         **options: values that override the configuration's, such as `num_hidden_layers=2`.
 
     Returns:
@@ -50,24 +54,30 @@ def huggingface(
         raise missing(repr(name), "text", error) from error
     folder = Path(name).expanduser()
     place = str(folder) if folder.is_dir() else name
+    check_tree(Path(place))
+    code = {"trust_remote_code": trust_remote_code or allows_remote_code()}
     sizes = {"vocab_size": None if pretrained else vocabulary, "pad_token_id": padding}
     given = {key: value for key, value in sizes.items() if value is not None} | options
     with _told(name):
         config, unknown = AutoConfig.from_pretrained(
-            place, return_unused_kwargs=True, num_labels=classes, **given
+            place, return_unused_kwargs=True, num_labels=classes, **code, **given
         )
     if unknown:
         raise ValueError(
             f"the configuration of {name!r} has no {', '.join(map(repr, unknown))}; it has "
             f"{', '.join(sorted(config.to_dict()))}"
         )
+    if "/" in str(config._attn_implementation) and not code["trust_remote_code"]:
+        raise ValueError(
+            f"the configuration of {name!r} asks for code of the hub, {config._attn_implementation!r}"
+        )
     config.use_cache = False  # keys and values kept for generation; parallel blocks would mix them up
     library: Any = AutoModelForSequenceClassification
     if pretrained:
         _check_vocabulary(name, config, vocabulary or 0)
-        return _loaded(name, place, config, library)
+        return _loaded(name, place, config, library, code)
     with _told(name):
-        network: nn.Module = library.from_config(config, dtype=torch.float32)
+        network: nn.Module = library.from_config(config, dtype=torch.float32, **code)
     return network
 
 
@@ -80,11 +90,16 @@ def _check_vocabulary(name: str, config: Any, vocabulary: int) -> None:
         )
 
 
-def _loaded(name: str, place: str, config: Any, library: Any) -> nn.Module:
+def _loaded(name: str, place: str, config: Any, library: Any, code: dict[str, bool]) -> nn.Module:
     """Load the network with its weights; only the classifier's size may differ from theirs."""
     with _told(name):
         network, found = library.from_pretrained(
-            place, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+            place,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **code,
         )
     wrong = [key for key, _, shape in sorted(found["mismatched_keys"]) if shape[0] != config.num_labels]
     if wrong:
@@ -100,8 +115,9 @@ def _loaded(name: str, place: str, config: Any, library: Any) -> nn.Module:
 def _told(name: str) -> Iterator[None]:
     """Raise the library's errors as `ValueError`."""
     try:
-        yield
-    except (OSError, ValueError) as error:
+        with unasked():
+            yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"cannot build {name!r} ({type(error).__name__}: {reason}); if it is a folder, check its path and its "

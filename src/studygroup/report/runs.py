@@ -1,6 +1,7 @@
 """Run folders of `studygroup train`: scores, cost, curves, and how to load the network and repeat the run."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -186,7 +187,7 @@ def single(folder: RunFolder) -> Single:
         cost_head=("", run.recipe, "baseline"),
         plots=run_plots(read_history(folder.metrics), plain, run.students),
         loading=loading_lines(folder.weights, builder=dict(run.model)),
-        again=f"studygroup train --config {folder.config} --run_dir ANOTHER_FOLDER",
+        again=f"studygroup train --config {shlex.quote(str(folder.config))} --run_dir ANOTHER_FOLDER",
         command=summary.command,
         versions=tuple(summary.versions.items()),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studygroup.training.folder import RunFolder
+from studygroup.untrusted import check_tree
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ def sort_folders(folders: Iterable[str]) -> Folders:
     """Sort folders by what they hold."""
     comparisons, runs, others = [], [], []
     for path in map(Path, folders):
+        check_tree(path)
         if (path / "comparison.json").exists():
             comparisons.append(path)
         elif (path / "summary.json").exists():

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from studygroup import stopping
 from studygroup.files import write_atomically
+from studygroup.trust import NotAllowedError
+from studygroup.untrusted import check_file
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2
@@ -73,6 +76,14 @@ def saved(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
+def _check_stored(path: Path) -> None:
+    """Refuse a file that unpacks to more than it has, as torch writes none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is packed, as torch writes no checkpoint")
+
+
 def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """Load the newest checkpoint that can be read, onto the CPU.
 
@@ -88,8 +99,12 @@ def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     files = saved(folder)
     for path in files:
         try:
+            check_file(path, folder=folder)
+            _check_stored(path)
             # our own files hold tensors, numbers and text only, so nothing is executed on loading
             return path, torch.load(path, map_location="cpu", weights_only=True)
+        except NotAllowedError:
+            raise
         except Exception as error:  # torch.load raises almost anything on a damaged file
             left = "going back to the one before" if path != files[-1] else "no earlier one is left"
             warnings.warn(

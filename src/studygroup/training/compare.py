@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from studygroup.files import checked, read_json, read_object, write_text
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
+from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import train
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summary import TextFigures
 from studygroup.training.tables import markdown
+from studygroup.untrusted import check_tree
 
 COLUMNS = {
     "holdout": "hold-out (chosen on)",
@@ -83,6 +83,7 @@ def compare(
     def make(cell: _Cell) -> None:
         train(cell.settings, run_dir=cell.folder.path, resume=True, progress_bar=progress_bar)
 
+    check_tree(Path(run_dir))
     with exclusive(Path(run_dir)):
         for seed in seeds:
             run_grid(
@@ -160,7 +161,15 @@ def read_rows(run_dir: Path) -> list[dict[str, Any]]:
         ) from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} holds no rows; {way_out}")
-    return [checked(path, row, way_out=way_out, holds=("name", "seeds")) for row in rows]
+    for row in rows:
+        checked(path, row, way_out=way_out, holds=("name", "seeds"))
+        name, seeds = row["name"], row["seeds"]
+        plain = isinstance(name, str) and name == Path(name).name and isinstance(seeds, list)
+        if not plain or not all(isinstance(seed, int) for seed in seeds):
+            raise ValueError(
+                f"{path} has a row {name!r} of the seeds {seeds!r}, which names no folder here; {way_out}"
+            )
+    return rows
 
 
 def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
@@ -178,9 +187,12 @@ def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Ru
 def _read(config: Path) -> Settings:
     """Read the settings of a configuration file."""
     try:
-        return Settings.from_config(upgraded(yaml.safe_load(config.read_text()) or {}))
-    except (OSError, yaml.YAMLError) as error:
+        values = read_yaml(config) or {}
+    except (OSError, ValueError) as error:
         raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{config} is a {type(values).__name__}, where settings stand by names")
+    return Settings.from_config(upgraded(values), where=config)
 
 
 def _row(name: str, settings: Settings, by_seed: Mapping[int, Run]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Files of a plain network: safetensors, ONNX or a pickle, and how they are turned back into a network."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.task import CollaborativeLearning
 from studygroup.training.datamodule import DataModule
+from studygroup.training.trust import check_options
+from studygroup.untrusted import check_file, check_tree, parse_json
 
 Format = Literal["safetensors", "onnx", "pickle"]
 SUFFIXES = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
@@ -55,7 +58,50 @@ def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
     folder = path.parent / CONFIGURATION
     if not folder.is_dir():
         return builder
+    check_tree(folder)
     return {"name": f"huggingface/{folder}", "classes": builder["classes"]}
+
+
+def _from_file(builder: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the arguments that rebuild the network of a file, without what a file does not decide.
+
+    Weights are the file's own, so none are fetched.
+    """
+    check_options(builder, path, "build")
+    return {key: value for key, value in builder.items() if key not in _WEIGHTS}
+
+
+_WEIGHTS = (
+    "pretrained",
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "weights",
+    "weights_backbone",
+)
+
+
+def _check_size(builder: dict[str, Any], path: Path) -> None:
+    """Refuse arguments of a network that is far larger than the tensors of its file, before it is built.
+
+    Networks that cannot be built without memory are left to the comparison of their tensors.
+    """
+    with safe_open(path, framework="pt") as file:
+        there = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    try:
+        with torch.device("meta"):
+            asked = sum(value.numel() for value in models.build(**builder).state_dict().values())
+    except (TypeError, ValueError):
+        raise
+    except Exception:
+        return
+    if asked > _LARGER * there + _LARGER:
+        raise ValueError(
+            f"{path} describes a network of {asked:,} numbers and holds {there:,}; it is damaged"
+        )
+
+
+_LARGER = 2  # times as many numbers as in the file: tied weights lie there once
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -67,14 +113,30 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, damaged, or not of this kind.
     """
+    check_file(path, folder=path.parent)
     if not path.is_file():
         raise ValueError(f"{path} is not there; give the folder of a finished run, or a network's file")
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
-            return facts
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
+            facts: dict[str, Any] = parse_json((file.metadata() or {})[_KEY])
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
+    wrong = _wrong(facts)
+    if wrong:
+        raise _damaged(path, ValueError(f"its header has no {wrong}"))
+    return facts
+
+
+def _wrong(facts: Any) -> str:
+    """Return what is missing in the metadata of a shipped file, or of another type; empty where all is there."""
+    if not isinstance(facts, dict):
+        return "object"
+    for key, kind in (("build", dict), ("classes", list), ("form", dict)):
+        if not isinstance(facts.get(key), kind):
+            return f"{key!r}"
+    if not isinstance(facts["build"].get("name"), str):
+        return "name of a network"
+    return "" if all(isinstance(name, str) for name in facts["classes"]) else "names of classes"
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
@@ -94,12 +156,14 @@ def load_net(path: Path) -> nn.Module:
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
     try:
-        net = models.build(**_rebuilding(read_facts(path)["build"], path))
+        builder = _from_file(_rebuilding(read_facts(path)["build"], path), path)
+        _check_size(builder, path)
+        net = models.build(**builder)
         with safe_open(path, framework="pt") as file:
             kinds = (file.get_tensor(name).dtype for name in file.keys())  # noqa: SIM118  (it is no mapping)
             net.to(next(kind for kind in kinds if kind.is_floating_point))
         safetensors.torch.load_model(net, path)
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
     return net.eval()
 
@@ -112,6 +176,11 @@ def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
         builder: as in `save_net`.
     """
     builder = _rebuilding(builder, path)
+    stray = [key for key in builder if not key.isidentifier()]
+    if stray:
+        raise ValueError(
+            f"{path}: {stray[0]!r} is no argument of a network, and no line of code is made of it"
+        )
     arguments = ", ".join(f"{key}={value!r}" for key, value in builder.items() if key != "name")
     return (
         "import safetensors.torch, studygroup.models\n"

@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 
 from studygroup.files import WRITING, checked, is_alive, read_object, write_text
 from studygroup.training.migrate import upgraded
+from studygroup.training.read_yaml import parse_yaml
 from studygroup.training.summary import Summary
+from studygroup.untrusted import parse_json, read_text
 
 WEIGHTS = "student.safetensors"
 _AGAIN = "train the run again in a new folder"
@@ -85,7 +87,7 @@ class RunFolder:
         Raises:
             ValueError: the folder holds no run, or its configuration cannot be read.
         """
-        config = _read(self.config, yaml.safe_load)
+        config = _read(self.config, parse_yaml)
         if not isinstance(config, dict):
             raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
         return upgraded(config)
@@ -96,7 +98,7 @@ class RunFolder:
         Raises:
             ValueError: the folder holds no finished run, or its summary cannot be read.
         """
-        content = checked(self.summary, _read(self.summary, json.loads), way_out=_AGAIN)
+        content = checked(self.summary, _read(self.summary, parse_json), way_out=_AGAIN)
         try:
             return Summary.from_plain(content)
         except ValueError as error:
@@ -114,13 +116,17 @@ class RunFolder:
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     """Parse a file of a run folder, with an error that says what is missing or damaged."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        text = read_text(path, folder=path.parent)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"{path.parent} holds no {'finished ' if path.name == 'summary.json' else ''}run: {path.name} is "
             "missing; give the folder of a run, or continue an unfinished one with `studygroup train --resume`"
         ) from error
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
+    try:
+        return parse(text)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 

@@ -30,6 +30,7 @@ from studygroup.training.folder import RunFolder
 from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.summary import Summary
+from studygroup.untrusted import check_tree
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Run:
     @functools.cached_property
     def settings(self) -> Settings:
         """The settings that it was trained with."""
-        return Settings.from_config(self.folder.read_config())
+        return Settings.from_config(self.folder.read_config(), where=self.folder.config)
 
     @functools.cached_property
     def data(self) -> Data:
@@ -103,9 +104,11 @@ def load_run(run: str | Path) -> Iterator[Run]:
         run: the run folder.
 
     Raises:
+        NotAllowedError: its configuration names code that nobody allowed, or it holds pipes or links.
         ValueError: the folder holds no finished run, or its files or data are damaged.
     """
     folder = RunFolder(Path(run))
+    check_tree(folder.path)
     found = Run(folder, folder.read_summary())
     with cpu_threads(found.settings.threads):
         yield found

@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from studygroup.data.form import Form, load_form
+from studygroup.data.form import TOKENIZER, Form, load_form
 from studygroup.inputs import logits
 from studygroup.training.export import load_net, read_facts
 from studygroup.training.folder import WEIGHTS
+from studygroup.untrusted import check_tree
 
 _AT_ONCE = 64
 
@@ -86,6 +87,7 @@ def load_shipped(folder: str | Path) -> Shipped:
         )
     path = path / WEIGHTS if path.is_dir() or path.suffix != ".safetensors" else path
     facts = read_facts(path)
+    check_tree(path.parent / TOKENIZER)
     return Shipped(load_net(path), load_form(facts["form"], path.parent), tuple(facts["classes"]))
 
 

@@ -20,6 +20,7 @@ from studygroup.training.settings import RESULT_STAYS, Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import summarise
 from studygroup.training.summary import Summary
+from studygroup.untrusted import check_tree
 
 
 class FolderTakenError(ValueError):
@@ -58,6 +59,7 @@ def train(
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
+    check_tree(folder.path)
     if not resume and not is_unused(folder.path):
         _refuse(folder)
     if not folder.summary.exists():

@@ -55,8 +55,8 @@ class BestSoFar(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the choice so far from a checkpoint."""
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        for name in self.state_dict():
+            setattr(self, name, state_dict[name])
 
 
 def student_to_ship(task: CollaborativeLearning, accuracies: Sequence[float]) -> int:

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.methods import Method
 from studygroup.training.rates import Cosine, Rate
+from studygroup.training.trust import check_config, reading
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
@@ -150,16 +152,23 @@ class Settings:
         return complete(Settings, {item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
-    def from_config(cls, values: Config) -> "Settings":
+    def from_config(cls, values: Config, *, where: Path | None = None) -> "Settings":
         """Build settings from plain values, such as those of a run's `config.yaml`; missing ones take their defaults.
 
         Args:
             values: all or some of the values that `config` returns.
+            where: the file that they were read from: then they may name only what files may name, see
+                `studygroup.trust`. Without it they are the caller's own.
 
         Raises:
+            NotAllowedError: values from a file name code that nobody allowed.
             ValueError: a name or value that the signature does not accept.
         """
-        return cls(**instances(cls, values))
+        if where is None:
+            return cls(**instances(cls, values))
+        check_config(values, where)
+        with reading(where, values):
+            return cls(**instances(cls, values))
 
     @property
     def method_name(self) -> str:

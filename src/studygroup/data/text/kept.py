@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.files import write_bytes, write_text
+from studygroup.untrusted import check_file, parse_json, read_text
 
 ENCODER_FILE = (
     "encoder.json"  # not tokenizer.json: Hugging Face's libraries expect their own file under that name
@@ -84,9 +85,11 @@ def read_kept(folder: str | Path) -> Kept:
     folder = Path(folder)
     path = folder / ENCODER_FILE
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        if any(name != Path(name).name for name in about["files"]):
+        about = parse_json(read_text(path, folder=folder))
+        if any(name != Path(name).name or name in ("", "..") for name in about["files"]):
             raise ValueError(f"names of files are {about['files']}")
+        for name in about["files"]:
+            check_file(folder / name, folder=folder, most=_LONGEST)
         files = {name: (folder / name).read_bytes() for name in about["files"]}
         kept, expected = Kept(about["kind"], about["settings"], files), about["fingerprint"]
     except FileNotFoundError as error:
@@ -104,4 +107,5 @@ def read_kept(folder: str | Path) -> Kept:
     return kept
 
 
+_LONGEST = 2**29  # bytes of a file
 _AGAIN = "copy the whole folder again, or save the tokenizer anew"

@@ -1,5 +1,7 @@
 """Texts as a published network reads them: with the tokenizer that it was trained with."""
 
+import json
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,10 @@ from typing import Any
 from studygroup.data.text.characters import check_length
 from studygroup.data.text.kept import ENCODER_FILE, Encodes, Kept
 from studygroup.extras import missing
+from studygroup.trust import allows_remote_code, unasked
+from studygroup.untrusted import check_tree
+
+_TOKENIZER = re.compile(r"\w*(Tokenizer|TokenizerFast|TokenizersBackend|SentencePieceBackend|PythonBackend)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,7 @@ class PretrainedEncoder(Encodes):
     @classmethod
     def restored(cls, kept: Kept) -> "PretrainedEncoder":
         """Restore an encoder from what it saved."""
+        _check_classes(kept.files)
         return cls(files=kept.files, **kept.settings)
 
     @property
@@ -123,14 +130,32 @@ class PretrainedEncoder(Encodes):
         return {"files": self.files, "length": self.length}
 
 
+def _check_classes(files: Mapping[str, bytes]) -> None:
+    """Refuse files of a tokenizer that name code of their own, or a class that is no tokenizer."""
+    if allows_remote_code():
+        return
+    for name, content in files.items():
+        told = json.loads(content) if name.endswith("config.json") else {}
+        class_ = told.get("tokenizer_class") if isinstance(told, dict) else None
+        if class_ is not None and (not _TOKENIZER.fullmatch(str(class_)) or str(class_).startswith("Auto")):
+            raise ValueError(f"{name} of the tokenizer names the class {class_!r}, which is no tokenizer")
+        if name.endswith(".py") or (isinstance(told, dict) and told.get("auto_map")):
+            raise ValueError(
+                f"{name} of the tokenizer brings code, which is not executed. Look at it first; then give --allow "
+                "remote_code"
+            )
+
+
 def _load(name: str) -> Any:
+    check_tree(Path(name).expanduser())
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise missing("Pretrained", "text", error) from error
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        with unasked():
+            return AutoTokenizer.from_pretrained(name, trust_remote_code=allows_remote_code())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"no tokenizer can be loaded from {name} ({error}); give a name on the Hugging Face hub, or a folder "
             "that one was saved in with `save_pretrained`"

@@ -29,6 +29,7 @@ from studygroup.training.tuning.study import (
     trial_folder,
 )
 from studygroup.training.tuning.trial import FAILURES, GaveWayError, Objective
+from studygroup.untrusted import check_tree
 
 _TRIALS = 30
 
@@ -86,6 +87,7 @@ def tune(
     pruned = sampler == "tpe" if prune == "auto" else prune
     begun = space.base | {"search": json.loads(json.dumps(search)), "seeds": seeds}
     folder = Path(run_dir)
+    check_tree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     objective = Objective(
         space, seeds, draws, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar

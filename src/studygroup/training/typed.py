@@ -1,0 +1,118 @@
+"""A command line as typed: what it allows, which files it reads, and which names stand on it itself."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studygroup.training.migrate import upgraded
+from studygroup.training.read_yaml import parse_yaml, read_yaml
+from studygroup.training.trust import check_config, known, reading
+from studygroup.trust import NotAllowedError
+
+_FILE = "--config"
+_ALLOW = "--allow"
+_NAMES_MORE = ("search", "model_options")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command line.
+
+    Attributes:
+        words: all words but those that allow something.
+        allowed: the names that are allowed.
+    """
+
+    words: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+    def names(self) -> set[str]:
+        """Return the texts that stand on the command line where a class or function may stand."""
+        found: set[str] = set()
+        for option, value, _ in _pairs(self.words):
+            name = option.removeprefix("--").partition(".")[0]
+            if name in known() or name in _NAMES_MORE or (option == _FILE and not os.path.lexists(value)):
+                found.update(_texts(_parsed(value)))
+        return found
+
+    def files(self) -> dict[str, Any]:
+        """Return the content of every `--config` file, upgraded to this version and checked, by its path.
+
+        Raises:
+            NotAllowedError: a file names code that nobody allowed, or is a pipe.
+            ValueError: a file cannot be read as a configuration.
+        """
+        found = {}
+        for option, value, _ in _pairs(self.words):
+            if option == _FILE and os.path.lexists(value):
+                found[value] = self._file(Path(value))
+        return found
+
+    def _file(self, path: Path) -> Any:
+        try:
+            content = read_yaml(path)
+        except NotAllowedError:
+            raise
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{_FILE} {path} cannot be read as a configuration: {error}") from error
+        content = upgraded(content) if isinstance(content, dict) else content
+        with reading(path, content, typed=self.names()):
+            check_config(content, path)
+        return content
+
+    def rewritten(self, files: dict[str, str]) -> list[str]:
+        """Return the words with the content of some `--config` files in the place of their paths."""
+        words = list(self.words)
+        for option, value, place in _pairs(self.words):
+            if option == _FILE and value in files:
+                words[place] = (f"{_FILE}=" if "=" in words[place] else "") + files[value]
+        return words
+
+
+def read_typed(given: Sequence[str]) -> Typed:
+    """Read a command line.
+
+    Args:
+        given: its words.
+    """
+    words, allowed, left = [], [], iter(given)
+    for word in left:
+        if word == _ALLOW:
+            allowed += next(left, "").split(",")
+        elif word.startswith(f"{_ALLOW}="):
+            allowed += word.partition("=")[2].split(",")
+        else:
+            words.append(word)
+    return Typed(tuple(words), tuple(allowed))
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield every option, its value, and the place of the value."""
+    for place, word in enumerate(words):
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            if equals:
+                yield option, value, place
+            elif place + 1 < len(words):
+                yield option, words[place + 1], place + 1
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except ValueError:
+        return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)

@@ -1,0 +1,48 @@
+"""What a stranger might write: each call leaves a mark, a file whose path stands in the environment."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MARK = "STUDYGROUP_TEST_MARK"
+
+
+def mark(*given, **options):
+    """Leave the mark, and return what was given first, as an augmentation or a noise would."""
+    Path(os.environ[MARK]).touch()
+    return given[0] if given else None
+
+
+class Marks:
+    """Leaves the mark when it is built, and when it is called."""
+
+    def __init__(self, **options):
+        mark()
+
+    def __call__(self, *given, **options):
+        return mark(*given)
+
+
+class Reduced:
+    """Leaves the mark when it is unpickled."""
+
+    def __reduce__(self):
+        return (os.system, (f"touch '{os.environ[MARK]}'",))
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raise `TimeoutError` where something takes longer, even where it waits for a pipe."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
