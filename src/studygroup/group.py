@@ -1,6 +1,5 @@
 """A study group: one network, several students, one forward pass."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,8 @@ from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch, RowInputs
 from studygroup._engine.rows import BatchLayout, manner
 from studygroup._engine.selection import to_device
+from studygroup._engine.shared_head import SharedHeadWarning as SharedHeadWarning
+from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.inputs import Inputs, sees_table
@@ -36,10 +37,6 @@ from studygroup.routes import Routes
 _MOST_LAYOUTS = 32
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
-
-
-class SharedHeadWarning(UserWarning):
-    """Students part before the classifier but share the classifier itself."""
 
 
 @dataclass(frozen=True)
@@ -395,15 +392,5 @@ class StudyGroup(Group):
         if self._apart is None:
             self._apart = found.apart
             self.head = self.head or found.head
-            self._warn_of_shared_head()
-
-    def _warn_of_shared_head(self) -> None:
-        apart = any(layer.has_state and len(set(layer.choice)) > 1 for layer in self._routed.values())
-        routed = any(not name or f"{self.head}.".startswith(f"{name}.") for name in self.routes.layers)
-        if apart and self.head and not routed and not self.share_head:
-            warnings.warn(
-                f"students part before the classifier {self.head!r} but share it; route it too, or say "
-                "share_head=True",
-                SharedHeadWarning,
-                stacklevel=5,
-            )
+            if self.head and not self.share_head:
+                warn_of_shared_head(self.head, self._routed.values(), self.routes)

@@ -21,7 +21,8 @@ from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
-from studygroup.objectives import Criterion, CrossEntropy, Ensemble, Objective, Step
+from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
+from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
 from studygroup.teachers import Teacher
@@ -100,13 +101,13 @@ class CollaborativeLearning(ParameterGroups):
         _check_names([one.name for one in added])
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
-            _check_teacher(teacher, group, added)
+            check_teacher(teacher, group, added)
         warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
-        parted = in_turn or isinstance(self.rows, Subsets) or any(map(_learns_from_labels, added))
+        parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
         self._equal = EqualStudents(group.model, group.routes, equal, asked)
         if in_turn:
-            _check_turns(teachers, shared=isinstance(self.rows, SharedRows))
+            check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
     @property
     def turns(self) -> int:
@@ -377,44 +378,10 @@ def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"{name}={value!r}; use one of {', '.join(map(repr, known))}")
 
 
-def _learns_from_labels(objective: Objective) -> bool:
-    """Tell whether an ensemble learns with its students, each of whom has another weight in it."""
-    learns = any(p.requires_grad for teacher in objective.teachers for p in teacher.parameters())
-    return learns and isinstance(objective, Ensemble)
-
-
 def _check_names(names: Sequence[str]) -> None:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(
             f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
             "told apart"
-        )
-
-
-def _check_teacher(teacher: Teacher, group: Group, objectives: Sequence[Objective]) -> None:
-    """Refuse a teacher that names the students themselves, and one with parameters that has nothing to learn from."""
-    if teacher.of is group:
-        raise ValueError(
-            f"{type(teacher).__name__}(of=...) names the students themselves, who would answer twice; leave of out"
-        )
-    moved = any(one.moves_teachers for one in objectives if teacher in one.teachers)
-    if any(parameter.requires_grad for parameter in teacher.parameters()) and not moved:
-        raise ValueError(
-            f"{type(teacher).__name__} learns, and targets are constants, so that it would stay as it began; pass "
-            "moves_teachers=True to the imitation, or train it on the labels with objectives.Ensemble"
-        )
-
-
-def _check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
-    """Refuse `in_turn` where rows are not shared, or where something besides the students learns."""
-    if not shared:
-        raise ValueError(
-            "in_turn=True updates one student after another on the same rows, and rows are sub-sets; use SharedRows"
-        )
-    learning = [one for one in teachers if any(parameter.requires_grad for parameter in one.parameters())]
-    if learning:
-        raise ValueError(
-            f"{type(learning[0]).__name__} learns, and in_turn=True updates one student after another, each against "
-            "constant peers; leave in_turn out, so that all learn in one step"
         )
