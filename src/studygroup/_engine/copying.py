@@ -82,7 +82,7 @@ class _Computed(TorchFunctionMode):
                     tensor.shape, tensor.stride(), offset
                 )
         elif tensor.is_leaf:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **(kwargs or {}))  # type: ignore[no-untyped-call]
         else:
             made = tensor.detach().clone()
         memo[id(tensor)] = made
