@@ -36,7 +36,7 @@ def test_peers_answer_by_batch_statistics_unless_told_otherwise():
     answers = {}
     for peers in ("train", "eval"):
         t = task(Imitation(MeanOfOthers()), peers=peers).train()
-        t.group(x)  # the dry run
+        t(x, y, owner=owners())  # with the dry runs
         seen = []
         t.group.model[1].register_forward_hook(
             lambda module, *_, seen=seen: seen.append((module.training, module.bank[0].track_running_stats))

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -8,11 +9,10 @@ from studygroup.training import RunFolder
 
 @pytest.fixture
 def folder(three, tmp_path):
-    """A run folder of its own that points to the files of the finished run."""
-    for path in three.folder.path.iterdir():
-        if path.name != "analyses":
-            (tmp_path / path.name).symlink_to(path)
-    return RunFolder(tmp_path)
+    """A copy of the finished run without analyses."""
+    copied = tmp_path / "run"
+    shutil.copytree(three.folder.path, copied, ignore=shutil.ignore_patterns("analyses"))
+    return RunFolder(copied)
 
 
 def test_what_was_found_is_read_when_asked_again(folder, monkeypatch):

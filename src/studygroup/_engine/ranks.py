@@ -1,7 +1,6 @@
 """Whether every parameter needs a gradient in every step, because other processes wait for it."""
 
 import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 
 def every_parameter_needs_a_gradient() -> bool:
@@ -14,5 +13,9 @@ def every_parameter_needs_a_gradient() -> bool:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return False
+    from torch.nn.parallel import (
+        DistributedDataParallel,  # imports half of torch: only where processes exchange
+    )
+
     active = getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
     return active is None or not active.find_unused_parameters

@@ -59,6 +59,14 @@ class SelfCheck:
         self.watch = watch
         self.reads = reads
         self._low = _is_low(model)
+        # modules without state draw nothing in evaluation: the first of a bank works for all
+        self._first = {
+            part: first
+            for layer in self.layers
+            if not layer.has_state
+            for module in layer.bank
+            for part, first in zip(module.modules(), layer.bank[0].modules(), strict=True)
+        }
 
     def readable(self, batch: Batch, student: int) -> bool:
         """Tell whether a student alone takes a batch."""
@@ -191,7 +199,7 @@ class SelfCheck:
             known.setdefault(call.module, []).append(call)
         before = ""
         for call in calls:
-            others = known.get(call.module, [])
+            others = known.get(self._first.get(call.module, call.module), [])
             if not others:
                 return self._said(student, before, call.name, together.state)
             other = others.pop(0)
