@@ -18,7 +18,7 @@ from studygroup._engine.capture import (
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
-from studygroup._engine.dry_run import dry_run, enter
+from studygroup._engine.dry_run import dry_run, enter, keep_dry_runs_out_of_graphs
 from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
 from studygroup._engine.parameter_groups import ParameterGroups
@@ -94,6 +94,7 @@ class Group(ParameterGroups):
 
     def __init__(self) -> None:
         super().__init__()
+        keep_dry_runs_out_of_graphs()
         self._row_inputs = RowInputs()
 
     @property

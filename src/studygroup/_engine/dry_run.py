@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,15 @@ class Explored:
     apart: tuple[int, ...]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+_not_compiled: list[Callable[..., Explored]] = []
+
+
+def keep_dry_runs_out_of_graphs() -> None:
+    """Tell `torch.compile` to leave dry runs alone; not at import, since this imports the compiler."""
+    if not _not_compiled:
+        _not_compiled.append(torch.compiler.disable(_dry_run))  # type: ignore[no-untyped-call]
+
+
 def dry_run(
     model: nn.Module,
     routed: Mapping[str, RoutedLayer],
@@ -61,6 +69,17 @@ def dry_run(
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
             what the pass itself refuses.
     """
+    return _not_compiled[0](model, routed, batch, sees=sees, first=first)
+
+
+def _dry_run(
+    model: nn.Module,
+    routed: Mapping[str, RoutedLayer],
+    batch: Batch,
+    *,
+    sees: Bool[Tensor, "students rows"],
+    first: bool,
+) -> Explored:
     watch = Watch()
     with ExitStack() as stack:
         stack.enter_context(_eager())
