@@ -89,7 +89,7 @@ def test_a_step_of_every_recipe_in_half_precision(name):
     assert totals[0] == pytest.approx(totals[1], rel=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true", "bf16-mixed"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_of_every_recipe(name, precision, tmp_path):

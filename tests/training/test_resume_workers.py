@@ -80,7 +80,7 @@ def test_a_memory_map_is_loaded_by_two_processes_and_resumes(check):
     assert whole.summary.run.updates > 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("recipe", [OWN, SHARED], ids=["own rows", "shared rows"])
 @pytest.mark.parametrize("kind", [digits, pictures, files, texts])
