@@ -93,7 +93,10 @@ def _dumped(content: Any) -> str:
 
 
 class _Parser(ArgumentParser):
-    """A parser whose errors move no terminal."""
+    """A parser that takes options by their whole names, as `Typed` reads them, and whose errors move no terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str, *given: Any, **options: Any) -> NoReturn:
         """Print the message and exit."""

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def check_file(path: Path, *, folder: Path | None = None, most: int | None = Non
         raise ValueError(
             f"{path} has {found.st_size:,} bytes, more than the {most:,} that such a file may have"
         )
+
+
+def check_unpacked(path: Path) -> None:
+    """Refuse a file that unpacks to more than it has, as `torch.save` writes none.
+
+    Raises:
+        ValueError: it does.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is packed, as torch writes no file")
 
 
 def check_tree(folder: Path) -> None:

@@ -130,6 +130,14 @@ def test_no_command_runs_the_code_of_a_configuration(code, reader, run, mark, ca
     refused(words(READERS[reader], run), mark, capsys)
 
 
+@pytest.mark.parametrize("words", [["--conf"], ["--c"], ["--confi="]])
+def test_a_configuration_is_not_read_by_half_a_name(words, run, mark, capsys):
+    rewrite(run, recipe="helpers.hostile.Marks")
+    option, _, _ = words[0].partition("=")
+    given = [f"{option}={run / 'config.yaml'}"] if "=" in words[0] else [option, run / "config.yaml"]
+    refused(["train", *given, "--run_dir", run.parent / "new"], mark, capsys)
+
+
 def test_no_search_of_a_configuration_runs_code(run, mark, capsys):
     rewrite(run, search={"augment": ["helpers.hostile.mark"]})
     refused(["tune", "--config", run / "config.yaml", "--run_dir", run / "new"], mark, capsys)

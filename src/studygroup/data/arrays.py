@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studygroup.untrusted import check_file
+from studygroup.untrusted import check_file, check_unpacked
 
 _LONGEST = 2**33  # bytes, of a file and of what is packed in it
 _HARMLESS = {
@@ -84,6 +84,8 @@ def saved_columns(path: Path) -> dict[str, np.ndarray]:
         ValueError: the file is damaged, asks for anything else, or holds no such dict.
     """
     try:
+        check_file(path, most=_LONGEST)
+        check_unpacked(path)
         with torch.serialization.safe_globals(_array_parts()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise almost anything

@@ -2,7 +2,6 @@
 
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from studygroup import stopping
 from studygroup.files import write_atomically
 from studygroup.trust import NotAllowedError
-from studygroup.untrusted import check_file
+from studygroup.untrusted import check_file, check_unpacked
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2
@@ -76,14 +75,6 @@ def saved(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
-def _check_stored(path: Path) -> None:
-    """Refuse a file that unpacks to more than it has, as torch writes none."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it is packed, as torch writes no checkpoint")
-
-
 def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """Load the newest checkpoint that can be read, onto the CPU.
 
@@ -100,7 +91,7 @@ def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     for path in files:
         try:
             check_file(path, folder=folder)
-            _check_stored(path)
+            check_unpacked(path)
             # our own files hold tensors, numbers and text only, so nothing is executed on loading
             return path, torch.load(path, map_location="cpu", weights_only=True)
         except NotAllowedError:

@@ -161,7 +161,7 @@ def load_net(path: Path) -> nn.Module:
         net = models.build(**builder)
         with safe_open(path, framework="pt") as file:
             kinds = (file.get_tensor(name).dtype for name in file.keys())  # noqa: SIM118  (it is no mapping)
-            net.to(next(kind for kind in kinds if kind.is_floating_point))
+            net.to(next((kind for kind in kinds if kind.is_floating_point), None))
         safetensors.torch.load_model(net, path)
     except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise _damaged(path, error) from error
