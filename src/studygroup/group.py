@@ -18,7 +18,7 @@ from studygroup._engine.capture import (
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
-from studygroup._engine.dry_run import dry_run, enter, keep_dry_runs_out_of_graphs
+from studygroup._engine.dry_run import dry_run, enter
 from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
 from studygroup._engine.parameter_groups import ParameterGroups
@@ -94,7 +94,6 @@ class Group(ParameterGroups):
 
     def __init__(self) -> None:
         super().__init__()
-        keep_dry_runs_out_of_graphs()
         self._row_inputs = RowInputs()
 
     @property
@@ -319,7 +318,7 @@ class StudyGroup(Group):
         """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
 
         A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
-        its equals.
+        its equals. Views of one network, which take the same weights and part at layers without any, are left out.
         """
         signatures: list[list[int]] = [[] for _ in range(self.students)]
         for layer in self._routed.values():
@@ -328,7 +327,15 @@ class StudyGroup(Group):
                 for student, module in enumerate(layer.choice):
                     taken = 0 if self.rescale_gradients else layer.choice.count(module)
                     signatures[student] += [kind[module], taken]
-        return classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
+        equal = classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
+        return tuple(students for students in equal if not self._are_views(students))
+
+    def _are_views(self, students: Sequence[int]) -> bool:
+        """Tell whether students take the same weights and part at layers without any, such as dropout."""
+        layers = self._routed.values()
+        weights = {tuple(layer.choice[k] for layer in layers if layer.has_state) for k in students}
+        paths = {tuple(layer.choice[k] for layer in layers) for k in students}
+        return len(weights) == 1 < len(paths)
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.

@@ -1,7 +1,7 @@
 """Inputs of a group: a batch as the model takes it, and tables of which student sees which rows."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,10 +74,16 @@ def logits(model: nn.Module, inputs: Inputs) -> Tensor:
 
 def first_tensor(value: Any) -> Tensor | None:
     """Return the first tensor in a nest of tuples, lists and mappings, depth first."""
+    return next(tensors(value), None)
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Yield all tensors in a nest of tuples, lists and mappings, depth first."""
     if isinstance(value, Tensor):
-        return value
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return next((tensor for item in items if (tensor := first_tensor(item)) is not None), None)
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors(item)
 
 
 def count_rows(inputs: Any) -> int:

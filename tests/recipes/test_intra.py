@@ -335,9 +335,6 @@ def test_autocast(precision):
     assert all(p.grad.isfinite().all() for p in task.parameters())
 
 
-@pytest.mark.filterwarnings(
-    "ignore::studygroup.EqualStudentsWarning"
-)  # the masks here are no dropout of torch's
 def test_views_of_every_branch():
     """Two tables composed: each of two branches has four views, and all eight learn from each other."""
     torch.manual_seed(0)

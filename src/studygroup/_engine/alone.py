@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from studygroup._engine.routed import RoutedLayer
+from studygroup.inputs import tensors
 
 Storage = int
 
@@ -74,11 +75,16 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.foreign: list[tuple[nn.Parameter, str]] = []
         self.paused = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Decline torch's wrapper, which imports the compiler, for seconds; dry runs are never compiled."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation."""
         if self.paused:
             return func(*args, **(kwargs or {}))
-        for tensor in _given((args, kwargs)):
+        for tensor in tensors((args, kwargs)):
             storage = storage_of(tensor)
             reader = self.inside[-1][0] if self.inside else ""
             if storage in self.known:
@@ -100,13 +106,3 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _registered(self, parameter: nn.Parameter) -> bool:
         """Tell whether a module that is being called owns a parameter, as under FSDP, which exchanges them."""
         return any(parameter is own for _, module in self.inside[-1:] for own in module.parameters())
-
-
-def _given(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _given(item)
-    elif isinstance(value, dict):
-        yield from _given(list(value.values()))

@@ -1,12 +1,13 @@
 """What a routed layer is given: which arguments carry the rows in flight, and what each module gets of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from studygroup._engine.rows import Split
+from studygroup.inputs import tensors
 
 if TYPE_CHECKING:
     from studygroup._engine.routed import ForwardState
@@ -160,15 +161,6 @@ def like(example: Any, items: Any) -> Any:
     if isinstance(example, Mapping):
         return items if type(example) is dict else type(example)(**items)
     return type(example)(items)
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Yield all tensors in nested tuples, lists and mappings."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from tensors(item)
 
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from studygroup._engine.row_inputs import Batch
+from studygroup._engine.watch import direction
 
 
 def different(batch: Batch) -> Batch | None:
@@ -55,8 +56,7 @@ def _marks(tensor: Tensor) -> list[float]:
     """Return a number for each row, equal for equal rows."""
     flat = tensor.detach().reshape(len(tensor), -1)
     flat = (flat.abs() if flat.is_complex() else flat).double()
-    turns = torch.arange(flat.shape[1], device=flat.device, dtype=flat.dtype)
-    marks: list[float] = (flat * torch.cos(turns * 2.399963)).sum(1).tolist()
+    marks: list[float] = (flat @ direction(flat.shape[1], flat.device, flat.dtype)).tolist()
     return marks
 
 

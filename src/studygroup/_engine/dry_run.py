@@ -3,9 +3,10 @@
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool
@@ -22,6 +23,8 @@ from studygroup._engine.self_check import PartingError, SelfCheck, Together
 from studygroup._engine.watch import Watch, told_apart
 from studygroup.inputs import Inputs, answer, first_tensor
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _ROWS = (2, 3)  # of each student; three where a size of the network may be two by chance
 
 
@@ -39,15 +42,20 @@ class Explored:
     apart: tuple[int, ...]
 
 
-_not_compiled: list[Callable[..., Explored]] = []
+def _not_compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep a function out of the graphs of `torch.compile`; the compiler is imported only where it is at work."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling():
+            found: R = torch.compiler.disable(function)(*args, **kwargs)  # type: ignore[no-untyped-call]
+            return found
+        return function(*args, **kwargs)
+
+    return run
 
 
-def keep_dry_runs_out_of_graphs() -> None:
-    """Tell `torch.compile` to leave dry runs alone; not at import, since this imports the compiler."""
-    if not _not_compiled:
-        _not_compiled.append(torch.compiler.disable(_dry_run))  # type: ignore[no-untyped-call]
-
-
+@_not_compiled
 def dry_run(
     model: nn.Module,
     routed: Mapping[str, RoutedLayer],
@@ -69,17 +77,6 @@ def dry_run(
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
             what the pass itself refuses.
     """
-    return _not_compiled[0](model, routed, batch, sees=sees, first=first)
-
-
-def _dry_run(
-    model: nn.Module,
-    routed: Mapping[str, RoutedLayer],
-    batch: Batch,
-    *,
-    sees: Bool[Tensor, "students rows"],
-    first: bool,
-) -> Explored:
     watch = Watch()
     with ExitStack() as stack:
         stack.enter_context(_eager())
@@ -220,8 +217,8 @@ def _apart_before_entry(model: nn.Module, layers: Iterable[RoutedLayer], inputs:
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Run compiled parts of a network as they are written."""
-    with torch.compiler.set_stance("force_eager"):
+    """Run compiled parts of a network as they are written; there are none while nobody has loaded the compiler."""
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
         yield
 
 

@@ -125,7 +125,9 @@ class EqualStudents:
                     "dropout is in evaluation mode, so that they would stay equal; call train() on the task before "
                     f"training, or {_WAYS_OUT.removesuffix(', or dropout')}"
                 )
-        if step == _LATER and self._looks and not torch.compiler.is_compiling():
+        if (
+            not torch.compiler.is_compiling() and self._looks and step == _LATER
+        ):  # in this order: no guard on steps
             alike = _alike(logits.detach())
             if alike:
                 _warn(

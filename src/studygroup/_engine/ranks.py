@@ -13,9 +13,8 @@ def every_parameter_needs_a_gradient() -> bool:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return False
-    from torch.nn.parallel import (
-        DistributedDataParallel,  # imports half of torch: only where processes exchange
-    )
+    # imported here, as it imports half of torch
+    from torch.nn.parallel import DistributedDataParallel
 
     active = getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
     return active is None or not active.find_unused_parameters

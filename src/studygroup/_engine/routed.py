@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studygroup._engine.arguments import Arguments, Note, like, tensors
+from studygroup._engine.arguments import Arguments, Note, like
 from studygroup._engine.one_row import one_row_named
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
+from studygroup.inputs import tensors
 
 
 class ForwardState:

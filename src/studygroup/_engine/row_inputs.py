@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from studygroup.inputs import Inputs, count_rows
+from studygroup.naming import did_you_mean
 
 _CONTAINERS = (Mapping, list, tuple)
 
@@ -250,10 +250,9 @@ class RowInputs:
         for option, names in (("rows", self.rows), ("shared", self.shared)):
             for name in names:
                 if name not in there:
-                    near = get_close_matches(name, there, n=1)
                     raise ValueError(
-                        f"{option} names {name!r}, and the inputs have {', '.join(map(repr, filter(None, there)))}"
-                        + (f"; did you mean {near[0]!r}?" if near else "; use one of these names")
+                        f"{option} names {name!r}{did_you_mean(name, there)}, and the inputs have "
+                        f"{', '.join(map(repr, filter(None, there)))}; use one of these names"
                     )
 
 

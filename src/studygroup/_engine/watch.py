@@ -98,9 +98,13 @@ class Watch:
         flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
         key = (flat.shape[1], flat.device, flat.dtype)
         if key not in self._directions:
-            turns = torch.arange(key[0], device=flat.device, dtype=flat.dtype)
-            self._directions[key] = torch.cos(turns * 2.399963)  # the golden angle repeats nothing
+            self._directions[key] = direction(*key)
         return torch.stack([torch.linalg.vector_norm(flat, dim=1), flat @ self._directions[key]], 1)
+
+
+def direction(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a direction on which rows that differ have different projections; the golden angle repeats nothing."""
+    return torch.cos(torch.arange(width, device=device, dtype=dtype) * 2.399963)
 
 
 @contextmanager

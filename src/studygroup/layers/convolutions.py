@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from studygroup._engine.isolate import without_side_effects
-from studygroup.inputs import Inputs
+from studygroup.inputs import Inputs, tensors
 from studygroup.layers.chain import Chain
-from studygroup.layers.run import run, tensors
+from studygroup.layers.run import run
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
