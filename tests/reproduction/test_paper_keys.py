@@ -15,16 +15,6 @@ from studygroup.training import Settings
 from studygroup.training.settings import RESULT_STAYS
 
 
-def of(lab, id, row, column, *names):
-    """Some settings of a cell; `optimizer.lr` is an argument of the optimiser."""
-    config = lab.config(table_called(id).cells[row, column])
-    values = []
-    for name in names:
-        first, _, rest = name.partition(".")
-        values.append(config[first]["init_args"][rest] if rest else config[first])
-    return values
-
-
 def test_equal_cells_have_equal_keys(small):
     def of_cell(id, row, column):
         return small.key(table_called(id).cells[row, column])

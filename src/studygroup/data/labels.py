@@ -24,13 +24,8 @@ from studygroup.data.columns import (
     whole_numbers,
 )
 
-TEST_NAMES = (
-    "test",
-    "validation",
-    "valid",
-    "val",
-    "dev",
-)  # what serves as test split, in order of preference
+TEST_NAMES = ("test", "validation", "valid", "val", "dev")
+"""What serves as test split, in order of preference."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _SHOWN = 5  # classes in a message
 

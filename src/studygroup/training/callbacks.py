@@ -64,10 +64,8 @@ class StopAtEpochEnd(Callback):
     def __init__(self) -> None:
         self._began = self._scoring = 0.0
         self._done, self._updates = 0, 0
-        self._pace, self._closing = (
-            math.inf,
-            0.0,
-        )  # seconds of an update, and from the scoring to the next epoch
+        self._pace = math.inf  # seconds of an update
+        self._closing = 0.0  # seconds from the scoring to the next epoch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals back from Lightning, which ends the program without a word or a status."""
