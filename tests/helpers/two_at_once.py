@@ -50,7 +50,7 @@ if __name__ == "__main__":
         found = {
             "codes": {number % 2: ended(first), 1 - number % 2: ended(second)},
             "config": yaml.safe_load(folder.config.read_text())["seed"],
-            "summary": folder.read_summary()["run"]["seed"],
+            "summary": folder.read_summary().run.seed,
             "weights": alone.get(folder.weights.read_bytes()),
             "said": [(place / f"run{number}-{seed}.log").read_text() for seed in (0, 1)],
         }

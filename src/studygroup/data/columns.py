@@ -78,6 +78,8 @@ def whole_numbers(values: Any, column: str, *, where: str) -> Int64[Tensor, "row
         ValueError: a number is missing (NaN), not whole, or beyond 64 bits; names the row.
     """
     numbers = values.to_numpy()
+    if np.issubdtype(numbers.dtype, np.signedinteger):
+        return torch.from_numpy(np.array(numbers, dtype=np.int64))
     if np.issubdtype(numbers.dtype, np.floating):
         lost = np.flatnonzero(np.isnan(numbers))
         if len(lost):

@@ -111,7 +111,9 @@ def check_gaps(labels: Int64[Tensor, "rows"], *, first: int, where: str) -> None
     Raises:
         ValueError: names the first numbers that are no row's label.
     """
-    there, largest = torch.unique(labels), int(labels.max())
+    largest = int(labels.max())
+    # counting takes less memory than sorting, unless a single number is large
+    there = torch.bincount(labels).nonzero().flatten() if largest <= len(labels) else torch.unique(labels)
     missing = largest + 1 - first - len(there)
     if missing:
         some = torch.arange(first, first + len(there) + _SHOWN)
