@@ -32,12 +32,16 @@ class Reduced:
         return (os.system, (f"touch '{os.environ[MARK]}'",))
 
 
+class LateError(BaseException):
+    """Something took too long; no `Exception`, so that no command takes it for an error of its own."""
+
+
 @contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Raise `TimeoutError` where something takes longer, even where it waits for a pipe."""
+    """Raise `LateError` where something takes longer, even where it waits for a pipe."""
 
     def late(*_: object) -> None:
-        raise TimeoutError(f"longer than {seconds} s")
+        raise LateError(f"longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)

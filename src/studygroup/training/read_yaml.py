@@ -7,7 +7,7 @@ import yaml
 
 from studygroup.untrusted import read_text
 
-_LONGEST = 2**18  # bytes
+_LONGEST = 2**18  # bytes of a file, and characters of a text: a second of parsing
 _MOST = 50_000  # values
 _DEEPEST = 40
 
@@ -32,6 +32,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         ValueError: it is no YAML of plain values, or too large.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text):,} characters, more than the {_LONGEST:,} that it may have")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
