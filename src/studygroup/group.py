@@ -227,7 +227,7 @@ class StudyGroup(Group):
         self.head = head
         self.rescale_gradients = rescale_gradients
         self.share_head = share_head
-        check_can_copy(model, fresh=init != "copy" and max(routes.modules) > 1)
+        check_can_copy(model)
         self.model, self._routed = install(duplicate(model), routes, init=distinct(init, model))
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}

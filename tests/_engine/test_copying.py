@@ -76,13 +76,14 @@ def test_a_forward_that_was_replaced_by_a_function_is_refused():
     assert all(p.grad is not None for p in task.group.parameters_of(0))
 
 
-def test_lazy_parameters_are_refused_where_they_are_to_be_drawn():
+@pytest.mark.parametrize("init", ["copy", "fresh", "function"])
+def test_lazy_parameters_are_refused(init):
     def lazy():
         return nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
 
     with pytest.raises(ValueError, match=r"parameter '0\.weight' has no shape yet"):
-        sg.recipes.dml(lazy(), init=lazy)
+        sg.recipes.dml(lazy(), init=lazy if init == "function" else init)
     net = lazy()
     net(torch.randn(2, 6))
-    group = sg.StudyGroup(net, sg.routes.independent(students=2))
-    assert group(torch.randn(4, 6)).logits.shape == (2, 4, 3)
+    task = sg.recipes.dml(net, students=2, init="copy" if init == "function" else init)
+    assert task.group(torch.randn(4, 6)).logits.shape == (2, 4, 3)

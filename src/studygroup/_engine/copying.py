@@ -139,12 +139,11 @@ def surroundings(model: nn.Module, inner: nn.Module, like: nn.Module | None = No
     return {id(part): around[name] for name, part in named if id(part) not in own and name in around}
 
 
-def check_can_copy(model: nn.Module, *, fresh: bool) -> None:
+def check_can_copy(model: nn.Module) -> None:
     """Refuse a network of which a copy would behave differently.
 
     Args:
         model: the user's model.
-        fresh: whether weights of further modules are re-initialised.
 
     Raises:
         ValueError: a module whose `forward` was replaced by a function, which copies would share with the original;
@@ -159,16 +158,12 @@ def check_can_copy(model: nn.Module, *, fresh: bool) -> None:
                 f"{patched.__qualname__!r}, which copies would share, with whatever it refers to; write a subclass "
                 "with that forward, or bind it with types.MethodType"
             )
-    lazy = [name for name, parameter in _lazy(model)]
-    if fresh and lazy:
-        raise ValueError(
-            f"parameter {lazy[0]!r} has no shape yet, so no second one can be drawn; call the model once on a batch "
-            "before it is handed in"
-        )
-
-
-def _lazy(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, parameter) for name, parameter in model.named_parameters() if is_lazy(parameter))
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(
+                f"parameter {name!r} has no shape yet, so there cannot be a second one; call the model once on a "
+                "batch before it is handed in"
+            )
 
 
 def parts_of(module: nn.Module) -> list[nn.Module | nn.Parameter]:
