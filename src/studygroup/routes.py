@@ -5,6 +5,9 @@ import random as python_random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
+from typing import Any
+
+from studygroup.checks import check_flag, check_kind, check_names, check_whole, shown
 
 Layer = str | tuple[str, ...]
 """A layer's name, or several names that share one choice of module."""
@@ -24,8 +27,8 @@ class Routes:
         leader: the student that leads the group, where the method has one (OKDDip).
 
     Raises:
-        ValueError: no layers or students, rows of unequal length, a module that its layer does not have, a
-            layer named twice, a layer inside another named layer, or a leader that is not a student.
+        ValueError: no layers or students, rows of unequal length, a module that is no whole number or that its layer
+            does not have, a layer named twice, a layer inside another named layer, or a leader that is not a student.
     """
 
     layers: tuple[str, ...]
@@ -34,10 +37,17 @@ class Routes:
     leader: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
-        modules = tuple(self.modules) or tuple(max(row, default=0) + 1 for row in self.table)
+        object.__setattr__(self, "layers", tuple(check_names("layers", self.layers)))
+        rows = enumerate(check_names("table", self.table))
+        object.__setattr__(self, "table", tuple(_modules(number, row) for number, row in rows))
+        counts = tuple(
+            check_whole("the number of modules of a layer", count, least=1)
+            for count in check_names("modules", self.modules)
+        )
+        modules = counts or tuple(max(row, default=0) + 1 for row in self.table)
         object.__setattr__(self, "modules", modules)
+        if self.leader is not None:
+            object.__setattr__(self, "leader", check_whole("leader", self.leader))
         _check_shape(self)
         _check_names(self.layers)
 
@@ -117,7 +127,8 @@ def branches(layers: Iterable[Layer], *, students: int, leader: int | None = Non
         students: number of branches.
         leader: the student that leads the group, if the method has a leader.
     """
-    return tree(dict.fromkeys(layers, tuple(range(students))), leader=leader)
+    row = tuple(range(check_whole("students", students, least=1)))
+    return _table([(layer, row) for layer in check_names("layers", layers)], leader)
 
 
 def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> Routes:
@@ -128,8 +139,9 @@ def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> 
             "fc": [0, 1, 2, 3]}`. Any table is allowed; in a tree, every row refines the one before.
         leader: the student that leads the group, if the method has a leader.
     """
-    rows = [(name, tuple(row)) for layer, row in table.items() for name in _names(layer)]
-    return Routes(tuple(name for name, _ in rows), tuple(row for _, row in rows), leader=leader)
+    if not isinstance(table, Mapping):
+        raise ValueError(f"table is {shown(table)}; give a mapping from layers to the module of each student")
+    return _table(list(table.items()), leader)
 
 
 def random(
@@ -138,23 +150,29 @@ def random(
     """Draw random paths: at each layer every student takes one of `modules` modules (CGL, equation 1).
 
     Departs:
-        By default no two students take the same path, and no module is left idle, where the numbers allow (K ≤ M^L,
-        K ≥ M); `distinct=False` draws every entry uniformly, as printed.
+        By default no two students take the same path, and no module is left idle where there are as many students
+        (K ≥ M); `distinct=False` draws every entry uniformly, as printed.
 
     Args:
         layers: layer names; a tuple of names shares one draw (a stem of convolution and norm).
-        students: number of students, K.
+        students: number of students, K; at most M^L with distinct paths.
         modules: number of modules per layer, M.
         seed: equal seeds give equal tables.
         distinct: whether to make all paths differ and leave no module idle.
 
     Raises:
-        ValueError: no layers, students or modules, or no distinct table was found.
+        ValueError: no layers, students or modules, more students than paths, or no distinct table was found.
     """
-    groups = [_names(layer) for layer in layers]
-    if not groups or students < 1 or modules < 1:
+    groups = [_names(layer) for layer in check_names("layers", layers)]
+    students, modules = check_whole("students", students, least=1), check_whole("modules", modules, least=1)
+    seed = check_whole("seed", seed)
+    if not groups:
+        raise ValueError(f"{students} students and no layer to route; name at least one layer")
+    if check_flag("distinct", distinct) and modules ** len(groups) < students:
         raise ValueError(
-            f"{len(groups)} layers, {students} students, {modules} modules: random routing needs at least one of each"
+            f"{students} students, and {len(groups)} layers of {modules} modules have only "
+            f"{modules ** len(groups)} paths, so that some students would be equal; use more layers or modules, "
+            "fewer students, or distinct=False"
         )
     draw = python_random.Random(seed)
     table = (
@@ -179,7 +197,7 @@ def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
         A tree: `drop1: 0 0 1 1`, `drop2: 0 1 0 1` for two layers and two views. A mask is drawn for every row,
         so the views of a later layer are drawn anew for every view of the earlier ones, figure 1d.
     """
-    depth = len(layers)
+    depth, views = len(check_names("layers", layers)), check_whole("views", views, least=1)
     return tree(
         {
             name: [view // views ** (depth - 1 - i) % views for view in range(views**depth)]
@@ -201,6 +219,8 @@ def compose(*tables: Routes) -> Routes:
     Raises:
         ValueError: no tables, layers that overlap, or a table with a leader, of which there would be several.
     """
+    for table in tables:
+        check_kind("one of the tables", table, Routes, "tables of studygroup.routes")
     led = [table for table in tables if table.leader is not None]
     if led:
         raise ValueError(
@@ -213,27 +233,41 @@ def compose(*tables: Routes) -> Routes:
         for i, table in enumerate(tables)
         for name, row, modules in zip(table.layers, table.table, table.modules, strict=True)
     ]
-    names, table, modules = zip(*rows, strict=True) if rows else ((), (), ())
-    return Routes(names, table, modules)
+    names, table_rows, modules = zip(*rows, strict=True) if rows else ((), (), ())
+    return Routes(names, table_rows, modules)
+
+
+def _table(rows: Sequence[tuple[Layer, Sequence[int]]], leader: int | None) -> Routes:
+    """Return the table of some layers' rows; names that share a row get it each."""
+    named = [
+        (name, tuple(check_names(f"the row of layer {name!r}", row)))
+        for layer, row in rows
+        for name in _names(layer)
+    ]
+    return Routes(tuple(name for name, _ in named), tuple(row for _, row in named), leader=leader)
 
 
 def _names(layer: Layer) -> tuple[str, ...]:
-    return (layer,) if isinstance(layer, str) else tuple(layer)
+    return (layer,) if isinstance(layer, str) else tuple(check_names("one of the layers", layer))
+
+
+def _modules(number: int, row: Any) -> tuple[int, ...]:
+    """Return a row of the table as whole numbers."""
+    what = f"row {number} of the table"
+    return tuple(check_whole(f"a module in {what}", module) for module in check_names(what, row))
 
 
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
-    """Draw the rows of a random table with distinct columns and no idle module, where the numbers allow."""
-    want_distinct, want_busy = students <= modules**layers, students >= modules
+    """Draw the rows of a random table with distinct columns, and no idle module where there are as many students."""
+    want_busy = students >= modules
     for attempt in range(_TRIES):
         if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
             table = [_surjection(draw, students, modules) for _ in range(layers)]
-        elif want_distinct:  # many students a module: distinct columns, then hope for busy rows
+        else:  # many students a module: distinct columns, then hope for busy rows
             table = [list(row) for row in zip(*_paths(draw, layers, students, modules), strict=True)]
-        else:
-            table = [[draw.randrange(modules) for _ in range(students)] for _ in range(layers)]
         columns = set(zip(*table, strict=True))
         busy = all(len(set(row)) == modules for row in table)
-        if (len(columns) == students or not want_distinct) and (busy or not want_busy):
+        if len(columns) == students and (busy or not want_busy):
             return table
     raise ValueError(
         f"no table of {layers} layers, {students} students and {modules} modules with distinct paths and no "
@@ -280,6 +314,10 @@ def _check_shape(routes: Routes) -> None:
 
 def _check_names(layers: tuple[str, ...]) -> None:
     for name in layers:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"a layer is called {shown(name)}; give its name as model.named_modules() has it"
+            )
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named {layers.count(name)} times; name it once")
         inside = [other for other in layers if other != name and _contains(name, other)]

@@ -16,6 +16,7 @@ from studygroup._engine.capture import capturing, user_modules
 from studygroup._engine.different_rows import different
 from studygroup._engine.forward import call
 from studygroup._engine.isolate import without_side_effects
+from studygroup._engine.refusal import InputError, refused
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import BatchLayout, manner
@@ -74,6 +75,7 @@ def dry_run(
         first: whether the network is run for the first time: then the parameters that are read are compared too.
 
     Raises:
+        InputError: a batch that the network itself cannot take.
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
             what the pass itself refuses.
     """
@@ -111,7 +113,7 @@ class _Trial:
         places, table = few(sees, rows)
         given = batch.index(places)
         changed = different(given)
-        if changed is not None and self.check.readable(changed, 0):
+        if changed is not None and self.check.refusal(changed, 0) is None:
             given = changed
         layout = BatchLayout(table, apart=self.apart)
         linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
@@ -125,7 +127,10 @@ class _Trial:
             ):
                 logits = call(self.model, inputs, state)
         except Exception as error:
-            if isinstance(error, ValueError) or not self.check.readable(given, 0):
+            own = self.check.refusal(given, 0)
+            if own is not None and not isinstance(own, torch.OutOfMemoryError):
+                raise InputError(refused(self.model, given, own)) from own
+            if own is not None or isinstance(error, ValueError):
                 raise
             raise self.check.stopped(state, error) from error
         never = [name for name in self.routed if name not in state.reached]

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import nn
 
+from studygroup.checks import check_flag, check_whole
 from studygroup.group import Init, StudyGroup
 from studygroup.layers import blocks
 from studygroup.objectives import Imitation, Supervised
@@ -51,7 +52,8 @@ def cgl(
         see docs/methods/cgl.md.
 
     Departs:
-        Paths are distinct and no module idles, where the numbers allow; `distinct=False` draws uniformly, as printed.
+        Paths are distinct, and no module idles where there are as many students; `distinct=False` draws uniformly, as
+        printed.
 
     Args:
         model: the network to train and ship.
@@ -82,7 +84,8 @@ def cgl(
             with several seeds and on several data sets (table 7); omitted, `seed`.
         seed: seed of routes and sub-groups.
     """
-    drawn = seed if structure is None else structure
+    drawn = seed if structure is None else check_whole("structure", structure)
+    given = Subsets(overlap)
     routes = random(
         blocks(model) if layers is None else layers,
         students=students,
@@ -98,11 +101,11 @@ def cgl(
                 RandomSubgroup(probability, selection=selection, include_self=include_self),
                 temperature=temperature,
                 weight=ramp_up(*ramp),
-                moves_teachers=peers_gradient,
+                moves_teachers=check_flag("peers_gradient", peers_gradient),
                 scale_by_t2=scale_by_t2,
             ),
         ],
-        rows=Subsets(overlap) if subsets else SharedRows(),
+        rows=given if check_flag("subsets", subsets) else SharedRows(),
         peers=peers,
         seed=seed,
     )

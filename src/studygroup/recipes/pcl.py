@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import nn
 
+from studygroup.checks import check_flag
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import last_group
@@ -68,7 +69,7 @@ def pcl(
     imitation = partial(Imitation, temperature=temperature, weight=ramp_up(*ramp), scale_by_t2=scale_by_t2)
     objectives = [
         Supervised(),
-        imitation(fused, moves_teachers=not detach),
+        imitation(fused, moves_teachers=not check_flag("detach", detach)),
         Ensemble(fused),
         imitation(MeanOfOthers(of=averages), aggregate="divergences", name="mean_teachers"),
     ]

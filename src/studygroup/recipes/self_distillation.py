@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup import bibliography
+from studygroup.checks import check_choice, check_number
 from studygroup.group import StudyGroup
 from studygroup.objectives import Imitation, Supervised
 from studygroup.routes import independent
@@ -60,8 +61,8 @@ def self_distillation(
     Raises:
         ValueError: `ships` is neither, or a decay outside [0, 1].
     """
-    if ships not in ("average", "network"):
-        raise ValueError(f"ships={ships!r}; use 'average' or 'network'")
+    check_choice("ships", ships, ("average", "network"))
+    check_number("weight", weight)
     group = StudyGroup(model, independent(students=1))
     averages = Averages(group, decay=decay)
     imitation = Imitation(
