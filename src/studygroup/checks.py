@@ -132,12 +132,24 @@ def check_names(name: str, value: Iterable[Any]) -> list[Any]:
     return list(value)
 
 
+def check_pair(name: str, value: Any) -> tuple[float, float]:
+    """Return two finite numbers as a tuple.
+
+    Raises:
+        ValueError: the value is not two finite numbers.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise ValueError(f"{name} is {shown(value)}; give two numbers")
+    first, second = (check_number(f"one end of {name}", end) for end in value)
+    return first, second
+
+
 def shown(value: Any) -> str:
     """Return a value as errors show it: short, and a tensor by its dtype and shape."""
     if isinstance(value, Tensor) and value.ndim:
         return f"a tensor of {value.dtype}, shape {tuple(value.shape)}"
     said = repr(value)
-    return said if len(said) <= _LONGEST else f"a {type(value).__name__}"
+    return said if len(said) <= _LONGEST and "\n" not in said else f"a {type(value).__name__}"
 
 
 def _index(value: Any) -> int | None:

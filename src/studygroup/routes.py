@@ -38,6 +38,8 @@ class Routes:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(check_names("layers", self.layers)))
+        for name in self.layers:
+            check_kind("the name of a layer", name, str, "a text, as model.named_modules() has it")
         rows = enumerate(check_names("table", self.table))
         object.__setattr__(self, "table", tuple(_modules(number, row) for number, row in rows))
         counts = tuple(
@@ -309,7 +311,9 @@ def _check_shape(routes: Routes) -> None:
                 f"layer {name!r} has modules 0 to {count - 1}, but a student takes module {wrong[0]}"
             )
     if routes.leader is not None and not 0 <= routes.leader < routes.students:
-        raise ValueError(f"leader {routes.leader} is not one of students 0 to {routes.students - 1}")
+        raise ValueError(
+            f"leader {routes.leader} is not one of students 0 to {routes.students - 1}; give one of these"
+        )
 
 
 def _check_names(layers: tuple[str, ...]) -> None:

@@ -89,7 +89,8 @@ class CollaborativeLearning(ParameterGroups):
         seed, in_turn = check_whole("seed", seed), check_flag("in_turn", in_turn)
         if rows is not None and not isinstance(rows, SharedRows | Subsets):
             raise ValueError(f"rows is {shown(rows)}; give SharedRows() or Subsets(...)")
-        added = [check_kind("one of the objectives", one, Objective, _WANTED) for one in _several(objectives)]
+        several = check_kind("objectives", objectives, Iterable, _WANTED)  # type: ignore[type-abstract]
+        added = [check_kind("one of the objectives", one, Objective, _WANTED) for one in several]
         teachers = list(dict.fromkeys(teacher for one in added for teacher in one.teachers))
         others = dict.fromkeys(one for one in (*(t.of for t in teachers), exports) if one is not None)
         self.group = check_kind("group", group, Group, "a StudyGroup, or Peers")
@@ -376,10 +377,6 @@ class CollaborativeLearning(ParameterGroups):
     @staticmethod
     def _want(captures: Iterable[Capture]) -> Capture:
         return reduce(or_, captures, Capture())
-
-
-def _several(objectives: Any) -> list[Any]:
-    return list(objectives) if isinstance(objectives, Iterable) else [objectives]
 
 
 def _check_names(names: Sequence[str]) -> None:

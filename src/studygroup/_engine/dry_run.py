@@ -16,7 +16,7 @@ from studygroup._engine.capture import capturing, user_modules
 from studygroup._engine.different_rows import different
 from studygroup._engine.forward import call
 from studygroup._engine.isolate import without_side_effects
-from studygroup._engine.refusal import InputError, refused
+from studygroup._engine.refusal import input_named
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import BatchLayout, manner
@@ -84,7 +84,9 @@ def dry_run(
         stack.enter_context(_eager())
         stack.enter_context(_other_random_states())
         stack.enter_context(without_side_effects(model, training=False))
-        apart = _apart_before_entry(model, routed.values(), batch.index([0]).inputs)
+        one = batch.index([0])
+        with input_named(model, one):
+            apart = _apart_before_entry(model, routed.values(), one.inputs)
         stack.enter_context(told_apart(routed.values()))
         stack.enter_context(watch.on(model))
         check = SelfCheck(model, routed.values(), watch, reads=first)
@@ -128,9 +130,10 @@ class _Trial:
                 logits = call(self.model, inputs, state)
         except Exception as error:
             own = self.check.refusal(given, 0)
-            if own is not None and not isinstance(own, torch.OutOfMemoryError):
-                raise InputError(refused(self.model, given, own)) from own
-            if own is not None or isinstance(error, ValueError):
+            if own is not None:
+                with input_named(self.model, given):
+                    raise own from None
+            if isinstance(error, ValueError):
                 raise
             raise self.check.stopped(state, error) from error
         never = [name for name in self.routed if name not in state.reached]

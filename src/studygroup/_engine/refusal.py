@@ -1,22 +1,40 @@
 """What is said where a network cannot take its input: the input, beside the network's own error."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
 
 from studygroup._engine.row_inputs import Batch
+
+_OF_INPUT = (RuntimeError, TypeError, ValueError, IndexError)
 
 
 class InputError(ValueError):
     """The network itself cannot take its input; the network's own error is the cause."""
 
 
-def refused(model: nn.Module, batch: Batch, error: Exception) -> str:
-    """Describe an input that a network cannot take, and the likely way out.
+@contextmanager
+def input_named(model: nn.Module, batch: Batch) -> Iterator[None]:
+    """Name the input in what a network raises inside, unless a device is out of memory.
 
     Args:
         model: the network.
         batch: rows of the input.
-        error: the network's own error.
+
+    Raises:
+        InputError: what the network raises of its input.
     """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _OF_INPUT as error:
+        raise InputError(_refused(model, batch, error)) from error
+
+
+def _refused(model: nn.Module, batch: Batch, error: Exception) -> str:
     given = [(path, part) for path, part in batch.walk() if isinstance(part, Tensor)]
     said = ", ".join(
         f"{path or 'x'}: {_described(part, batch.carries.get(path, False))}" for path, part in given

@@ -111,8 +111,8 @@ class Normalise(nn.Module):
         super().__init__()
         if len(mean) != len(std) or not all(check_number("a channel's std", each) > 0 for each in std):
             raise ValueError(
-                f"std is {tuple(std)} and mean {tuple(mean)}; every channel needs one of each, std above 0: is a "
-                "channel constant?"
+                f"std is {tuple(std)} and mean {tuple(mean)}; every channel needs one above 0, and a mean: "
+                "is a channel constant?"
             )
         for each in mean:
             check_number("a channel's mean", each)

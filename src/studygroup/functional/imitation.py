@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
-from studygroup.checks import check_choice, check_number
+from studygroup.checks import check_choice, check_flag, check_number
 
 Aggregate = Literal["logits", "probabilities"]
 Divergence = Literal["kl", "cross_entropy"]
@@ -88,6 +88,7 @@ def imitation_loss(
     """
     check_number("temperature", temperature, above=0)
     check_choice("divergence", divergence, ("kl", "cross_entropy"))
+    check_flag("scale_by_t2", scale_by_t2)
     _check_shapes("targets", targets, logits)
     loss = -(targets * F.log_softmax(logits / temperature, dim=-1)).sum(-1)
     if divergence == "kl":

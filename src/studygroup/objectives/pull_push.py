@@ -10,7 +10,7 @@ from studygroup import bibliography
 from studygroup._engine.capture import Capture, Layer, Pieces
 from studygroup._engine.rows import Rows
 from studygroup._engine.selection import to_device
-from studygroup.checks import check_choice, check_whole
+from studygroup.checks import check_choice, check_pair, check_whole
 from studygroup.functional import (
     Centre,
     Statistic,
@@ -80,7 +80,8 @@ class PullPush(Local):
             "source_statistic", source_statistic, ("deviation", "flatten")
         )
         channels = check_whole("channels", channels, least=1)
-        pulls, pushes = linear_over_depth(len(shapes), *pull), linear_over_depth(len(shapes), *push)
+        pulls = linear_over_depth(len(shapes), *check_pair("pull", pull))
+        pushes = linear_over_depth(len(shapes), *check_pair("push", push))
         self.weights = dict(zip(self.layers, zip(pulls, pushes, strict=True), strict=True))
         self.projections = nn.ModuleList(
             _projection(layer, shape, channels) for layer, shape in shapes.items()

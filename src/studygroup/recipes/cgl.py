@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import nn
 
-from studygroup.checks import check_flag, check_whole
+from studygroup.checks import check_flag, check_pair, check_whole
 from studygroup.group import Init, StudyGroup
 from studygroup.layers import blocks
 from studygroup.objectives import Imitation, Supervised
@@ -100,7 +100,7 @@ def cgl(
             Imitation(
                 RandomSubgroup(probability, selection=selection, include_self=include_self),
                 temperature=temperature,
-                weight=ramp_up(*ramp),
+                weight=ramp_up(*check_pair("ramp", ramp)),
                 moves_teachers=check_flag("peers_gradient", peers_gradient),
                 scale_by_t2=scale_by_t2,
             ),

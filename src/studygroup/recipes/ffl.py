@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from studygroup._engine.copying import duplicate
-from studygroup.checks import check_choice, check_flag, check_number
+from studygroup.checks import check_choice, check_flag, check_number, check_pair
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
 from studygroup.group import Group, Init, Outputs, StudyGroup
@@ -86,7 +86,7 @@ def ffl(
     group = _sub_networks(model, layers, students=students, init=init)
     among = () if group is model else group.routes.layers
     fused = _fused(group, example, maps=maps, among=among, pool=pool)
-    weight = ramp_up(*ramp)
+    weight = ramp_up(*check_pair("ramp", ramp))
     objectives = [
         Supervised(),
         Ensemble(fused, name="fused"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from studygroup.checks import check_whole
+from studygroup.checks import check_pair, check_whole
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
@@ -75,7 +75,7 @@ def okddip(
     imitation = Imitation(
         attention,
         temperature=temperature,
-        weight=ramp_up(*ramp),
+        weight=ramp_up(*check_pair("ramp", ramp)),
         moves_teachers=True,
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,

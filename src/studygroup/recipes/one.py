@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from studygroup.checks import check_flag
+from studygroup.checks import check_flag, check_pair
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
@@ -67,7 +67,7 @@ def one(
     imitation = Imitation(
         gate,
         temperature=temperature,
-        weight=ramp_up(*ramp),
+        weight=ramp_up(*check_pair("ramp", ramp)),
         moves_teachers=not check_flag("detach", detach),
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,

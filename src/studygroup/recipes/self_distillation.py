@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup import bibliography
-from studygroup.checks import check_choice, check_number
+from studygroup.checks import check_choice, check_number, check_pair
 from studygroup.group import StudyGroup
 from studygroup.objectives import Imitation, Supervised
 from studygroup.routes import independent
@@ -68,7 +68,7 @@ def self_distillation(
     imitation = Imitation(
         _OwnAverage(of=averages),
         temperature=temperature,
-        weight=partial(_times, weight, ramp_up(*ramp)),
+        weight=partial(_times, weight, ramp_up(*check_pair("ramp", ramp))),
         scale_by_t2=scale_by_t2,
     )
     return CollaborativeLearning(
