@@ -33,8 +33,12 @@ def public() -> list[str]:
 
 def _of_module(name: str) -> list[str]:
     module = importlib.import_module(name)
-    own = [key for key, one in vars(module).items() if getattr(one, "__module__", None) == name and key[0] != "_"]
-    return [f"{name}.{key}{_arguments(getattr(module, key))}" for key in sorted(getattr(module, "__all__", own))]
+    own = [
+        key for key, one in vars(module).items() if getattr(one, "__module__", None) == name and key[0] != "_"
+    ]
+    return [
+        f"{name}.{key}{_arguments(getattr(module, key))}" for key in sorted(getattr(module, "__all__", own))
+    ]
 
 
 def _arguments(one: object) -> str:
