@@ -1,7 +1,7 @@
 """The public names and their arguments are those of `public_names.txt`: nobody removes one unawares.
 
-`python tests/test_public_names.py` writes the list anew; a line that goes is a change that users must be told of first,
-see docs/migrating.md.
+`python tests/test_public_names.py` writes the list anew; a line that goes is a change that users must be told of
+first, see docs/migrating.md.
 """
 
 import importlib

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -148,8 +148,10 @@ def shown(value: Any) -> str:
     """Return a value as errors show it: short, and a tensor by its dtype and shape."""
     if isinstance(value, Tensor) and value.ndim:
         return f"a tensor of {value.dtype}, shape {tuple(value.shape)}"
+    if isinstance(value, nn.Module):
+        return f"a {type(value).__name__}"
     said = repr(value)
-    return said if len(said) <= _LONGEST and "\n" not in said else f"a {type(value).__name__}"
+    return said if len(said) <= _LONGEST else f"a {type(value).__name__}"
 
 
 def _index(value: Any) -> int | None:
