@@ -356,7 +356,7 @@ def test_channels_last_is_kept_through_a_split():
         def forward(self, x):
             return self.fc(self.block(self.stem(x)).mean((2, 3)))
 
-    routes = sg.routes.random(["stem", "block"], students=8, modules=2, seed=0, distinct=False)
+    routes = sg.routes.random(["stem", "block"], students=8, modules=2, seed=0)
     group = sg.StudyGroup(Net(), routes, init=Net, share_head=True).to(memory_format=torch.channels_last)
     x = torch.randn(64, 3, 4, 4).to(memory_format=torch.channels_last)
     group(x, sees=torch.rand(8, 64) < 0.3)

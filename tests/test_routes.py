@@ -36,16 +36,14 @@ def test_layers_that_travel_together_share_one_draw():
 
 @pytest.mark.parametrize(
     ("layers", "students", "modules"),
-    [(9, 8, 2), (3, 8, 2), (2, 14, 4), (2, 8, 8), (1, 16, 16), (9, 3, 8), (4, 16, 2), (9, 1, 2)],
+    [(9, 8, 2), (3, 8, 2), (2, 14, 4), (2, 8, 8), (1, 16, 16), (9, 3, 8), (4, 16, 2), (1, 5, 2), (9, 1, 2)],
 )
-def test_random_paths_are_distinct_and_no_module_idles_where_there_are_as_many_students(
-    layers, students, modules
-):
+def test_random_paths_are_distinct_and_no_module_idles_where_the_numbers_allow(layers, students, modules):
     for seed in range(10):
         names = [f"l{i}" for i in range(layers)]
         routes = r.random(names, students=students, modules=modules, seed=seed)
         paths = set(zip(*routes.table, strict=True))
-        assert len(paths) == students
+        assert len(paths) == students or students > modules**layers
         assert all(len(set(row)) == modules for row in routes.table) or students < modules
         assert routes.modules == (modules,) * layers
         assert routes == r.random(names, students=students, modules=modules, seed=seed)
@@ -102,7 +100,6 @@ def test_tables_compose():
         (lambda: r.compose(r.branches(["a"], students=2, leader=1)), "student 1 leads one of the tables"),
         (lambda: r.compose(), "nobody to route"),
         (lambda: r.random([], students=2, modules=2), "name at least one layer"),
-        (lambda: r.random(["a"], students=5, modules=2), "have only 2 paths.*distinct=False"),
         (lambda: r.branches(["2", "2"], students=2), "layer '2' is named 2 times"),
         (lambda: sg.Routes.from_json('{"leader": null, "lay'), "not a route table"),
         (lambda: sg.Routes.from_json("[]"), "not a route table"),

@@ -152,30 +152,25 @@ def random(
     """Draw random paths: at each layer every student takes one of `modules` modules (CGL, equation 1).
 
     Departs:
-        By default no two students take the same path, and no module is left idle where there are as many students
-        (K ≥ M); `distinct=False` draws every entry uniformly, as printed.
+        By default no two students take the same path, and no module is left idle, where the numbers allow (K ≤ M^L,
+        K ≥ M); `distinct=False` draws every entry uniformly, as printed.
 
     Args:
         layers: layer names; a tuple of names shares one draw (a stem of convolution and norm).
-        students: number of students, K; at most M^L with distinct paths.
+        students: number of students, K.
         modules: number of modules per layer, M.
         seed: equal seeds give equal tables.
         distinct: whether to make all paths differ and leave no module idle.
 
     Raises:
-        ValueError: no layers, students or modules, more students than paths, or no distinct table was found.
+        ValueError: no layers, students or modules, or no distinct table was found.
     """
     groups = [_names(layer) for layer in check_names("layers", layers)]
     students, modules = check_whole("students", students, least=1), check_whole("modules", modules, least=1)
     seed = check_whole("seed", seed)
     if not groups:
         raise ValueError(f"{students} students and no layer to route; name at least one layer")
-    if check_flag("distinct", distinct) and modules ** len(groups) < students:
-        raise ValueError(
-            f"{students} students, and {len(groups)} layers of {modules} modules have only "
-            f"{modules ** len(groups)} paths, so that some students would be equal; use more layers or modules, "
-            "fewer students, or distinct=False"
-        )
+    check_flag("distinct", distinct)
     draw = python_random.Random(seed)
     table = (
         _distinct(draw, len(groups), students, modules)
@@ -260,16 +255,18 @@ def _modules(number: int, row: Any) -> tuple[int, ...]:
 
 
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
-    """Draw the rows of a random table with distinct columns, and no idle module where there are as many students."""
-    want_busy = students >= modules
+    """Draw the rows of a random table with distinct columns and no idle module, where the numbers allow."""
+    want_distinct, want_busy = students <= modules**layers, students >= modules
     for attempt in range(_TRIES):
         if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
             table = [_surjection(draw, students, modules) for _ in range(layers)]
-        else:  # many students a module: distinct columns, then hope for busy rows
+        elif want_distinct:  # many students a module: distinct columns, then hope for busy rows
             table = [list(row) for row in zip(*_paths(draw, layers, students, modules), strict=True)]
+        else:
+            table = [[draw.randrange(modules) for _ in range(students)] for _ in range(layers)]
         columns = set(zip(*table, strict=True))
         busy = all(len(set(row)) == modules for row in table)
-        if len(columns) == students and (busy or not want_busy):
+        if (len(columns) == students or not want_distinct) and (busy or not want_busy):
             return table
     raise ValueError(
         f"no table of {layers} layers, {students} students and {modules} modules with distinct paths and no "

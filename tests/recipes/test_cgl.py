@@ -155,8 +155,7 @@ def test_a_structure_of_its_own():
     assert routes(seed=3) == routes(seed=3, structure=None) == routes(seed=5, structure=3)
     assert routes(seed=5, structure=0) == routes(seed=0) != routes(seed=5)
     first, second = (
-        sg.recipes.cgl(build(), layers=["0"], probability=0.5, seed=seed, structure=1, distinct=False)
-        for seed in (1, 2)
+        sg.recipes.cgl(build(), layers=["0"], probability=0.5, seed=seed, structure=1) for seed in (1, 2)
     )
     assert first.group.routes == second.group.routes
     # the run's seed stays that of the sub-groups
@@ -167,10 +166,7 @@ def test_a_structure_of_its_own():
 
 def test_parameters_stay_constant_as_students_join():
     counts = {
-        k: sum(
-            p.numel()
-            for p in sg.recipes.cgl(build(), layers=["0", "2"], students=k, distinct=False).parameters()
-        )
+        k: sum(p.numel() for p in sg.recipes.cgl(build(), layers=["0", "2"], students=k).parameters())
         for k in (2, 4, 8, 16)
     }
     assert len(set(counts.values())) == 1
