@@ -102,7 +102,7 @@ def check_choice(name: str, value: T, known: Sequence[T]) -> T:
     return value
 
 
-def check_kind(name: str, value: Any, kind: type[T], wanted: str) -> T:
+def check_kind(name: str, value: T, kind: type, wanted: str) -> T:
     """Return a value of a class.
 
     Args:

@@ -89,7 +89,7 @@ class CollaborativeLearning(ParameterGroups):
         seed, in_turn = check_whole("seed", seed), check_flag("in_turn", in_turn)
         if rows is not None and not isinstance(rows, SharedRows | Subsets):
             raise ValueError(f"rows is {shown(rows)}; give SharedRows() or Subsets(...)")
-        several = check_kind("objectives", objectives, Iterable, _WANTED)  # type: ignore[type-abstract]
+        several = check_kind("objectives", objectives, Iterable, _WANTED)
         added = [check_kind("one of the objectives", one, Objective, _WANTED) for one in several]
         teachers = list(dict.fromkeys(teacher for one in added for teacher in one.teachers))
         others = dict.fromkeys(one for one in (*(t.of for t in teachers), exports) if one is not None)
