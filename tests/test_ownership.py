@@ -153,3 +153,24 @@ def test_the_ways_out_train(make, rows):
         own = StudentBatches(subsets(rows, 3), batch_size=2)
         losses += [make()(x[draw.rows], y[draw.rows], owner=draw.owner).total for draw in own]
     assert torch.isfinite(torch.stack(losses)).all()
+
+
+@pytest.mark.parametrize(
+    ("owner", "message"),
+    [
+        ([True, False, True, False], r"owner is torch.bool of shape \(4,\)"),
+        (["a", "b", "c", "d"], r"owner is \['a', 'b', 'c', 'd'\]; hand in one student number a row \(4\)"),
+        ([0, 1, None, 0], r"owner is \[0, 1, None, 0\]; hand in"),
+        ([0.0, 1.0, 2.0, 0.0], r"owner is torch.float32"),
+        ([0, 1], r"of shape \(2,\); hand in one student number a row \(4\)"),
+        ([0, 1, -1, 0], r"owner -1 is not one of students 0 to 2"),
+        (torch.zeros(4, dtype=torch.complex64), r"owner is torch.complex64"),
+    ],
+)
+def test_owners_that_are_none_are_refused(owner, message, unchecked):
+    x, y = rows_of(4)
+    with pytest.raises(ValueError, match=message):
+        branched(nn.Identity)(x, y, owner=owner)
+    for dtype in (torch.uint8, torch.int32):
+        losses = branched(nn.Identity)(x, y, owner=torch.tensor([0, 1, 2, 0], dtype=dtype))
+        assert losses.supervised.shape == (3,)

@@ -98,3 +98,13 @@ def test_what_does_not_fit_is_a_clear_error(unchecked):
         group(torch.randn(3, 4), sees=torch.ones(3, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match="students 0 to 1"):
         group.export(2)
+
+
+@pytest.mark.parametrize("sees", [[[True, False]], [[True, True, False]], [[False, True]]])
+def test_a_row_that_nobody_sees_is_zero_wherever_it_stands(sees):
+    """The last one too: its number is then that of the place of nobody."""
+    table, net = torch.tensor(sees), torch.nn.Linear(4, 3)
+    for group in (sg.Peers([net]), sg.StudyGroup(net, sg.routes.independent(students=1))):
+        x = torch.randn(table.shape[1], 4)
+        logits = group(x, sees=table).logits
+        torch.testing.assert_close(logits[0], torch.where(table[0, :, None], net(x), 0))

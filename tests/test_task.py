@@ -214,7 +214,7 @@ def test_what_does_not_fit_together_is_a_clear_error(unchecked):
     with pytest.raises(ValueError, match=r"torch\.int32, .* of torch\.int64"):
         task()(x, y.int())
     for progress in (-0.1, 5, float("nan")):
-        with pytest.raises(ValueError, match=f"progress is {progress}; hand in the share"):
+        with pytest.raises(ValueError, match=f"progress is {progress}; give a share of training"):
             task()(x, y, progress=progress)
     for wrong in (-1, task().group(x).logits.shape[-1]):
         with pytest.raises(ValueError, match=f"label {wrong} is not one of 0 to"):
@@ -227,9 +227,9 @@ def test_what_does_not_fit_together_is_a_clear_error(unchecked):
         task()(x, y, owner=[0, 1])
     with pytest.raises(ValueError, match=r"owner is torch\.float32 of shape \(16,\)"):
         task()(x, y, owner=torch.zeros(16))
-    with pytest.raises(ValueError, match="reduction='max'; use one of 'sum', 'mean'"):
+    with pytest.raises(ValueError, match="reduction='max'; use 'sum' or 'mean'"):
         task(reduction="max")
-    with pytest.raises(ValueError, match="peers='both'; use one of 'joint', 'train', 'eval'"):
+    with pytest.raises(ValueError, match="peers='both'; use 'joint', 'train' or 'eval'"):
         task(peers="both")
     length = Length(name="length")
     for twice in ([length, length], [Length(name="supervised")], [Length(name="a"), OwnLength(name="a")]):

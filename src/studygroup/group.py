@@ -31,6 +31,7 @@ from studygroup._engine.shared_head import SharedHeadWarning as SharedHeadWarnin
 from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
+from studygroup.checks import check_flag, check_kind, check_whole
 from studygroup.inputs import Inputs, sees_table
 from studygroup.routes import Routes
 
@@ -121,7 +122,11 @@ class Group(ParameterGroups):
 
     @abstractmethod
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
-        """Yield the parameters that a student's answers depend on, shared ones included."""
+        """Yield the parameters that a student's answers depend on, shared ones included.
+
+        Raises:
+            ValueError: there is no such student.
+        """
 
     @abstractmethod
     def export(self, student: int) -> nn.Module:
@@ -161,7 +166,7 @@ class Group(ParameterGroups):
         return self._row_inputs.count(inputs)
 
     def _check_student(self, student: int) -> None:
-        if not 0 <= student < self.students:
+        if not 0 <= check_whole("student", student) < self.students:
             raise ValueError(f"no student {student}; the group has students 0 to {self.students - 1}")
 
 
@@ -220,15 +225,13 @@ class StudyGroup(Group):
     ) -> None:
         super().__init__()
         self._row_inputs = RowInputs(rows, shared)
-        if isinstance(init, nn.Module) or not (callable(init) or init in ("fresh", "copy")):
-            given = f"a {type(init).__name__}" if isinstance(init, nn.Module) else f"{init!r}"
-            raise ValueError(f"init is {given}; use 'fresh', 'copy' or a function that returns a new model")
-        self.routes = routes
+        init = distinct(init, check_kind("model", model, nn.Module, "an nn.Module, built"))
+        self.routes = check_kind("routes", routes, Routes, "a table of studygroup.routes")
         self.head = head
-        self.rescale_gradients = rescale_gradients
-        self.share_head = share_head
+        self.rescale_gradients = check_flag("rescale_gradients", rescale_gradients)
+        self.share_head = check_flag("share_head", share_head)
         check_can_copy(model)
-        self.model, self._routed = install(duplicate(model), routes, init=distinct(init, model))
+        self.model, self._routed = install(duplicate(model), routes, init=init)
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
@@ -304,7 +307,8 @@ class StudyGroup(Group):
         return self._copies[name]
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
-        """Yield the parameters that a student's answers depend on, shared ones included."""
+        """Yield the parameters that a student's answers depend on, see `Group.parameters_of`."""
+        self._check_student(student)
         other = {
             id(parameter)
             for layer in self._routed.values()

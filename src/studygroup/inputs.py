@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from studygroup.checks import check_kind
+
 Inputs = Tensor | Mapping[str, Any]
 """A tensor with rows along axis 0, or a mapping of keyword arguments."""
 
@@ -35,7 +37,7 @@ def sees_table(sees: Tensor | None, *, students: int, rows: int) -> Tensor:
     """
     if sees is None:
         return torch.ones(students, rows, dtype=torch.bool)
-    table = on_host(sees, "sees")
+    table = on_host(check_kind("sees", sees, Tensor, "a bool tensor of shape (students, rows)"), "sees")
     if table.shape != (students, rows) or table.dtype != torch.bool:
         raise ValueError(
             f"sees is {table.dtype} of shape {tuple(table.shape)}; it must be bool of shape "

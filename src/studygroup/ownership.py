@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from studygroup import bibliography
+from studygroup.checks import check_share, check_whole, shown
 from studygroup.inputs import on_host
 
 
@@ -27,10 +28,16 @@ class Subsets:
 
     Attributes:
         overlap: 0 for disjoint sub-sets that cover the training set, 1 for the whole set for every student.
+
+    Raises:
+        ValueError: an overlap outside [0, 1].
     """
 
     overlap: float = 0.0
     sources: ClassVar[tuple[str, ...]] = (bibliography.CGL,)
+
+    def __post_init__(self) -> None:
+        check_share("overlap", self.overlap, of="the rows of the others")
 
 
 def owner_table(
@@ -41,11 +48,17 @@ def owner_table(
     Raises:
         ValueError: not one number per row, or a number that is no student's.
     """
-    table = on_host(torch.as_tensor(owner), "owner")
-    if table.shape != (rows,) or table.is_floating_point():
+    try:
+        given = torch.as_tensor(owner)
+    except (TypeError, ValueError, RuntimeError) as error:  # texts, rows of unequal length, None
+        raise ValueError(f"owner is {shown(owner)}; hand in one student number a row ({rows})") from error
+    table = on_host(given, "owner")
+    numbers = not (table.is_floating_point() or table.is_complex() or table.dtype == torch.bool)
+    if table.shape != (rows,) or not numbers:
         raise ValueError(
             f"owner is {table.dtype} of shape {tuple(table.shape)}; hand in one student number a row ({rows})"
         )
+    table = table.long()
     wrong = table[(table < 0) | (table >= students)]
     if len(wrong):
         raise ValueError(f"owner {int(wrong[0])} is not one of students 0 to {students - 1}")
@@ -74,7 +87,7 @@ def owners(rows: int, *, students: int, generator: torch.Generator | None = None
         >>> sg.owners(7, students=3).bincount().sort().values
         tensor([2, 2, 3])
     """
-    if rows < 2 or students < 1:
+    if check_whole("rows", rows) < 2 or check_whole("students", students) < 1:
         raise ValueError(
             f"{rows} rows cannot be dealt to {students} students so that nobody is alone with one; hand in at least "
             "2 rows and 1 student (a last short batch: drop_last=True)"

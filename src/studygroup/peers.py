@@ -12,6 +12,7 @@ from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.one_row import OneRowError
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
+from studygroup.checks import check_kind
 from studygroup.group import Group, Outputs, StudyGroup
 from studygroup.inputs import Inputs, first_tensor, sees_table
 from studygroup.routes import independent
@@ -52,6 +53,9 @@ class Peers(Group):
         shared: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        wanted = "a list of networks, one for each student"
+        for network in check_kind("networks", networks, Sequence, wanted):
+            check_kind("one of the networks", network, nn.Module, wanted)
         if not networks or len(heads) not in (0, len(networks)):
             raise ValueError(
                 f"{len(networks)} networks and {len(heads)} heads; give at least one network, and one head for "
@@ -120,7 +124,12 @@ class Peers(Group):
         return [module for group in self._groups() for module in group.copies(name)]
 
     def parameters_of(self, student: int) -> Iterator[nn.Parameter]:
-        """Yield the parameters of one student's network."""
+        """Yield the parameters of one student's network.
+
+        Raises:
+            ValueError: there is no such student.
+        """
+        self._check_student(student)
         return self._groups()[student].parameters()
 
     def export(self, student: int) -> nn.Module:

@@ -5,6 +5,9 @@ import random as python_random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
+from typing import Any
+
+from studygroup.checks import check_flag, check_kind, check_names, check_whole, shown
 
 Layer = str | tuple[str, ...]
 """A layer's name, or several names that share one choice of module."""
@@ -24,8 +27,8 @@ class Routes:
         leader: the student that leads the group, where the method has one (OKDDip).
 
     Raises:
-        ValueError: no layers or students, rows of unequal length, a module that its layer does not have, a
-            layer named twice, a layer inside another named layer, or a leader that is not a student.
+        ValueError: no layers or students, rows of unequal length, a module that is no whole number or that its layer
+            does not have, a layer named twice, a layer inside another named layer, or a leader that is not a student.
     """
 
     layers: tuple[str, ...]
@@ -34,10 +37,19 @@ class Routes:
     leader: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "table", tuple(tuple(row) for row in self.table))
-        modules = tuple(self.modules) or tuple(max(row, default=0) + 1 for row in self.table)
+        object.__setattr__(self, "layers", tuple(check_names("layers", self.layers)))
+        for name in self.layers:
+            check_kind("the name of a layer", name, str, "a text, as model.named_modules() has it")
+        rows = enumerate(check_names("table", self.table))
+        object.__setattr__(self, "table", tuple(_modules(number, row) for number, row in rows))
+        counts = tuple(
+            check_whole("the number of modules of a layer", count, least=1)
+            for count in check_names("modules", self.modules)
+        )
+        modules = counts or tuple(max(row, default=0) + 1 for row in self.table)
         object.__setattr__(self, "modules", modules)
+        if self.leader is not None:
+            object.__setattr__(self, "leader", check_whole("leader", self.leader))
         _check_shape(self)
         _check_names(self.layers)
 
@@ -117,7 +129,8 @@ def branches(layers: Iterable[Layer], *, students: int, leader: int | None = Non
         students: number of branches.
         leader: the student that leads the group, if the method has a leader.
     """
-    return tree(dict.fromkeys(layers, tuple(range(students))), leader=leader)
+    row = tuple(range(check_whole("students", students, least=1)))
+    return _table([(layer, row) for layer in check_names("layers", layers)], leader)
 
 
 def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> Routes:
@@ -128,8 +141,9 @@ def tree(table: Mapping[Layer, Sequence[int]], *, leader: int | None = None) -> 
             "fc": [0, 1, 2, 3]}`. Any table is allowed; in a tree, every row refines the one before.
         leader: the student that leads the group, if the method has a leader.
     """
-    rows = [(name, tuple(row)) for layer, row in table.items() for name in _names(layer)]
-    return Routes(tuple(name for name, _ in rows), tuple(row for _, row in rows), leader=leader)
+    if not isinstance(table, Mapping):
+        raise ValueError(f"table is {shown(table)}; give a mapping from layers to the module of each student")
+    return _table(list(table.items()), leader)
 
 
 def random(
@@ -151,11 +165,12 @@ def random(
     Raises:
         ValueError: no layers, students or modules, or no distinct table was found.
     """
-    groups = [_names(layer) for layer in layers]
-    if not groups or students < 1 or modules < 1:
-        raise ValueError(
-            f"{len(groups)} layers, {students} students, {modules} modules: random routing needs at least one of each"
-        )
+    groups = [_names(layer) for layer in check_names("layers", layers)]
+    students, modules = check_whole("students", students, least=1), check_whole("modules", modules, least=1)
+    seed = check_whole("seed", seed)
+    if not groups:
+        raise ValueError(f"{students} students and no layer to route; name at least one layer")
+    check_flag("distinct", distinct)
     draw = python_random.Random(seed)
     table = (
         _distinct(draw, len(groups), students, modules)
@@ -179,7 +194,7 @@ def hierarchical_dropout(layers: Sequence[str], *, views: int = 2) -> Routes:
         A tree: `drop1: 0 0 1 1`, `drop2: 0 1 0 1` for two layers and two views. A mask is drawn for every row,
         so the views of a later layer are drawn anew for every view of the earlier ones, figure 1d.
     """
-    depth = len(layers)
+    depth, views = len(check_names("layers", layers)), check_whole("views", views, least=1)
     return tree(
         {
             name: [view // views ** (depth - 1 - i) % views for view in range(views**depth)]
@@ -201,6 +216,8 @@ def compose(*tables: Routes) -> Routes:
     Raises:
         ValueError: no tables, layers that overlap, or a table with a leader, of which there would be several.
     """
+    for table in tables:
+        check_kind("one of the tables", table, Routes, "tables of studygroup.routes")
     led = [table for table in tables if table.leader is not None]
     if led:
         raise ValueError(
@@ -213,12 +230,28 @@ def compose(*tables: Routes) -> Routes:
         for i, table in enumerate(tables)
         for name, row, modules in zip(table.layers, table.table, table.modules, strict=True)
     ]
-    names, table, modules = zip(*rows, strict=True) if rows else ((), (), ())
-    return Routes(names, table, modules)
+    names, table_rows, modules = zip(*rows, strict=True) if rows else ((), (), ())
+    return Routes(names, table_rows, modules)
+
+
+def _table(rows: Sequence[tuple[Layer, Sequence[int]]], leader: int | None) -> Routes:
+    """Return the table of some layers' rows; names that share a row get it each."""
+    named = [
+        (name, tuple(check_names(f"the row of layer {name!r}", row)))
+        for layer, row in rows
+        for name in _names(layer)
+    ]
+    return Routes(tuple(name for name, _ in named), tuple(row for _, row in named), leader=leader)
 
 
 def _names(layer: Layer) -> tuple[str, ...]:
-    return (layer,) if isinstance(layer, str) else tuple(layer)
+    return (layer,) if isinstance(layer, str) else tuple(check_names("one of the layers", layer))
+
+
+def _modules(number: int, row: Any) -> tuple[int, ...]:
+    """Return a row of the table as whole numbers."""
+    what = f"row {number} of the table"
+    return tuple(check_whole(f"a module in {what}", module) for module in check_names(what, row))
 
 
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
@@ -275,11 +308,17 @@ def _check_shape(routes: Routes) -> None:
                 f"layer {name!r} has modules 0 to {count - 1}, but a student takes module {wrong[0]}"
             )
     if routes.leader is not None and not 0 <= routes.leader < routes.students:
-        raise ValueError(f"leader {routes.leader} is not one of students 0 to {routes.students - 1}")
+        raise ValueError(
+            f"leader {routes.leader} is not one of students 0 to {routes.students - 1}; give one of these"
+        )
 
 
 def _check_names(layers: tuple[str, ...]) -> None:
     for name in layers:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"a layer is called {shown(name)}; give its name as model.named_modules() has it"
+            )
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named {layers.count(name)} times; name it once")
         inside = [other for other in layers if other != name and _contains(name, other)]

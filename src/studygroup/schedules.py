@@ -7,6 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 from studygroup import bibliography
+from studygroup.checks import check_number, check_share
 
 Schedule = Callable[[float], float]
 
@@ -27,15 +28,19 @@ def ramp_up(start: float, end: float) -> Schedule:
     Raises:
         ValueError: the interval lies outside [0, 1] or runs backwards.
     """
-    if not 0 <= start <= end <= 1:
+    if check_share("start", start, of="training") > check_share("end", end, of="training"):
         raise ValueError(f"ramp from {start} to {end}; use 0 <= start <= end <= 1, as shares of training")
 
     return _RampUp(start, end)
 
 
 def constant(value: float) -> Schedule:
-    """Return a schedule of constant weight."""
-    return partial(_same, value)
+    """Return a schedule of constant weight.
+
+    Raises:
+        ValueError: the value is no finite number.
+    """
+    return partial(_same, check_number("value", value))
 
 
 @dataclass(frozen=True)

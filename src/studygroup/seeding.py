@@ -4,6 +4,8 @@ import hashlib
 
 import torch
 
+from studygroup.checks import check_whole
+
 
 def derive(seed: int, *path: int | str) -> int:
     """Derive a new seed from a seed and the path of a draw.
@@ -14,8 +16,11 @@ def derive(seed: int, *path: int | str) -> int:
 
     Returns:
         An integer in [0, 2**63), equal on all machines and versions of Python.
+
+    Raises:
+        ValueError: the seed is no whole number.
     """
-    text = "/".join(str(part) for part in (seed, *path))
+    text = "/".join(str(part) for part in (check_whole("seed", seed), *path))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

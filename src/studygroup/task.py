@@ -17,6 +17,7 @@ from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
+from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
@@ -28,8 +29,9 @@ from studygroup.seeding import derive
 from studygroup.teachers import Teacher
 
 Answering = Literal["joint", "train", "eval"]
-_ANSWERING = ("joint", "train", "eval")
+_ANSWERING: tuple[Answering, ...] = ("joint", "train", "eval")
 _CLASSES = CrossEntropy()
+_WANTED = "a list of studygroup.objectives"
 
 
 class CollaborativeLearning(ParameterGroups):
@@ -82,12 +84,16 @@ class CollaborativeLearning(ParameterGroups):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_choice("reduction", reduction, ("sum", "mean"))
-        _check_choice("peers", peers, _ANSWERING)
-        added = list(objectives)
+        check_choice("reduction", reduction, ("sum", "mean"))
+        check_choice("peers", peers, _ANSWERING)
+        seed, in_turn = check_whole("seed", seed), check_flag("in_turn", in_turn)
+        if rows is not None and not isinstance(rows, SharedRows | Subsets):
+            raise ValueError(f"rows is {shown(rows)}; give SharedRows() or Subsets(...)")
+        several = check_kind("objectives", objectives, Iterable, _WANTED)
+        added = [check_kind("one of the objectives", one, Objective, _WANTED) for one in several]
         teachers = list(dict.fromkeys(teacher for one in added for teacher in one.teachers))
         others = dict.fromkeys(one for one in (*(t.of for t in teachers), exports) if one is not None)
-        self.group = group
+        self.group = check_kind("group", group, Group, "a StudyGroup, or Peers")
         self.teachers = nn.ModuleList(teachers)
         self.sources = nn.ModuleList(one for one in others if one is not group)
         self.objectives = nn.ModuleList(added)
@@ -167,7 +173,7 @@ class CollaborativeLearning(ParameterGroups):
         Args:
             progress: how far training has come, from 0 to 1.
         """
-        return {one.name: one.weight(progress) for one in self._objectives()}
+        return {one.name: one.weight_at(progress) for one in self._objectives()}
 
     def figures(self) -> dict[str, Float[Tensor, ""]]:
         """Return the teachers' figures of the last batch to log, by name; scalars on the device."""
@@ -238,10 +244,10 @@ class CollaborativeLearning(ParameterGroups):
                 students that are trained in turn, or labels that an objective refuses.
         """
         rows = self.group.count_rows(x)
+        check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
         if not y.ndim or len(y) != rows:
             raise ValueError(f"labels of shape {tuple(y.shape)} for {rows} rows; hand in one a row")
-        if not 0 <= progress <= 1:
-            raise ValueError(f"progress is {progress}; hand in the share of training done, from 0 to 1")
+        check_share("progress", progress, of="training done")
         if self.in_turn and self.training and owner is None:
             raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
         if owner is None and self.training and isinstance(self.rows, Subsets):
@@ -271,7 +277,7 @@ class CollaborativeLearning(ParameterGroups):
             outputs = answers = self.group(x, capture=own | heard)
         else:
             asked = self._asked(consults, owns, of=None)
-            moves = any(one.moves_teachers and one.weight(progress) for one in self._objectives())
+            moves = any(one.moves_teachers and one.weight_at(progress) for one in self._objectives())
             outputs, answers = self._with_owners(x, owns, asked, own, heard, moves=moves)
         by_others = {}
         for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
@@ -335,7 +341,7 @@ class CollaborativeLearning(ParameterGroups):
             value = known[one.name]
             value = one.loss(step) if value is None else value
             values[one.name] = value
-            weighted = one.weight(step.progress) * value
+            weighted = one.weight_at(step.progress) * value
             if value.ndim:
                 of_students = of_students + weighted
             else:
@@ -371,11 +377,6 @@ class CollaborativeLearning(ParameterGroups):
     @staticmethod
     def _want(captures: Iterable[Capture]) -> Capture:
         return reduce(or_, captures, Capture())
-
-
-def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}={value!r}; use one of {', '.join(map(repr, known))}")
 
 
 def _check_names(names: Sequence[str]) -> None:

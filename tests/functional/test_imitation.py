@@ -165,9 +165,9 @@ def test_masked_mean_of_nothing_is_zero_and_blind_to_what_is_not_seen(logits):
 
 
 def test_wrong_settings_say_what_is_right(logits, unchecked):
-    with pytest.raises(ValueError, match="temperature 0; it must be positive"):
+    with pytest.raises(ValueError, match="temperature is 0; give a finite number above 0"):
         sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 0)
-    with pytest.raises(ValueError, match="temperature nan"):
+    with pytest.raises(ValueError, match="temperature is nan"):
         sgf.imitation_loss(logits, logits, float("nan"))
     with pytest.raises(ValueError, match="'logits' or 'probabilities'"):
         sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 1.0, "mean")

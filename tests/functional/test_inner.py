@@ -42,5 +42,5 @@ def test_linear_over_depth():
     assert sgf.linear_over_depth(3, 1.0, 0.0) == pytest.approx((1, 0.5, 0))
     assert sgf.linear_over_depth(17, 0.3, 0.1)[-1] == 0.1
     assert sgf.linear_over_depth(1, 0.0, 1.0) == (1.0,)
-    with pytest.raises(ValueError, match="weights for 0 layers"):
+    with pytest.raises(ValueError, match="layers is 0; give a whole number, at least 1"):
         sgf.linear_over_depth(0, 0.0, 1.0)

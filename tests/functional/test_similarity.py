@@ -86,7 +86,7 @@ def test_one_row_and_equal_rows_centred_over_the_batch():
 def test_too_few_values_and_unknown_words(unchecked):
     with pytest.raises(ValueError, match=r"each row has 1 value to compare.*statistic='flatten'"):
         sgf.similarity_matrix(drawn(N, 1, 3, 3))
-    with pytest.raises(ValueError, match="each row has 1 value"):
+    with pytest.raises(ValueError, match="classes is 1; give a whole number, at least 2"):
         sgf.label_similarity(torch.zeros(N, dtype=torch.long), classes=1)
     assert sgf.similarity_matrix(drawn(N, 1, 3, 3), statistic="flatten").shape == (N, N)
     assert sgf.similarity_matrix(drawn(N, 1, 3, 3), centre="batch").shape == (N, N)

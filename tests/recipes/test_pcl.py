@@ -134,7 +134,7 @@ def test_batch_norm_statistics_of_the_averages_are_their_own():
 
 
 def test_a_decay_outside_its_range_is_refused():
-    with pytest.raises(ValueError, match=r"decay 1\.5"):
+    with pytest.raises(ValueError, match=r"decay is 1\.5"):
         make(decay=1.5)
 
 

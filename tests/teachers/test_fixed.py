@@ -91,7 +91,7 @@ def test_one_student_has_nobody_to_listen_to():
 
 def test_wrong_settings_say_what_is_right():
     for wrong in (-0.1, 1.5, math.nan):
-        with pytest.raises(ValueError, match=rf"probability {wrong}; it must lie in \[0, 1\], where 0 is no"):
+        with pytest.raises(ValueError, match=rf"probability is {wrong}; give a number in \[0, 1\]"):
             RandomSubgroup(wrong)
     with pytest.raises(ValueError, match="'fixed' or 'bernoulli'"):
         RandomSubgroup(0.5, selection="half")

@@ -108,7 +108,7 @@ def test_averages_of_students_of_different_architectures():
 
 def test_a_number_that_is_no_decay():
     for wrong in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ValueError, match=rf"decay {wrong}; .* use a number in \[0, 1\]"):
+        with pytest.raises(ValueError, match=rf"decay is {wrong}; give a share of the average in \[0, 1\]"):
             Averages(students(), decay=wrong)
 
 

@@ -16,6 +16,7 @@ from studygroup._engine.capture import capturing, user_modules
 from studygroup._engine.different_rows import different
 from studygroup._engine.forward import call
 from studygroup._engine.isolate import without_side_effects
+from studygroup._engine.refusal import input_named
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import BatchLayout, manner
@@ -74,6 +75,7 @@ def dry_run(
         first: whether the network is run for the first time: then the parameters that are read are compared too.
 
     Raises:
+        InputError: a batch that the network itself cannot take.
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
             what the pass itself refuses.
     """
@@ -82,7 +84,9 @@ def dry_run(
         stack.enter_context(_eager())
         stack.enter_context(_other_random_states())
         stack.enter_context(without_side_effects(model, training=False))
-        apart = _apart_before_entry(model, routed.values(), batch.index([0]).inputs)
+        one = batch.index([0])
+        with input_named(model, one):
+            apart = _apart_before_entry(model, routed.values(), one.inputs)
         stack.enter_context(told_apart(routed.values()))
         stack.enter_context(watch.on(model))
         check = SelfCheck(model, routed.values(), watch, reads=first)
@@ -111,7 +115,7 @@ class _Trial:
         places, table = few(sees, rows)
         given = batch.index(places)
         changed = different(given)
-        if changed is not None and self.check.readable(changed, 0):
+        if changed is not None and self.check.refusal(changed, 0) is None:
             given = changed
         layout = BatchLayout(table, apart=self.apart)
         linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
@@ -125,7 +129,11 @@ class _Trial:
             ):
                 logits = call(self.model, inputs, state)
         except Exception as error:
-            if isinstance(error, ValueError) or not self.check.readable(given, 0):
+            own = self.check.refusal(given, 0)
+            if own is not None:
+                with input_named(self.model, given):
+                    raise own from None
+            if isinstance(error, ValueError):
                 raise
             raise self.check.stopped(state, error) from error
         never = [name for name in self.routed if name not in state.reached]

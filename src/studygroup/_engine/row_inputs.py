@@ -63,13 +63,17 @@ class Batch:
         )
         return replace(self, inputs=inputs, rows=len(places))
 
+    def walk(self) -> Iterator[tuple[str, Any]]:
+        """Yield all parts with their paths."""
+        return _walk(self.inputs)
+
     def with_inputs(self, inputs: Inputs) -> "Batch":
         """Return a batch of the same sort."""
         return replace(self, inputs=inputs)
 
     def parts(self, *, carrying: bool) -> Iterator[Any]:
         """Yield the tensors and lists that carry rows, or those that do not."""
-        for path, value in _walk(self.inputs):
+        for path, value in self.walk():
             if path in self.carries and self.carries[path] is carrying:
                 yield value
 

@@ -182,8 +182,9 @@ class _Scatter:
         place = torch.full(sees.shape, self.nobody)
         row, student = together.students.nonzero().unbind(1)
         place[student, together.sample[row]] = row
-        self.shared = bool((place == torch.arange(sees.shape[1])).all())
         self.missing = bool((place == self.nobody).any())
+        # the place of a missing row may be its number by chance, where it is the last
+        self.shared = not self.missing and bool((place == torch.arange(sees.shape[1])).all())
         self.select = Selection([place.flatten()], [self.nobody + 1] if self.missing else [self.nobody])
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensor:

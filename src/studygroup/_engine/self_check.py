@@ -68,13 +68,13 @@ class SelfCheck:
             for part, first in zip(module.modules(), layer.bank[0].modules(), strict=True)
         }
 
-    def readable(self, batch: Batch, student: int) -> bool:
-        """Tell whether a student alone takes a batch."""
+    def refusal(self, batch: Batch, student: int) -> Exception | None:
+        """Return the error with which a student alone refuses a batch; `None` where it takes it."""
         try:
             self._alone(batch, student)
-        except Exception:  # whatever a network raises on rows that it cannot take
-            return False
-        return True
+        except Exception as error:  # whatever a network raises on rows that it cannot take
+            return error
+        return None
 
     def compare(self, together: Together, batch: Batch, sees: Bool[Tensor, "students rows"]) -> bool:
         """Compare a pass of the group with each student alone; students of equal modules are one.

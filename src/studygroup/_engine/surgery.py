@@ -1,7 +1,7 @@
 """The surgery that puts routed layers into a network, and extracts one student again."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from studygroup._engine.carrying import carry_state
 from studygroup._engine.copying import duplicate, surroundings
 from studygroup._engine.routed import STUDENT, RoutedLayer
+from studygroup.checks import check_kind, shown
 from studygroup.naming import check_layers
 from studygroup.routes import Routes
 
@@ -59,27 +60,39 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
 
 
 def distinct(init: Init, model: nn.Module) -> Init:
-    """Return the same `init`, made to refuse a function that returns an existing model.
+    """Return the same `init`, made to refuse a function that returns an existing model, or layers of one.
 
     Args:
         init: as for `install`.
         model: the model that copies are made of.
+
+    Raises:
+        ValueError: `init` is neither a known word nor a function.
     """
+    if isinstance(init, nn.Module) or not (callable(init) or init in ("fresh", "copy")):
+        raise ValueError(f"init is {shown(init)}; use 'fresh', 'copy' or a function that returns a new model")
     if not callable(init):
         return init
-    there = [model]
+    there: list[nn.Module] = [model]
 
     def new() -> nn.Module:
-        found = init()
-        if any(found is one for one in there):
+        found = check_kind("what init returned", init(), nn.Module, "a function that returns a new model")
+        own = {id(part) for part in _stateful(found)}
+        if any(id(part) in own for one in there for part in _stateful(one)):
             raise ValueError(
-                f"init returned the same {type(found).__name__} again, whose layers students would share; return a "
-                "new model at each call"
+                f"init returned the same {type(found).__name__} again, or one with layers of an earlier one, and "
+                "students would start equal; return a new model at each call"
             )
         there.append(found)
         return found
 
     return new
+
+
+def _stateful(model: nn.Module) -> Iterator[Tensor]:
+    """Yield all parameters and buffers."""
+    yield from model.parameters()
+    yield from model.buffers()
 
 
 def extract(model: nn.Module, *, student: int) -> nn.Module:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_flag, check_number, check_whole
 from studygroup.data.splits import Rows
 
 
@@ -42,10 +43,17 @@ class PadCropFlip:
         padding: pixels added on every side; the crop moves by up to that much each way. 0 leaves only the
             mirroring.
         flip: whether each image is mirrored left to right with probability one half.
+
+    Raises:
+        ValueError: a padding that is no whole number from 0 on.
     """
 
     padding: int = 4
     flip: bool = True
+
+    def __post_init__(self) -> None:
+        check_whole("padding", self.padding, least=0)
+        check_flag("flip", self.flip)
 
     def __call__(
         self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
@@ -96,13 +104,18 @@ class Normalise(nn.Module):
             own.
 
     Raises:
-        ValueError: a deviation that is not above 0.
+        ValueError: a deviation that is not above 0, numbers that are not finite, or not one of each for a channel.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], *, channels_last: bool = False) -> None:
         super().__init__()
-        if min(std) <= 0:
-            raise ValueError(f"std is {tuple(std)}; every channel needs one above 0: is a channel constant?")
+        if len(mean) != len(std) or not all(check_number("a channel's std", each) > 0 for each in std):
+            raise ValueError(
+                f"std is {tuple(std)} and mean {tuple(mean)}; every channel needs one above 0, and a mean: "
+                "is a channel constant?"
+            )
+        for each in mean:
+            check_number("a channel's mean", each)
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         centre = torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1)
         spread = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)

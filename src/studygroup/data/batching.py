@@ -8,6 +8,7 @@ from jaxtyping import Int32, Int64
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from studygroup.checks import check_flag, check_share, check_whole, shown
 from studygroup.data.stratify import without
 from studygroup.seeding import generator
 
@@ -50,10 +51,9 @@ def subsets(
     Raises:
         ValueError: fewer rows than students, no student, or an overlap outside [0, 1].
     """
-    if not 1 <= students <= rows:
+    if not 1 <= check_whole("students", students) <= check_whole("rows", rows):
         raise ValueError(f"cannot deal {rows} rows to {students} students; give at least one row to each")
-    if not 0 <= overlap <= 1:
-        raise ValueError(f"overlap is {overlap}; give a share in [0, 1]")
+    check_share("overlap", overlap, of="the rows of the others")
     rng = generator(seed, "subsets")
     dealt = []
     for own in torch.randperm(rows, generator=rng).tensor_split(students):
@@ -86,7 +86,7 @@ class EpochBatches(Sampler[Draw]):
             first.
 
     Raises:
-        ValueError: a batch size below 1.
+        ValueError: a batch size below 1, row numbers that are no whole numbers, or a seed that is none.
     """
 
     def __init__(
@@ -99,22 +99,21 @@ class EpochBatches(Sampler[Draw]):
         drop_last: bool,
         lengths: Int32[Tensor, "rows"] | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; give at least 1")
-        self.parts, self.lengths = tuple(parts), lengths
-        self.batch_size, self.seed = batch_size, seed
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.parts, self.lengths = tuple(_row_numbers(part) for part in parts), lengths
+        self.batch_size = check_whole("batch_size", batch_size, least=1)
+        self.seed = check_whole("seed", seed)
+        self.shuffle, self.drop_last = check_flag("shuffle", shuffle), check_flag("drop_last", drop_last)
         self.epoch = 0
         self._resumed = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
-        self.epoch = epoch
+        self.epoch = check_whole("epoch", epoch, least=0)
 
     def resume(self, *, epoch: int, step: int) -> None:
         """Start this epoch at this step; other epochs stay whole, and `len` is that of a whole one."""
-        self.epoch = epoch
-        self._resumed = (epoch, step)
+        self.set_epoch(epoch)
+        self._resumed = (self.epoch, check_whole("step", step, least=0))
 
     def __len__(self) -> int:
         """Return the number of steps in a whole epoch."""
@@ -226,10 +225,18 @@ class SharedBatches(EpochBatches):
         drop_last: bool = False,
         lengths: Int32[Tensor, "rows"] | None = None,
     ) -> None:
-        parts = [torch.arange(rows)]
+        parts = [torch.arange(check_whole("rows", rows, least=0))]
         super().__init__(
             parts, batch_size=batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, lengths=lengths
         )
 
     def _rows(self, chosen: Sequence[Int64[Tensor, "_rows"]]) -> tuple[Tensor, Tensor | None]:
         return chosen[0], None
+
+
+def _row_numbers(part: Tensor) -> Tensor:
+    """Return a part as it is, if it is one of row numbers; truth values and fractions would select other rows."""
+    wrong = not isinstance(part, Tensor) or part.ndim != 1 or part.dtype not in (torch.int64, torch.int32)
+    if wrong or bool((part < 0).any()):
+        raise ValueError(f"a part is {shown(part)}; give row numbers from 0 on, a tensor of torch.int64")
+    return part

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from studygroup.checks import check_flag, check_share
 from studygroup.seeding import generator
 
 EpochLabels = Callable[[int], Int64[Tensor, "rows"]]
@@ -67,10 +68,17 @@ class SymmetricNoise:
     Attributes:
         rate: share of noisy rows, in [0, 1].
         redraw: whether their labels are redrawn in every epoch, else drawn once.
+
+    Raises:
+        ValueError: a rate outside [0, 1].
     """
 
     rate: float
     redraw: bool = True
+
+    def __post_init__(self) -> None:
+        check_share("the noise rate", self.rate, of="the rows")
+        check_flag("redraw", self.redraw)
 
     def __call__(self, truth: TrueLabels, *, seed: int) -> EpochLabels:
         """Choose the noisy rows and return the function that gives the labels of an epoch.
@@ -78,12 +86,7 @@ class SymmetricNoise:
         Args:
             truth: the true labels.
             seed: of the rows and of their labels.
-
-        Raises:
-            ValueError: a rate outside [0, 1].
         """
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"the noise rate is {self.rate}; give a share of the rows in [0, 1]")
         rows = len(truth.labels)
         noisy = torch.zeros(rows, dtype=torch.bool)
         chosen = torch.randperm(rows, generator=generator(seed, "noisy rows"))[: round(self.rate * rows)]

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from studygroup.checks import check_whole
 from studygroup.seeding import generator
 
 
@@ -24,7 +25,7 @@ def stratified(labels: Int64[Tensor, "rows"], count: int, *, seed: int, draw: st
     Raises:
         ValueError: `count` is negative or more than there are rows.
     """
-    if not 0 <= count <= len(labels):
+    if not 0 <= check_whole("count", count) <= len(labels):
         raise ValueError(
             f"cannot draw {count} of {len(labels)} rows for {draw!r}; ask for 0 to {len(labels)}"
         )

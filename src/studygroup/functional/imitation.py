@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer, Shaped
 from torch import Tensor
 
+from studygroup.checks import check_choice, check_flag, check_number
+
 Aggregate = Literal["logits", "probabilities"]
 Divergence = Literal["kl", "cross_entropy"]
 
@@ -33,11 +35,10 @@ def peer_targets(
         is 0: zero *logits* would be a uniform target.
 
     Raises:
-        ValueError: a temperature that is not positive, or an unknown `aggregate`.
+        ValueError: a temperature that is not positive and finite, or an unknown `aggregate`.
     """
-    _check_temperature(temperature)
-    if aggregate not in ("logits", "probabilities"):
-        raise ValueError(f"aggregate={aggregate!r}; use 'logits' or 'probabilities'")
+    check_number("temperature", temperature, above=0)
+    check_choice("aggregate", aggregate, ("logits", "probabilities"))
     answers = logits if aggregate == "logits" else F.softmax(logits / temperature, dim=-1)
     mixed = mixed_answers(answers, weights)
     targets = mixed if aggregate == "probabilities" else F.softmax(mixed / temperature, dim=-1)
@@ -82,11 +83,13 @@ def imitation_loss(
         scale_by_t2: multiply by T², so that gradients keep their size as T grows (Hinton et al. 2015).
 
     Raises:
-        ValueError: a temperature that is not positive, or an unknown `divergence`.
+        ValueError: a temperature that is not positive and finite, an unknown `divergence`, or targets of another
+            shape.
     """
-    _check_temperature(temperature)
-    if divergence not in ("kl", "cross_entropy"):
-        raise ValueError(f"divergence={divergence!r}; use 'kl' or 'cross_entropy'")
+    check_number("temperature", temperature, above=0)
+    check_choice("divergence", divergence, ("kl", "cross_entropy"))
+    check_flag("scale_by_t2", scale_by_t2)
+    _check_shapes("targets", targets, logits)
     loss = -(targets * F.log_softmax(logits / temperature, dim=-1)).sum(-1)
     if divergence == "kl":
         some = torch.where(targets > 0, targets, 1)  # 0 log 0 is 0, its gradient too
@@ -197,6 +200,9 @@ def disagreement(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor
     return differ.mean() if len(first) else differ.sum()
 
 
-def _check_temperature(temperature: float) -> None:
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature}; it must be positive (1 leaves the logits as they are)")
+def _check_shapes(name: str, given: Tensor, logits: Tensor) -> None:
+    """Refuse what would be stretched over students or rows without a word."""
+    if given.shape != logits.shape:
+        raise ValueError(
+            f"{name} of shape {tuple(given.shape)} for logits of {tuple(logits.shape)}; hand in as many of each"
+        )

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from studygroup.checks import check_number, check_whole
+
 
 def pull_push(
     similarity: Float[Tensor, "rows rows"],
@@ -26,7 +28,17 @@ def pull_push(
         source: S(x) of the input.
         pull: a, towards the labels.
         push: b, away from the input.
+
+    Raises:
+        ValueError: similarities of other shapes than S(h), or weights that are no finite numbers.
     """
+    pull, push = check_number("pull", pull), check_number("push", push)
+    for name, other in (("target", target), ("source", source)):
+        if other.shape != similarity.shape:
+            raise ValueError(
+                f"{name} of shape {tuple(other.shape)} for a similarity of {tuple(similarity.shape)}; hand in the "
+                "similarities of the same rows"
+            )
     to_labels: Tensor = torch.linalg.vector_norm(similarity - target)
     to_input: Tensor = torch.linalg.vector_norm(similarity - source)
     return pull * to_labels - push * to_input
@@ -47,9 +59,9 @@ def linear_over_depth(layers: int, start: float, end: float) -> tuple[float, ...
         end: weight of the layer next to the output.
 
     Raises:
-        ValueError: no layers.
+        ValueError: no layers, or an end that is no finite number.
     """
-    if layers < 1:
-        raise ValueError(f"weights for {layers} layers; there must be at least 1")
+    check_whole("layers", layers, least=1)
+    start, end = check_number("start", start), check_number("end", end)
     shares = [layer / (layers - 1) for layer in range(layers)] if layers > 1 else [1.0]
     return tuple((1 - share) * start + share * end for share in shares)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from studygroup.checks import check_whole
 from studygroup.functional.deferred import refuse_second_derivative
 from studygroup.functional.precision import single
 
@@ -32,9 +33,14 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
             not compared, so that a depthwise convolution has the loss 0.
 
     Raises:
-        ValueError: the number of filters is no multiple of `groups`.
+        ValueError: the number of filters is no multiple of `groups`, or a weight of one axis, such as a bias.
     """
-    if groups < 1 or len(weight) % groups:
+    if weight.ndim < 2:
+        raise ValueError(
+            f"a weight of shape {tuple(weight.shape)} has no filters to compare; hand in that of a convolution or a "
+            "linear layer"
+        )
+    if len(weight) % check_whole("groups", groups, least=1):
         raise ValueError(f"{len(weight)} filters do not divide into {groups} groups")
     loss: Tensor = _Decorrelation.apply(weight, groups)
     return loss

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from studygroup.checks import check_flag, check_number, check_whole
+
 _SIZES = 8  # step sizes tried at once, each four times the one before
 
 
@@ -31,7 +33,13 @@ def best_mixture(
 
     Returns:
         The weights of each row, without gradient; equal rows with `per_row=False`.
+
+    Raises:
+        ValueError: another number of labels than of rows, or no step.
     """
+    _check_labels(logits, y)
+    check_flag("per_row", per_row)
+    steps = check_whole("steps", steps, least=1)
     relative = (logits - logits.gather(-1, y.view(1, -1, 1).expand(len(logits), -1, 1))).transpose(0, 1)
     groups = relative[:, None] if per_row else relative[None]  # (problems, rows of each, students, classes)
     alpha = groups.new_full((len(groups), logits.shape[0]), 1 / logits.shape[0])
@@ -56,7 +64,11 @@ def error_products(
     Args:
         logits: all students' answers z; the class probabilities are f = ψ(z; 1).
         y: class indices.
+
+    Raises:
+        ValueError: another number of labels than of rows.
     """
+    _check_labels(logits, y)
     errors = logits.softmax(-1)
     errors = errors - torch.zeros_like(errors).scatter_(-1, y.view(1, -1, 1).expand(len(logits), -1, 1), 1)
     return torch.einsum("inc,jnc->ij", errors, errors) / len(y)
@@ -73,9 +85,26 @@ def least_error_weights(
         products: C, see `error_products`.
         ridge: share of C's mean diagonal that is added to its diagonal, > 0: students that err alike make C
             singular.
+
+    Raises:
+        ValueError: C is no square, or a ridge that is not positive and finite.
     """
+    check_number("ridge", ridge, above=0)
+    if products.ndim != 2 or products.shape[0] != products.shape[1]:
+        raise ValueError(
+            f"products of shape {tuple(products.shape)}; hand in one number for each pair of students"
+        )
     scaled = products / products.diagonal().mean().clamp(min=1e-12)
     scaled = scaled + ridge * torch.eye(len(products), dtype=products.dtype, device=products.device)
     solution, _ = torch.linalg.solve_ex(scaled, torch.ones_like(products[:, 0]))
     weights: Tensor = solution / solution.sum()
     return weights
+
+
+def _check_labels(logits: Tensor, y: Tensor) -> None:
+    """Refuse labels with which some rows would be left out without a word."""
+    if logits.ndim != 3 or y.shape != logits.shape[1:2] or y.is_floating_point():
+        raise ValueError(
+            f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(logits.shape)}; hand in logits "
+            "(students, rows, classes) and one class index a row"
+        )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from studygroup.checks import check_choice, check_whole
 from studygroup.functional.deferred import refuse_second_derivative
 from studygroup.functional.precision import single
 
@@ -47,10 +48,8 @@ def similarity_matrix(
     Raises:
         ValueError: fewer than two values per row, centred over them (always 0); an unknown `centre` or `statistic`.
     """
-    if centre not in ("channels", "batch"):
-        raise ValueError(f"centre={centre!r}; use 'channels' or 'batch'")
-    if statistic not in ("deviation", "flatten"):
-        raise ValueError(f"statistic={statistic!r}; use 'deviation' or 'flatten'")
+    check_choice("centre", centre, ("channels", "batch"))
+    check_choice("statistic", statistic, ("deviation", "flatten"))
     with torch.autocast(h.device.type, enabled=False):
         z = deviations(h) if statistic == "deviation" else single(h.flatten(1))
         if centre == "channels" and z.shape[1] < 2:
@@ -93,8 +92,19 @@ def label_similarity(
         dtype: dtype of the result.
 
     Raises:
-        ValueError: as `similarity_matrix`.
+        ValueError: as `similarity_matrix`, fewer than two classes, or, on the CPU, a label that is no class.
     """
+    check_whole("classes", classes, least=2)
+    wrong = y.ndim != (2 if y.is_floating_point() else 1) or y.dtype == torch.bool
+    if wrong or (y.ndim == 2 and y.shape[1] != classes):
+        raise ValueError(
+            f"labels of shape {tuple(y.shape)}, {y.dtype}, for {classes} classes; hand in one class index a row, or "
+            "one probability for each class"
+        )
+    if y.ndim == 1 and y.device.type == "cpu" and bool(((y < 0) | (y >= classes)).any()):
+        raise ValueError(
+            f"labels from {int(y.min())} to {int(y.max())}; number classes from 0 to {classes - 1}"
+        )
     # not one_hot, which waits for the device to check the indices
     one_hot = y if y.is_floating_point() else y[:, None] == torch.arange(classes, device=y.device)
     return similarity_matrix(one_hot.to(dtype), centre=centre)

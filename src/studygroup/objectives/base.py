@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
+from studygroup.checks import check_number, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
@@ -101,6 +102,9 @@ class Objective(nn.Module):
         criterion: criterion of the labels, where the objective has one; all others of the task follow it.
         moves_teachers: whether its gradient flows into the teachers' answers.
         sources: BibTeX of what to cite, see `citation`.
+
+    Raises:
+        ValueError: a weight that is neither a finite number nor a function.
     """
 
     capture: Capture = Capture()
@@ -112,7 +116,21 @@ class Objective(nn.Module):
         super().__init__()
         self.name = name
         self.criterion: Criterion | None = None
-        self.weight: Schedule = weight if callable(weight) else constant(float(weight))
+        self.weight: Schedule = (
+            weight if callable(weight) else constant(float(check_number("weight", weight)))
+        )
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight in the total at some progress.
+
+        Raises:
+            ValueError: the objective's function of progress returns no finite number.
+        """
+        weight = self.weight(progress)
+        return check_number(
+            f"the weight of {self.name!r} at progress {shown(progress)}",
+            float(weight) if isinstance(weight, bool) else weight,
+        )
 
     def before_pass(self, group: Group) -> Float[Tensor, ""] | None:
         """Return the value of an objective that needs no pass; `None` for all others.

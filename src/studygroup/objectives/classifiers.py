@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup._engine.capture import Layer, Pieces
+from studygroup.checks import check_number, check_whole
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Step
@@ -45,6 +46,10 @@ class LocalClassifiers(Local):
         temperature: T = 2 in the paper.
         size: pixels per side, or tokens, after pooling.
         channels: most filters of the convolution.
+
+    Raises:
+        ValueError: α or β that is negative or not finite, a temperature that is not positive and finite, or a number
+            of classes, pixels or filters below 1.
     """
 
     sources = (bibliography.INTRA,)
@@ -62,7 +67,10 @@ class LocalClassifiers(Local):
         channels: int = 64,
     ) -> None:
         super().__init__(shapes, name="mid", weight=weight)
-        self.alpha, self.beta, self.temperature = alpha, beta, temperature
+        self.alpha, self.beta = check_number("alpha", alpha, least=0), check_number("beta", beta, least=0)
+        self.temperature = check_number("temperature", temperature, above=0)
+        size, channels = check_whole("size", size, least=1), check_whole("channels", channels, least=1)
+        classes = check_whole("classes", classes, least=1)
         self.heads = nn.ModuleList(
             _classifier(layer, shape, classes=classes, size=size, channels=channels)
             for layer, shape in shapes.items()

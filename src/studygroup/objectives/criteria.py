@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from studygroup.checks import check_share, check_whole, shown
 from studygroup.functional import (
     Divergence,
     imitation_loss,
@@ -101,6 +102,10 @@ class CrossEntropy(Criterion):
         ignore_index: class index of places without a label.
         label_smoothing: amount of smoothing, in [0, 1].
         class_axis: axis of the classes in the network's logits.
+
+    Raises:
+        ValueError: class weights that are negative or not finite, a smoothing outside [0, 1], or an `ignore_index` or
+            `class_axis` that is no whole number.
     """
 
     weight: Tensor | None
@@ -114,10 +119,10 @@ class CrossEntropy(Criterion):
         class_axis: int = 1,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing {label_smoothing}; use a number in [0, 1]")
-        self.register_buffer("weight", weight)
-        self.ignore_index, self.label_smoothing, self.class_axis = ignore_index, label_smoothing, class_axis
+        self.register_buffer("weight", _check_weights("weight", weight))
+        self.ignore_index = check_whole("ignore_index", ignore_index)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
+        self.class_axis = check_whole("class_axis", class_axis)
 
     def spread(
         self, logits: Float[Tensor, "students rows *shape"]
@@ -198,13 +203,16 @@ class BinaryCrossEntropy(Criterion):
 
     Args:
         pos_weight: weight of a present label relative to an absent one.
+
+    Raises:
+        ValueError: weights that are negative or not finite.
     """
 
     pos_weight: Tensor | None
 
     def __init__(self, pos_weight: Float[Tensor, " labels"] | None = None) -> None:
         super().__init__()
-        self.register_buffer("pos_weight", pos_weight)
+        self.register_buffer("pos_weight", _check_weights("pos_weight", pos_weight))
 
     def spread(
         self, logits: Float[Tensor, "students rows *shape"]
@@ -277,6 +285,16 @@ class SquaredError(Criterion):
         else:
             each = torch.where(total > 0, (means - spread).square(), 0)
         return each.squeeze(-1)
+
+
+def _check_weights(name: str, weight: Tensor | None) -> Tensor | None:
+    if weight is None:
+        return None
+    if not isinstance(weight, Tensor) or not weight.is_floating_point():
+        raise ValueError(f"{name} is {shown(weight)}; give a tensor of one floating-point number for each")
+    if weight.device.type == "cpu" and not bool((weight.isfinite() & (weight >= 0)).all()):
+        raise ValueError(f"{name} holds numbers from {float(weight.min())} on; give finite ones, at least 0")
+    return weight
 
 
 def _check_numbers(answers: Tensor, y: Tensor) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from studygroup import bibliography
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_choice, check_flag, check_kind, check_number, check_share
 from studygroup.functional import Divergence, masked_mean
 from studygroup.functional.precision import single
 from studygroup.objectives.base import Objective, Step
@@ -14,7 +15,8 @@ from studygroup.objectives.supervised import Supervised
 from studygroup.schedules import Schedule
 from studygroup.teachers import MeanOfOthers, Teacher
 
-_AVERAGES = ("logits", "probabilities", "divergences")
+_DIVERGENCES: tuple[Divergence, ...] = ("kl", "cross_entropy")
+_AVERAGES: tuple[Average, ...] = ("logits", "probabilities", "divergences")
 
 
 class Imitation(Objective):
@@ -34,7 +36,8 @@ class Imitation(Objective):
         name: see `Objective`.
 
     Raises:
-        ValueError: an unknown `aggregate`.
+        ValueError: a temperature that is not positive and finite, an unknown `divergence` or `aggregate`, or no
+            teacher.
     """
 
     def __init__(
@@ -50,14 +53,12 @@ class Imitation(Objective):
         name: str = "imitation",
     ) -> None:
         super().__init__(name=name, weight=weight)
-        if aggregate not in _AVERAGES:
-            raise ValueError(f"aggregate={aggregate!r}; use one of {', '.join(map(repr, _AVERAGES))}")
-        self.teachers = (teacher,)
-        self.temperature = temperature
-        self.divergence: Divergence = divergence
-        self.aggregate: Average = aggregate
-        self.moves_teachers = moves_teachers
-        self.scale_by_t2 = scale_by_t2
+        self.teachers = (check_kind("teacher", teacher, Teacher, "one of studygroup.teachers"),)
+        self.temperature = check_number("temperature", temperature, above=0)
+        self.divergence: Divergence = check_choice("divergence", divergence, _DIVERGENCES)
+        self.aggregate: Average = check_choice("aggregate", aggregate, _AVERAGES)
+        self.moves_teachers = check_flag("moves_teachers", moves_teachers)
+        self.scale_by_t2 = check_flag("scale_by_t2", scale_by_t2)
         mutual = aggregate == "divergences" and teacher.of is None
         self.sources = (bibliography.DML,) if mutual else teacher.sources
 
@@ -97,12 +98,17 @@ def song_chai(
         divergence: divergence of J_soft; `"kl"` has the same gradient and is 0 at agreement.
         detach: whether q_h is a constant.
         weight: weight of both.
+
+    Raises:
+        ValueError: α outside [0, 1], or as `Imitation`.
     """
+    check_share("alpha", alpha, of="the labels")
+    check_number("weight", weight)
     imitation = Imitation(
         MeanOfOthers(),
         temperature=temperature,
         weight=weight * (1 - alpha),
         divergence=divergence,
-        moves_teachers=not detach,
+        moves_teachers=not check_flag("detach", detach),
     )
     return [Supervised(weight=weight * alpha), imitation]

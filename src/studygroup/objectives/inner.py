@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_number, check_share, check_whole
 from studygroup.functional import imitation_loss, label_loss, masked_mean
 from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Objective, Step
@@ -27,6 +28,9 @@ class InnerClassifiers(Objective):
         classes: number of classes.
         weight: weight of the sum; 0.3 in the paper.
         pool: maps a layer's output to (rows, width), see `teachers.pooled`.
+
+    Raises:
+        ValueError: a width or a number of classes below 1.
     """
 
     sources = (bibliography.GOOGLENET,)
@@ -38,7 +42,11 @@ class InnerClassifiers(Objective):
         self.layers = tuple(widths)
         self.capture = Capture(activations=self.layers)
         self.pool = pool
-        self.heads = nn.ModuleList(nn.Linear(width, classes) for width in widths.values())
+        classes = check_whole("classes", classes, least=1)
+        self.heads = nn.ModuleList(
+            nn.Linear(check_whole(f"the width of layer {name!r}", width, least=1), classes)
+            for name, width in widths.items()
+        )
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the sum of the cross-entropies."""
@@ -118,6 +126,10 @@ class SelfDistillation(Objective):
         feature_weight: λ.
         temperature: T.
         pool: maps the input of the network's own classifier to (rows, features), see `teachers.pooled`.
+
+    Raises:
+        ValueError: α outside [0, 1], λ that is negative or not finite, a temperature that is not positive and finite,
+            or no features or classes.
     """
 
     sources = (bibliography.BYOT,)
@@ -136,7 +148,13 @@ class SelfDistillation(Objective):
         super().__init__(name="inner", weight=1.0)
         self.layers = tuple(fit)
         self.capture = Capture(activations=self.layers, features=True)
-        self.alpha, self.feature_weight, self.temperature = alpha, feature_weight, temperature
+        self.alpha = check_share("alpha", alpha, of="imitation")
+        self.feature_weight = check_number("feature_weight", feature_weight, least=0)
+        self.temperature = check_number("temperature", temperature, above=0)
+        features, classes = (
+            check_whole("features", features, least=1),
+            check_whole("classes", classes, least=1),
+        )
         self.pool = pool
         self.fit = nn.ModuleList(fit.values())
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in fit)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
+from studygroup.checks import check_names
 from studygroup.functional import kernel_decorrelation
 from studygroup.group import Group
 from studygroup.objectives.base import Objective, Step
@@ -31,7 +32,7 @@ class KernelDecorrelation(Objective):
 
     def __init__(self, names: Iterable[str], *, weight: float | Schedule = 1.0) -> None:
         super().__init__(name="kernel", weight=weight)
-        self.names = tuple(names)
+        self.names = tuple(check_names("names", names))
 
     def before_pass(self, group: Group) -> Float[Tensor, ""]:
         """Return the sum, which needs the weights alone.

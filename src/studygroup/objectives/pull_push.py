@@ -10,6 +10,7 @@ from studygroup import bibliography
 from studygroup._engine.capture import Capture, Layer, Pieces
 from studygroup._engine.rows import Rows
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_choice, check_pair, check_whole
 from studygroup.functional import (
     Centre,
     Statistic,
@@ -50,6 +51,10 @@ class PullPush(Local):
             lie on a circle.
         centre: what is centred, see `functional.similarity_matrix`.
         channels: most filters of g_i.
+
+    Raises:
+        ValueError: fewer than two classes, an end that is no finite number, an unknown `centre` or statistic, or no
+            filters.
     """
 
     sources = (bibliography.INTRA,)
@@ -69,9 +74,14 @@ class PullPush(Local):
     ) -> None:
         super().__init__(shapes, name="pull_push", weight=weight)
         self.capture |= Capture(activations=(source,) if source else ())
-        self.classes, self.source, self.centre = classes, source, centre
-        self.source_statistic: Statistic = source_statistic
-        pulls, pushes = linear_over_depth(len(shapes), *pull), linear_over_depth(len(shapes), *push)
+        self.classes, self.source = check_whole("classes", classes, least=2), source
+        self.centre: Centre = check_choice("centre", centre, ("channels", "batch"))
+        self.source_statistic: Statistic = check_choice(
+            "source_statistic", source_statistic, ("deviation", "flatten")
+        )
+        channels = check_whole("channels", channels, least=1)
+        pulls = linear_over_depth(len(shapes), *check_pair("pull", pull))
+        pushes = linear_over_depth(len(shapes), *check_pair("push", push))
         self.weights = dict(zip(self.layers, zip(pulls, pushes, strict=True), strict=True))
         self.projections = nn.ModuleList(
             _projection(layer, shape, channels) for layer, shape in shapes.items()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from studygroup.checks import check_names
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import first_groups
@@ -36,7 +37,7 @@ def auxiliary_training(
         weight: weight of the inner classifiers; 0.3 in the paper.
         pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
-    names = first_groups(model) if inner is None else tuple(inner)
+    names = first_groups(model) if inner is None else tuple(check_names("inner", inner))
     group = StudyGroup(model, independent(students=1))
     seen = probe(group, example, capture=Capture(activations=names))
     widths = {name: pool(seen.activations[name][0]).shape[1] for name in names}

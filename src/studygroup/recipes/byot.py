@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from studygroup.checks import check_flag, check_names
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import first_groups
@@ -51,7 +52,8 @@ def byot(
             bottlenecks of convolutions, see `objectives.Bottleneck`; `False` for maps in another order of axes.
         pool: maps a layer's output to (rows, width), see `teachers.pooled`.
     """
-    names = first_groups(model) if inner is None else tuple(inner)
+    check_flag("convolutions", convolutions)
+    names = first_groups(model) if inner is None else tuple(check_names("inner", inner))
     group = StudyGroup(model, independent(students=1))
     seen = probe(group, example, capture=Capture(activations=names, features=True))
     assert seen.features is not None

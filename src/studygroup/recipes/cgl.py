@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import nn
 
+from studygroup.checks import check_flag, check_pair, check_whole
 from studygroup.group import Init, StudyGroup
 from studygroup.layers import blocks
 from studygroup.objectives import Imitation, Supervised
@@ -82,7 +83,8 @@ def cgl(
             with several seeds and on several data sets (table 7); omitted, `seed`.
         seed: seed of routes and sub-groups.
     """
-    drawn = seed if structure is None else structure
+    drawn = seed if structure is None else check_whole("structure", structure)
+    given = Subsets(overlap)
     routes = random(
         blocks(model) if layers is None else layers,
         students=students,
@@ -97,12 +99,12 @@ def cgl(
             Imitation(
                 RandomSubgroup(probability, selection=selection, include_self=include_self),
                 temperature=temperature,
-                weight=ramp_up(*ramp),
-                moves_teachers=peers_gradient,
+                weight=ramp_up(*check_pair("ramp", ramp)),
+                moves_teachers=check_flag("peers_gradient", peers_gradient),
                 scale_by_t2=scale_by_t2,
             ),
         ],
-        rows=Subsets(overlap) if subsets else SharedRows(),
+        rows=given if check_flag("subsets", subsets) else SharedRows(),
         peers=peers,
         seed=seed,
     )

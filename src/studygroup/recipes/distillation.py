@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from studygroup.checks import check_share
 from studygroup.extras import missing
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
@@ -63,8 +64,7 @@ def distillation(
         ValueError: α outside [0, 1], a teacher that cannot be found or has other classes than the student, or a
             missing package.
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; give the share of the teacher, from 0 to 1")
+    check_share("alpha", alpha, of="the teacher")
     group = StudyGroup(model, independent(students=1))
     classes = probe(group, example).logits.shape[-1]
     network = _found(teacher, example, classes, weights) if isinstance(teacher, str) else teacher

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from studygroup.checks import check_flag
 from studygroup.group import Init
 from studygroup.objectives import Imitation, Supervised
 from studygroup.peers import separate
@@ -50,7 +51,7 @@ def dml(
                 MeanOfOthers(),
                 aggregate="divergences",
                 temperature=temperature,
-                moves_teachers=not detach,
+                moves_teachers=not check_flag("detach", detach),
                 scale_by_t2=scale_by_t2,
             ),
         ],

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from studygroup._engine.copying import duplicate
+from studygroup.checks import check_choice, check_flag, check_number, check_pair
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
 from studygroup.group import Group, Init, Outputs, StudyGroup
@@ -81,12 +82,11 @@ def ffl(
     Raises:
         ValueError: `ships` is neither, a layer that the model does not have, or `maps` whose output is no map.
     """
-    if ships not in ("sub-network", "fused"):
-        raise ValueError(f"ships={ships!r}; use 'sub-network' or 'fused'")
+    check_choice("ships", ships, ("sub-network", "fused"))
     group = _sub_networks(model, layers, students=students, init=init)
     among = () if group is model else group.routes.layers
     fused = _fused(group, example, maps=maps, among=among, pool=pool)
-    weight = ramp_up(*ramp)
+    weight = ramp_up(*check_pair("ramp", ramp))
     objectives = [
         Supervised(),
         Ensemble(fused, name="fused"),
@@ -160,7 +160,8 @@ class FromEnsemble(Objective):
     ) -> None:
         super().__init__(name="from_ensemble", weight=weight)
         self.teachers = (fused,)
-        self.temperature, self.scale_by_t2 = temperature, scale_by_t2
+        self.temperature = check_number("temperature", temperature, above=0)
+        self.scale_by_t2 = check_flag("scale_by_t2", scale_by_t2)
 
     def loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the mean over all rows."""

@@ -6,6 +6,7 @@ from functools import cache, partial
 from torch import nn
 
 from studygroup._engine.capture import Layer
+from studygroup.checks import check_names, check_number
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
@@ -76,8 +77,12 @@ def intra(
     Raises:
         ValueError: all parts off; `out` for a network without dropout, or whose last dropouts are inside residual
             connections, or `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one without convolutions
-            and without names.
+            and without names; a weight that is neither a finite number nor a function.
     """
+    for name, weight in (("out", out), ("mid", mid), ("pull_push", pull_push), ("kernel", kernel)):
+        check_number(name, 0.0 if callable(weight) and name != "out" else weight)
+    for name, names in (("dropouts", dropouts), ("inner", inner), ("kernels", kernels)):
+        check_names(name, names)
     if not (out or mid or pull_push or kernel):
         raise ValueError(
             "all parts of intra are off, which is the plain network: give some a weight, as out=1.0, mid=1.0, "

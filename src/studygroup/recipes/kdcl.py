@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from studygroup.checks import check_flag
 from studygroup.group import Init
 from studygroup.objectives import Imitation, Supervised
 from studygroup.peers import separate
@@ -52,7 +53,7 @@ def kdcl(
                 teacher(),
                 temperature=temperature,
                 weight=weight,
-                moves_teachers=not detach,
+                moves_teachers=not check_flag("detach", detach),
                 scale_by_t2=scale_by_t2,
             ),
         ],

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from studygroup.checks import check_pair, check_whole
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
@@ -63,7 +64,7 @@ def okddip(
     Raises:
         ValueError: fewer than three students.
     """
-    leader = students - 1
+    leader = check_whole("students", students, least=3) - 1
     group = StudyGroup(
         model,
         branches(last_group(model) if layers is None else layers, students=students, leader=leader),
@@ -74,7 +75,7 @@ def okddip(
     imitation = Imitation(
         attention,
         temperature=temperature,
-        weight=ramp_up(*ramp),
+        weight=ramp_up(*check_pair("ramp", ramp)),
         moves_teachers=True,
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,

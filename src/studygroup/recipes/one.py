@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from studygroup.checks import check_flag, check_pair
 from studygroup.functional import Aggregate
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
@@ -66,8 +67,8 @@ def one(
     imitation = Imitation(
         gate,
         temperature=temperature,
-        weight=ramp_up(*ramp),
-        moves_teachers=not detach,
+        weight=ramp_up(*check_pair("ramp", ramp)),
+        moves_teachers=not check_flag("detach", detach),
         aggregate=aggregate,
         scale_by_t2=scale_by_t2,
     )

@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import nn
 
+from studygroup.checks import check_flag, check_pair
 from studygroup.group import Init, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.layers import last_group
@@ -65,10 +66,11 @@ def pcl(
     width = pool(seen.features[0]).shape[1]
     fused = PeerEnsemble(width, students=students, classes=seen.logits.shape[-1], pool=pool)
     averages = Averages(group, decay=decay)
-    imitation = partial(Imitation, temperature=temperature, weight=ramp_up(*ramp), scale_by_t2=scale_by_t2)
+    weight = ramp_up(*check_pair("ramp", ramp))
+    imitation = partial(Imitation, temperature=temperature, weight=weight, scale_by_t2=scale_by_t2)
     objectives = [
         Supervised(),
-        imitation(fused, moves_teachers=not detach),
+        imitation(fused, moves_teachers=not check_flag("detach", detach)),
         Ensemble(fused),
         imitation(MeanOfOthers(of=averages), aggregate="divergences", name="mean_teachers"),
     ]

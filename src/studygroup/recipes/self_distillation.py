@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup import bibliography
+from studygroup.checks import check_choice, check_number, check_pair
 from studygroup.group import StudyGroup
 from studygroup.objectives import Imitation, Supervised
 from studygroup.routes import independent
@@ -60,14 +61,14 @@ def self_distillation(
     Raises:
         ValueError: `ships` is neither, or a decay outside [0, 1].
     """
-    if ships not in ("average", "network"):
-        raise ValueError(f"ships={ships!r}; use 'average' or 'network'")
+    check_choice("ships", ships, ("average", "network"))
+    check_number("weight", weight)
     group = StudyGroup(model, independent(students=1))
     averages = Averages(group, decay=decay)
     imitation = Imitation(
         _OwnAverage(of=averages),
         temperature=temperature,
-        weight=partial(_times, weight, ramp_up(*ramp)),
+        weight=partial(_times, weight, ramp_up(*check_pair("ramp", ramp))),
         scale_by_t2=scale_by_t2,
     )
     return CollaborativeLearning(

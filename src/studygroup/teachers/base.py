@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_whole
 from studygroup.group import Group, Outputs
 
 Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"]
@@ -46,10 +47,10 @@ class Teacher(nn.Module):
         """Set the number of students and the seed of all draws.
 
         Raises:
-            ValueError: the teacher does not fit that number of students.
+            ValueError: the teacher does not fit that number of students, or a number that is not whole.
         """
-        self.students = students
-        self.seed = seed
+        self.students = check_whole("students", students, least=1)
+        self.seed = check_whole("seed", seed)
 
     def consults(self, step: int) -> Bool[Tensor, "students teachers"]:
         """Return who consults whom in this step, a CPU table; here everybody consults everybody, itself included."""

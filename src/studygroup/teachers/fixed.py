@@ -5,6 +5,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from studygroup import bibliography
+from studygroup.checks import check_choice, check_flag, check_share
 from studygroup.group import Group, Outputs
 from studygroup.seeding import generator
 from studygroup.teachers.base import Teacher, Weights, share_equally, weights_like
@@ -24,7 +25,7 @@ class MeanOfOthers(Teacher):
 
     def __init__(self, *, include_self: bool = False, of: Group | None = None) -> None:
         super().__init__(of=of)
-        self.include_self = include_self
+        self.include_self = check_flag("include_self", include_self)
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
         """Consult all others, in every step."""
@@ -74,15 +75,9 @@ class RandomSubgroup(Teacher):
         of: Group | None = None,
     ) -> None:
         super().__init__(of=of)
-        if not 0 <= probability <= 1:
-            raise ValueError(
-                f"imitating probability {probability}; it must lie in [0, 1], where 0 is no imitation"
-            )
-        if selection not in ("fixed", "bernoulli"):
-            raise ValueError(f"selection={selection!r}; use 'fixed' or 'bernoulli'")
-        self.probability = probability
-        self.selection = selection
-        self.include_self = include_self
+        self.probability = check_share("probability", probability)
+        self.selection = check_choice("selection", selection, ("fixed", "bernoulli"))
+        self.include_self = check_flag("include_self", include_self)
 
     @property
     def candidates(self) -> int:

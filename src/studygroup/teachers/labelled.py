@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from studygroup import bibliography
+from studygroup.checks import check_flag, check_number, check_share, check_whole
 from studygroup.functional import best_mixture, error_products, least_error_weights
 from studygroup.group import Outputs
 from studygroup.teachers.base import OneTeacher, Weights
@@ -58,14 +59,17 @@ class LinearTeacher(OneTeacher):
     Args:
         per_row: whether every row has weights of its own; `False` has one α for the batch.
         steps: number of steps of the solver.
+
+    Raises:
+        ValueError: no step.
     """
 
     sources = (bibliography.KDCL,)
 
     def __init__(self, *, per_row: bool = True, steps: int = 20) -> None:
         super().__init__()
-        self.per_row = per_row
-        self.steps = steps
+        self.per_row = check_flag("per_row", per_row)
+        self.steps = check_whole("steps", steps, least=1)
 
     def logits(
         self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
@@ -101,7 +105,7 @@ class GeneralTeacher(OneTeacher):
         products: C, kept in the state dict; zeros, which is equal weights, before the first measurement.
 
     Raises:
-        ValueError: a decay outside [0, 1), or a ridge that is not positive.
+        ValueError: a decay outside [0, 1), or a ridge that is not positive and finite.
     """
 
     sources = (bibliography.KDCL,)
@@ -110,11 +114,9 @@ class GeneralTeacher(OneTeacher):
 
     def __init__(self, *, decay: float = 0.99, ridge: float = 1e-3, on_training_rows: bool = True) -> None:
         super().__init__()
-        if not 0 <= decay < 1 or not ridge > 0:
-            raise ValueError(
-                f"decay {decay} and ridge {ridge}; use 0 <= decay < 1, so that something is measured, and ridge > 0"
-            )
-        self.decay, self.ridge, self.on_training_rows = decay, ridge, on_training_rows
+        self.decay = check_share("decay", decay, whole=False)  # at 1 nothing would be measured
+        self.ridge = check_number("ridge", ridge, above=0)
+        self.on_training_rows = check_flag("on_training_rows", on_training_rows)
 
     def join(self, *, students: int, seed: int) -> None:
         """Allocate C."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
+from studygroup.checks import check_flag, check_whole
 from studygroup.functional.precision import as_weights, single
 from studygroup.group import Outputs
 from studygroup.teachers.base import OneTeacher, Teacher, Weights, share_equally
@@ -50,7 +51,8 @@ class Gate(OneTeacher):
         super().__init__()
         self.pool = pool
         # departs: no bias; the norm takes any constant away, so that it would never get a gradient.
-        self.linear = nn.Linear(width, students, bias=False)
+        students = check_whole("students", students, least=1)
+        self.linear = nn.Linear(check_whole("width", width, least=1), students, bias=False)
         self.norm = nn.BatchNorm1d(students)
 
     def join(self, *, students: int, seed: int) -> None:
@@ -106,11 +108,12 @@ class PeerAttention(Teacher):
         pool: Pool = pooled,
     ) -> None:
         super().__init__()
-        size = max(width // reduction, 1)
+        width = check_whole("width", width, least=1)
+        size = max(width // check_whole("reduction", reduction, least=1), 1)
         self.query = nn.Linear(width, size, bias=False)
         self.key = nn.Linear(width, size, bias=False)
-        self.leader = leader
-        self.include_self = include_self
+        self.leader = check_whole("leader", leader, least=0)
+        self.include_self = check_flag("include_self", include_self)
         self.pool = pool
         self.entropy: Tensor | None = None
 
@@ -171,7 +174,8 @@ class PeerEnsemble(OneTeacher):
     def __init__(self, width: int, *, students: int, classes: int, pool: Pool = pooled) -> None:
         super().__init__()
         self.pool = pool
-        self.linear = nn.Linear(width * students, classes)
+        wide = check_whole("width", width, least=1) * check_whole("students", students, least=1)
+        self.linear = nn.Linear(wide, check_whole("classes", classes, least=1))
 
     def logits(
         self, answers: Outputs, y: Shaped[Tensor, "rows *_"]

@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.copying import duplicate
+from studygroup.checks import check_share
 from studygroup.group import Group, Outputs, StudyGroup
 from studygroup.inputs import Inputs
 from studygroup.routes import independent
@@ -85,10 +86,7 @@ class Averages(_Constant):
     """
 
     def __init__(self, group: Group, *, decay: float = 0.999) -> None:
-        if not 0 <= decay <= 1:
-            raise ValueError(
-                f"decay {decay}; a moving average keeps a share of itself: use a number in [0, 1]"
-            )
+        check_share("decay", decay, of="the average")
         super().__init__(duplicate(group))
         self.decay = decay
         self.updates = 0

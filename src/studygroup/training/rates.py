@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from studygroup.checks import check_names, check_number, check_share
+
 
 class Rate(ABC):
     """Base class of learning-rate schedules; subclass it for your own."""
@@ -53,10 +55,18 @@ class MultiStep(Rate):
     Attributes:
         multiply: the factor at each milestone.
         milestones: in epochs.
+
+    Raises:
+        ValueError: a factor or a milestone that is negative or not finite.
     """
 
     multiply: float = 0.5
     milestones: Sequence[int] = (60, 120, 160)
+
+    def __post_init__(self) -> None:
+        check_number("multiply", self.multiply, least=0)
+        for milestone in check_names("milestones", self.milestones):
+            check_number("one of the milestones", milestone, least=0)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return `multiply` to the power of the number of milestones passed."""
@@ -70,10 +80,17 @@ class Cosine(Rate):
     Attributes:
         floor: the last multiplier, in [0, 1].
         warmup: epochs of linear rise from 0 before the cosine.
+
+    Raises:
+        ValueError: a floor outside [0, 1], or a warm-up that is negative or not finite.
     """
 
     floor: float = 0.0
     warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_share("floor", self.floor)
+        check_number("warmup", self.warmup, least=0)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update."""
@@ -92,11 +109,19 @@ class OneCycle(Rate):
         rise: share of the training spent rising, in (0, 1).
         start: first multiplier.
         end: last multiplier.
+
+    Raises:
+        ValueError: a share outside (0, 1), or a multiplier that is negative or not finite.
     """
 
     rise: float = 0.3
     start: float = 0.04
     end: float = 4e-6
+
+    def __post_init__(self) -> None:
+        check_number("rise", check_share("rise", self.rise, of="the training", whole=False), above=0)
+        check_number("start", self.start, least=0)
+        check_number("end", self.end, least=0)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return a multiplier that rises from `start` to 1 over the share `rise`, then falls to `end`."""
