@@ -32,7 +32,7 @@ from studygroup.training.settings import RESULT_STAYS
 from studygroup.training.trust import reading
 from studygroup.training.tuning.results import describe_study
 from studygroup.training.typed import Typed, read_typed
-from studygroup.trust import NotAllowedError, allowing
+from studygroup.trust import allowing
 from studygroup.untrusted import printable
 
 
@@ -65,11 +65,10 @@ def _run(typed: Typed) -> int:
     parser, commands = _parser()
     try:
         _check(typed.words)
-        files = typed.files()
-    except NotAllowedError:
-        raise
+        typed.check()
     except ValueError as error:
         parser.error(str(error))
+    files = typed.files()
     checked = {path: _dumped(content) for path, content in files.items() if isinstance(content, dict)}
     words = _or_first_run(typed.rewritten(checked))
     guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()

@@ -47,6 +47,10 @@ class PadCropFlip:
     padding: int = 4
     flip: bool = True
 
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(f"padding is {self.padding}; give at least 0")
+
     def __call__(
         self, images: UInt8[Tensor, "batch channels height width"], *, generator: torch.Generator
     ) -> UInt8[Tensor, "batch channels height width"]:
@@ -60,11 +64,16 @@ class PadCropFlip:
             New images of the same shape on the same device, contiguous.
 
         Raises:
-            ValueError: the rows are texts.
+            ValueError: the rows are texts, or smaller than the padding.
         """
         if not isinstance(images, Tensor):
             raise ValueError("PadCropFlip changes pictures and these rows are texts; leave `augment` out")
         channels, height, width = images.shape[1:]
+        if self.padding >= min(height, width):
+            raise ValueError(
+                f"padding is {self.padding} and pictures have {height} x {width} pixels, so that a crop might hold "
+                "none of them; give less"
+            )
         draws = to_device(self._draw(len(images), generator), images.device)
         rows = draws[:, :1] + torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device).expand(len(images), width)

@@ -46,17 +46,29 @@ class Constant(Rate):
         return 1.0
 
 
+def _check(name: str, value: float, *, least: float = 0.0, most: float = math.inf) -> None:
+    """Refuse an argument of a schedule that is no number in a range."""
+    if not math.isfinite(value) or not least <= value <= most:
+        limits = f"from {least:g} on" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{name} of the rate is {value}; give a number {limits}")
+
+
 @dataclass(frozen=True)
 class MultiStep(Rate):
     """Multiplication of the rate by a factor at each milestone (CGL: halved at epochs 60, 120 and 160).
 
     Attributes:
         multiply: the factor at each milestone.
-        milestones: in epochs.
+        milestones: in epochs, none of them negative.
     """
 
     multiply: float = 0.5
     milestones: Sequence[int] = (60, 120, 160)
+
+    def __post_init__(self) -> None:
+        _check("multiply", self.multiply)
+        for place, milestone in enumerate(self.milestones):
+            _check(f"milestones[{place}]", milestone)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return `multiply` to the power of the number of milestones passed."""
@@ -74,6 +86,10 @@ class Cosine(Rate):
 
     floor: float = 0.0
     warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check("floor", self.floor, most=1.0)
+        _check("warmup", self.warmup)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update."""
@@ -97,6 +113,12 @@ class OneCycle(Rate):
     rise: float = 0.3
     start: float = 0.04
     end: float = 4e-6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rise < 1:
+            raise ValueError(f"rise of the rate is {self.rise}; give a share between 0 and 1")
+        _check("start", self.start)
+        _check("end", self.end)
 
     def factor(self, epoch: float, epochs: int) -> float:
         """Return a multiplier that rises from `start` to 1 over the share `rise`, then falls to `end`."""

@@ -8,6 +8,7 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
 from studygroup.training import methods
+from studygroup.training.callbacks import check_there
 from studygroup.training.config import Config, check_same
 from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
@@ -52,7 +53,9 @@ def train(
         FolderInUseError: another process trains in the folder; nothing was written.
         ConfigurationChangedError: the run in the folder belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
-        ValueError: data, model and recipe do not fit together.
+        FolderGoneError: the run folder was removed meanwhile.
+        OSError: the run folder cannot be written to, as where the disk is full.
+        ValueError: the accelerator is not there, or data, model and recipe do not fit together.
         KeyboardInterrupt: SIGINT came; SIGTERM and SIGHUP raise `SystemExit` with their exit status. The epoch at
             hand is saved if that takes less than two seconds; resume the run to go on.
     """
@@ -63,6 +66,7 @@ def train(
     if not resume and not is_unused(folder.path):
         _refuse(folder)
     if not folder.summary.exists():
+        settings.check_here()
         with (
             interruptible(f"go on with train(..., run_dir='{folder.path}', resume=True)"),
             exclusive(folder.path),
@@ -145,6 +149,7 @@ def _finish(
         cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
     )
     build = settings.builder(data)
+    check_there(folder)
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))
