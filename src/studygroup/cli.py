@@ -1,16 +1,17 @@
 """The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
 
+import io
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 import yaml
-from jsonargparse import SUPPRESS, ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
@@ -20,7 +21,7 @@ from studygroup.report import report, run_report
 from studygroup.stopping import end_quietly, run_program
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.compare import table
-from studygroup.training.config import add_options
+from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
@@ -73,7 +74,7 @@ def _run(typed: Typed) -> int:
     words = _or_first_run(typed.rewritten(checked))
     guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()
     with guard:
-        options = parser.instantiate(parser.parse_args(words))
+        options = parser.instantiate(_parsed(parser, words, files))
         warnings.showwarning = show_warning
         chosen = options.subcommand
         arguments = dict(options[chosen])
@@ -84,6 +85,35 @@ def _run(typed: Typed) -> int:
             print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
+
+
+def _parsed(parser: ArgumentParser, words: list[str], files: Mapping[str, Any]) -> Namespace:
+    """Parse the command line; where a file alone is wrong, say so.
+
+    Raises:
+        SystemExit: the command line is wrong, which was printed.
+        ValueError: a file is wrong; names it and the key.
+    """
+    parsed, said, end = _try_to_parse(parser, words)
+    if parsed is None and files and end.code:
+        for path, content in files.items():
+            _, again, _ = _try_to_parse(parser, [words[0], f"--config={_dumped(content)}"])
+            if again == said:
+                raise ValueError(f"{path}: {one_line(said.partition('error: ')[2])}")
+    print(said, end="", file=sys.stderr)
+    if parsed is None:
+        raise end
+    return parsed
+
+
+def _try_to_parse(parser: ArgumentParser, words: list[str]) -> tuple[Namespace | None, str, SystemExit]:
+    """Return what was parsed, what was printed on stderr, and how the parser would end the program."""
+    said = io.StringIO()
+    with redirect_stderr(said):
+        try:
+            return parser.parse_args(words), said.getvalue(), SystemExit(0)
+        except SystemExit as end:
+            return None, said.getvalue(), end
 
 
 def _dumped(content: Any) -> str:

@@ -106,8 +106,8 @@ def load(
     source = open_source(spec, image_size=_size(image_size))
     if len(source.classes) < 2:
         raise ValueError(
-            f"{source.name} has one class, {source.classes[0]!r}, and there is nothing to tell apart; give rows of two "
-            "classes or more"
+            f"{source.name} has one class, {source.classes[0]!r}, and there is nothing to tell apart; give rows "
+            "of two classes or more"
         )
     rows, test = _train_and_test(source)
     labels = source.train.labels
@@ -127,8 +127,8 @@ def load(
     splits, form = _ready(chosen | {"test": test}, tokenizer=tokenizer, in_memory_bytes=in_memory_bytes)
     if isinstance(form, Pictures) and min(form.std) <= 0:
         raise ValueError(
-            f"{source.name}: all pixels of channel {form.std.index(min(form.std))} are the same in the pictures to train "
-            "on, and nothing can be learnt from them; give other pictures"
+            f"{source.name}: all pixels of channel {form.std.index(min(form.std))} are the same in the pictures to "
+            "train on, and nothing can be learnt from them; give other pictures"
         )
     return Data(
         train=splits["train"],

@@ -55,8 +55,8 @@ def tree(
     for layer, row in table.items():
         if max(row, default=0) >= len(row) > 0:
             raise ValueError(
-                f"layer {layer!r} of the tree has module {max(row)} and {len(row)} heads; number its modules from 0 on, "
-                "without gaps"
+                f"layer {layer!r} of the tree has module {max(row)} and {len(row)} heads; number its modules "
+                "from 0 on, without gaps"
             )
     return CollaborativeLearning(
         StudyGroup(model, routes.tree(table), init=init, rescale_gradients=rescale_gradients),

@@ -137,8 +137,8 @@ def evaluate(run: str | Path) -> dict[str, Any]:
         named = read_facts(found.folder.weights).classes
         if named != tuple(data.classes):
             raise ValueError(
-                f"{found.folder.weights} tells {_some(named)} apart, and the data have {_some(data.classes)}; give the "
-                "data that it was trained on"
+                f"{found.folder.weights} tells {_some(named)} apart, and the data have {_some(data.classes)}; "
+                "give the data that it was trained on"
             )
         holdout, test = (
             score_net(net, found.datamodule.evaluation_batches(split, cpu))

@@ -194,7 +194,7 @@ class Settings:
         except NotAllowedError:
             raise
         except ValueError as error:
-            raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{where}: {error}") from error
 
     @property
     def method_name(self) -> str:
