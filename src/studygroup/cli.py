@@ -20,6 +20,7 @@ from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
 from studygroup.stopping import end_quietly, run_program
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
+from studygroup.training.check import check, describe_check
 from studygroup.training.compare import table
 from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
@@ -145,7 +146,7 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
 
     The seed and options that do not change the result do not count as settings.
     """
-    free = {"seed", "run_dir", "resume", "progress_bar", "print_config", *RESULT_STAYS}
+    free = {"seed", "run_dir", "resume", "check", "progress_bar", "print_config", *RESULT_STAYS}
     named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
     first = [f"--config={FIRST_RUN}"] if given[:1] == ["train"] and named <= free else []
     return [*given[:1], *first, *given[1:]]
@@ -187,6 +188,11 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             add_options(own, Settings)
         if function is train:
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
+            own.add_argument(
+                "--check",
+                action="store_true",
+                help="check all, say how long the run will take, and write nothing",
+            )
         if function is predict:
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
         if function is report:
@@ -217,6 +223,8 @@ _ALLOW: dict[str, Any] = {
 
 def _train(options: dict[str, Any]) -> str:
     settings, others = _split(options)
+    if others.pop("check"):
+        return describe_check(check(settings, run_dir=others["run_dir"], resume=others["resume"]))
     folder = RunFolder(Path(others["run_dir"] or default_folder(settings)))
     if others["resume"] and not folder.config.exists():
         print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)

@@ -62,9 +62,7 @@ def train(
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
-    check_tree(folder.path)
-    if not resume and not is_unused(folder.path):
-        _refuse(folder)
+    check_folder(folder, config, resume=resume)
     if not folder.summary.exists():
         settings.check_here()
         with (
@@ -72,17 +70,15 @@ def train(
             exclusive(folder.path),
         ):
             return _train(settings, folder, resume=resume, progress_bar=progress_bar)
-    return _finished(folder, config)
+    return _finished(folder)
 
 
 def _train(settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool) -> Run:
     """Train in a folder that this process holds."""
     config = settings.config()
-    if not resume and not is_unused(folder.path):
-        _refuse(folder)  # another process began, and ended, before this one held the folder
+    check_folder(folder, config, resume=resume)  # another process may have begun, and ended, meanwhile
     if folder.summary.exists():
-        return _finished(folder, config)
-    _check_config(folder, config)
+        return _finished(folder)
     data = settings.load_data()
     with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
@@ -100,13 +96,27 @@ def _refuse(folder: RunFolder) -> NoReturn:
     )
 
 
-def _finished(folder: RunFolder, config: Config) -> Run:
-    """Return the result of a finished run with the same settings."""
-    _check_config(folder, config)
+def _finished(folder: RunFolder) -> Run:
+    """Return the result of a finished run."""
     return Run(folder, folder.read_summary(), resumed_finished=True)
 
 
-def _check_config(folder: RunFolder, config: Config) -> None:
+def check_folder(folder: RunFolder, config: Config, *, resume: bool) -> None:
+    """Refuse a folder that no run of this configuration can be trained in; nothing is written.
+
+    Args:
+        folder: the run folder.
+        config: the run's configuration.
+        resume: whether to continue what lies there.
+
+    Raises:
+        ConfigurationChangedError: the run in the folder belongs to other settings.
+        FolderTakenError: the folder is not empty and `resume` was not given.
+        NotAllowedError: it holds pipes or links.
+    """
+    check_tree(folder.path)
+    if not resume and not is_unused(folder.path):
+        _refuse(folder)
     if folder.config.exists():
         check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
 
@@ -118,13 +128,24 @@ def default_folder(settings: Settings) -> Path:
 
 def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool) -> Summary | None:
     """Train the plain network beside the method: same data, hold-out, epochs and seed."""
-    if not settings.baseline or settings.method_name == "baseline":
+    plain = plain_beside(settings)
+    if plain is None:
         return None
-    plain = dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
     if folder.baseline.summary.exists():
         return folder.baseline.read_summary()
     trained = fit(plain, data, folder.baseline, progress_bar=progress_bar)
     return _finish(plain, data, folder.baseline, trained, None).summary
+
+
+def plain_beside(settings: Settings) -> Settings | None:
+    """Return the settings of the plain network beside a run; None where none is trained.
+
+    Args:
+        settings: the settings of the run.
+    """
+    if not settings.baseline or settings.method_name == "baseline":
+        return None
+    return dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
 
 
 def _finish(
