@@ -208,8 +208,9 @@ _SHOWN = 3
 
 
 def _kinds(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return shape and precision of each tensor; what is no tensor is checked by whoever loads it."""
+    """Return shape and precision of each tensor; extra states, of which earlier versions had others, check themselves."""
     return {
-        name: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else ""
+        name: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         for name, value in state.items()
+        if name.rpartition(".")[2] != "_extra_state"
     }
