@@ -34,6 +34,7 @@ def content(epoch):
         "optimizer_states": [{}],
         "lr_schedulers": [{}],
         "loops": {},
+        "pytorch-lightning_version": "2.4.0",
     }
 
 
@@ -66,6 +67,7 @@ def test_no_checkpoint_is_none(tmp_path):
 WRONG = {
     "lacks state_dict": lambda c: c.pop("state_dict"),
     "lacks callbacks.LastTwo": lambda c: c["callbacks"].pop("LastTwo"),
+    "has pytorch-lightning_version=None": lambda c: c.pop("pytorch-lightning_version"),
     "has epoch='x'": lambda c: c.update(epoch="x"),
     "has callbacks.History.rows=3": lambda c: c["callbacks"]["History"].update(rows=3),
     "has figures of 2 epochs": lambda c: c.update(epoch=10**12),

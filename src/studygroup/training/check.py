@@ -119,7 +119,8 @@ def _measured(settings: Settings, data: Data, device: torch.device, folder: RunF
     found = newest_of_run(folder.checkpoints, settings.config(), own)
     task, datamodule = task.to(device).train(), settings.build_datamodule(data).to(device)
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
-    losses, times = [], []
+    losses: list[float] = []
+    times: list[float] = []
     batches = _batches(datamodule, task)
     while len(times) <= _FEWEST or (sum(times[1:]) < _SECONDS and len(times) <= _MOST):
         start = time.perf_counter()
@@ -195,9 +196,9 @@ def describe_check(checked: Checked) -> str:
             f"{pace.recipe}: {pace.epochs} epochs of {pace.updates} updates, {middle:.3g} ms each ({low:.3g} to "
             f"{high:.3g}, n = {len(pace.steps)}) on {checked.device}; the first loss is {pace.loss:.4g}"
         )
-    middle, low, high = map(_spoken, checked.seconds)
+    about, least, most = map(_spoken, checked.seconds)
     lines.append(
-        f"training will take about {middle} ({low} to {high}, by the fastest and the slowest of these steps), and a "
+        f"training will take about {about} ({least} to {most}, by the fastest and the slowest of these steps), and a "
         "little more for checkpoints and the test rows"
     )
     return "\n".join(lines)

@@ -26,6 +26,7 @@ from studygroup.untrusted import check_file, check_unpacked
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2
+_VERSION = "pytorch-lightning_version"
 
 
 class UnreadableCheckpointWarning(UserWarning):
@@ -140,6 +141,7 @@ class Saved:
         content = torch.load(path, map_location="cpu", weights_only=True)
         facts: dict[str, Any] = as_kind(Mapping[str, Any], content)
         found: Saved = as_kind(cls, facts)
+        as_kind(str, facts.get(_VERSION), _VERSION)
         rows = [EpochRow.from_columns(row) for row in found.callbacks.History.rows]
         if len(rows) != found.epoch + 1:
             raise ValueError(f"has figures of {len(rows)} epochs, where epoch is {found.epoch}")
@@ -208,7 +210,7 @@ _SHOWN = 3
 
 
 def _kinds(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return shape and precision of each tensor; extra states, of which earlier versions had others, check themselves."""
+    """Return shape and precision of each tensor; extra states, once others, are checked where they are loaded."""
     return {
         name: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         for name, value in state.items()

@@ -24,13 +24,13 @@ class Curves(TensorBoardLogger):
     def __init__(self, folder: Path, *, start: int) -> None:
         super().__init__(folder, name="", version="tensorboard", purge_step=start + 1)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:  # type: ignore[override]
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record figures.
 
         Raises:
             OSError: they could not be written; names the folder.
         """
-        self._writing(lambda: super(Curves, self).log_metrics(metrics, step))  # type: ignore[arg-type]
+        self._writing(lambda: super(Curves, self).log_metrics(metrics, step))
 
     def save(self) -> None:
         """Write what was recorded."""
