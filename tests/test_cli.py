@@ -147,6 +147,64 @@ def test_tune_and_train_the_best(tmp_path, capsys):
 def test_a_configuration_that_cannot_be_read_is_a_clear_error(content, tmp_path, capsys):
     file = tmp_path / "config.yaml"
     file.write_bytes(content)
-    with pytest.raises(SystemExit):
-        main(["train", "--config", str(file)])
+    assert main(["train", "--config", str(file)]) == 1
     assert f"--config {file} cannot be read as a configuration" in capsys.readouterr().err
+
+
+WRONG = {
+    "epochs: one": "Parser key \"epochs\": Expected a <class 'int'>. Got value: one",
+    "lerning_rate: 3": "does not accept option 'lerning_rate'",
+    "seed: 1\nseed: 2": "it has the key 'seed' in line 1 and in line 2",
+    "[]": "is a list, where settings stand by names",
+}
+
+
+@pytest.mark.parametrize("content", WRONG)
+def test_a_wrong_key_of_a_file_is_one_line_with_its_file(content, tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text(content + "\n")
+    assert main(["train", "--config", str(file), "--run_dir", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert WRONG[content] in said
+    assert len(said.splitlines()) == 1
+    assert str(file) in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--accelerator=tpu"], "accelerator 'tpu' is not there; this machine has cpu"),
+        (["--gradient_clip_val=-1"], "gradient_clip_val is -1.0; give a number above 0"),
+        (["--threads=100000"], "threads is 100000; give at most 1024"),
+        (["--optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
+        (["--rate=MultiStep", "--rate.milestones=[-1]"], "milestones[0] of the rate is -1"),
+        (["--model_options.width=x"], "cannot be built with channels=1, width='x'"),
+    ],
+)
+def test_what_no_training_can_use_is_refused_before_it(given, words, tmp_path, capsys):
+    assert main(["train", *given, "--run_dir", str(tmp_path / "run")]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_that_holds_itself_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--recipe=tree", "--recipe.table=&a {layer4: *a}"])
+    assert end.value.code == 2
+    assert "the value of --recipe.table cannot be read" in capsys.readouterr().err
+
+
+def test_a_check_measures_and_writes_nothing(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", *SMALL, "--check", "--run_dir", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "digits, 180 rows to train on, 20 held out, 50 to test on, 10 classes" in said
+    assert "cgl: 1 epochs of 3 updates" in said
+    assert "baseline: 1 epochs of 5 updates" in said
+    assert "training will take about" in said
+    assert not list(tmp_path.iterdir())
+    run.mkdir()
+    (run / "note").touch()
+    assert main(["train", *SMALL, "--check", "--run_dir", str(run)]) == 1
+    assert "is not empty" in capsys.readouterr().err

@@ -1,16 +1,17 @@
 """The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
 
+import io
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 import yaml
-from jsonargparse import SUPPRESS, ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
 from studygroup import recipes
 from studygroup.analysis.command import add_analyses, analyse_command
@@ -19,8 +20,9 @@ from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
 from studygroup.stopping import end_quietly, run_program
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
+from studygroup.training.check import check, describe_check
 from studygroup.training.compare import table
-from studygroup.training.config import add_options
+from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
@@ -32,7 +34,7 @@ from studygroup.training.settings import RESULT_STAYS
 from studygroup.training.trust import reading
 from studygroup.training.tuning.results import describe_study
 from studygroup.training.typed import Typed, read_typed
-from studygroup.trust import NotAllowedError, allowing
+from studygroup.trust import allowing
 from studygroup.untrusted import printable
 
 
@@ -65,16 +67,15 @@ def _run(typed: Typed) -> int:
     parser, commands = _parser()
     try:
         _check(typed.words)
-        files = typed.files()
-    except NotAllowedError:
-        raise
+        typed.check()
     except ValueError as error:
         parser.error(str(error))
+    files = typed.files()
     checked = {path: _dumped(content) for path, content in files.items() if isinstance(content, dict)}
     words = _or_first_run(typed.rewritten(checked))
     guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()
     with guard:
-        options = parser.instantiate(parser.parse_args(words))
+        options = parser.instantiate(_parsed(parser, words, files))
         warnings.showwarning = show_warning
         chosen = options.subcommand
         arguments = dict(options[chosen])
@@ -85,6 +86,35 @@ def _run(typed: Typed) -> int:
             print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
+
+
+def _parsed(parser: ArgumentParser, words: list[str], files: Mapping[str, Any]) -> Namespace:
+    """Parse the command line; where a file alone is wrong, say so.
+
+    Raises:
+        SystemExit: the command line is wrong, which was printed.
+        ValueError: a file is wrong; names it and the key.
+    """
+    parsed, said, end = _try_to_parse(parser, words)
+    if parsed is None and files and end.code:
+        for path, content in files.items():
+            _, again, _ = _try_to_parse(parser, [words[0], f"--config={_dumped(content)}"])
+            if again == said:
+                raise ValueError(f"{path}: {one_line(said.partition('error: ')[2])}")
+    print(said, end="", file=sys.stderr)
+    if parsed is None:
+        raise end
+    return parsed
+
+
+def _try_to_parse(parser: ArgumentParser, words: list[str]) -> tuple[Namespace | None, str, SystemExit]:
+    """Return what was parsed, what was printed on stderr, and how the parser would end the program."""
+    said = io.StringIO()
+    with redirect_stderr(said):
+        try:
+            return parser.parse_args(words), said.getvalue(), SystemExit(0)
+        except SystemExit as end:
+            return None, said.getvalue(), end
 
 
 def _dumped(content: Any) -> str:
@@ -116,7 +146,7 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
 
     The seed and options that do not change the result do not count as settings.
     """
-    free = {"seed", "run_dir", "resume", "progress_bar", "print_config", *RESULT_STAYS}
+    free = {"seed", "run_dir", "resume", "check", "progress_bar", "print_config", *RESULT_STAYS}
     named = {word.removeprefix("--").partition("=")[0] for word in given if word.startswith("--")}
     first = [f"--config={FIRST_RUN}"] if given[:1] == ["train"] and named <= free else []
     return [*given[:1], *first, *given[1:]]
@@ -158,6 +188,11 @@ def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]
             add_options(own, Settings)
         if function is train:
             own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
+            own.add_argument(
+                "--check",
+                action="store_true",
+                help="check all, say how long the run will take, and write nothing",
+            )
         if function is predict:
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
         if function is report:
@@ -188,6 +223,8 @@ _ALLOW: dict[str, Any] = {
 
 def _train(options: dict[str, Any]) -> str:
     settings, others = _split(options)
+    if others.pop("check"):
+        return describe_check(check(settings, run_dir=others["run_dir"], resume=others["resume"]))
     folder = RunFolder(Path(others["run_dir"] or default_folder(settings)))
     if others["resume"] and not folder.config.exists():
         print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)

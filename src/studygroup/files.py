@@ -1,5 +1,6 @@
 """Write files atomically; read JSON files with errors that say what is damaged and what to do."""
 
+import errno
 import os
 import re
 import shutil
@@ -27,18 +28,61 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     Args:
         path: the destination; missing parent folders are created.
         write: called with the path of a temporary file, which it must create.
+
+    Raises:
+        OSError: it could not be written, as where the disk is full; names the file and the reason.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_interrupted(path.parent)
-    # in the destination's folder: renaming is atomic within one file system only
-    prefix = f"{WRITING}{os.getpid()}-{socket.gethostname()}-"
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
-        temporary = Path(folder) / path.name
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_interrupted(path.parent)
+        # in the destination's folder: renaming is atomic within one file system only
+        prefix = f"{WRITING}{os.getpid()}-{socket.gethostname()}-"
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
+            temporary = Path(folder) / path.name
+            try:
+                write(temporary)
+            except Exception as error:
+                if not isinstance(error, OSError):  # libraries hide why the system refused
+                    _try_to_write(temporary)
+                raise
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> OSError:
+    """Return the error that says which file could not be written, why, and what to do.
+
+    Args:
+        path: the file, or the folder where it was to be.
+        error: as the system raised it.
+    """
+    reason = error.strerror or str(error)
+    way_out = "make room there" if error.errno in _FULL else "make the place writable"
+    return OSError(
+        error.errno,
+        f"{path} could not be written ({reason}): {way_out}, then give the same command again (a training goes on "
+        "with --resume)",
+    )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _try_to_write(path: Path) -> None:
+    """Raise what the system says to a write beside a file; nothing where there is room."""
+    with path.with_name(".room").open("wb") as file:
+        file.write(bytes(_ROOM))
+        file.flush()
+        os.fsync(file.fileno())
+    with path.open("ab") as file:  # a limit of one file's size
+        file.write(bytes(_ROOM))
+
+
+_ROOM = 2**20
 
 
 def _remove_interrupted(folder: Path) -> None:

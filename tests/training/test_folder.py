@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from helpers.summaries import summary
 from studygroup.files import write_atomically, write_text
 from studygroup.training import FolderInUseError, FolderTakenError, RunFolder, compare, train
 from studygroup.training.folder import exclusive, is_unused, try_lock
+from studygroup.training.migrate import ALWAYS
 
 
 def ended_process():
@@ -113,9 +115,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_config_and_summary_come_back(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.write_config({"a": [1, None], "b": {"c": 1e-8}})
+    config = dict.fromkeys(ALWAYS, 1) | {"a": [1, None], "b": {"c": 1e-8}}
+    folder.write_config(config)
     folder.write_summary(summary())
-    assert folder.read_config() == {"a": [1, None], "b": {"c": 1e-8}}
+    assert folder.read_config() == config
     assert folder.read_summary() == summary()
 
 
@@ -137,6 +140,22 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     folder.summary.write_text(json.dumps(plain))
     with pytest.raises(ValueError, match=r"summary\.json has shipped\.test='much', which is no float; train"):
         folder.read_summary()
+    for change, said in (
+        ({"shipped": {"student": 9}}, r"shipped\.student=9, which is none of 2 students"),
+        ({"test": {"students": [0.5]}}, r"test\.students of 1 students, where run\.students is 2"),
+        ({"shipped": {"test": 7.5}}, r"shipped\.test=7\.5, which is no share"),
+        ({"shipped": {"test": math.nan}}, r"shipped\.test=nan, which is no share"),
+    ):
+        plain = summary().to_plain()
+        for part, values in change.items():
+            plain[part] |= values
+        folder.summary.write_text(json.dumps(plain))
+        with pytest.raises(ValueError, match=rf"summary\.json has {said}"):
+            folder.read_summary()
+    folder.write_config(dict.fromkeys(ALWAYS, 1) | {"seed": 3})
+    folder.config.write_text(folder.config.read_text().replace("seed: 3", ""))
+    with pytest.raises(ValueError, match=r"config\.yaml lacks seed"):
+        folder.read_config()
     folder.config.write_text("just text")
     with pytest.raises(ValueError, match="is not a configuration"):
         folder.read_config()

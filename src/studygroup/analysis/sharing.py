@@ -11,6 +11,8 @@ from studygroup.analysis.base import Analysis, Found, Run
 from studygroup.analysis.pairs import pairs_of
 from studygroup.layers import blocks
 from studygroup.routes import Routes
+from studygroup.trust import NotAllowedError
+from studygroup.untrusted import read_text
 
 
 def layer_sharing(routes: Routes, net: nn.Module) -> dict[str, float]:
@@ -68,7 +70,13 @@ class Sharing(Analysis):
         folder.read_summary()  # there is one of finished runs alone
         if not folder.routes.exists():
             raise ValueError(f"{folder.routes} is missing; train the run again in a new folder")
-        routes, net = Routes.from_json(folder.routes.read_text(encoding="utf-8")), load_net(folder.weights)
+        try:
+            routes = Routes.from_json(read_text(folder.routes, folder=folder.path))
+        except NotAllowedError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{folder.routes} cannot be read ({error})") from error
+        net = load_net(folder.weights)
         layers = layer_sharing(routes, net)
         return {
             "students": routes.students,

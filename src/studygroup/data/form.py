@@ -1,6 +1,7 @@
 """The form of a data set's rows, pictures or texts: how batches and user input become what a network takes."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +15,8 @@ from studygroup.data.splits import Rows
 from studygroup.data.text import Encoder, filled, load_encoder
 
 TOKENIZER = "tokenizer"
-_LARGEST = 2**13  # pixels of a side
+LARGEST_SIDE = 2**13
+"""Pixels of a side of a picture at most."""
 
 
 @runtime_checkable
@@ -145,7 +147,7 @@ class Texts:
         self.encoder.save(folder / TOKENIZER)
 
 
-def load_form(facts: dict[str, Any], folder: Path) -> Form:
+def load_form(facts: Mapping[str, Any], folder: Path) -> Form:
     """Load a form from what it saved.
 
     Args:
@@ -153,7 +155,7 @@ def load_form(facts: dict[str, Any], folder: Path) -> Form:
         folder: the one given to its `save`.
 
     Raises:
-        ValueError: the tokenizer is missing or damaged.
+        ValueError: the tokenizer is missing or damaged, or the facts are none of pictures.
     """
     if "tokenizer" in facts:
         return Texts(load_encoder(folder / TOKENIZER))
@@ -161,13 +163,15 @@ def load_form(facts: dict[str, Any], folder: Path) -> Form:
         channels, height, width = map(int, facts["shape"])
         mean, std = (tuple(map(float, facts[name])) for name in ("mean", "std"))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"the shipped file in {folder} does not say how pictures are read ({error!r})"
-        ) from error
+        raise ValueError(f"header.form does not say how pictures are read: {error!r}") from error
+    if not all(map(math.isfinite, (*mean, *std))) or min(std, default=1.0) <= 0:
+        raise ValueError(f"header.form has mean {mean} and std {std}, which pictures cannot have")
     if (
         min(channels, height, width) < 1
-        or max(height, width) > _LARGEST
+        or max(height, width) > LARGEST_SIDE
         or not channels == len(mean) == len(std) <= 4
     ):
-        raise ValueError(f"the shipped file in {folder} asks for pictures of {facts['shape']}; it is damaged")
+        raise ValueError(
+            f"header.form.shape is {facts['shape']}, with {len(mean)} channels in mean; no picture is so"
+        )
     return Pictures((channels, height, width), mean, std)

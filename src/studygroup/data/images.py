@@ -106,7 +106,7 @@ def _opened(record: Record, *, whole: bool) -> Iterator[PIL.Image.Image]:
     """
     stream = _stream(record)
     try:
-        image = PIL.Image.open(stream)
+        image = _open(stream)
         if whole and image.format in _PAGES and getattr(image, "is_animated", False):
             _warn_of_first(image.format)
         if whole or image.format == "TIFF":
@@ -121,6 +121,16 @@ def _opened(record: Record, *, whole: bool) -> Iterator[PIL.Image.Image]:
         raise OSError(f"{type(error).__name__}: {error}") from error
     with image:
         yield image
+
+
+def _open(stream: io.BytesIO) -> PIL.Image.Image:
+    """Open an image, and refuse one beyond Pillow's limit, of which Pillow itself warns up to twice the limit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+        try:
+            return PIL.Image.open(stream)
+        except PIL.Image.DecompressionBombWarning as error:
+            raise PIL.Image.DecompressionBombError(str(error).rstrip(".")) from error
 
 
 def _warn_of_first(kind: str) -> None:

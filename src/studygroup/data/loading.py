@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.form import Form, Pictures, Texts
+from studygroup.data.form import LARGEST_SIDE, Form, Pictures, Texts
 from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
 from studygroup.data.relabelled import relabelled
@@ -104,6 +104,11 @@ def load(
             class has no training rows, the noise does not fit the data, or an argument is out of range.
     """
     source = open_source(spec, image_size=_size(image_size))
+    if len(source.classes) < 2:
+        raise ValueError(
+            f"{source.name} has one class, {source.classes[0]!r}, and there is nothing to tell apart; give rows "
+            "of two classes or more"
+        )
     rows, test = _train_and_test(source)
     labels = source.train.labels
     if train_rows is not None:
@@ -120,6 +125,11 @@ def load(
     )
     chosen = {"train": source.train.take(train_truth.rows), "holdout": source.train.take(holdout_truth.rows)}
     splits, form = _ready(chosen | {"test": test}, tokenizer=tokenizer, in_memory_bytes=in_memory_bytes)
+    if isinstance(form, Pictures) and min(form.std) <= 0:
+        raise ValueError(
+            f"{source.name}: all pixels of channel {form.std.index(min(form.std))} are the same in the pictures to "
+            "train on, and nothing can be learnt from them; give other pictures"
+        )
     return Data(
         train=splits["train"],
         holdout=relabelled(splits["holdout"], holdout_labels),
@@ -170,8 +180,10 @@ def _truth(source: Source, rows: Int64[Tensor, "rows"]) -> TrueLabels:
 def _size(image_size: int | tuple[int, int] | None) -> Size:
     """Return height and width; an int stands for a square."""
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if size is not None and min(size) < 1:
-        raise ValueError(f"image_size is {image_size}; give a height and a width of at least 1 pixel")
+    if size is not None and not 1 <= min(size) <= max(size) <= LARGEST_SIDE:
+        raise ValueError(
+            f"image_size is {image_size}; give a height and a width of 1 to {LARGEST_SIDE} pixels"
+        )
     return size
 
 

@@ -58,8 +58,8 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
         The network; for a name from a library, the library's own.
 
     Raises:
-        ValueError: an unknown name (lists similar ones), options of the other kind of network, or a number
-            of channels that the network cannot take.
+        ValueError: an unknown name (lists similar ones), options of the other kind of network or of a wrong type, or
+            a number of channels that the network cannot take.
     """
     if reads_text(name):
         others = f"{', '.join(_PICTURES)}, torchvision/NAME and timm/NAME"
@@ -80,7 +80,8 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     except TypeError as error:
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
-            raise
+            given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
+            raise ValueError(f"{name} cannot be built with {given} ({error}); correct the types") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error
 

@@ -48,7 +48,16 @@ def tree(
         detach: whether targets are constants.
         reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
+
+    Raises:
+        ValueError: a layer has more modules than heads, which would stand idle.
     """
+    for layer, row in table.items():
+        if max(row, default=0) >= len(row) > 0:
+            raise ValueError(
+                f"layer {layer!r} of the tree has module {max(row)} and {len(row)} heads; number its modules "
+                "from 0 on, without gaps"
+            )
     return CollaborativeLearning(
         StudyGroup(model, routes.tree(table), init=init, rescale_gradients=rescale_gradients),
         song_chai(alpha, temperature, divergence, detach=detach),

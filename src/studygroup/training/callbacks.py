@@ -55,6 +55,42 @@ class FiniteLoss(Callback):
         )
 
 
+class FolderGoneError(RuntimeError):
+    """The run folder was removed while the run trained."""
+
+
+def check_there(folder: RunFolder) -> None:
+    """Refuse to go on where the run folder was removed: what is written would be half a run.
+
+    Raises:
+        FolderGoneError: its configuration is gone.
+    """
+    if not folder.config.is_file():
+        raise FolderGoneError(
+            f"{folder.config} is gone: the run folder was removed or emptied while the run trained, and nothing more "
+            "is written there; train again, in a folder that stays"
+        )
+
+
+class FolderStays(Callback):
+    """Callback that stops where the run folder was removed, before something is written into a new one.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before an epoch is trained."""
+        check_there(self.folder)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before an epoch's figures are written."""
+        check_there(self.folder)
+
+
 class StopAtEpochEnd(Callback):
     """Callback that lets a signal wait for the end of the epoch, if that is near, see `studygroup.stopping`.
 

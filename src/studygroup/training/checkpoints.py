@@ -1,7 +1,10 @@
 """Checkpoints that survive a kill: written atomically, the last two kept, the newest readable one used."""
 
+import dataclasses
 import re
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,21 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from studygroup import stopping
 from studygroup.files import write_atomically
+from studygroup.training.config import Config, check_same
+from studygroup.training.history import EpochRow
+from studygroup.training.migrate import upgraded
+from studygroup.training.plain import as_kind
+from studygroup.training.settings import RESULT_STAYS
 from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_unpacked
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 KEPT = 2
+_VERSION = "pytorch-lightning_version"
 
 
 class UnreadableCheckpointWarning(UserWarning):
@@ -75,14 +85,80 @@ def saved(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
-def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+@dataclass(frozen=True, kw_only=True)
+class _Callbacks:
+    """What the run's own callbacks keep in a checkpoint, by their names."""
+
+    LastTwo: "_Config"
+    History: "_Rows"
+
+
+@dataclass(frozen=True)
+class _Config:
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    rows: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """The content of a checkpoint.
+
+    Attributes:
+        epoch: number of the last epoch, from 0.
+        global_step: updates done.
+        state_dict: the state of the Lightning module.
+        callbacks: what callbacks keep.
+        optimizer_states: states of the optimisers, for Lightning.
+        lr_schedulers: likewise of the schedules.
+        loops: likewise of its loops.
+        path: the file.
+    """
+
+    epoch: int
+    global_step: int
+    state_dict: Mapping[str, Any]
+    callbacks: _Callbacks
+    optimizer_states: tuple[Mapping[str, Any], ...]
+    lr_schedulers: tuple[Mapping[str, Any], ...]
+    loops: Mapping[str, Any]
+    path: Path = Path()
+
+    @classmethod
+    def read(cls, path: Path) -> "Saved":
+        """Read a checkpoint onto the CPU; nothing in it is executed.
+
+        Raises:
+            Exception: whatever torch raises on a damaged file.
+            ValueError: a value is missing or of another type.
+        """
+        check_file(path, folder=path.parent)
+        check_unpacked(path)
+        # our own files hold tensors, numbers and text only
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        facts: dict[str, Any] = as_kind(Mapping[str, Any], content)
+        found: Saved = as_kind(cls, facts)
+        as_kind(str, facts.get(_VERSION), _VERSION)
+        rows = [EpochRow.from_columns(row) for row in found.callbacks.History.rows]
+        if len(rows) != found.epoch + 1:
+            raise ValueError(f"has figures of {len(rows)} epochs, where epoch is {found.epoch}")
+        for name, value in found.state_dict.items():
+            if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
+                raise ValueError(f"has state_dict.{name} with values that are not a number")
+        return dataclasses.replace(found, path=path)
+
+
+def newest_readable(folder: Path) -> Saved | None:
     """Load the newest checkpoint that can be read, onto the CPU.
 
     Args:
         folder: the folder that `LastTwo` wrote to.
 
     Returns:
-        The file and its content; None where no checkpoint can be read.
+        Its content; None where no checkpoint can be read.
 
     Warns:
         UnreadableCheckpointWarning: for each newer one that is truncated or otherwise broken.
@@ -90,17 +166,53 @@ def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     files = saved(folder)
     for path in files:
         try:
-            check_file(path, folder=folder)
-            check_unpacked(path)
-            # our own files hold tensors, numbers and text only, so nothing is executed on loading
-            return path, torch.load(path, map_location="cpu", weights_only=True)
+            return Saved.read(path)
         except NotAllowedError:
             raise
         except Exception as error:  # torch.load raises almost anything on a damaged file
             left = "going back to the one before" if path != files[-1] else "no earlier one is left"
             warnings.warn(
-                f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}); {left}",
+                f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:120]}); {left}",
                 UnreadableCheckpointWarning,
                 stacklevel=2,
             )
     return None
+
+
+def newest_of_run(folder: Path, config: Config, state: Mapping[str, Any]) -> Saved | None:
+    """Load the newest readable checkpoint of a run, see `newest_readable`.
+
+    Args:
+        folder: the folder that `LastTwo` wrote to.
+        config: the run's configuration.
+        state: the state of the module that it is to be loaded into.
+
+    Raises:
+        ConfigurationChangedError: it belongs to another run.
+        ValueError: its tensors are not those of the module.
+    """
+    found = newest_readable(folder)
+    if found is None:
+        return None
+    there = upgraded(dict(found.callbacks.LastTwo.config))
+    check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found.path}")
+    wrong = sorted(_kinds(found.state_dict).items() ^ _kinds(state).items())
+    if wrong:
+        listed = ", ".join(f"{name} {kind}" for name, kind in wrong[:_SHOWN])
+        raise ValueError(
+            f"{found.path} does not fit the network and recipe of its configuration: {listed}"
+            f"{', ...' if len(wrong) > _SHOWN else ''} stand in one of both alone; train it again in a new folder"
+        )
+    return found
+
+
+_SHOWN = 3
+
+
+def _kinds(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return shape and precision of each tensor; extra states, once others, are checked where they are loaded."""
+    return {
+        name: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+        for name, value in state.items()
+        if name.rpartition(".")[2] != "_extra_state"
+    }

@@ -187,9 +187,11 @@ def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Ru
 def _read(config: Path) -> Settings:
     """Read the settings of a configuration file."""
     try:
-        values = read_yaml(config) or {}
+        values = read_yaml(config)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{config} cannot be read as a configuration: {error}") from error
+        said = " ".join(str(error).split())
+        raise ValueError(f"{config} cannot be read as a configuration: {said}") from error
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ValueError(f"{config} is a {type(values).__name__}, where settings stand by names")
     return Settings.from_config(upgraded(values), where=config)

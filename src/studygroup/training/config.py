@@ -9,6 +9,7 @@ command line or from a file.
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,13 @@ def _parse(parser: ArgumentParser, function: Callable[..., Any], options: Mappin
     try:
         parsed: Namespace = parser.parse_object(dict(options))
     except Exception as error:  # jsonargparse raises ArgumentError and plain exceptions alike
-        raise ValueError(f"not a configuration of {function.__name__}: {error}") from error
+        raise ValueError(f"not a configuration of {function.__name__}: {one_line(str(error))}") from error
     return parsed
+
+
+def one_line(said: str) -> str:
+    """Return what a parser says in one line, without the types of functions, which only it can read."""
+    return re.sub(r"Type \S.{60,}? (expects)", r"this \1", " ".join(said.split()))
 
 
 def plain(value: Any) -> Any:

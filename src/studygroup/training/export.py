@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.task import CollaborativeLearning
 from studygroup.training.datamodule import DataModule
+from studygroup.training.plain import as_kind
 from studygroup.training.trust import check_options
+from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_tree, parse_json
 
 Format = Literal["safetensors", "onnx", "pickle"]
@@ -96,16 +99,29 @@ def _check_size(builder: dict[str, Any], path: Path) -> None:
     except Exception:
         return
     if asked > _LARGER * there + _LARGER:
-        raise ValueError(
-            f"{path} describes a network of {asked:,} numbers and holds {there:,}; it is damaged"
-        )
+        raise ValueError(f"it describes a network of {asked:,} numbers and holds {there:,}")
 
 
 _LARGER = 2  # times as many numbers as in the file: tied weights lie there once
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read the metadata of a shipped file: `build`, `classes` and `form`, as `save_net` wrote them.
+@dataclass(frozen=True)
+class ShippedFacts:
+    """The metadata of a shipped file, as `save_net` wrote them.
+
+    Attributes:
+        build: arguments of `studygroup.models.build`.
+        classes: names of the classes, in the order of the logits.
+        form: what turns rows into network input, as plain values.
+    """
+
+    build: Mapping[str, Any]
+    classes: tuple[str, ...]
+    form: Mapping[str, Any]
+
+
+def read_facts(path: Path) -> ShippedFacts:
+    """Read the metadata of a shipped file.
 
     Args:
         path: a file that `save_net` wrote.
@@ -118,31 +134,36 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not there; give the folder of a finished run, or a network's file")
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = parse_json((file.metadata() or {})[_KEY])
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise _damaged(path, error) from error
-    wrong = _wrong(facts)
-    if wrong:
-        raise _damaged(path, ValueError(f"its header has no {wrong}"))
+            content = parse_json((file.metadata() or {})[_KEY])
+        facts: ShippedFacts = as_kind(ShippedFacts, content, "header")
+        _check_facts(facts)
+    except KeyError as error:
+        raise damaged(path, ValueError(f"its header has no {_KEY!r}")) from error
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise damaged(path, error) from error
     return facts
 
 
-def _wrong(facts: Any) -> str:
-    """Return what is missing in the metadata of a shipped file, or of another type; empty where all is there."""
-    if not isinstance(facts, dict):
-        return "object"
-    for key, kind in (("build", dict), ("classes", list), ("form", dict)):
-        if not isinstance(facts.get(key), kind):
-            return f"{key!r}"
-    if not isinstance(facts["build"].get("name"), str):
-        return "name of a network"
-    return "" if all(isinstance(name, str) for name in facts["classes"]) else "names of classes"
+def _check_facts(facts: ShippedFacts) -> None:
+    """Refuse metadata that name no network, or other classes than it tells apart."""
+    name, classes = facts.build.get("name"), facts.build.get("classes")
+    if not isinstance(name, str):
+        raise ValueError(f"has header.build.name={name!r:.80}, which is no str")
+    if type(classes) is not int or classes < 1:
+        raise ValueError(f"has header.build.classes={classes!r:.80}, which is no number of classes")
+    if len(set(facts.classes)) != classes or len(facts.classes) != classes:
+        raise ValueError(
+            f"has {len(facts.classes)} names in header.classes, {len(set(facts.classes))} of them different, where "
+            f"header.build.classes is {classes}"
+        )
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
+def damaged(path: Path, error: Exception) -> ValueError:
+    """Return the error that says why a shipped file cannot be used, and how to write it anew."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
     return ValueError(
-        f"{path} cannot be loaded ({error!r}); `studygroup export RUN --student K` writes any student of a finished "
-        "run anew, to RUN/export"
+        f"{path} cannot be loaded ({said:.600}); `studygroup export RUN --student K` writes any student of a "
+        "finished run anew, to RUN/export"
     )
 
 
@@ -155,16 +176,21 @@ def load_net(path: Path) -> nn.Module:
     Raises:
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
+    builder = _from_file(_rebuilding(dict(read_facts(path).build), path), path)
     try:
-        builder = _from_file(_rebuilding(read_facts(path)["build"], path), path)
         _check_size(builder, path)
         net = models.build(**builder)
         with safe_open(path, framework="pt") as file:
-            kinds = (file.get_tensor(name).dtype for name in file.keys())  # noqa: SIM118  (it is no mapping)
-            net.to(next((kind for kind in kinds if kind.is_floating_point), None))
+            kinds = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        net.to(next((kind for kind in kinds.values() if kind.is_floating_point), None))
+        for name, value in net.state_dict().items():
+            if kinds.get(name, value.dtype) != value.dtype:
+                raise ValueError(f"has {name} in {kinds[name]}, where the network has it in {value.dtype}")
         safetensors.torch.load_model(net, path)
-    except (OSError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise _damaged(path, error) from error
+    except NotAllowedError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise damaged(path, error) from error
     return net.eval()
 
 

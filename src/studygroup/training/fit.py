@@ -9,19 +9,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from studygroup.data import Data
 from studygroup.stopping import interruptible
-from studygroup.training.callbacks import FiniteLoss, RunBar, StopAtEpochEnd
-from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_readable
-from studygroup.training.config import check_same
+from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd, check_there
+from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_of_run
+from studygroup.training.curves import Curves, no_tracebacks
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import History
-from studygroup.training.migrate import upgraded
 from studygroup.training.module import StudyModule
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
-from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ def fit(
 
     Raises:
         ConfigurationChangedError: the checkpoint belongs to other settings.
+        FolderGoneError: the folder was removed meanwhile.
+        OSError: the folder cannot be written to, as where the disk is full.
         NonFiniteLossError: the loss became infinite or not a number.
         ValueError: the task ships something other than its students.
     """
@@ -82,20 +82,18 @@ def fit(
         seed=settings.seed,
     )
     best = BestSoFar()
-    callbacks: list[Callback] = [FiniteLoss(folder), StopAtEpochEnd(), history, *more]
+    callbacks: list[Callback] = [FiniteLoss(folder), FolderStays(folder), StopAtEpochEnd(), history, *more]
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
     folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
-    found = newest_readable(folder.checkpoints)
-    if found is not None:
-        there = upgraded(found[1]["callbacks"]["LastTwo"]["config"])
-        check_same(there, config, ignore=RESULT_STAYS, where=f"checkpoint {found[0]}")
-    with interruptible("what the last checkpoint holds is kept"), _quiet():
+    found = newest_of_run(folder.checkpoints, config, module.state_dict())
+    with interruptible("what the last checkpoint holds is kept"), _quiet(), no_tracebacks():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
-        trainer = _trainer(settings, folder, callbacks, clip, start=found[1]["epoch"] + 1 if found else 0)
-        trainer.fit(module, ckpt_path=found[0] if found else None, weights_only=True)
+        trainer = _trainer(settings, folder, callbacks, clip, start=found.epoch + 1 if found else 0)
+        trainer.fit(module, ckpt_path=found.path if found else None, weights_only=True)
+    check_there(folder)
     module.eval()
     selected = _select(settings, module, history, best)
     return Trained(module, selected, history, trainer.strategy.root_device)
@@ -104,15 +102,13 @@ def fit(
 def _trainer(
     settings: Settings, folder: RunFolder, callbacks: list[Callback], clip: float | None, *, start: int
 ) -> Trainer:
-    # purge_step: a resumed run hides what TensorBoard recorded of epochs after the checkpoint
-    logger = TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=start + 1)
     return Trainer(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=clip,
-        logger=logger,
+        logger=Curves(folder.path, start=start),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,  # the hold-out rows are scored after an epoch, never before the first

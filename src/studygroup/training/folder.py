@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from studygroup.files import WRITING, checked, is_alive, read_object, write_text
-from studygroup.training.migrate import upgraded
+from studygroup.training.migrate import ALWAYS, upgraded
 from studygroup.training.read_yaml import parse_yaml
 from studygroup.training.summary import Summary
 from studygroup.untrusted import parse_json, read_text
@@ -90,6 +90,9 @@ class RunFolder:
         config = _read(self.config, parse_yaml)
         if not isinstance(config, dict):
             raise ValueError(f"{self.config} is not a configuration; {_AGAIN}")
+        lacking = [name for name in ALWAYS if name not in config]
+        if lacking:
+            raise ValueError(f"{self.config} lacks {', '.join(lacking)}; {_AGAIN}")
         return upgraded(config)
 
     def read_summary(self) -> Summary:

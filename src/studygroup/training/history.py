@@ -10,6 +10,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from studygroup.files import write_text
+from studygroup.trust import NotAllowedError
+from studygroup.untrusted import read_text
 
 _STUDENTS = ("supervised", "imitation", "holdout")
 _OF_ALL = {
@@ -168,10 +170,14 @@ def read_history(path: Path) -> list[EpochRow]:
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
     try:
+        table = csv.DictReader(io.StringIO(read_text(path, folder=path.parent), newline=""))
+        lines = list(table)
+        if not table.fieldnames:
+            raise ValueError("it has no columns")
         filled = [{k: float(v) for k, v in line.items() if k and v not in ("", None)} for line in lines]
         return [EpochRow.from_columns(line) for line in filled]
-    except (TypeError, ValueError) as error:
+    except NotAllowedError:
+        raise
+    except (TypeError, ValueError, OverflowError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import nn
 from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.task import CollaborativeLearning
-from studygroup.training.checkpoints import newest_readable
+from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.datamodule import DataModule
 from studygroup.training.describe import model_card
 from studygroup.training.export import (
@@ -24,6 +24,7 @@ from studygroup.training.export import (
     Format,
     card_path,
     load_net,
+    read_facts,
     reestimate_bn,
 )
 from studygroup.training.folder import RunFolder
@@ -74,15 +75,17 @@ class Run:
         """Rebuild the task from the last checkpoint, on the CPU.
 
         Raises:
-            ValueError: no checkpoint can be read.
+            ConfigurationChangedError: the checkpoint is that of another run.
+            ValueError: no checkpoint can be read, or its tensors do not fit the run's network.
         """
-        found = newest_readable(self.folder.checkpoints)
+        task = self.settings.build_task(self.data)
+        own = {f"task.{name}": value for name, value in task.state_dict().items()}
+        found = newest_of_run(self.folder.checkpoints, self.settings.config(), own)
         if found is None:
             raise ValueError(
                 f"{self.folder.checkpoints} has no readable checkpoint; train the run again in a new folder"
             )
-        task, state = self.settings.build_task(self.data), found[1]["state_dict"]
-        task.load_state_dict({k.removeprefix("task."): v for k, v in state.items() if k.startswith("task.")})
+        task.load_state_dict({name.removeprefix("task."): value for name, value in found.state_dict.items()})
         return task
 
     def reestimate_bn(self, net: nn.Module, *, device: torch.device) -> None:
@@ -131,6 +134,12 @@ def evaluate(run: str | Path) -> dict[str, Any]:
     cpu = torch.device("cpu")
     with load_run(run) as found:
         net, data = found.load(), found.data
+        named = read_facts(found.folder.weights).classes
+        if named != tuple(data.classes):
+            raise ValueError(
+                f"{found.folder.weights} tells {_some(named)} apart, and the data have {_some(data.classes)}; "
+                "give the data that it was trained on"
+            )
         holdout, test = (
             score_net(net, found.datamodule.evaluation_batches(split, cpu))
             for split in (data.holdout, data.test)
@@ -144,6 +153,10 @@ def evaluate(run: str | Path) -> dict[str, Any]:
         "test_rows": test.rows,
         "classes": len(data.classes),
     }
+
+
+def _some(classes: Sequence[str]) -> str:
+    return f"{len(classes)} classes ({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''})"
 
 
 def export(

@@ -4,6 +4,22 @@ from typing import Any
 
 _MOVED = (("studygroup.listen.", "studygroup.teachers."), ("studygroup.auxiliary.", "studygroup.objectives."))
 _GONE = {"okddip": ("detach",)}
+ALWAYS = (
+    *(
+        "recipe",
+        "data",
+        "holdout",
+        "augment",
+        "noise",
+        "tokenizer",
+        "holdout_noise",
+        "model",
+        "model_options",
+    ),
+    *("epochs", "batch_size", "optimizer", "rate", "progress", "precision", "channels_last", "select"),
+    *("reestimate_bn", "seed", "baseline", "accelerator", "workers", "in_memory_bytes", "checkpoint_every"),
+)
+"""Settings that stand in the configuration of every run since 0.1.0: no default takes the place of a lost one."""
 _METHODS = "studygroup.training.methods."
 
 

@@ -1,5 +1,6 @@
 """Predictions of a shipped network from its folder alone: its weights, and its tokenizer where it reads texts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from torch import nn
 
 from studygroup.data.form import TOKENIZER, Form, load_form
 from studygroup.inputs import logits
-from studygroup.training.export import load_net, read_facts
+from studygroup.training.export import damaged, load_net, read_facts
 from studygroup.training.folder import WEIGHTS
+from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_tree
 
 _AT_ONCE = 64
@@ -53,13 +55,15 @@ class Shipped:
             inputs: texts, or paths of image files, as the network was trained on.
 
         Raises:
-            ValueError: an image cannot be read.
+            ValueError: an image cannot be read, or an answer is not a number.
         """
         ready = self.form.ready(channels_last=False).to(next(self.net.parameters()).dtype)
         found: list[Prediction] = []
         for start in range(0, len(inputs), _AT_ONCE):
             rows = self.form.read(inputs[start : start + _AT_ONCE])
             shares = logits(self.net, ready(rows)).float().softmax(-1).tolist()
+            if any(math.isnan(number) for share in shares for number in share):
+                raise ValueError("the network's answer is not a number: its weights are damaged")
             found += [self._prediction(share) for share in shares]
         return found
 
@@ -88,7 +92,18 @@ def load_shipped(folder: str | Path) -> Shipped:
     path = path / WEIGHTS if path.is_dir() or path.suffix != ".safetensors" else path
     facts = read_facts(path)
     check_tree(path.parent / TOKENIZER)
-    return Shipped(load_net(path), load_form(facts["form"], path.parent), tuple(facts["classes"]))
+    try:
+        form = load_form(facts.form, path.parent)
+        for name, size in form.sizes.items():
+            if facts.build.get(name, size) != size:
+                raise ValueError(
+                    f"has header.build.{name}={facts.build[name]!r:.80}, where inputs by header.form have {size}"
+                )
+    except NotAllowedError:
+        raise
+    except ValueError as error:
+        raise damaged(path, error) from error
+    return Shipped(load_net(path), form, facts.classes)
 
 
 def predict(inputs: Sequence[str], *, folder: str | Path = ".") -> list[Prediction]:

@@ -12,6 +12,10 @@ _MOST = 50_000  # values
 _DEEPEST = 40
 
 
+class TooLargeError(ValueError):
+    """YAML that stands for more than a configuration holds, or for itself."""
+
+
 def read_yaml(path: Path, *, folder: Path | None = None) -> Any:
     """Read a YAML file, such as a configuration.
 
@@ -30,10 +34,11 @@ def parse_yaml(text: str) -> Any:
     """Parse YAML.
 
     Raises:
-        ValueError: it is no YAML of plain values, or too large.
+        TooLargeError: it is too large, too deep, or nested in itself.
+        ValueError: it is no YAML of plain values.
     """
     if len(text) > _LONGEST:
-        raise ValueError(f"it has {len(text):,} characters, more than the {_LONGEST:,} that it may have")
+        raise TooLargeError(f"it has {len(text):,} characters, more than the {_LONGEST:,} that it may have")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -42,7 +47,7 @@ def parse_yaml(text: str) -> Any:
         _size(node, {}, 0)  # before anything is built: merged mappings would grow while they are
         return loader.construct_document(node)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise TooLargeError("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(f"it is no YAML of plain values: {error}") from error
 
@@ -50,17 +55,32 @@ def parse_yaml(text: str) -> Any:
 def _size(node: yaml.Node, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
     """Return how many values stand below a node, and in how many levels; those behind aliases count every time."""
     if depth > _DEEPEST:
-        raise ValueError(f"it is nested more than {_DEEPEST} levels deep, or in itself")
+        raise TooLargeError(f"it is nested more than {_DEEPEST} levels deep, or in itself")
     if id(node) in known:
         return known[id(node)]
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
     below = (
         [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     )
     inner = [] if isinstance(node, yaml.ScalarNode) else [_size(child, known, depth + 1) for child in below]
     size, height = 1 + sum(some for some, _ in inner), 1 + max((levels for _, levels in inner), default=0)
     if size > _MOST or height > _DEEPEST:
-        raise ValueError(
+        raise TooLargeError(
             f"it stands for more than {_MOST:,} values or {_DEEPEST} levels, aliases written out"
         )
     known[id(node)] = size, height
     return size, height
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    """Refuse a mapping that has a key twice, of which the last would be taken without a word."""
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            line = key.start_mark.line + 1
+            if key.value in first:
+                raise ValueError(
+                    f"it has the key {key.value!r} in line {first[key.value]} and in line {line}"
+                )
+            first[key.value] = line

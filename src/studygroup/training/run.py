@@ -8,6 +8,7 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
 from studygroup.training import methods
+from studygroup.training.callbacks import check_there
 from studygroup.training.config import Config, check_same
 from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
@@ -52,33 +53,32 @@ def train(
         FolderInUseError: another process trains in the folder; nothing was written.
         ConfigurationChangedError: the run in the folder belongs to other settings.
         NonFiniteLossError: the loss became infinite or not a number.
-        ValueError: data, model and recipe do not fit together.
+        FolderGoneError: the run folder was removed meanwhile.
+        OSError: the run folder cannot be written to, as where the disk is full.
+        ValueError: the accelerator is not there, or data, model and recipe do not fit together.
         KeyboardInterrupt: SIGINT came; SIGTERM and SIGHUP raise `SystemExit` with their exit status. The epoch at
             hand is saved if that takes less than two seconds; resume the run to go on.
     """
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
     config = settings.config()
-    check_tree(folder.path)
-    if not resume and not is_unused(folder.path):
-        _refuse(folder)
+    check_folder(folder, config, resume=resume)
     if not folder.summary.exists():
+        settings.check_here()
         with (
             interruptible(f"go on with train(..., run_dir='{folder.path}', resume=True)"),
             exclusive(folder.path),
         ):
             return _train(settings, folder, resume=resume, progress_bar=progress_bar)
-    return _finished(folder, config)
+    return _finished(folder)
 
 
 def _train(settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool) -> Run:
     """Train in a folder that this process holds."""
     config = settings.config()
-    if not resume and not is_unused(folder.path):
-        _refuse(folder)  # another process began, and ended, before this one held the folder
+    check_folder(folder, config, resume=resume)  # another process may have begun, and ended, meanwhile
     if folder.summary.exists():
-        return _finished(folder, config)
-    _check_config(folder, config)
+        return _finished(folder)
     data = settings.load_data()
     with cpu_threads(settings.threads):
         trained = fit(settings, data, folder, progress_bar=progress_bar)
@@ -96,13 +96,27 @@ def _refuse(folder: RunFolder) -> NoReturn:
     )
 
 
-def _finished(folder: RunFolder, config: Config) -> Run:
-    """Return the result of a finished run with the same settings."""
-    _check_config(folder, config)
+def _finished(folder: RunFolder) -> Run:
+    """Return the result of a finished run."""
     return Run(folder, folder.read_summary(), resumed_finished=True)
 
 
-def _check_config(folder: RunFolder, config: Config) -> None:
+def check_folder(folder: RunFolder, config: Config, *, resume: bool) -> None:
+    """Refuse a folder that no run of this configuration can be trained in; nothing is written.
+
+    Args:
+        folder: the run folder.
+        config: the run's configuration.
+        resume: whether to continue what lies there.
+
+    Raises:
+        ConfigurationChangedError: the run in the folder belongs to other settings.
+        FolderTakenError: the folder is not empty and `resume` was not given.
+        NotAllowedError: it holds pipes or links.
+    """
+    check_tree(folder.path)
+    if not resume and not is_unused(folder.path):
+        _refuse(folder)
     if folder.config.exists():
         check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
 
@@ -114,13 +128,24 @@ def default_folder(settings: Settings) -> Path:
 
 def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar: bool) -> Summary | None:
     """Train the plain network beside the method: same data, hold-out, epochs and seed."""
-    if not settings.baseline or settings.method_name == "baseline":
+    plain = plain_beside(settings)
+    if plain is None:
         return None
-    plain = dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
     if folder.baseline.summary.exists():
         return folder.baseline.read_summary()
     trained = fit(plain, data, folder.baseline, progress_bar=progress_bar)
     return _finish(plain, data, folder.baseline, trained, None).summary
+
+
+def plain_beside(settings: Settings) -> Settings | None:
+    """Return the settings of the plain network beside a run; None where none is trained.
+
+    Args:
+        settings: the settings of the run.
+    """
+    if not settings.baseline or settings.method_name == "baseline":
+        return None
+    return dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
 
 
 def _finish(
@@ -145,6 +170,7 @@ def _finish(
         cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
     )
     build = settings.builder(data)
+    check_there(folder)
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from torch import nn
 from torch.optim import Optimizer
 
@@ -21,6 +23,7 @@ from studygroup.training.datamodule import DataModule
 from studygroup.training.methods import Method
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.trust import check_config, reading
+from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
@@ -37,6 +40,12 @@ PRECISIONS = {
     "64-true": torch.float64,
 }
 """Lightning's flags that a run takes, and the precision of the network's weights under each."""
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, math.inf)),
+    **dict.fromkeys(("workers", "in_memory_bytes"), (0, math.inf)),
+    "threads": (1, 1024),  # more would end the process without a word
+}
+"""The smallest and the largest value of whole numbers."""
 _SHORT = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -75,7 +84,7 @@ class Settings:
         progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
         precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, with the
             network and what ships in that precision.
-        gradient_clip_val: largest gradient norm; by default nothing is clipped.
+        gradient_clip_val: largest gradient norm, above 0; by default nothing is clipped.
         channels_last: memory format of network and images, faster for convolutions on many machines.
         select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
             epochs; applies to the baseline, too.
@@ -123,6 +132,9 @@ class Settings:
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            if getattr(self, item.name) is None and item.default is not None:
+                raise ValueError(f"{item.name} is null; give a value, or leave it out")
         object.__setattr__(self, "recipe", methods.resolve(self.recipe))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
@@ -135,9 +147,18 @@ class Settings:
                 f"precision is {self.precision!r}; give one of {', '.join(PRECISIONS)} (weights in float16 lose "
                 "small updates, and no loss would be scaled: use 16-mixed)"
             )
-        for name in ("epochs", "batch_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, int) and not least <= value <= most:
+                raise ValueError(
+                    f"{name} is {value}; give "
+                    + (f"at least {least}" if value < least else f"at most {most}")
+                )
+        clip = self.gradient_clip_val
+        if clip is not None and not 0 < clip < math.inf:
+            raise ValueError(
+                f"gradient_clip_val is {clip}; give a number above 0, or leave it out to clip nothing"
+            )
 
     def config(self) -> Config:
         """Return all settings as plain values, defaults of the recipe and the optimiser included.
@@ -167,8 +188,13 @@ class Settings:
         if where is None:
             return cls(**instances(cls, values))
         check_config(values, where)
-        with reading(where, values):
-            return cls(**instances(cls, values))
+        try:
+            with reading(where, values):
+                return cls(**instances(cls, values))
+        except NotAllowedError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
 
     @property
     def method_name(self) -> str:
@@ -176,6 +202,18 @@ class Settings:
         named = self._config["recipe"]
         path: str = named["class_path"] if isinstance(named, dict) else named
         return path.rpartition(".")[2]
+
+    def check_here(self) -> None:
+        """Check what depends on this machine, and what only training uses, in a moment.
+
+        Raises:
+            ValueError: there is no such accelerator here, or the optimiser refuses its arguments.
+        """
+        check_accelerator(self.accelerator)
+        try:
+            self.optimizer([nn.Parameter(torch.zeros(1, 1))])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the optimizer refuses its arguments: {error}") from error
 
     @property
     def device(self) -> torch.device:
@@ -246,6 +284,27 @@ class Settings:
             seed=self.seed,
             workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
+        )
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse an accelerator that Lightning does not know or that is not there.
+
+    Args:
+        name: Lightning's flag.
+
+    Raises:
+        ValueError: names those that are there.
+    """
+    known = {
+        key: AcceleratorRegistry[key]["accelerator"] for key in AcceleratorRegistry.available_accelerators()
+    }
+    there = sorted(key for key, some in known.items() if some.is_available())
+    chosen = [key for key in (("cuda", "mps") if name == "gpu" else (name,)) if key in there]
+    if name != "auto" and not chosen:
+        what = "is not there" if name in known or name == "gpu" else "is none that Lightning knows"
+        raise ValueError(
+            f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
         )
 
 

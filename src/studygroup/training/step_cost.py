@@ -14,6 +14,17 @@ from studygroup.training.settings import Settings
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
+def autocast(settings: Settings, device: torch.device) -> torch.autocast:
+    """Return the context in which a run computes, as its precision says.
+
+    Args:
+        settings: the settings of the run.
+        device: the device that it computes on.
+    """
+    half = _HALF.get(settings.precision)
+    return torch.autocast(device.type, half, enabled=half is not None)
+
+
 def measure_step_cost(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> Cost:
     """Measure training steps of the method and of the baseline alternately, on the same rows.
 
@@ -41,12 +52,11 @@ def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device)
     x, y = datamodule.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
-    half = _HALF.get(settings.precision)
 
     def totals() -> Iterator[Tensor]:
         updates = task.steps(x, y, owner=owner, progress=1.0)
         while True:
-            with torch.autocast(device.type, half, enabled=half is not None):
+            with autocast(settings, device):
                 losses = next(updates, None)
             if losses is None:
                 return

@@ -1,14 +1,15 @@
 """The summary of a finished run, typed; `summary.json` is written and read here alone."""
 
 import dataclasses
-import types
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from studygroup.analysis.cost import Cost
+from studygroup.training.plain import as_kind
 from studygroup.training.scores import Scores
+
+_MOST = 10**12  # epochs, rows or classes of a run
 
 
 @dataclass(frozen=True)
@@ -206,32 +207,47 @@ class Summary:
         plain["run"] = {**plain["run"], "texts": plain["run"].get("texts") or None}
         random = test.get("random")
         plain["random_student"] = random.get("student") if isinstance(random, Mapping) else None
-        found: Summary = _typed(cls, plain, "")
+        found: Summary = as_kind(cls, plain)
+        found._check()
         return found
 
+    def _check(self) -> None:
+        """Refuse figures that contradict each other, or that nobody can have measured.
 
-def _typed(kind: Any, value: Any, name: str) -> Any:
-    """Return a plain value as a dataclass, tuple, number or text of the annotated kind; `name` is for messages."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin is types.UnionType:  # X | None
-        return None if value is None else _typed(inner[0], value, name)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        kinds, within = typing.get_type_hints(kind), f"{name}." if name else ""
-        needed = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
-        lacking = [field for field in needed if field not in value]
-        if lacking:
-            raise ValueError(f"lacks {', '.join(within + field for field in lacking)}")
-        return kind(**{k: _typed(kinds[k], v, within + k) for k, v in value.items() if k in kinds})
-    if origin is tuple and isinstance(value, list | tuple):
-        each = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
-        if len(each) == len(value):
-            return tuple(_typed(own, one, name) for own, one in zip(each, value, strict=True))
-    if isinstance(value, Mapping) and isinstance(origin, type) and issubclass(origin, Mapping):
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    raise ValueError(f"has {name}={value!r}, which is no {getattr(kind, '__name__', kind)}")
+        Raises:
+            ValueError: names the figure.
+        """
+        students = range(self.run.students)
+        for name, some in (("test", self.test), ("holdout", self.holdout)):
+            for figure in ("students", "students_top5"):
+                each = getattr(some, figure, self.test.students)
+                if len(each) != len(students):
+                    raise ValueError(
+                        f"has {name}.{figure} of {len(each)} students, where run.students is {len(students)}"
+                    )
+        for name, number in (("shipped.student", self.shipped.student), ("test.random", self.random_student)):
+            if number not in students:
+                raise ValueError(f"has {name}={number}, which is none of {len(students)} students")
+        for name, count in (
+            ("run.epochs", self.run.epochs),
+            ("test.rows", self.test.rows),
+            ("holdout.rows", self.holdout.rows),
+            ("the number of run.classes", len(self.run.classes)),
+        ):
+            if not 1 <= count <= _MOST:
+                raise ValueError(f"has {name}={count:.3g}, which is no number of a run")
+        for name, share in self._shares():
+            if not 0 <= share <= 1:
+                raise ValueError(f"has {name}={share}, which is no share")
+        if not isinstance(self.run.model.get("name"), str):
+            raise ValueError("lacks run.model.name")
+
+    def _shares(self) -> Iterator[tuple[str, float]]:
+        """Yield all accuracies with their names."""
+        for name, part in (("test", self.test), ("holdout", self.holdout)):
+            yield f"{name}.ensemble", part.ensemble
+            yield from ((f"{name}.students", share) for share in part.students)
+        yield from (("test.students_top5", share) for share in self.test.students_top5)
+        for name, shipped in (("shipped", self.shipped), ("baseline", self.baseline)):
+            for figure in ("holdout", "test", "test_top5") if shipped is not None else ():
+                yield f"{name}.{figure}", getattr(shipped, figure)

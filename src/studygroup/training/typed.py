@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.training.migrate import upgraded
-from studygroup.training.read_yaml import parse_yaml, read_yaml
+from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
 from studygroup.training.trust import check_config, known, reading
 from studygroup.trust import NotAllowedError
 
@@ -37,6 +37,18 @@ class Typed:
                 found.update(_texts(_parsed(value)))
         return found
 
+    def check(self) -> None:
+        """Refuse values that the parser would follow without end.
+
+        Raises:
+            ValueError: names the option whose value is too large, or holds itself.
+        """
+        for option, value, _ in _pairs(self.words):
+            try:
+                _parsed(value)
+            except TooLargeError as error:
+                raise ValueError(f"the value of {option} cannot be read: {error}") from error
+
     def files(self) -> dict[str, Any]:
         """Return the content of every `--config` file, upgraded to this version and checked, by its path.
 
@@ -56,7 +68,10 @@ class Typed:
         except NotAllowedError:
             raise
         except (OSError, ValueError) as error:
-            raise ValueError(f"{_FILE} {path} cannot be read as a configuration: {error}") from error
+            said = " ".join(str(error).split())
+            raise ValueError(f"{_FILE} {path} cannot be read as a configuration: {said}") from error
+        if content is not None and not isinstance(content, dict):
+            raise ValueError(f"{_FILE} {path} is a {type(content).__name__}, where settings stand by names")
         content = upgraded(content) if isinstance(content, dict) else content
         with reading(path, content, typed=self.names()):
             check_config(content, path)
@@ -102,6 +117,8 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
 def _parsed(text: str) -> Any:
     try:
         return parse_yaml(text)
+    except TooLargeError:
+        raise
     except ValueError:
         return text
 

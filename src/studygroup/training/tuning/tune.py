@@ -79,6 +79,7 @@ def tune(
         ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
     """
     settings = settings or Settings()
+    settings.check_here()
     seeds = list(seeds) or [settings.seed]
     space = read_space(settings, search)
     space = space.grid() if sampler == "grid" else space
