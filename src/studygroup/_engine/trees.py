@@ -16,8 +16,8 @@ class _Whole:
 def as_tree(kind: type, *fields: str) -> None:
     """Let `torch.utils._pytree` find the tensors in some fields of a frozen dataclass.
 
-    Sharding hooks what a module returns, and before torch 2.12 it finds tensors in such trees alone: without, a sharded
-    task would compute no gradient that the optimiser sees.
+    Sharding hooks what a module returns, and that of torch 2.11 finds tensors in such trees alone: without, a
+    sharded task would compute no gradient that the optimiser sees (that of 2.14 does without).
 
     Args:
         kind: the dataclass.
