@@ -14,6 +14,8 @@ from studygroup.losses import Losses
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
 from studygroup.peers import Peers
 from studygroup.routes import Routes
+from studygroup.shipping import accuracies, best_student, student_to_ship
+from studygroup.student_loader import student_loader
 from studygroup.task import CollaborativeLearning
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "StudyGroup",
     "Subsets",
     "SynchronisationWarning",
+    "accuracies",
+    "best_student",
     "citation",
     "functional",
     "layers",
@@ -41,6 +45,8 @@ __all__ = [
     "recipes",
     "routes",
     "schedules",
+    "student_loader",
+    "student_to_ship",
     "teachers",
 ]
 __version__ = "0.1.0"

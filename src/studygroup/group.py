@@ -31,6 +31,7 @@ from studygroup._engine.shared_head import SharedHeadWarning as SharedHeadWarnin
 from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
+from studygroup._engine.trees import as_tree
 from studygroup.checks import check_flag, check_kind, check_whole
 from studygroup.inputs import Inputs, sees_table
 from studygroup.routes import Routes
@@ -80,6 +81,9 @@ class Outputs:
         features = None if self.features is None else masked(self.features)
         activations = {name: masked(values) for name, values in self.activations.items()}
         return Outputs(masked(self.logits), sees, features, self.trunk, activations)
+
+
+as_tree(Outputs, "logits", "features", "trunk", "activations")
 
 
 class Group(ParameterGroups):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from studygroup._engine.trees import as_tree
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -43,3 +45,6 @@ class Losses:
     def _of_students(self, name: str) -> Tensor:
         nothing = self.total.new_zeros(len(self.logits))
         return self.values.get(name, nothing)
+
+
+as_tree(Losses, "total", "values", "logits")

@@ -112,9 +112,9 @@ def test_one_product_is_taken_each_way_and_kept_on_its_shorter_side(filters, sid
     weight = drawn(filters, 16, 3, 3).requires_grad_()
     kept = []
     keeping = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t)
-    with keeping, torch.profiler.profile() as forward:
+    with keeping, torch.profiler.profile(acc_events=True) as forward:
         loss = kernel_decorrelation(weight)
-    with torch.profiler.profile() as backward:
+    with torch.profiler.profile(acc_events=True) as backward:
         loss.backward()
     own = [t for t in kept if t.data_ptr() != weight.data_ptr()]
     assert sum(t.numel() for t in own) == side**2 + 2 * filters + 1

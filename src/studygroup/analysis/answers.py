@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from studygroup._engine.isolate import without_side_effects
 from studygroup.functional.precision import single
 from studygroup.inputs import Inputs, logits
+from studygroup.shipping import right
 
 Batches = Iterable[tuple[Inputs, Tensor]]
 """Network inputs and class indices (N,), where the networks' parameters lie. What is asked several times needs a
@@ -96,11 +97,6 @@ def fit_of(network: nn.Module, batches: Batches) -> Total:
         batches: the rows.
     """
     return summed([network], batches, _fit)
-
-
-def right(scores: Float[Tensor, "*any rows classes"], labels: Int64[Tensor, " rows"]) -> Tensor:
-    """Return which rows are classified correctly; never one with a score that is not a number."""
-    return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 
 def wide(values: Tensor) -> Tensor:

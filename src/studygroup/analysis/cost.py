@@ -51,7 +51,7 @@ def allocated(step: Callable[[], object], device: torch.device) -> Allocated:
         left = torch.cuda.memory_allocated(device) - before
         del result
         return Allocated(peak, left)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         result = step()
     assert profiler.profiler is not None
     assert profiler.profiler.kineto_results is not None

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from studygroup.analysis.answers import Batches, fit_of, right, summed
+from studygroup.analysis.answers import Batches, fit_of, summed
 from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
+from studygroup.shipping import right
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Data sets from any supported source, and batches of their rows for a group of students."""
 
+from studygroup.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
-from studygroup.data.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
 from studygroup.data.folders import LeftOutWarning
 from studygroup.data.form import Form, Pictures, Texts, load_form
 from studygroup.data.human import HumanNoise

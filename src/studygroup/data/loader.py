@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from studygroup.data.batching import Draw, EpochBatches
+from studygroup.batching import Draw, EpochBatches
 from studygroup.data.noise import EpochLabels, SameLabels
 from studygroup.data.splits import Rows, Split
 

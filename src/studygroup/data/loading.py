@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from studygroup.batching import without
 from studygroup.data.form import LARGEST_SIDE, Form, Pictures, Texts
 from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
 from studygroup.data.relabelled import relabelled
 from studygroup.data.source import TEST_SEED, TEST_SHARE, Size, Source, test_rows_of
 from studygroup.data.splits import Labelled, PictureSplit, Split
-from studygroup.data.stratify import stratified, without
+from studygroup.data.stratify import stratified
 from studygroup.data.text import SentencePiece, TextSplit, Tokenizer, encoded
 from studygroup.data.whole import all_in_memory, pixel_statistics
 from studygroup.seeding import derive

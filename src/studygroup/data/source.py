@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from studygroup.batching import without
 from studygroup.data.columns import image_column, is_image
 from studygroup.data.images import Shape, resize, shape_of
 from studygroup.data.labels import TEST_NAMES, check_alike, read_classes
 from studygroup.data.splits import ArrowSplit, Labelled, MemorySplit
-from studygroup.data.stratify import stratified, without
+from studygroup.data.stratify import stratified
 
 Size = tuple[int, int] | None  # height and width to scale to; None leaves images as they are
 

@@ -47,10 +47,3 @@ def _largest_remainder(sizes: Int64[Tensor, "classes"], count: int) -> Int64[Ten
     by_remainder = torch.argsort(sizes * count % total, descending=True, stable=True)
     places[by_remainder[:left]] += 1
     return places
-
-
-def without(total: int, rows: Int64[Tensor, "rows"]) -> Int64[Tensor, "others"]:
-    """Return the row numbers below `total` that are not among `rows`, in ascending order."""
-    kept = torch.ones(total, dtype=torch.bool)
-    kept[rows] = False
-    return kept.nonzero().flatten()

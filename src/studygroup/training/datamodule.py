@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from studygroup import seeding
+from studygroup.batching import training_batches
 from studygroup.data import (
     Augment,
     Batch,
@@ -16,12 +17,9 @@ from studygroup.data import (
     Rows,
     SharedBatches,
     Split,
-    StudentBatches,
     loader,
-    subsets,
 )
 from studygroup.inputs import Inputs
-from studygroup.ownership import Subsets
 from studygroup.task import CollaborativeLearning
 
 _SCORED = 512  # images scored at once
@@ -57,18 +55,15 @@ class DataModule(nn.Module):
             task: its `rows` decide whether students share all rows or have subsets of their own.
             epoch: counted from 0.
         """
-        sampler = self._sampler(task)
+        sampler = training_batches(
+            task,
+            len(self.data.train),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            lengths=self.data.train.lengths,
+        )
         sampler.set_epoch(epoch)
         return self._loader(self.data.train, sampler, self.data.training_labels)
-
-    def _sampler(self, task: CollaborativeLearning) -> EpochBatches:
-        rows, seed = len(self.data.train), seeding.derive(self.seed, "order")
-        lengths = self.data.train.lengths
-        if not isinstance(task.rows, Subsets):
-            return SharedBatches(rows, batch_size=self.batch_size, seed=seed, lengths=lengths)
-        draw, students = seeding.derive(self.seed, "subsets"), task.group.students
-        own = subsets(rows, students, overlap=task.rows.overlap, seed=draw)
-        return StudentBatches(own, batch_size=self.batch_size, seed=seed, lengths=lengths)
 
     def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
         """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length."""

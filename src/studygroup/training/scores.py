@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from studygroup.analysis.answers import right
 from studygroup.functional import disagreement, diversity
 from studygroup.inputs import Inputs, logits
+from studygroup.shipping import right
 
 TOP5_FROM = 20  # classes; with fewer, tables leave top-5 accuracy out: five guesses among ten say little
 

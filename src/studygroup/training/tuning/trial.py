@@ -14,6 +14,7 @@ from filelock import FileLock
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.trial import FrozenTrial, TrialState
 
+from studygroup.shipping import student_to_ship
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
@@ -21,7 +22,6 @@ from studygroup.training.folder import RunFolder, try_lock
 from studygroup.training.history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
-from studygroup.training.select_student import student_to_ship
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import Samplers, identity, origin, place, trial_folder

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from studygroup.checks import check_flag, check_share, check_whole, shown
-from studygroup.data.stratify import without
-from studygroup.seeding import generator
+from studygroup.ownership import Subsets
+from studygroup.seeding import derive, generator
+from studygroup.task import CollaborativeLearning
 
 _WINDOW = 64  # batches whose rows are sorted by length together; more means less padding and less shuffling
 
@@ -61,6 +62,13 @@ def subsets(
         extra = others[torch.randperm(len(others), generator=rng)[: round(overlap * len(others))]]
         dealt.append(torch.cat([own, extra]).sort().values)
     return tuple(dealt)
+
+
+def without(total: int, rows: Int64[Tensor, "rows"]) -> Int64[Tensor, "others"]:
+    """Return the row numbers below `total` that are not among `rows`, in ascending order."""
+    kept = torch.ones(total, dtype=torch.bool)
+    kept[rows] = False
+    return kept.nonzero().flatten()
 
 
 class EpochBatches(Sampler[Draw]):
@@ -240,3 +248,33 @@ def _row_numbers(part: Tensor) -> Tensor:
     if wrong or bool((part < 0).any()):
         raise ValueError(f"a part is {shown(part)}; give row numbers from 0 on, a tensor of torch.int64")
     return part
+
+
+def training_batches(
+    task: CollaborativeLearning,
+    rows: int,
+    *,
+    batch_size: int,
+    seed: int,
+    drop_last: bool = False,
+    lengths: Int32[Tensor, "rows"] | None = None,
+) -> EpochBatches:
+    """Return the batches that a task trains on: shared by all students, or of sub-sets drawn once.
+
+    Args:
+        task: its `rows` decide.
+        rows: how many training rows there are.
+        batch_size: rows of *each* student where students have sub-sets of their own, else rows of a step.
+        seed: of the sub-sets and of the order.
+        drop_last: whether to leave out a short last step.
+        lengths: of all rows, see `EpochBatches`.
+
+    Raises:
+        ValueError: fewer rows than students with sub-sets of their own, or a batch size below 1.
+    """
+    order = derive(seed, "order")
+    if not isinstance(task.rows, Subsets):
+        return SharedBatches(rows, batch_size=batch_size, seed=order, drop_last=drop_last, lengths=lengths)
+    draw, students = derive(seed, "subsets"), task.group.students
+    own = subsets(rows, students, overlap=task.rows.overlap, seed=draw)
+    return StudentBatches(own, batch_size=batch_size, seed=order, drop_last=drop_last, lengths=lengths)

@@ -1,7 +1,7 @@
 from torch import nn
 
 import studygroup as sg
-from studygroup.training.select_student import student_to_ship
+from studygroup.shipping import student_to_ship
 
 
 def task(**options) -> sg.CollaborativeLearning:
