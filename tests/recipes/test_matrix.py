@@ -109,6 +109,13 @@ def test_exports_have_the_original_keys_and_the_same_logits(recipe, case):
             assert list(network.state_dict()) == list(case.build().state_dict())
 
 
+STATES = [
+    pytest.param(case, id=name, marks=() if name in ("resnet", "bert", "mlp") else pytest.mark.long)
+    for name, case in NETWORKS.items()
+]
+
+
+@pytest.mark.parametrize("case", STATES)
 def test_saving_loading_and_going_on_is_exact(recipe, case):
     torch.manual_seed(0)
     task = recipe(case).train()

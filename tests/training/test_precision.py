@@ -64,7 +64,13 @@ def test_double_precision_differs_from_single_by_rounding_alone():
     assert losses["64-true"] != losses["32-true"]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+STEPS = [
+    pytest.param(name, marks=() if name in ("baseline", "cgl", "pcl") else pytest.mark.long)
+    for name in RECIPES
+]
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_a_step_of_every_recipe_in_half_precision(name):
     settings = few(name, precision="bf16-true")
     data = settings.load_data()
