@@ -67,7 +67,8 @@ class StudyTrainer(Trainer):
         _check(model, self.args, options)
         self.label_names = ["labels"]
         network = model.group.export(0)
-        self._signature_columns = [*signature(network.forward).parameters, "labels", "label", "label_ids"]
+        self._columns = [*signature(network.forward).parameters, "labels", "label", "label_ids"]
+        self._signature_columns = self._columns  # type: ignore[assignment]  # as the Trainer itself does
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the training batches; with owners, where students have sub-sets of their own."""
@@ -83,7 +84,7 @@ class StudyTrainer(Trainer):
             batch_size=args.per_device_train_batch_size,
             seed=args.seed if args.data_seed is None else args.data_seed,
             drop_last=args.dataloader_drop_last,
-            collate_fn=_KnownColumns(self.data_collator, self._signature_columns),
+            collate_fn=_KnownColumns(self.data_collator, self._columns),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
@@ -93,7 +94,11 @@ class StudyTrainer(Trainer):
         return prepared
 
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return the total of the task's losses on a training batch; with outputs, the students' logits too."""
         rows, labels = _split(inputs)
