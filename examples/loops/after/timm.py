@@ -23,7 +23,7 @@ def digits():
     x, y = map(torch.as_tensor, load_digits(return_X_y=True))
     images = (x.float() / 16).view(-1, 1, 8, 8)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    return [TensorDataset(images[rows], y[rows]) for rows in order.split([300, 100, 1397])]
+    return [TensorDataset(images[rows], y[rows]) for rows in order.split([1000, 200, 597])]
 
 
 def main(epochs=30):

@@ -22,7 +22,7 @@ def digits():
     x, y = map(torch.as_tensor, load_digits(return_X_y=True))
     images = (x.float() / 16).view(-1, 1, 8, 8)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    parts = order.split([300, 100, 1397])
+    parts = order.split([1000, 200, 597])
     return [
         [{"pixel_values": images[i], "labels": y[i], "name": f"digit {i}"} for i in rows] for rows in parts
     ]

@@ -63,8 +63,9 @@ class StudyTrainer(Trainer):
                 f"the model is a {type(model).__name__}; hand in a task, such as sg.recipes.dml(model)"
             )
         self.task = model
+        args = args or TrainingArguments("trainer_output")  # where the Trainer itself writes
+        _check(model, args, options)
         super().__init__(model, args, compute_metrics=_OfStudents(model, compute_metrics), **options)
-        _check(model, self.args, options)
         self.label_names = ["labels"]
         network = model.group.export(0)
         self._columns = [*signature(network.forward).parameters, "labels", "label", "label_ids"]
