@@ -350,7 +350,7 @@ TABLE_OF_FRACTIONS = '{"leader": null, "layers": {"2": {"modules": 2, "students"
         (lambda: sg.functional.kernel_decorrelation(torch.ones(4)), r"weight of shape \(4,\) has no filters"),
         (
             lambda: sg.functional.label_similarity(Y, classes=3),
-            "labels from 0 to 3; number classes from 0 to 2",
+            "a label is 3; number classes from 0 to 2",
         ),
         (
             lambda: sg.functional.label_similarity(torch.ones(6, 3), classes=4),

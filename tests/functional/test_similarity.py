@@ -106,6 +106,14 @@ def test_label_similarity(centre):
         assert found[0].tolist() == pytest.approx([1, -0.2, -0.2, -0.2, 1])
 
 
+def test_rows_without_a_label_are_similar_to_none():
+    some = torch.tensor([0, 1, -100, 1])
+    found = sgf.label_similarity(some, classes=3)
+    assert found[2].tolist() == found[:, 2].tolist() == [0, 0, 0, 0]
+    there = torch.tensor([0, 1, 3])
+    assert torch.equal(found[there][:, there], sgf.label_similarity(some[there], classes=3))
+
+
 def test_a_second_derivative_of_maps_is_refused():
     h = drawn(N, D, 3, 2).requires_grad_()
     with pytest.raises(RuntimeError, match="similarity_matrix can be differentiated once"):

@@ -86,7 +86,8 @@ def label_similarity(
     Centred over classes it is 1 between rows of one class and −1/(C−1) between others.
 
     Args:
-        y: class indices, or a probability for each class.
+        y: class indices, or a probability for each class. A row of a negative label, which stands for none, has
+            similarity 0 to all.
         classes: C, at least 2.
         centre: as for `similarity_matrix`.
         dtype: dtype of the result.
@@ -101,10 +102,8 @@ def label_similarity(
             f"labels of shape {tuple(y.shape)}, {y.dtype}, for {classes} classes; hand in one class index a row, or "
             "one probability for each class"
         )
-    if y.ndim == 1 and y.device.type == "cpu" and bool(((y < 0) | (y >= classes)).any()):
-        raise ValueError(
-            f"labels from {int(y.min())} to {int(y.max())}; number classes from 0 to {classes - 1}"
-        )
+    if y.ndim == 1 and y.device.type == "cpu" and bool((y >= classes).any()):
+        raise ValueError(f"a label is {int(y.max())}; number classes from 0 to {classes - 1}")
     # not one_hot, which waits for the device to check the indices
     one_hot = y if y.is_floating_point() else y[:, None] == torch.arange(classes, device=y.device)
     return similarity_matrix(one_hot.to(dtype), centre=centre)
