@@ -178,7 +178,7 @@ def test_a_wrong_key_of_a_file_is_one_line_with_its_file(content, tmp_path, caps
         (["--gradient_clip_val=-1"], "gradient_clip_val is -1.0; give a number above 0"),
         (["--threads=100000"], "threads is 100000; give at most 1024"),
         (["--optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
-        (["--rate=MultiStep", "--rate.milestones=[-1]"], "milestones[0] of the rate is -1"),
+        (["--rate=MultiStep", "--rate.milestones=[-1]"], "one of the milestones is -1"),
         (["--model_options.width=x"], "cannot be built with channels=1, width='x'"),
     ],
 )

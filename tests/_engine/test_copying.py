@@ -85,5 +85,5 @@ def test_lazy_parameters_are_refused(init):
         sg.recipes.dml(lazy(), init=lazy if init == "function" else init)
     net = lazy()
     net(torch.randn(2, 6))
-    task = sg.recipes.dml(net, students=2, init="copy" if init == "function" else init)
-    assert task.group(torch.randn(4, 6)).logits.shape == (2, 4, 3)
+    group = sg.StudyGroup(net, sg.routes.independent(students=2), init="copy" if init == "function" else init)
+    assert group(torch.randn(4, 6)).logits.shape == (2, 4, 3)
