@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from studygroup.data.stratify import stratified, without
+from studygroup.batching import without
+from studygroup.data.stratify import stratified
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20 + [4] * 7)[
     torch.randperm(107, generator=torch.manual_seed(3))

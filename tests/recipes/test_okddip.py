@@ -96,5 +96,5 @@ def test_the_papers_defaults():
     assert imitation.moves_teachers
     assert task.teachers[0].query.weight.shape == (1, 6)
     assert task.weights(0.3)["imitation"] == 1.0
-    with pytest.raises(ValueError, match="two peers at least"):
+    with pytest.raises(ValueError, match="students is 2; give a whole number, at least 3"):
         make(students=2)

@@ -205,7 +205,7 @@ def test_a_memory_map_gives_the_same_network_as_memory(tmp_path):
 
 def test_settings_that_fit_nothing_leave_no_folder_behind(tmp_path):
     wrong = Settings(recipe=functools.partial(methods.cgl, students=0), model_options={"width": 8})
-    with pytest.raises(ValueError, match="0 students"):
+    with pytest.raises(ValueError, match="students is 0; give a whole number, at least 1"):
         train(wrong, run_dir=tmp_path / "run", progress_bar=False)
     assert not (tmp_path / "run").exists()
 
