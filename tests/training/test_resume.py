@@ -33,10 +33,13 @@ def test_kill_and_resume(whole, tmp_path, moment):
     assert not folder.summary.exists()
     assert run(folder.path, "never") == 0
     assert folder.weights.read_bytes() == whole.weights.read_bytes()
-    ours, theirs = newest_readable(folder.checkpoints)[1], newest_readable(whole.checkpoints)[1]
-    for name, value in theirs["state_dict"].items():
-        same = torch.equal(value, ours["state_dict"][name]) if isinstance(value, torch.Tensor) else None
-        assert same or value == ours["state_dict"][name], name
+    ours, theirs = (
+        newest_readable(folder.checkpoints).state_dict,
+        newest_readable(whole.checkpoints).state_dict,
+    )
+    for name, value in theirs.items():
+        same = torch.equal(value, ours[name]) if isinstance(value, torch.Tensor) else None
+        assert same or value == ours[name], name
     slow = ("seconds", "cpu_seconds", "rows_per_second")
     assert [
         {k: v for k, v in row.columns().items() if k not in slow} for row in read_history(folder.metrics)
