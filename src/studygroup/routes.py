@@ -315,10 +315,6 @@ def _check_shape(routes: Routes) -> None:
 
 def _check_names(layers: tuple[str, ...]) -> None:
     for name in layers:
-        if not isinstance(name, str):
-            raise ValueError(
-                f"a layer is called {shown(name)}; give its name as model.named_modules() has it"
-            )
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named {layers.count(name)} times; name it once")
         inside = [other for other in layers if other != name and _contains(name, other)]

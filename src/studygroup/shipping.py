@@ -83,7 +83,7 @@ class Counts:
     @torch.no_grad()
     def add(self, batch: Any) -> None:
         """Count a batch, see `accuracies`."""
-        inputs, labels = _moved(_split(batch), self._device)
+        inputs, labels = _moved(_inputs_and_labels(batch), self._device)
         self._counts += _counted(self.task, self.task.shipped(inputs).logits, labels)
 
     def accuracies(self) -> tuple[float, ...]:
@@ -102,12 +102,15 @@ def right(scores: Float[Tensor, "*any classes"], labels: Int64[Tensor, "*labels"
     return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 
-def _split(batch: Any) -> tuple[Inputs, Tensor]:
+def split(batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return inputs and labels of a mapping; labels are `None` where it has none."""
+    return {k: v for k, v in batch.items() if k not in ("labels", "owner")}, batch.get("labels")
+
+
+def _inputs_and_labels(batch: Any) -> tuple[Inputs, Tensor]:
     """Return inputs and labels of a batch."""
     if isinstance(batch, Mapping) and "labels" in batch:
-        return {name: value for name, value in batch.items() if name not in ("labels", "owner")}, batch[
-            "labels"
-        ]
+        return split(batch)
     if isinstance(batch, tuple | list) and len(batch) > 1:
         return batch[0], batch[1]
     raise ValueError(

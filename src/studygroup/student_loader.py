@@ -29,7 +29,8 @@ def student_loader(
     data set has them. No student that has two rows is alone with one.
 
     Every epoch has an order of its own, a function of `seed` and its number: epochs are counted as they begin, or set
-    by `loader.batch_sampler.set_epoch`, which Lightning, accelerate and transformers call.
+    by `loader.batch_sampler.set_epoch`, which Lightning, accelerate and transformers call. Nothing is divided among
+    processes: where several train, each that makes a loader of its own goes through all rows.
 
     Args:
         dataset: has a length and items by number, tuples or mappings.

@@ -176,3 +176,15 @@ def test_torchs_own_transformer_encoder():
 class Mean(nn.Module):
     def forward(self, x):
         return x.mean(1)
+
+
+def test_a_body_in_common_is_allowed_where_heads_are_new():
+    body = nn.Linear(6, 8)
+
+    def make() -> nn.Module:
+        return nn.Sequential(body, nn.ReLU(), nn.Linear(8, 3))
+
+    group = sg.StudyGroup(make(), sg.routes.independent(students=3), init=make)
+    bodies, heads = ([group.export(k)[layer].weight for k in range(3)] for layer in (0, 2))
+    assert all(torch.equal(bodies[0], one) for one in bodies)
+    assert len({one.sum().item() for one in heads}) == 3

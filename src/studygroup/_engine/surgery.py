@@ -60,7 +60,9 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
 
 
 def distinct(init: Init, model: nn.Module) -> Init:
-    """Return the same `init`, made to refuse a function that returns an existing model, or layers of one.
+    """Return the same `init`, made to refuse a function whose model has no tensor that an earlier one has not.
+
+    A part in common, such as a pretrained body under new heads, is allowed.
 
     Args:
         init: as for `install`.
@@ -73,23 +75,24 @@ def distinct(init: Init, model: nn.Module) -> Init:
         raise ValueError(f"init is {shown(init)}; use 'fresh', 'copy' or a function that returns a new model")
     if not callable(init):
         return init
-    there: list[nn.Module] = [model]
+    there: list[list[Tensor]] = [list(_tensors(model))]  # held, so that no other tensor gets the `id` of one
 
     def new() -> nn.Module:
         found = check_kind("what init returned", init(), nn.Module, "a function that returns a new model")
-        own = {id(part) for part in _stateful(found)}
-        if any(id(part) in own for one in there for part in _stateful(one)):
+        tensors = list(_tensors(found))
+        own = set(map(id, tensors))
+        if own and any(own <= set(map(id, earlier)) for earlier in there):
             raise ValueError(
                 f"init returned the same {type(found).__name__} again, or one with layers of an earlier one, and "
                 "students would start equal; return a new model at each call"
             )
-        there.append(found)
+        there.append(tensors)
         return found
 
     return new
 
 
-def _stateful(model: nn.Module) -> Iterator[Tensor]:
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
     """Yield all parameters and buffers."""
     yield from model.parameters()
     yield from model.buffers()

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
 from studygroup.ownership import Subsets
-from studygroup.shipping import right, student_to_ship
+from studygroup.shipping import right, split, student_to_ship
 from studygroup.student_loader import student_loader
 from studygroup.task import CollaborativeLearning
 
@@ -102,7 +102,7 @@ class StudyTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return the total of the task's losses on a training batch; with outputs, the students' logits too."""
-        rows, labels = _split(inputs)
+        rows, labels = split(inputs)
         progress = min(self.state.global_step / max(self.state.max_steps, 1), 1.0)
         losses = model(rows, labels, owner=inputs.get("owner"), progress=progress)
         return (losses.total, {"logits": losses.logits.transpose(0, 1)}) if return_outputs else losses.total
@@ -115,7 +115,7 @@ class StudyTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Return loss, logits (rows, students, classes) and labels of what ships, on a batch."""
-        rows, labels = _split(self._prepare_inputs(inputs))
+        rows, labels = split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.accelerator.autocast():
             logits = self.task.shipped(rows).logits.float()
         loss = None if labels is None else _mean_loss(self.task, logits, labels)
@@ -165,11 +165,6 @@ class _KnownColumns:
     def __call__(self, rows: list[Mapping[str, Any]]) -> Any:
         """Return a batch."""
         return self.collate([{k: v for k, v in row.items() if k in self.columns} for row in rows])
-
-
-def _split(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Return the network's inputs and the labels of a batch."""
-    return {k: v for k, v in inputs.items() if k not in ("labels", "owner")}, inputs.get("labels")
 
 
 def _mean_loss(task: CollaborativeLearning, logits: Tensor, labels: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from studygroup.training.datamodule import DataModule
 from studygroup.training.folder import RunFolder
 from studygroup.training.run import check_folder, default_folder, plain_beside
 from studygroup.training.settings import Settings, cpu_threads
-from studygroup.training.step_cost import autocast
+from studygroup.training.step_cost import autocast, totals
 
 _SECONDS = 3.0  # of measured steps of a method
 _FEWEST, _MOST = 3, 50  # measured steps
@@ -162,20 +162,16 @@ def _step(
     batch: Batch,
 ) -> float:
     """Make one update and return its loss; waits for the device."""
-    total = 0.0
+    loss = 0.0
     inputs = datamodule.training_inputs(batch.inputs, step=task.step)
-    updates = task.steps(inputs, batch.labels, owner=batch.owner, progress=0.0)
-    while True:
-        with autocast(settings, batch.labels.device):
-            losses = next(updates, None)
-        if losses is None:
-            return total
+    for total in totals(settings, task, inputs, batch.labels, owner=batch.owner, progress=0.0):
         optimizer.zero_grad()
-        torch.autograd.backward(losses.total)
+        torch.autograd.backward(total)
         if settings.gradient_clip_val is not None:
             nn.utils.clip_grad_norm_(task.parameters(), settings.gradient_clip_val)
         optimizer.step()
-        total += float(losses.total.detach())
+        loss += float(total.detach())
+    return loss
 
 
 def describe_check(checked: Checked) -> str:

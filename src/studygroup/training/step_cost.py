@@ -1,17 +1,48 @@
 """The cost of a run's method relative to the plain network, on a batch of the run's own data."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from studygroup.analysis.cost import Cost, Step, training_cost
 from studygroup.data import Batch, Data
+from studygroup.inputs import Inputs
+from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.settings import Settings
 
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def totals(
+    settings: Settings,
+    task: CollaborativeLearning,
+    x: Inputs,
+    y: Tensor,
+    *,
+    owner: Sequence[int] | Tensor | None,
+    progress: float,
+) -> Iterator[Tensor]:
+    """Yield the losses of a batch's updates, one after another, computed in a run's precision.
+
+    Args:
+        settings: the settings of the run.
+        task: its task.
+        x: inputs of the task.
+        y: labels.
+        owner: whose row is whose, see `CollaborativeLearning.steps`.
+        progress: how far training has come, from 0 to 1.
+    """
+    updates = task.steps(x, y, owner=owner, progress=progress)
+    while True:
+        with autocast(settings, y.device):
+            losses = next(updates, None)
+        if losses is None:
+            return
+        yield losses.total
 
 
 def autocast(settings: Settings, device: torch.device) -> torch.autocast:
@@ -52,14 +83,4 @@ def _step(settings: Settings, data: Data, batch: Batch, *, device: torch.device)
     x, y = datamodule.inputs(batch.inputs), batch.labels
     owner = batch.owner if task.group.students > 1 else None
     optimizer = settings.optimizer([p for p in task.parameters() if p.requires_grad])
-
-    def totals() -> Iterator[Tensor]:
-        updates = task.steps(x, y, owner=owner, progress=1.0)
-        while True:
-            with autocast(settings, device):
-                losses = next(updates, None)
-            if losses is None:
-                return
-            yield losses.total
-
-    return Step(task, optimizer, totals)
+    return Step(task, optimizer, partial(totals, settings, task, x, y, owner=owner, progress=1.0))
