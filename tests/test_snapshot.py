@@ -38,7 +38,7 @@ def test_one_small_network(name):
     assert_nothing_changed(report)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_networks():
     assert_nothing_changed(snapshot.check())
 

@@ -113,7 +113,7 @@ def test_memory_is_what_a_real_pass_keeps(column):
     assert 1e9 * counted == pytest.approx(kept, rel=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_of_the_papers_case(tmp_path):
     """As intra_cost.py measured it on a CPU, after the forward pass: 9.951, 16.045 and 9.952 GB."""
     table = table_called("intra-memory")
@@ -142,7 +142,7 @@ def test_the_appendix_cost_is_the_published_one(tmp_path):
     assert view.remarks()[-1] == "Counted at scale small: nothing is trained for it."
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parameters_against_students(tmp_path):
     table = table_called("cgl-figure-3b")
     small = numbers(Lab(run_dir=tmp_path, scale=SMALL), table.id)

@@ -185,7 +185,7 @@ def test_all_tables_are_listed(lab, capsys):
     assert lines["cgl-figure-3b"].endswith("counted")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_tables_can_be_shown(lab, capsys):
     for table in tables().values():
         said = as_text(view_of(table, lab))

@@ -12,7 +12,8 @@ import json, re, resource, sys, threading, time
 import torch
 from studygroup.data.places import open_source
 from studygroup.data.text import encoded
-from studygroup.data.stratify import stratified, without
+from studygroup.batching import without
+from studygroup.data.stratify import stratified
 
 sys.path.insert(0, sys.argv[2])
 from helpers.text_rows import WordLengths
