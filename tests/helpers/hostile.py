@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from studygroup.cli import main
+
 MARK = "STUDYGROUP_TEST_MARK"
+SECONDS = 60
 
 
 def mark(*given, **options):
@@ -50,3 +53,17 @@ def within(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def refused(command, mark, capsys, *, entry=main):
+    """Run a command that must fail, soon and without a trace; return what it says."""
+    with within(SECONDS):
+        try:
+            status = entry([str(word) for word in command])
+        except SystemExit as end:
+            status = end.code
+    said = capsys.readouterr()
+    assert not mark.exists(), "a stranger's code was executed"
+    assert status in (1, 2), f"it was accepted: {said.out[-300:]}"
+    assert "Traceback" not in said.err
+    return said.err

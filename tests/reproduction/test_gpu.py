@@ -1,21 +1,18 @@
 """The GPU command on the CPU, with tiny sizes: what it checks, measures, and leaves when it is cut off."""
 
 import json
-import subprocess
-import sys
 import time
 import warnings
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
+from made_up_pictures import made_up
 from torch import nn
 
 import studygroup as sg
-from helpers.made_up import image_files
 from reproduction.gpu import (
     checks,
     command,
@@ -23,32 +20,18 @@ from reproduction.gpu import (
     exactness,
     network,
     pool,
-    prepare,
     standin,
     training,
     waiting,
 )
 from reproduction.gpu.budget import Clock, work_through
-from reproduction.gpu.codec import pack, unpack
 from reproduction.gpu.methods import METHODS
-from reproduction.gpu.pictures import SPLITS, Pictures, crop_and_flip, load, save
+from reproduction.gpu.pictures import save
 from reproduction.gpu.speed import Setting, measure
 from studygroup.models.resnet import ResNet
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
-
-
-def made_up(rows=(160, 40, 40), size=8, classes=4):
-    """Pictures that are told apart by their class's pattern, with noise."""
-    draw = torch.Generator().manual_seed(0)
-    patterns = torch.randint(256, (classes, 3, size, size), generator=draw)
-    images, labels = {}, {}
-    for split, count in zip(SPLITS, rows, strict=True):
-        labels[split] = torch.randint(classes, (count,), generator=draw)
-        noise = torch.randint(-20, 21, (count, 3, size, size), generator=draw)
-        images[split] = (patterns[labels[split]] + noise).clamp(0, 255).to(torch.uint8) & 0xF8 | 4
-    return Pictures(images, labels, classes, "made up")
 
 
 def thin(*, classes, width, pixels):
@@ -201,8 +184,13 @@ def test_the_checks_see_a_spoilt_gradient(monkeypatch):
     assert part["failed"] == ["spoilt"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+FEW = ("baseline", "cgl", "okddip", "kdcl_linear", "intra_pull_push", "dml_in_turn")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in FEW else pytest.mark.long) for name in METHODS],
+)
 def test_every_recipe_passes_where_the_device_is_the_cpu(name):
     result = checks.recipe(name, CPU)
     assert result["passed"], result
@@ -341,74 +329,6 @@ def test_methods_are_timed_in_every_setting():
     settings = {(r["rows"], r["precision"]) for r in found["results"].values()}
     assert settings == {(16, "float32"), (8, "float32")}
     assert found["results"]["dml_in_turn"]["over_plain"] > 1.5
-
-
-@pytest.mark.parametrize("size", [(5, 3, 8, 8), (3, 3, 4, 7), (1, 3, 1, 1)])
-def test_packing_loses_nothing(size):
-    images = torch.randint(256, size, generator=torch.Generator().manual_seed(0)).to(torch.uint8) & 0xF8 | 4
-    assert torch.equal(unpack(pack(images), CPU), images)
-    grey = torch.full(size, 132, dtype=torch.uint8)
-    assert torch.equal(unpack(pack(grey), CPU), grey)
-
-
-def test_packing_is_smaller_than_five_bits_and_refuses_more():
-    images = made_up(rows=(300, 0, 0)).images["train"]
-    smooth = torch.nn.functional.avg_pool2d(images.float(), 3, stride=1, padding=1).to(torch.uint8) & 0xF8 | 4
-    packed = pack(smooth)
-    assert 8 * packed["words"].nbytes < 4 * smooth.numel()
-    with pytest.raises(ValueError, match="more than 5 bits a channel"):
-        pack(images + 1)
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    pictures = made_up(rows=(4, 2, 2))
-    save(pictures, tmp_path / "p.pt")
-    found = load(tmp_path / "p.pt", CPU)
-    for split in SPLITS:
-        assert torch.equal(found.images[split], pictures.images[split])
-        assert torch.equal(found.labels[split], pictures.labels[split])
-    content = torch.load(tmp_path / "p.pt", weights_only=True)
-    content["pixels"]["words"][10] ^= 1
-    torch.save(content, tmp_path / "p.pt")
-    with pytest.raises(ValueError, match="other pixels than were packed"):
-        load(tmp_path / "p.pt", CPU)
-
-
-def test_crop_and_flip_are_those_of_a_loop():
-    images = torch.arange(6 * 3 * 5 * 4).view(6, 3, 5, 4).to(torch.uint8)
-    found = crop_and_flip(images, generator=torch.Generator().manual_seed(3), padding=2)
-    draw = torch.Generator().manual_seed(3)
-    shift = torch.randint(5, (6, 2), generator=draw).tolist()
-    mirrored = (torch.rand(6, 1, generator=draw) < 0.5).flatten().tolist()
-    nothing = torch.zeros(3, dtype=torch.uint8)
-    assert {True, False} == set(mirrored)
-    for n, ((down, across), mirror) in enumerate(zip(shift, mirrored, strict=True)):
-        for row, column in product(range(5), range(4)):
-            i, j = row + down - 2, (3 - column if mirror else column) + across - 2
-            inside = 0 <= i < 5 and 0 <= j < 4
-            assert torch.equal(found[n, :, row, column], images[n, :, i, j] if inside else nothing)
-
-
-def test_what_is_prepared_is_enough_where_torch_is_alone(tmp_path):
-    for part, count, start in (("train", 6, 0), ("test", 3, 50)):
-        image_files(tmp_path / "set" / part, {"cat": count, "dog": count}, start=start, size=(6, 6))
-    data, packages = prepare.prepare(tmp_path / "set", tmp_path / "out", holdout=4, seed=0)
-    found = load(data, CPU)
-    assert {split: len(found.labels[split]) for split in SPLITS} == {"train": 8, "holdout": 4, "test": 6}
-    expected = prepare.read(tmp_path / "set", holdout=4, seed=0)
-    assert found.classes == expected.classes == 2
-    for split in SPLITS:
-        assert torch.equal(found.images[split], expected.images[split])
-        assert ((found.images[split] & 7) == 4).all()
-    code = (
-        "import sys;"
-        "gone = ('lightning', 'torchvision', 'timm', 'datasets', 'PIL', 'pyarrow', 'yaml', 'jsonargparse', 'scipy');"
-        "sys.modules |= dict.fromkeys(gone);"
-        "import jaxtyping, reproduction.gpu.command; print(jaxtyping.__file__)"
-    )
-    paths = {"PYTHONPATH": f"{ROOT / 'src'}:{packages}"}
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=paths, capture_output=True, text=True)
-    assert said.stdout.strip() == str(packages / "jaxtyping" / "__init__.py"), said.stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,11 @@ import safetensors.torch
 import torch
 import yaml
 
-from helpers.hostile import MARK, Reduced, within
+from helpers.hostile import SECONDS, Reduced, refused, within
 from helpers.small_run import small
 from reproduction.command import main as reproduction
 from studygroup.cli import main
 from studygroup.training import train
-
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +29,6 @@ def finished(tmp_path_factory):
 def run(finished, tmp_path):
     """A stranger's run folder."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
-
-
-@pytest.fixture
-def mark(tmp_path, monkeypatch):
-    path = tmp_path / "mark"
-    monkeypatch.setenv(MARK, str(path))
-    sys.modules.pop("helpers.hostile_import", None)
-    return path
-
-
-def refused(command, mark, capsys, *, entry=main):
-    """Run a command that must fail, soon and without a trace; return what it says."""
-    with within(SECONDS):
-        try:
-            status = entry([str(word) for word in command])
-        except SystemExit as end:
-            status = end.code
-    said = capsys.readouterr()
-    assert not mark.exists(), "a stranger's code was executed"
-    assert status in (1, 2), f"it was accepted: {said.out[-300:]}"
-    assert "Traceback" not in said.err
-    return said.err
 
 
 def rewrite(run, **changed):
@@ -347,111 +322,6 @@ def test_a_predicting_folder_with_a_pipe_is_refused(run, mark, capsys):
     (run / "student.safetensors").unlink()
     os.mkfifo(run / "student.safetensors")
     refused(["predict", "seven.png", "--folder", run], mark, capsys)
-
-
-def pictures(folder):
-    import PIL.Image
-
-    for split in ("train", "test"):
-        for name in ("a", "b"):
-            place = folder / split / name
-            place.mkdir(parents=True)
-            for k in range(12):
-                PIL.Image.new("RGB", (8, 8), (20 * k, 0, 0)).save(place / f"{k}.png")
-    return folder
-
-
-def pipe(folder):
-    os.mkfifo(folder / "train" / "a" / "99.png")
-
-
-def endless(folder):
-    (folder / "train" / "a" / "99.png").symlink_to("/dev/zero")
-
-
-def outside(folder):
-    (folder / "train" / "a" / "99.png").symlink_to("/etc/hostname")
-
-
-def loops(folder):
-    for name in "cdefgh":
-        (folder / "train" / "a" / name).symlink_to(folder / "train")
-
-
-def table_pipe(folder):
-    shutil.rmtree(folder)
-    folder.mkdir()
-    os.mkfifo(folder / "train.csv")
-
-
-def parquet_pipe(folder):
-    shutil.rmtree(folder)
-    folder.mkdir()
-    os.mkfifo(folder / "train.parquet")
-
-
-def parquet_path(folder):
-    """A table whose pictures are paths of other files."""
-    import datasets
-
-    shutil.rmtree(folder)
-    folder.mkdir()
-    os.mkfifo(folder.parent / "pipe")
-    rows = [{"bytes": None, "path": str(folder.parent / "pipe")}] * 20
-    features = datasets.Features(
-        image=datasets.Image(decode=False), label=datasets.ClassLabel(names=["a", "b"])
-    )
-    datasets.Dataset.from_dict({"image": rows, "label": [0, 1] * 10}, features=features).to_parquet(
-        folder / "train.parquet"
-    )
-
-
-def parquet_regular_path(folder):
-    """A table whose pictures are other pictures of this machine."""
-    parquet_path(folder)
-    (folder.parent / "pipe").unlink()
-    import PIL.Image
-
-    PIL.Image.new("RGB", (8, 8)).save(folder.parent / "pipe", format="png")
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [parquet_regular_path, pipe, endless, outside, loops, table_pipe, parquet_pipe, parquet_path],
-    ids=lambda harm: harm.__name__,
-)
-@pytest.mark.filterwarnings("ignore::studygroup.data.NoTestSplitWarning")
-def test_pipes_and_links_in_data_are_refused(harm, mark, capsys, tmp_path):
-    folder = pictures(tmp_path / "data")
-    harm(folder)
-    given = [
-        "train",
-        "--data",
-        folder,
-        "--run_dir",
-        tmp_path / "new",
-        "--epochs",
-        "1",
-        "--accelerator",
-        "cpu",
-    ]
-    refused(given, mark, capsys)
-
-
-def official(folder, content):
-    base = folder / "cifar-10-batches-py"
-    base.mkdir(parents=True)
-    for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta"]:
-        (base / name).write_bytes(content)
-
-
-def test_official_pickles_run_nothing(mark, capsys, tmp_path, monkeypatch):
-    """Even of files whose MD5 sums are right."""
-    import pickle
-
-    monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_, **__: True)
-    official(tmp_path / "data", pickle.dumps({"data": Reduced(), "labels": [0], "label_names": ["a"]}))
-    refused(["train", "--data", tmp_path / "data", "--run_dir", tmp_path / "new"], mark, capsys)
 
 
 # names that lead elsewhere
