@@ -5,9 +5,12 @@ import random as python_random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
+from pathlib import Path
 from typing import Any
 
 from studygroup.checks import check_flag, check_kind, check_names, check_whole, shown
+from studygroup.files import write_atomically
+from studygroup.route_drawing import draw_routes
 
 Layer = str | tuple[str, ...]
 """A layer's name, or several names that share one choice of module."""
@@ -80,6 +83,25 @@ class Routes:
         if self.modules != other.modules:
             return f"it has {list(other.modules)} modules a layer, and this table {list(self.modules)}"
         return "" if self == other else f"its leader is {other.leader}, and here {self.leader}"
+
+    def draw(self, path: str | Path | None = None) -> str:
+        """Draw the table, and one pass of all students through it, as an SVG picture; notebooks show it unasked.
+
+        Args:
+            path: file to write the picture to, such as `"routes.svg"`; omitted, none is written.
+
+        Returns:
+            The text of the SVG file, see `studygroup.route_drawing.draw_routes`.
+
+        Raises:
+            OSError: the file could not be written; names it and the reason.
+        """
+        picture = draw_routes(self)
+        if path is not None:
+            write_atomically(Path(path), lambda file: file.write_text(picture, encoding="utf-8"))
+        return picture
+
+    _repr_svg_ = draw
 
     def to_json(self) -> str:
         """Return the table as JSON text, one line a layer."""
