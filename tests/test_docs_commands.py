@@ -66,7 +66,7 @@ def refusal(given: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return "" if parsed else f"{' '.join(given)}: {said.err[-300:]}"
 
 
-def test_the_command_line_takes_every_command_of_the_pages(capsys, monkeypatch, tmp_path):
+def test_the_command_line_takes_every_command_of_the_pages(capsys, monkeypatch, tmp_path, unchecked):
     monkeypatch.chdir(ROOT)
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(tmp_path)
