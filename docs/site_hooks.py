@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages that lie outside docs/ are read where they are, and relative links lead to what the site has.
+"""Hooks of mkdocs: pages that lie outside docs/ are read where they are, and links lead to what the site has.
 
 Links are written as a repository host follows them. On the site a link to a page leads to that page, one to another
 file of the repository to a copy of it, and one to a folder is only its text.

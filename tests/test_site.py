@@ -79,7 +79,9 @@ def test_nothing_is_loaded_from_other_hosts(site):
 
 
 def test_every_public_name_is_on_the_pages_of_the_api(site):
-    anchors = {anchor for page in site.values() for anchor in page.anchors if anchor.startswith("studygroup.")}
+    anchors = {
+        anchor for page in site.values() for anchor in page.anchors if anchor.startswith("studygroup.")
+    }
     shown = {(anchor.split(".")[1], anchor.rpartition(".")[2]) for anchor in anchors}  # package and name
     names = [line.partition("(")[0].removeprefix("studygroup.") for line in PUBLIC]
     packages = {name.partition(".")[0] for name in names if "." in name}
