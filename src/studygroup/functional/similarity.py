@@ -14,7 +14,9 @@ from studygroup.functional.deferred import refuse_second_derivative
 from studygroup.functional.precision import single
 
 Centre = Literal["channels", "batch"]
+"""Which mean is subtracted from a row's vector: its own over channels, or the batch's."""
 Statistic = Literal["deviation", "flatten"]
+"""What stands for a feature map: each channel's standard deviation over places, or all of its values."""
 
 _ROUNDING = 32  # so many rounding steps of a vector's length count as no variation at all
 
