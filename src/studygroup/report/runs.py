@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from studygroup.report.drawing import DASHES, INK, Plot, colour, figure_with_axes, legend, svg
-from studygroup.training.describe import baseline_verdict, cost_rows, describe_noise, score_header, score_rows
+from studygroup.report.marks import Mark
+from studygroup.training.describe import ScoreRow, cost_rows, describe_noise, score_header, score_table
 from studygroup.training.export import loading_lines
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import EpochRow, read_history
+from studygroup.training.summary import Summary
+from studygroup.training.verdict import Outcome, baseline_verdict
+
+_SIGNS = {
+    Outcome.AHEAD: ("ahead", Mark.BETTER),
+    Outcome.BEHIND: ("behind", Mark.WORSE),
+    Outcome.OPEN: ("open", Mark.OPEN),
+}
 
 
 class Lines(NamedTuple):
@@ -114,6 +123,22 @@ def _named(rows: Sequence[EpochRow], values: Callable[[EpochRow], Mapping[str, f
     return found
 
 
+class Box(NamedTuple):
+    """The verdict of a run as the page shows it.
+
+    Attributes:
+        kind: its class in the style sheet.
+        sign: its mark, which tells verdicts apart where colours do not.
+        outcome: the verdict in a few words.
+        words: the numbers behind it.
+    """
+
+    kind: str
+    sign: str
+    outcome: str
+    words: str
+
+
 @dataclass(frozen=True)
 class Single:
     """One run.
@@ -122,7 +147,8 @@ class Single:
         name: name of its folder.
         title: recipe and data.
         facts: network, epochs, rows, seed, choice.
-        said: the comparison with its baseline in one sentence, and the noise on its labels; may be empty.
+        verdict: the comparison with its baseline; None without one.
+        noise: the noise on its labels; may be empty.
         test_rows: number of rows that were scored.
         scores: rows below `score_header`.
         score_head: header of the scores.
@@ -138,9 +164,10 @@ class Single:
     name: str
     title: str
     facts: str
-    said: Sequence[str]
+    verdict: Box | None
+    noise: str
     test_rows: int
-    scores: Sequence[Sequence[str]]
+    scores: Sequence[ScoreRow]
     score_head: Sequence[str]
     costs: Sequence[Sequence[str]]
     cost_head: Sequence[str]
@@ -174,14 +201,15 @@ def single(folder: RunFolder) -> Single:
         name=folder.path.resolve().name,
         title=single_title(folder),
         facts=(
-            f"{run.students} student(s) of {run.model['name']} ({options}), {run.epochs} epochs, "
-            f"{run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
+            f"{run.students} student{'s' if run.students > 1 else ''} of {run.model['name']} ({options}), "
+            f"{run.epochs} epochs, {run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
             f"{shipped.student} after epoch {shipped.epoch} ships, chosen by select={shipped.select} on "
             f"{summary.holdout.rows:,} held-out rows ({shipped.holdout:.2%} there)."
         ),
-        said=[said for said in (baseline_verdict(summary), describe_noise(summary)) if said],
+        verdict=_boxed(summary),
+        noise=describe_noise(summary),
         test_rows=summary.test.rows,
-        scores=score_rows(summary),
+        scores=score_table(summary),
         score_head=score_header(summary),
         costs=cost_rows(summary),
         cost_head=("", run.recipe, "baseline"),
@@ -191,3 +219,11 @@ def single(folder: RunFolder) -> Single:
         command=summary.command,
         versions=tuple(summary.versions.items()),
     )
+
+
+def _boxed(summary: Summary) -> Box | None:
+    found = baseline_verdict(summary)
+    if found is None:
+        return None
+    kind, mark = _SIGNS[found.outcome]
+    return Box(kind, mark.value, found.outcome.value, found.words)
