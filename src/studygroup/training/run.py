@@ -10,6 +10,7 @@ from studygroup.stopping import interruptible
 from studygroup.training import methods
 from studygroup.training.callbacks import check_there
 from studygroup.training.config import Config, check_same
+from studygroup.training.curves import log_result, no_tracebacks
 from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
@@ -174,5 +175,7 @@ def _finish(
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))
+    with no_tracebacks():
+        log_result(folder, settings.config(), summary)
     folder.write_summary(summary)  # last: it marks the run as finished
     return Run(folder, summary)
