@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from studygroup.report.by_class import ByClass, by_class
 from studygroup.report.drawing import DASHES, INK, Plot, colour, figure_with_axes, legend, svg
 from studygroup.report.marks import Mark
 from studygroup.training.describe import ScoreRow, cost_rows, describe_noise, score_header, score_table
@@ -152,6 +153,7 @@ class Single:
         test_rows: number of rows that were scored.
         scores: rows below `score_header`.
         score_head: header of the scores.
+        by_class: answers by class; None where they were not recorded.
         costs: rows below `cost_head`; empty where nothing was measured.
         cost_head: header of the costs.
         plots: curves.
@@ -169,6 +171,7 @@ class Single:
     test_rows: int
     scores: Sequence[ScoreRow]
     score_head: Sequence[str]
+    by_class: ByClass | None
     costs: Sequence[Sequence[str]]
     cost_head: Sequence[str]
     plots: Sequence[Plot]
@@ -211,6 +214,7 @@ def single(folder: RunFolder) -> Single:
         test_rows=summary.test.rows,
         scores=score_table(summary),
         score_head=score_header(summary),
+        by_class=by_class(folder, summary),
         costs=cost_rows(summary),
         cost_head=("", run.recipe, "baseline"),
         plots=run_plots(read_history(folder.metrics), plain, run.students),

@@ -23,7 +23,7 @@ _OF_TRAINING = (
 
 
 def tags(row: EpochRow) -> dict[str, float]:
-    """Return an epoch's figures by TensorBoard's names for them, in groups: `holdout/3`, `loss/imitation/0`, `train/lr`.
+    """Return an epoch's figures by their names in TensorBoard, which stand in groups: `holdout/3`, `train/lr`.
 
     Args:
         row: the figures of one epoch.
