@@ -55,6 +55,19 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
     assert "<title>cgl on digits</title>" in page
     assert f"studygroup train --config {finished.folder.config} --run_dir ANOTHER_FOLDER" in page
     assert "safetensors.torch.load_model" in page
+    values = re.findall(
+        r'<input type="radio" name="axis-run-1" value="(\w+)" autocomplete="off"( checked)? />', page
+    )
+    assert values == [("epochs", " checked"), ("updates", ""), ("seconds", "")]
+    for (
+        name,
+        _,
+    ) in values:  # a switch is nothing but style: what it shows is in the page, and epochs are shown first
+        shown = page.partition(f'<div class="by-{name}">')[2].partition('<div class="by-')[0]
+        assert shown.count("<figcaption>Hold-out accuracy</figcaption>") == 1
+        assert (f".switched:has([value={name}]:checked) .by-{name}" in page) == (name != "epochs")
+    assert ".by-updates,.by-seconds{display:none}" in page
+    assert page.count("the plain network: test rows by class".capitalize()) == 1
 
 
 def epochs(*changes):

@@ -74,6 +74,24 @@ def test_text_can_be_read(text, ground, scheme):
 
 
 @pytest.mark.parametrize("scheme", COLOURS)
+@pytest.mark.parametrize("kind", ["right", "wrong"])
+def test_counts_can_be_read_on_the_darkest_cells_of_a_matrix(kind, scheme):
+    shape = rf"\.matrix \.{kind}{{[^}}]*var\(--(\w+)\) calc\((\d+)% \+ (\d+)%\*var\(--part\)\),var\(--(\w+)\)"
+    ((hue, least, more, ground),) = re.findall(shape, SHEET)
+    share = (int(least) + int(more)) / 100
+    pairs = [(COLOURS[scheme][hue], COLOURS[scheme][ground])]
+    (mixed,) = [
+        [
+            round(share * int(one[at : at + 2], 16) + (1 - share) * int(other[at : at + 2], 16))
+            for at in (1, 3, 5)
+        ]
+        for one, other in pairs
+    ]
+    darkest = linear("#" + "".join(f"{channel:02x}" for channel in mixed))
+    assert contrast(linear(COLOURS[scheme]["ink"]), darkest) >= READABLE
+
+
+@pytest.mark.parametrize("scheme", COLOURS)
 @pytest.mark.parametrize("blind", BLIND)
 def test_verdicts_differ_for_the_colour_blind(blind, scheme):
     """They differ in some channel, as such an eye sees them, by more than a tenth of the range."""

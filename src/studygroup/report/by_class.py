@@ -50,7 +50,7 @@ class ByClass:
         rows: one row per class.
         caption: which classes these are.
         matrices: of the shipped student and of the plain network beside it; empty where there are many classes.
-        mistakes: of many classes those most often taken for each other: class, answer, rows, the plain network's rows.
+        mistakes: of many classes those most often taken for each other: class, answer, and how often.
         mistakes_head: header of the mistakes.
     """
 
@@ -106,8 +106,8 @@ def by_class(folder: RunFolder, summary: Summary) -> ByClass | None:
 
 
 _CAPTION = (
-    "Shares of the test rows of a class that were named right; and of the rows on which the shipped student named the "
-    "class, how many are of it."
+    "Shares of the test rows of a class that were named right; and of the rows on which the shipped student named "
+    "the class, how many are of it."
 )
 
 
