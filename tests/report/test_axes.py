@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from markupsafe import Markup
 
 from studygroup.report.axes import EPOCHS, over_each
 from studygroup.report.drawing import Plot
@@ -19,7 +20,7 @@ def places(histories):
 
     def plots(axis):
         found[axis.name] = axis.at(histories[0])
-        return [Plot(axis.label, axis.words, "")]
+        return [Plot(axis.label, axis.words, Markup())]
 
     views = over_each(histories, plots)
     assert [view.name for view in views] == [*found]

@@ -143,8 +143,8 @@ def _cost(rows: Sequence[Mapping[str, Any]], summaries: Mapping[str, Sequence[Su
                 **_point(number, name),
             )
             said.append(f"{name}: {error:.2f}" + (f" ± {reach:.2f}" if reach else "") + f" at {cost:.4g}")
-        axes.set_xlim(left=0)
         axes.margins(0.12)
+        axes.set_xlim(left=0)
         axes.set_xlabel(unit)
         axes.set_ylabel("test error, %")
         legend(figure)
