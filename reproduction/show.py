@@ -33,11 +33,8 @@ def as_text(view: View, *, equal: Axis | None = None) -> str:
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *view.remarks()]
     parts += _without_axis(view, equal) if equal is not None else []
     parts += ["\nClaims:", *map(claim_lines, view.tested)] if view.tested else []
-    parts += (
-        [f"\nClaims not tested, {len(view.untested)}:", *map(claim_lines, view.untested)]
-        if view.untested
-        else []
-    )
+    if view.untested:
+        parts += [f"\nClaims not tested, {len(view.untested)}:", *map(claim_lines, view.untested)]
     return "\n".join(parts).rstrip()
 
 
