@@ -32,7 +32,9 @@ def as_text(view: View, *, equal: Axis | None = None) -> str:
         lines += [words[row] for words in added if row in words]
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *view.remarks()]
     parts += _without_axis(view, equal) if equal is not None else []
-    parts += ["\nClaims:" if view.claims else "", *(claim_lines(claim) for claim in view.claims)]
+    parts += ["\nClaims:", *map(claim_lines, view.tested)] if view.tested else []
+    if view.untested:
+        parts += [f"\nClaims not tested, {len(view.untested)}:", *map(claim_lines, view.untested)]
     return "\n".join(parts).rstrip()
 
 
@@ -49,9 +51,13 @@ def as_markdown(view: View) -> str:
         markdown(rows, head=("", *table.columns)),
     ]
     lines += ["", *(f"- {remark}" for remark in view.remarks())]
-    if view.claims:
-        claims = [claim_cells(claim) for claim in view.claims]
-        lines += ["", markdown(claims, head=("claim", "published numbers", "here"))]
+    head = ("claim", "published numbers", "here")
+    if view.tested:
+        lines += ["", markdown([claim_cells(claim) for claim in view.tested], head=head)]
+    if view.untested:
+        folded = markdown([claim_cells(claim) for claim in view.untested], head=head)
+        said = f"{len(view.untested)} claims not tested"
+        lines += ["", f"<details><summary>{said}</summary>", "", folded, "", "</details>"]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -12,7 +12,7 @@ from reproduction.lab import Lab
 from reproduction.progress import late_change
 from reproduction.results import Found, numbers
 from reproduction.tables import Cell, Place, Table
-from reproduction.verdicts import Judged, judge
+from reproduction.verdicts import Judged, Verdict, judge
 
 CONVERGED = 0.5
 """Points by which hold-out accuracy changes over the last fifth of the epochs where training has not converged."""
@@ -47,6 +47,16 @@ class View:
     def claims(self) -> tuple[Judged, ...]:
         """The claims of the table, judged."""
         return judge(self.table, self.values)
+
+    @property
+    def tested(self) -> list[Judged]:
+        """The claims with a verdict."""
+        return [one for one in self.claims if one.verdict is not Verdict.UNTESTED]
+
+    @property
+    def untested(self) -> list[Judged]:
+        """The claims that no results decide on."""
+        return [one for one in self.claims if one.verdict is Verdict.UNTESTED]
 
     @property
     def printed(self) -> bool:

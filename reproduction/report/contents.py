@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reproduction.report.costs import Costs, costs
 from reproduction.report.plots import plots
 from reproduction.tables import Cell
-from reproduction.verdicts import Verdict, claim_cells, comparison_lines
+from reproduction.verdicts import Judged, Verdict, claim_cells, comparison_lines
 from reproduction.view import View, baseline_of, mean_and_deviation, published
 from studygroup.analysis.intervals import FEWEST
 from studygroup.report.drawing import Plot
@@ -92,8 +92,13 @@ class Section(View):
 
     @property
     def claim_rows(self) -> list[tuple[str, str, str, str, Sequence[str]]]:
-        """Of each claim the sentence, published numbers, ours, the verdict, and each of several comparisons."""
-        return [(*claim_cells(one), one.verdict.name.lower(), comparison_lines(one)) for one in self.claims]
+        """Of each tested claim the sentence, published numbers, ours, the verdict, and each comparison of several."""
+        return [_claim_row(one) for one in self.tested]
+
+    @property
+    def untested_rows(self) -> list[tuple[str, str, str, str, Sequence[str]]]:
+        """The same of the claims that are not tested."""
+        return [_claim_row(one) for one in self.untested]
 
     @cached_property
     def plots(self) -> list[Plot]:
@@ -122,3 +127,7 @@ class Section(View):
         return Ours(
             *mean_and_deviation(cell, numbers), len(numbers) if cell.trained else 0, found.value, words
         )
+
+
+def _claim_row(one: Judged) -> tuple[str, str, str, str, Sequence[str]]:
+    return (*claim_cells(one), one.verdict.name.lower(), comparison_lines(one))

@@ -2,11 +2,15 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 from helpers.summaries import summary
 from studygroup.report import run_report
 from studygroup.report.runs import run_plots
-from studygroup.training.describe import score_header, score_rows
+from studygroup.training.describe import score_header, score_table
+from studygroup.training.folder import RunFolder
 from studygroup.training.history import EpochRow
+from studygroup.training.verdict import Outcome
 
 
 class Balanced(HTMLParser):
@@ -51,6 +55,19 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
     assert "<title>cgl on digits</title>" in page
     assert f"studygroup train --config {finished.folder.config} --run_dir ANOTHER_FOLDER" in page
     assert "safetensors.torch.load_model" in page
+    values = re.findall(
+        r'<input type="radio" name="axis-run-1" value="(\w+)" autocomplete="off"( checked)? />', page
+    )
+    assert values == [("epochs", " checked"), ("updates", ""), ("seconds", "")]
+    for (
+        name,
+        _,
+    ) in values:  # a switch is nothing but style: what it shows is in the page, and epochs are shown first
+        shown = page.partition(f'<div class="by-{name}">')[2].partition('<div class="by-')[0]
+        assert shown.count("<figcaption>Hold-out accuracy</figcaption>") == 1
+        assert (f".switched:has([value={name}]:checked) .by-{name}" in page) == (name != "epochs")
+    assert ".by-updates,.by-seconds{display:none}" in page
+    assert page.count("the plain network: test rows by class".capitalize()) == 1
 
 
 def epochs(*changes):
@@ -101,7 +118,7 @@ def test_figures_of_teachers_and_objectives_are_drawn_by_their_names():
 def test_top5_is_told_from_twenty_classes_on():
     assert score_header(summary(classes=19)) == ("", "accuracy")
     assert score_header(summary(classes=20)) == ("", "accuracy", "top-5 accuracy")
-    rows = score_rows(summary(classes=20))
+    rows = [row.cells for row in score_table(summary(classes=20))]
     assert [row[1:] for row in rows] == [
         ("50.00%", "75.00%"),
         ("25.00%", "62.50%"),
@@ -111,4 +128,35 @@ def test_top5_is_told_from_twenty_classes_on():
         ("50.00%", "75.00%"),
         ("45.00%", "70.00%"),
     ]
-    assert score_rows(summary(classes=19)) == [row[:2] for row in rows]
+    assert [row.cells for row in score_table(summary(classes=19))] == [row[:2] for row in rows]
+
+
+def made_up(folder, **figures):
+    """The folder of a run that left a summary and no more."""
+    run = RunFolder(folder)
+    run.write_summary(summary(**figures))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("own", "kind", "sign"), [(0.95, "ahead", "▲"), (0.05, "behind", "▼"), (0.45, "open", "≈")]
+)
+def test_a_verdict_has_a_colour_a_sign_and_words(own, kind, sign, tmp_path):
+    page = run_report(made_up(tmp_path, own=own)).read_text(encoding="utf-8")
+    shape = r'<div class="said (\w+)"><p class="outcome"><span aria-hidden="true">(.)</span> (.*)</p>'
+    (box,) = re.findall(shape, page)
+    assert box == (kind, sign, next(one.value for one in Outcome if one.name.lower() == kind))
+
+
+def test_the_student_that_ships_is_named_in_the_table(tmp_path):
+    page = run_report(made_up(tmp_path, own=0.5)).read_text(encoding="utf-8")
+    rows = dict(
+        re.findall(r'<tr( class="ships")?><th scope="row">([^<]*<span class="badge">[^<]*)<', page)[::-1]
+    )
+    assert rows == {
+        "": 'student 0 <span class="badge">chosen',
+        ' class="ships"': 'shipped: student 0 <span class="badge">this one ships',
+    }
+    alone = run_report(made_up(tmp_path, students=(0.5,), baseline=None)).read_text(encoding="utf-8")
+    assert re.findall(r'<span class="badge">([^<]*)<', alone) == ["this one ships"]
+    assert "outcome" not in alone.partition("</style>")[2]

@@ -108,6 +108,23 @@ def test_ours_stand_beside_what_is_published(page):
     assert "python -m reproduction run ID --jobs 2" in page
 
 
+def test_conclusions_that_are_not_tested_are_folded_behind_those_that_are(folder, page):
+    table = table_called("cgl-table-4")
+    section = Section(table, Lab(run_dir=folder), Lab(run_dir=folder).found(table))
+    assert len(section.claim_rows) + len(section.untested_rows) == len(table.claims)
+    assert section.claim_rows
+    assert "untested" not in [verdict for *_, verdict, _ in section.claim_rows]
+    shape = r'<details class="untested"><summary>(\d+) conclusions? not tested</summary>'
+    told = [
+        Section(one, Lab(run_dir=folder), Lab(run_dir=folder).found(one)) for one in map(table_called, SHOWN)
+    ]
+    counts = sorted(n for one in told if (n := len(one.untested_rows)))
+    assert sorted(map(int, re.findall(shape, page))) == counts
+    outside = re.sub(r'<details class="untested">.*?</table>', "", page.partition("</style>")[2], flags=re.S)
+    assert 'class="verdict untested"' not in outside
+    assert 'class="verdict ' in outside
+
+
 def test_every_plot_says_what_it_shows(page):
     said = Page(page).pictures
     assert all(words.endswith(".") and len(words) > 40 for words in said)

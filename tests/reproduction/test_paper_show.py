@@ -53,6 +53,10 @@ def test_published_and_ours_side_by_side(lab):
     assert "[holds] Random routing brings a highly effective knowledge transfer." in said
     assert "published numbers: agree, +2.26; here: +2 [+1.77, +2.23] at 95%" in said
     assert said.count("[not tested]") == 2
+    tested, _, untested = said.partition("Claims not tested, 2:")
+    assert tested.index("\nClaims:") < tested.index("[holds]")
+    assert "[not tested]" not in tested
+    assert "[holds]" not in untested
 
 
 def test_each_comparison_of_a_claim_is_told(lab):
@@ -90,6 +94,10 @@ def test_markdown(lab):
     assert f"| {ROW} | 78.01 / 62.00 (1) | 75.75 | 77.48 | 77.23 |" in said
     assert "20,000 rows, 40 epochs, 1/4 of the width, pictures of 16 x 16 (cifar_resnet18)" in said
     assert "| agree, +2.26 | not tested: fewer than 3 seeds |" in said
+    assert (
+        f"<details><summary>{len(table_called('cgl-table-4').claims)} claims not tested</summary>\n\n| claim |"
+        in said
+    )
     widths = {line.count("|") for line in said.splitlines()[4:7]}
     assert widths == {6}
 

@@ -1,12 +1,10 @@
-import math
-
 import pytest
 import yaml
 
 from helpers.summaries import summary
 from studygroup.cli import main
 from studygroup.training import Settings
-from studygroup.training.describe import baseline_verdict, headline_rows
+from studygroup.training.describe import headline_rows
 from studygroup.training.first_run import FIRST_RUN, OVER_SEEDS, first_run, is_first_run
 
 
@@ -41,31 +39,11 @@ def test_the_first_run_is_known_by_its_settings_whatever_the_seed():
     assert not is_first_run(Settings().config())
 
 
-@pytest.mark.parametrize(
-    ("own", "plain", "said"),
-    [
-        (0.8, 0.7, "right on 10 test rows more than the plain network"),
-        (0.6, 0.7, "right on 10 test rows fewer than the plain network"),
-        (0.7, 0.7, "right on as many test rows as the plain network"),
-    ],
-)
-def test_the_verdict_says_who_is_ahead(own, plain, said):
-    words = baseline_verdict(summary(own=own, baseline=plain))
-    assert said in words
-    chance = round(1.96 * math.sqrt(100 * (own * (1 - own) + plain * (1 - plain))))
-    assert f"ahead by about {chance} of these rows; this run shows no more than that" in words
-
-
-def test_the_verdict_tells_more_than_chance():
-    assert "this run shows more than that" in baseline_verdict(summary(own=0.9, baseline=0.7))
-
-
 def test_the_short_table_has_what_there_is():
     both = summary(own=0.8, students=(0.8, 0.7), ensemble=0.85, baseline=0.7)
     assert [value for _, value in headline_rows(both)] == ["80.00%", "75.00%", "85.00%", "70.00%"]
     alone = summary(own=0.8, students=(0.8,), baseline=None)
     assert headline_rows(alone) == [("the student that ships", "80.00%")]
-    assert baseline_verdict(alone) == ""
 
 
 @pytest.mark.slow

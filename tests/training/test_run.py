@@ -33,6 +33,7 @@ def test_the_folder_holds_everything(finished):
         "baseline",
         "checkpoints",
         "config.yaml",
+        "confusion.csv",
         "metrics.csv",
         "routes.json",
         "student.safetensors",

@@ -62,6 +62,7 @@ def render(
         comparisons=[comparison(folder) for folder in folders.comparisons],
         runs=[single(folder) for folder in folders.runs],
         analyses=[*analyses, *([analysed("Analyses of the runs", runs)] if runs else [])],
+        alone=folders.one_run,
         marks=[(mark.value, words) for mark, words in WORDS.items() if mark is not Mark.NONE],
         confidence=f"{CONFIDENCE:.0%}",
         fewest=FEWEST,
@@ -71,8 +72,7 @@ def render(
 
 
 def _title(folders: Folders) -> str:
-    alone = len(folders.runs) == 1 and not folders.comparisons
-    return single_title(folders.runs[0]) if alone else "Runs and comparisons"
+    return single_title(folders.runs[0]) if folders.one_run else "Runs and comparisons"
 
 
 def _coded(text: str) -> markupsafe.Markup:

@@ -1,16 +1,28 @@
 """Run folders of `studygroup train`: scores, cost, curves, and how to load the network and repeat the run."""
 
+import functools
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from studygroup.report.axes import EPOCHS, Axis, View, over_each
+from studygroup.report.by_class import ByClass, by_class
 from studygroup.report.drawing import DASHES, INK, Plot, colour, figure_with_axes, legend, svg
-from studygroup.training.describe import baseline_verdict, cost_rows, describe_noise, score_header, score_rows
+from studygroup.report.marks import Mark
+from studygroup.training.describe import ScoreRow, cost_rows, describe_noise, score_header, score_table
 from studygroup.training.export import loading_lines
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import EpochRow, read_history
+from studygroup.training.summary import Summary
+from studygroup.training.verdict import Outcome, baseline_verdict
+
+_SIGNS = {
+    Outcome.AHEAD: ("ahead", Mark.BETTER),
+    Outcome.BEHIND: ("behind", Mark.WORSE),
+    Outcome.OPEN: ("open", Mark.OPEN),
+}
 
 
 class Lines(NamedTuple):
@@ -18,7 +30,7 @@ class Lines(NamedTuple):
 
     Attributes:
         label: their label.
-        points: epochs and values of each column.
+        points: places on the axis and values of each column.
         style: arguments of matplotlib's `plot`.
     """
 
@@ -27,22 +39,26 @@ class Lines(NamedTuple):
     style: Mapping[str, Any]
 
 
-def run_plots(rows: Sequence[EpochRow], plain: Sequence[EpochRow], students: int) -> list[Plot]:
+def run_plots(
+    rows: Sequence[EpochRow], plain: Sequence[EpochRow], students: int, axis: Axis = EPOCHS
+) -> list[Plot]:
     """Plot the history of a run.
 
     Args:
         rows: rows of its history, one per epoch.
         plain: rows of the baseline's history; may be empty.
         students: number of students that were trained.
+        axis: what they are plotted over.
     """
     several = students > 1
+    plot, lines, named = (functools.partial(make, axis=axis) for make in (_plot, _lines, _named))
 
     def each(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
         thin = {"linewidth": 0.9, "alpha": 0.55} if several else {}
-        return _lines(rows, values, "each student" if several else "the network", color=colour(0), **thin)
+        return lines(rows, values, "each student" if several else "the network", color=colour(0), **thin)
 
     def baseline(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
-        return _lines(plain, values, "plain baseline", color=colour(1), linestyle=DASHES[1])
+        return lines(plain, values, "plain baseline", color=colour(1), linestyle=DASHES[1])
 
     def supervised(row: EpochRow) -> Sequence[float]:
         return row.supervised
@@ -51,25 +67,25 @@ def run_plots(rows: Sequence[EpochRow], plain: Sequence[EpochRow], students: int
         return row.holdout
 
     charts = [
-        _plot("Supervised loss", [*each(supervised), *baseline(supervised)]),
-        _plot("Learning rate", _lines(rows, lambda row: [row.lr], "learning rate", color=colour(2))),
-        _plot("Further losses", _named(rows, lambda row: row.objectives)),
-        _plot("The imitation rule's own figures", _named(rows, lambda row: row.teachers)),
+        plot("Supervised loss", [*each(supervised), *baseline(supervised)]),
+        plot("Learning rate", lines(rows, lambda row: [row.lr], "learning rate", color=colour(2))),
+        plot("Further losses", named(rows, lambda row: row.objectives)),
+        plot("The imitation rule's own figures", named(rows, lambda row: row.teachers)),
     ]
     accuracy = [*each(holdout), *baseline(holdout)]
     if several:
-        accuracy += _lines(rows, lambda row: [row.ensemble], "ensemble", color=INK)
+        accuracy += lines(rows, lambda row: [row.ensemble], "ensemble", color=INK)
         distance = "mean L2 distance of probabilities"
-        weights = _lines(rows, lambda row: [row.imitation_weight], "weight", color=colour(2))
+        weights = lines(rows, lambda row: [row.imitation_weight], "weight", color=colour(2))
         charts[1:1] = [
-            _plot("Imitation loss", each(lambda row: row.imitation)),
-            _plot("Diversity on the hold-out rows", _lines(rows, lambda row: [row.diversity], distance)),
-            _plot("Imitation weight", weights),
+            plot("Imitation loss", each(lambda row: row.imitation)),
+            plot("Diversity on the hold-out rows", lines(rows, lambda row: [row.diversity], distance)),
+            plot("Imitation weight", weights),
         ]
-    return [plot for plot in (_plot("Hold-out accuracy", accuracy, percent=True), *charts) if plot]
+    return [made for made in (plot("Hold-out accuracy", accuracy, percent=True), *charts) if made]
 
 
-def _plot(title: str, groups: Sequence[Lines], *, percent: bool = False) -> Plot | None:
+def _plot(title: str, groups: Sequence[Lines], *, axis: Axis, percent: bool = False) -> Plot | None:
     """Plot groups of lines; None where there are none."""
     if not groups:
         return None
@@ -82,27 +98,36 @@ def _plot(title: str, groups: Sequence[Lines], *, percent: bool = False) -> Plot
                 axes.plot(x, [scale * value for value in y], marker=marker, **style, **name)
             ends = dict.fromkeys(f"{scale * end:.4g}" for end in sorted(y[-1] for _, y in points))
             said.append(f"{label}: {' to '.join([*ends][:: max(len(ends) - 1, 1)])}{unit} at the end")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(axis.label)
         axes.set_ylabel(unit.strip())
         legend(figure)
-        words = f"{title} over epochs. {'; '.join(said)}."
+        words = f"{title} over {axis.words}. {'; '.join(said)}."
         return Plot(title, words, svg(figure, words))
 
 
 def _lines(
-    rows: Sequence[EpochRow], values: Callable[[EpochRow], Sequence[float]], label: str, **style: Any
+    rows: Sequence[EpochRow],
+    values: Callable[[EpochRow], Sequence[float]],
+    label: str,
+    *,
+    axis: Axis,
+    **style: Any,
 ) -> list[Lines]:
     """Return figures as lines over the epochs with a finite value; none where there are no such epochs."""
-    points = []
+    points, places = [], axis.at(rows)
     for number in range(max((len(values(row)) for row in rows), default=0)):
-        pairs = [(row.epoch, own[number]) for row in rows if number < len(own := values(row))]
-        pairs = [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+        own = [
+            (at, found) for at, row in zip(places, rows, strict=True) if number < len(found := values(row))
+        ]
+        pairs = [(at, found[number]) for at, found in own if math.isfinite(found[number])]
         if pairs:
             points.append(([x for x, _ in pairs], [y for _, y in pairs]))
     return [Lines(label, points, {"color": colour(0), **style})] if points else []
 
 
-def _named(rows: Sequence[EpochRow], values: Callable[[EpochRow], Mapping[str, float]]) -> list[Lines]:
+def _named(
+    rows: Sequence[EpochRow], values: Callable[[EpochRow], Mapping[str, float]], *, axis: Axis
+) -> list[Lines]:
     """Return figures with names as lines, each with its own label."""
     found: list[Lines] = []
     for number, name in enumerate(dict.fromkeys(name for row in rows for name in values(row))):
@@ -110,8 +135,25 @@ def _named(rows: Sequence[EpochRow], values: Callable[[EpochRow], Mapping[str, f
         def one(row: EpochRow, name: str = name) -> Sequence[float]:
             return [values(row).get(name, math.nan)]
 
-        found += _lines(rows, one, name, color=colour(number), linestyle=DASHES[number % len(DASHES)])
+        style = {"color": colour(number), "linestyle": DASHES[number % len(DASHES)]}
+        found += _lines(rows, one, name, axis=axis, **style)
     return found
+
+
+class Box(NamedTuple):
+    """The verdict of a run as the page shows it.
+
+    Attributes:
+        kind: its class in the style sheet.
+        sign: its mark, which tells verdicts apart where colours do not.
+        outcome: the verdict in a few words.
+        words: the numbers behind it.
+    """
+
+    kind: str
+    sign: str
+    outcome: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -122,13 +164,15 @@ class Single:
         name: name of its folder.
         title: recipe and data.
         facts: network, epochs, rows, seed, choice.
-        said: the comparison with its baseline in one sentence, and the noise on its labels; may be empty.
+        verdict: the comparison with its baseline; None without one.
+        noise: the noise on its labels; may be empty.
         test_rows: number of rows that were scored.
         scores: rows below `score_header`.
         score_head: header of the scores.
+        by_class: answers by class; None where they were not recorded.
         costs: rows below `cost_head`; empty where nothing was measured.
         cost_head: header of the costs.
-        plots: curves.
+        views: curves over each axis that was recorded, epochs first.
         loading: lines of Python that load the shipped network.
         again: the command that repeats the run.
         command: the command that started it.
@@ -138,13 +182,15 @@ class Single:
     name: str
     title: str
     facts: str
-    said: Sequence[str]
+    verdict: Box | None
+    noise: str
     test_rows: int
-    scores: Sequence[Sequence[str]]
+    scores: Sequence[ScoreRow]
     score_head: Sequence[str]
+    by_class: ByClass | None
     costs: Sequence[Sequence[str]]
     cost_head: Sequence[str]
-    plots: Sequence[Plot]
+    views: Sequence[View]
     loading: str
     again: str
     command: str
@@ -168,26 +214,36 @@ def single(folder: RunFolder) -> Single:
     """
     summary = folder.read_summary()
     run, shipped = summary.run, summary.shipped
-    plain = read_history(folder.baseline.metrics) if folder.baseline.metrics.exists() else []
+    rows, plain = read_history(folder.metrics), read_history(folder.baseline.metrics)
     options = ", ".join(f"{k}={v}" for k, v in run.model.items() if k != "name")
     return Single(
         name=folder.path.resolve().name,
         title=single_title(folder),
         facts=(
-            f"{run.students} student(s) of {run.model['name']} ({options}), {run.epochs} epochs, "
-            f"{run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
+            f"{run.students} student{'s' if run.students > 1 else ''} of {run.model['name']} ({options}), "
+            f"{run.epochs} epochs, {run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
             f"{shipped.student} after epoch {shipped.epoch} ships, chosen by select={shipped.select} on "
             f"{summary.holdout.rows:,} held-out rows ({shipped.holdout:.2%} there)."
         ),
-        said=[said for said in (baseline_verdict(summary), describe_noise(summary)) if said],
+        verdict=_boxed(summary),
+        noise=describe_noise(summary),
         test_rows=summary.test.rows,
-        scores=score_rows(summary),
+        scores=score_table(summary),
         score_head=score_header(summary),
+        by_class=by_class(folder, summary),
         costs=cost_rows(summary),
         cost_head=("", run.recipe, "baseline"),
-        plots=run_plots(read_history(folder.metrics), plain, run.students),
+        views=over_each([rows, plain], lambda axis: run_plots(rows, plain, run.students, axis)),
         loading=loading_lines(folder.weights, builder=dict(run.model)),
         again=f"studygroup train --config {shlex.quote(str(folder.config))} --run_dir ANOTHER_FOLDER",
         command=summary.command,
         versions=tuple(summary.versions.items()),
     )
+
+
+def _boxed(summary: Summary) -> Box | None:
+    found = baseline_verdict(summary)
+    if found is None:
+        return None
+    kind, mark = _SIGNS[found.outcome]
+    return Box(kind, mark.value, found.outcome.value, found.words)

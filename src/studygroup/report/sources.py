@@ -22,6 +22,11 @@ class Folders:
     runs: Sequence[RunFolder] = ()
     others: Sequence[Path] = ()
 
+    @property
+    def one_run(self) -> bool:
+        """Whether there is one run and nothing else."""
+        return len(self.runs) == 1 and not self.comparisons and not self.others
+
 
 def sort_folders(folders: Iterable[str]) -> Folders:
     """Sort folders by what they hold."""

@@ -1,16 +1,65 @@
-"""The curves of a training for TensorBoard, whose errors say what could not be written."""
+"""Curves, settings and results of a training for TensorBoard, whose errors say what could not be written."""
 
 import threading
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from studygroup.files import not_written
+from studygroup.training.config import Config
+from studygroup.training.folder import RunFolder
+from studygroup.training.history import EpochRow
+from studygroup.training.summary import Summary
 
 R = TypeVar("R")
+_OF_TRAINING = (
+    *("lr", "imitation_weight", "updates", "seconds", "cpu_seconds", "rows_per_second"),
+    *("tokens_per_second", "padding"),
+)
+
+
+def tags(row: EpochRow) -> dict[str, float]:
+    """Return an epoch's figures by their names in TensorBoard, which stand in groups: `holdout/3`, `train/lr`.
+
+    Args:
+        row: the figures of one epoch.
+    """
+    found: dict[str, float | None] = {
+        "holdout/mean": row.holdout_mean,
+        "holdout/best": row.holdout_best,
+        **{f"holdout/{name}": getattr(row, name) for name in ("ensemble", "diversity", "disagreement")},
+        **{f"holdout/{k}": share for k, share in enumerate(row.holdout)},
+        "loss/total": row.loss,
+        **{f"loss/supervised/{k}": loss for k, loss in enumerate(row.supervised)},
+        **{f"loss/imitation/{k}": loss for k, loss in enumerate(row.imitation)},
+        **{f"loss/objective/{name}": loss for name, loss in row.objectives.items()},
+        **{f"train/{name}": getattr(row, name) for name in _OF_TRAINING},
+        **{f"teachers/{name}": value for name, value in row.teachers.items()},
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def results(summary: Summary) -> dict[str, float]:
+    """Return a finished run's figures by TensorBoard's names for them.
+
+    Args:
+        summary: the run's summary.
+    """
+    found = {
+        "test/shipped": summary.shipped.test,
+        "test/shipped_top5": summary.shipped.test_top5,
+        "test/students_mean": summary.test.mean,
+        "test/ensemble": summary.test.ensemble,
+        "holdout/shipped": summary.shipped.holdout,
+        "train/seconds_in_all": summary.run.training_seconds,
+    }
+    if summary.baseline is not None:
+        found["test/baseline"] = summary.baseline.test
+    return found
 
 
 class Curves(TensorBoardLogger):
@@ -32,9 +81,18 @@ class Curves(TensorBoardLogger):
         """
         self._writing(lambda: super(Curves, self).log_metrics(metrics, step))
 
+    def log_hyperparams(
+        self,
+        params: dict[str, Any] | Namespace,
+        metrics: dict[str, Any] | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Record settings, and the figures that were reached with them."""
+        self._writing(lambda: super(Curves, self).log_hyperparams(params, metrics, step))
+
     def save(self) -> None:
-        """Write what was recorded."""
-        self._writing(super().save)
+        """Write what was recorded; the settings stand in the run's own `config.yaml`, and in no further file."""
+        self._writing(lambda: self.experiment.flush())
 
     def finalize(self, status: str) -> None:
         """Write what was recorded, and close."""
@@ -45,6 +103,23 @@ class Curves(TensorBoardLogger):
             return work()
         except OSError as error:
             raise not_written(Path(self.log_dir), error) from error
+
+
+def log_result(folder: RunFolder, config: Config, summary: Summary) -> None:
+    """Record the settings of a run and what it reached, for TensorBoard's table of runs.
+
+    Args:
+        folder: the run folder.
+        config: the run's configuration.
+        summary: the run's summary.
+
+    Raises:
+        OSError: they could not be written; names the folder.
+    """
+    epochs = summary.run.epochs
+    curves = Curves(folder.path, start=epochs)
+    curves.log_hyperparams(config, results(summary), step=epochs)
+    curves.finalize("success")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A finished run in words and tables: for the terminal, the report, and the model card beside its network."""
 
-import math
+from typing import NamedTuple
 
 from studygroup.training.export import loading_lines
 from studygroup.training.first_run import OVER_SEEDS, is_first_run
@@ -8,42 +8,61 @@ from studygroup.training.folder import WEIGHTS, RunFolder
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.summary import Summary, TextFigures
 from studygroup.training.tables import Rows, text
+from studygroup.training.verdict import baseline_verdict
 
 
-def score_rows(summary: Summary) -> Rows:
+class ScoreRow(NamedTuple):
+    """A row of the scores on the test rows.
+
+    Attributes:
+        cells: name, accuracy in percent and, where there are many classes, top-5 accuracy; see `score_header`.
+        ships: whether it is the row of the network that ships.
+        chosen: whether it is the row, among several students as they ended, of the student that was chosen.
+    """
+
+    cells: tuple[str, ...]
+    ships: bool = False
+    chosen: bool = False
+
+
+def score_table(summary: Summary) -> list[ScoreRow]:
     """Return the scores on the test rows: each student, the ensemble, the shipped student, the baseline.
 
-    Returns:
-        Name, accuracy in percent and, where there are many classes, top-5 accuracy; see `score_header`.
+    Args:
+        summary: the run's summary.
     """
     test, shipped, run = summary.test, summary.shipped, summary.run
     students, top5 = test.students, test.students_top5
-    rows = [(f"student {k}", f"{students[k]:.2%}", top5[k]) for k in range(len(students))]
+    columns = len(score_header(summary))
+
+    def row(name: str, value: str, five: float, *, ships: bool = False, chosen: bool = False) -> ScoreRow:
+        return ScoreRow((name, value, f"{five:.2%}")[:columns], ships, chosen)
+
+    rows = [
+        row(f"student {k}", f"{students[k]:.2%}", top5[k], chosen=k == shipped.student and run.students > 1)
+        for k in range(len(students))
+    ]
     if run.students > 1:
         one = summary.random_student
         rows += [
-            (
-                f"mean ± std of {run.students} students",
-                f"{test.mean:.2%} ± {test.std:.2%}",
-                test.mean_top5,
+            row(
+                f"mean ± std of {run.students} students", f"{test.mean:.2%} ± {test.std:.2%}", test.mean_top5
             ),
-            (f"a random student ({one})", f"{test.students[one]:.2%}", top5[one]),
-            (
-                "ensemble of all students (mean of probabilities)",
-                f"{test.ensemble:.2%}",
-                test.ensemble_top5,
+            row(f"a random student ({one})", f"{test.students[one]:.2%}", top5[one]),
+            row(
+                "ensemble of all students (mean of probabilities)", f"{test.ensemble:.2%}", test.ensemble_top5
             ),
         ]
     anew = ", batch norm re-estimated" if shipped.reestimated_bn else ""
-    rows.append((f"shipped: student {shipped.student}{anew}", f"{shipped.test:.2%}", shipped.test_top5))
+    name = f"shipped: student {shipped.student}{anew}"
+    rows.append(row(name, f"{shipped.test:.2%}", shipped.test_top5, ships=True))
     if summary.baseline:
-        plain = summary.baseline
-        rows.append(("plain baseline", f"{plain.test:.2%}", plain.test_top5))
-    return [(name, value, f"{five:.2%}")[: len(score_header(summary))] for name, value, five in rows]
+        rows.append(row("plain baseline", f"{summary.baseline.test:.2%}", summary.baseline.test_top5))
+    return rows
 
 
 def score_header(summary: Summary) -> tuple[str, ...]:
-    """Return the header of `score_rows`; top-5 accuracy is reported from 20 classes on."""
+    """Return the header of `score_table`; top-5 accuracy is reported from 20 classes on."""
     return ("", "accuracy", "top-5 accuracy")[: 3 if len(summary.run.classes) >= TOP5_FROM else 2]
 
 
@@ -71,36 +90,6 @@ def cost_rows(summary: Summary) -> Rows:
         ("parameters in training", f"{cost.parameters:,}", f"{cost.baseline_parameters:,}"),
         ("parameters shipped", f"{cost.baseline_parameters:,}", f"{cost.baseline_parameters:,}"),
     ]
-
-
-def baseline_verdict(summary: Summary) -> str:
-    """Say in plain words whether the shipped student or the plain network is ahead, and how much one run can show.
-
-    Chance: where two equally good networks err independently of each other, the number of test rows by which one
-    is ahead has the standard deviation √(N (p₁ (1 − p₁) + p₂ (1 − p₂))); 1.96 times that is stated. Networks that err
-    on the same rows differ by less.
-
-    Args:
-        summary: the run's summary.
-
-    Returns:
-        Two sentences; an empty text where no plain network was trained beside the method.
-    """
-    if summary.baseline is None:
-        return ""
-    own, plain = summary.shipped.test, summary.baseline.test
-    rows = summary.test.rows
-    ahead = round((own - plain) * rows)
-    chance = round(1.96 * math.sqrt(rows * (own * (1 - own) + plain * (1 - plain))))
-    more = (
-        f"{abs(ahead)} test rows {'more' if ahead > 0 else 'fewer'} than" if ahead else "as many test rows as"
-    )
-    told = "more than that" if abs(ahead) > chance else "no more than that"
-    return (
-        f"The shipped student is right on {more} the plain network trained beside it, of {rows} ({own:.2%} against "
-        f"{plain:.2%}). By chance alone one of two equally good networks may be ahead by about {chance} of these "
-        f"rows; this run shows {told}, and another seed may end otherwise."
-    )
 
 
 def headline_rows(summary: Summary) -> Rows:
@@ -155,8 +144,8 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
     run, shipped = summary.run, summary.shipped
     parts = [f"The run in {folder.path} is finished; nothing was done."] if finished_before else []
     parts.append(f"Test set of {run.data}, {summary.test.rows} rows, scored after the choice:")
-    head = score_header(summary)
-    parts.append(text([head, *score_rows(summary)] if len(head) > 2 else score_rows(summary)))
+    head, rows = score_header(summary), [row.cells for row in score_table(summary)]
+    parts.append(text([head, *rows] if len(head) > 2 else rows))
     parts.append(
         f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'} on "
         f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}) "
@@ -172,7 +161,8 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
     parts.append("\n".join(f"  {line}" for line in lines.splitlines()))
     parts.append(f"\nIn short, on {summary.test.rows} test rows:")
     parts.append(text(headline_rows(summary)))
-    parts += [baseline_verdict(summary)] if summary.baseline else []
+    verdict = baseline_verdict(summary)
+    parts += [verdict.words] if verdict is not None else []
     parts += [OVER_SEEDS] if is_first_run(folder.read_config()) else []
     return "\n".join(parts)
 

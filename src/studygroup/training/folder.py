@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def confusion(self) -> Path:
+        """The shipped student's answers on the test rows, by class; runs of earlier versions have none."""
+        return self.path / "confusion.csv"
+
+    @property
     def report(self) -> Path:
         """The report that `studygroup train` writes, a single HTML file."""
         return self.path / "report.html"

@@ -16,6 +16,7 @@ from studygroup import seeding
 from studygroup.data import Batch
 from studygroup.losses import Losses
 from studygroup.task import CollaborativeLearning
+from studygroup.training.curves import tags
 from studygroup.training.datamodule import DataModule
 from studygroup.training.history import EpochRow, History
 from studygroup.training.rates import Rate
@@ -192,7 +193,7 @@ class StudyModule(LightningModule):
         row = self._row()
         self._history.add(row)
         for logger in self.loggers:
-            logger.log_metrics({k: v for k, v in row.columns().items() if k != "epoch"}, step=row.epoch)
+            logger.log_metrics(tags(row), step=row.epoch)
 
     def _row(self) -> EpochRow:
         """Return the figures of the epoch that ends."""

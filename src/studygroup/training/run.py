@@ -10,6 +10,8 @@ from studygroup.stopping import interruptible
 from studygroup.training import methods
 from studygroup.training.callbacks import check_there
 from studygroup.training.config import Config, check_same
+from studygroup.training.confusion import Answers
+from studygroup.training.curves import log_result, no_tracebacks
 from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
@@ -156,6 +158,7 @@ def _finish(
     task, net = module.task, trained.selected.net.to(device)
     if settings.reestimate_bn:
         reestimate_bn(net, module.datamodule, task, device=device)
+    answers = Answers()
     summary = summarise(
         settings,
         data,
@@ -165,7 +168,7 @@ def _finish(
             module.datamodule.evaluation_batches(data.test, device),
             students=task.group.students,
         ),
-        shipped=score_net(net, module.datamodule.evaluation_batches(data.test, device)),
+        shipped=score_net(net, module.datamodule.evaluation_batches(data.test, device), each=answers.add),
         baseline=baseline,
         cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
     )
@@ -174,5 +177,8 @@ def _finish(
     save_net(net, folder.weights, builder=build, data=data)
     write_text(folder.routes, task.group.routes.to_json())
     write_text(folder.card, model_card(summary, lines=loading_lines(folder.weights, builder=build)))
+    answers.read().write(folder.confusion)
+    with no_tracebacks():
+        log_result(folder, settings.config(), summary)
     folder.write_summary(summary)  # last: it marks the run as finished
     return Run(folder, summary)

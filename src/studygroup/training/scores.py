@@ -115,28 +115,44 @@ def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, student
         batches: network inputs and class indices (N,).
         students: number of students.
     """
-    return _scored(group, lambda inputs: group(inputs).logits, batches, students)
+    return _scored(group, lambda inputs, _: group(inputs).logits, batches, students)
 
 
-def score_net(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> Scores:
+def score_net(
+    net: nn.Module,
+    batches: Iterable[tuple[Inputs, Tensor]],
+    *,
+    each: Callable[[Tensor, Tensor], None] | None = None,
+) -> Scores:
     """Score one plain network, in `eval` mode, as a group of one student.
 
     Args:
         net: returns logits (N, classes).
         batches: network inputs and class indices (N,), on the device of the network's parameters.
+        each: called with the logits and the class indices of each batch, such as `Answers.add`.
     """
-    return _scored(net, lambda inputs: logits(net, inputs)[None], batches, 1)
+
+    def ask(inputs: Inputs, labels: Tensor) -> Tensor:
+        found = logits(net, inputs)
+        if each is not None:
+            each(found, labels)
+        return found[None]
+
+    return _scored(net, ask, batches, 1)
 
 
 @torch.no_grad()
 def _scored(
-    model: nn.Module, ask: Callable[[Inputs], Tensor], batches: Iterable[tuple[Inputs, Tensor]], students: int
+    model: nn.Module,
+    ask: Callable[[Inputs, Tensor], Tensor],
+    batches: Iterable[tuple[Inputs, Tensor]],
+    students: int,
 ) -> Scores:
     tally, training = Tally(students, next(model.parameters()).device), model.training
     model.eval()
     try:
         for inputs, labels in batches:
-            tally.add(ask(inputs), labels)
+            tally.add(ask(inputs, labels), labels)
     finally:
         model.train(training)
     return tally.read()
