@@ -20,13 +20,25 @@ def test_the_core_imports_torch_and_jaxtyping_alone():
     code = (
         "import sys, jaxtyping, torch\n"
         "before = set(sys.modules)\n"
-        "import studygroup\n"
+        "import studygroup as sg\n"
+        "named = {name: getattr(sg, name) for name in sg.__all__}\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(new - set(sys.stdlib_module_names) - {'torch', 'jaxtyping'}))\n"
         "later = ('analysis', 'data', 'models', 'training', 'cli')\n"
         "print([name for name in later if f'studygroup.{name}' in sys.modules])\n"
+        "import importlib, pkgutil\n"
+        "for one in pkgutil.iter_modules(sg.__path__):\n"
+        "    if one.name not in later + ('program', 'report', 'integrations', '__main__'):\n"
+        "        importlib.import_module(f'studygroup.{one.name}')\n"
+        "print([name for name in named if getattr(sg, name) is not named[name]])\n"
     )
-    assert said(code).splitlines() == ["['studygroup']", "[]"]
+    assert said(code).splitlines() == ["['studygroup']", "[]", "[]"]
+
+
+def test_the_package_alone_imports_nothing():
+    assert said(
+        "import sys, studygroup; print('torch' in sys.modules, 'EqualStudentsWarning' in dir(studygroup))"
+    ) == ("False True")
 
 
 def test_the_rest_is_imported_on_first_use():
