@@ -60,16 +60,42 @@ def test_the_rest_is_imported_on_first_use():
 def test_a_missing_package_has_its_extra_named():
     code = (
         "import sys\n"
-        "sys.modules['lightning'] = None\n"
+        "sys.modules['yaml'] = sys.modules['lightning'] = None\n"
         "import studygroup as sg\n"
-        "for attempt in ('sg.training', 'from studygroup import training'):\n"
+        "for attempt in ('sg.training', 'from studygroup import training', 'sg.training.train'):\n"
+        "    if 'train' in attempt.split('.'):\n"
+        "        del sys.modules['yaml']\n"
         "    try:\n"
         "        exec(attempt)\n"
         "    except ModuleNotFoundError as error:\n"
         "        print(error)\n"
     )
-    way_out = "needs the package 'lightning', which is not installed; pip install 'studygroup[train]'"
-    assert said(code).splitlines() == [f"studygroup.training {way_out}"] * 2
+    way_out = "needs the package {!r}, which is not installed; pip install 'studygroup[train]'"
+    assert said(code).splitlines() == [
+        *[f"studygroup.training {way_out.format('yaml')}"] * 2,
+        f"studygroup.training.train {way_out.format('lightning')}",
+    ]
+
+
+def test_what_opens_finished_runs_imports_neither_lightning_nor_what_it_does_not_need():
+    heavy = (
+        "datasets",
+        "lightning",
+        "matplotlib",
+        "optuna",
+        "pandas",
+        "sqlalchemy",
+        "timm",
+        "torchmetrics",
+        "torchvision",
+    )
+    code = (
+        "import sys\n"
+        "import studygroup.analysis.command, studygroup.training.load_run, studygroup.training.predict\n"
+        "import studygroup.report\n"
+        f"print([name for name in {heavy} if name in sys.modules])\n"
+    )
+    assert said(code) == "[]"
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -6,6 +6,8 @@ Names are imported when they are first asked for, so that the program `studygrou
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from studygroup.extras import needing_extra
+
 if TYPE_CHECKING:
     from studygroup import analysis as analysis
     from studygroup import data as data
@@ -96,17 +98,8 @@ def __getattr__(name: str) -> Any:
         return found
     if name not in (*_MODULES, *_WITH_EXTRA):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == __name__ or name in _MODULES:
-            raise
-        raise ModuleNotFoundError(
-            f"{__name__}.{name} needs the package {package!r}, which is not installed; "
-            f"pip install '{__name__}[train]'",
-            name=error.name,
-        ) from error
+    path = f"{__name__}.{name}"
+    return importlib.import_module(path) if name in _MODULES else needing_extra(path, asked=path)
 
 
 def __dir__() -> list[str]:

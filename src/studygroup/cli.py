@@ -21,7 +21,7 @@ from studygroup.report import report, run_report
 from studygroup.stopping import end_quietly, run_program
 from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
 from studygroup.training.check import check, describe_check
-from studygroup.training.compare import table
+from studygroup.training.comparison import table
 from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path

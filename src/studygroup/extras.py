@@ -1,5 +1,30 @@
 """Error messages for optional packages that are not installed."""
 
+import importlib
+from types import ModuleType
+
+
+def needing_extra(module: str, *, asked: str) -> ModuleType:
+    """Import a module of the library that needs packages of the extra `train`.
+
+    Args:
+        module: its import path.
+        asked: the import path that was asked for, for the message.
+
+    Raises:
+        ModuleNotFoundError: a package is missing; names the extra that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "studygroup":
+            raise
+        raise ModuleNotFoundError(
+            f"{asked} needs the package {package!r}, which is not installed; pip install 'studygroup[train]'",
+            name=error.name,
+        ) from error
+
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:
     """Return the error that says which extra to install.

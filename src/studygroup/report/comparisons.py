@@ -8,7 +8,7 @@ from typing import Any
 
 from studygroup.report.drawing import DASHES, MARKERS, Plot, colour, figure_with_axes, legend, svg
 from studygroup.report.marks import Mark, compared
-from studygroup.training.compare import COLUMNS, cells, percent, read_rows
+from studygroup.training.comparison import COLUMNS, cells, percent, read_rows
 from studygroup.training.folder import RunFolder
 from studygroup.training.history import EpochRow, read_history
 from studygroup.training.scores import TOP5_FROM

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from studygroup import stopping
 from studygroup.training.checkpoints import saved
 from studygroup.training.folder import RunFolder
-from studygroup.training.history import History
+from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 
 

@@ -17,7 +17,8 @@ from studygroup.data import Batch
 from studygroup.losses import Losses
 from studygroup.task import CollaborativeLearning
 from studygroup.training.datamodule import DataModule
-from studygroup.training.history import EpochRow, History
+from studygroup.training.history import EpochRow
+from studygroup.training.keep_history import History
 from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
 
