@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studygroup.door.words import split_allowed
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
 from studygroup.training.trust import check_config, known, reading
 from studygroup.trust import NotAllowedError
 
 _FILE = "--config"
-_ALLOW = "--allow"
 _NAMES_MORE = ("search", "model_options")
 
 
@@ -92,14 +92,7 @@ def read_typed(given: Sequence[str]) -> Typed:
     Args:
         given: its words.
     """
-    words, allowed, left = [], [], iter(given)
-    for word in left:
-        if word == _ALLOW:
-            allowed += next(left, "").split(",")
-        elif word.startswith(f"{_ALLOW}="):
-            allowed += word.partition("=")[2].split(",")
-        else:
-            words.append(word)
+    words, allowed = split_allowed(given)
     return Typed(tuple(words), tuple(allowed))
 
 
