@@ -101,3 +101,25 @@ def test_what_opens_finished_runs_imports_neither_lightning_nor_what_it_does_not
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'studygroup' has no attribute 'modles'"):
         sg.modles  # noqa: B018
+
+
+def test_without_its_extra_the_program_says_what_to_install():
+    code = (
+        "import sys\n"
+        "for name in {hidden}:\n"
+        "    sys.modules[name] = None\n"
+        "from studygroup.program import main\n"
+        "sys.argv = ['studygroup', 'train', '--epochs', '1']\n"
+        "sys.exit(main())\n"
+    )
+    for hidden, missing in (
+        (("jsonargparse", "yaml", "lightning"), ("jsonargparse", "yaml")),
+        (("lightning",), ("lightning",)),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(hidden=hidden)], capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        (said,) = done.stderr.splitlines()
+        assert any(f"studygroup train needs the package {name!r}, which is not" in said for name in missing)
+        assert said.endswith("pip install 'studygroup[train]'")

@@ -1,11 +1,12 @@
 """The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
 
 import io
+import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,13 +17,14 @@ from studygroup import training
 from studygroup.door import enter
 from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
-from studygroup.stopping import end_quietly, run_program
+from studygroup.stopping import end_quietly, go_on_by, go_on_with, run_program
 from studygroup.training.comparison import table
 from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
+from studygroup.training.predict import Prediction
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.trust import reading
@@ -47,8 +49,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _main(given: Sequence[str]) -> int:
     enter(given)
-    typed = read_typed(given)
     try:
+        typed = read_typed(given)
         with allowing(*typed.allowed):
             return _run(typed)
     except ValueError as error:
@@ -73,12 +75,25 @@ def _run(typed: Typed) -> int:
         warnings.showwarning = show_warning
         arguments = dict(options[chosen])
         arguments.pop("config", None)
+        if chosen == "train":
+            _go_on_shortly(arguments, typed.allowed)
         try:
             print(printable(_COMMANDS[chosen](arguments)))
         except (ValueError, RuntimeError, OSError) as error:
             print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
+
+
+def _go_on_shortly(arguments: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Let a training that is stopped say the short command that goes on, once its folder has a configuration."""
+    from studygroup.training.run import default_folder
+
+    folder = RunFolder(Path(arguments["run_dir"] or default_folder(_split(dict(arguments))[0])))
+    words = [f"--allow={','.join(allowed)}"] if allowed else []
+    words += [] if arguments["progress_bar"] else ["--progress_bar=false"]
+    short = go_on_with("studygroup", "train", "--resume", str(folder.path), *words)
+    go_on_by(lambda: short if folder.config.is_file() else None)
 
 
 def _parsed(parser: ArgumentParser, words: list[str], files: Mapping[str, Any]) -> Namespace:
@@ -154,7 +169,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
         if name in ("train", "tune"):
             add_options(own, Settings)
         if name == "train":
-            own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
+            own.add_argument("--resume", **_RESUME)
             own.add_argument(
                 "--check",
                 action="store_true",
@@ -162,6 +177,9 @@ def build_parser(only: str | None = None) -> ArgumentParser:
             )
         if name == "predict":
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
+            own.add_argument(
+                "--json", action="store_true", help="print one JSON object a line, with probabilities"
+            )
         if name == "report":
             own.add_argument("runs", nargs="+", type=str, help="folders of comparisons or runs")
         skip = ("settings", "resume", "inputs", "runs")
@@ -183,6 +201,16 @@ _ALLOW: dict[str, Any] = {
     "default": SUPPRESS,
     "metavar": "MODULE",
     "help": "module whose code files may name; . is those of this folder (may be given several times)",
+}
+
+
+_RESUME: dict[str, Any] = {
+    "type": bool | str,
+    "nargs": "?",
+    "const": True,
+    "default": False,
+    "metavar": "RUN",
+    "help": "continue the run in the folder RUN with its own config.yaml; without RUN, what lies in --run_dir",
 }
 
 
@@ -218,10 +246,20 @@ def _export(options: dict[str, Any]) -> str:
 
 
 def _predict(options: dict[str, Any]) -> str:
-    answers = zip(options["inputs"], training.predict(**options), strict=True)
+    as_json = options.pop("json")
+    answers = [*zip(options["inputs"], training.predict(**options), strict=True)]
+    if as_json:
+        lines = ({"input": given, **asdict(found)} for given, found in answers)
+        return "\n".join(json.dumps(line) for line in lines)
     return "\n".join(
-        f"{printable(found.label, lines=False)} {found.probability:.1%}  {given}" for given, found in answers
+        f"{', '.join(f'{printable(n, lines=False)} {p:.1%}' for n, p in _shown(found, options['top']))}  {given}"
+        for given, found in answers
     )
+
+
+def _shown(found: Prediction, top: int | None) -> list[tuple[str, float]]:
+    """Return the classes to print: the likeliest alone, unless more are asked for."""
+    return [(found.label, found.probability)] if top is None else [*found.probabilities.items()]
 
 
 def _compare(options: dict[str, Any]) -> str:

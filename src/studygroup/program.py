@@ -25,7 +25,11 @@ def how_to_go_on(given: Sequence[str]) -> str:
     Args:
         given: the command line without the program's name.
     """
-    again = ["--resume"] if given[:1] == ["train"] and "--resume" not in given else []
+    again = (
+        ["--resume"]
+        if given[:1] == ["train"] and not any(word.startswith("--resume") for word in given)
+        else []
+    )
     return go_on_with("studygroup", *given, *again)
 
 
