@@ -112,10 +112,11 @@ def test_without_its_extra_the_program_says_what_to_install():
         "sys.argv = ['studygroup', 'train', '--epochs', '1']\n"
         "sys.exit(main())\n"
     )
-    for hidden, missing in (
+    without = (
         (("jsonargparse", "yaml", "lightning"), ("jsonargparse", "yaml")),
         (("lightning",), ("lightning",)),
-    ):
+    )
+    for hidden, missing in without:
         done = subprocess.run(
             [sys.executable, "-c", code.format(hidden=hidden)], capture_output=True, text=True
         )

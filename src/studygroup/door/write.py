@@ -85,7 +85,7 @@ def _options(
             "name": name,
             "help": _without_default(" ".join((action.help or "").split()).replace("%%", "%")),
             "type": "" if action.nargs == 0 or classes else kind,
-            "default": _default(action.default) if action.nargs != 0 else "",
+            "default": _default(action.default, of_class=bool(classes)) if action.nargs != 0 else "",
             "choices": _choices(kind),
             "nargs": "1" if action.nargs is None else str(action.nargs),
             "required": bool(action.required),
@@ -154,8 +154,8 @@ def _choices(kind: str) -> list[str]:
     return re.findall(r"'([^']*)'", literal[1]) if literal else []
 
 
-def _default(value: Any) -> str:
-    """Return a default in short words."""
+def _default(value: Any, *, of_class: bool = False) -> str:
+    """Return a default in short words; a class or function without its module, which the parser shortens at times."""
     if value is None or (isinstance(value, str) and value == "==SUPPRESS=="):
         return ""
     if isinstance(value, bool):
@@ -166,7 +166,7 @@ def _default(value: Any) -> str:
         return f"{named} with {given}" if given else named
     if isinstance(value, tuple):
         return json.dumps(value)
-    return str(value)
+    return str(value).rpartition(".")[2] if of_class else str(value)
 
 
 def as_text(content: Mapping[str, Any]) -> str:
