@@ -43,12 +43,28 @@ def test_train_evaluate_export(tmp_path, capsys):
     assert "is finished; nothing was done" in capsys.readouterr().out
     assert main(["train", *SMALL, "--run_dir", run, "--resume", "--seed=1"]) == 1
     assert "seed: 0 there, 1 now" in capsys.readouterr().err
+    assert main(["train", "--resume", run, "--progress_bar=false"]) == 0
+    assert "is finished; nothing was done" in capsys.readouterr().out
+    assert main(["train", f"--resume={run}", "--run_dir", run]) == 1
+    assert "and so does --run_dir; give one of them" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path)]) == 1
+    assert f"{tmp_path} holds no run that could go on: config.yaml is missing" in capsys.readouterr().err
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(
+        yaml.safe_dump(yaml.safe_load(config.read_text()) | {"noise": "helpers.hostile_import.noise"})
+    )
+    assert main(["train", "--resume", run]) == 1
+    assert "noise names 'helpers.hostile_import.noise', which was not imported" in capsys.readouterr().err
 
 
 def test_a_runs_own_configuration_repeats_it(tmp_path, capsys):
     main(["train", *SMALL, "--baseline=false", "--run_dir", str(tmp_path / "a")])
     config = str(tmp_path / "a" / "config.yaml")
-    assert main(["train", "--config", config, "--run_dir", str(tmp_path / "b"), "--progress_bar=false"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--config", config, "--run_dir", str(tmp_path / "b")]) == 0
+    bar = capsys.readouterr().err.replace("\r", "\n").rstrip().splitlines()[-1]
+    assert "100%" in bar
+    assert "epoch 1, hold-out" in bar  # the last words are those of the last epoch
     a, b = (json.loads((tmp_path / name / "summary.json").read_text()) for name in "ab")
     assert (a["shipped"], a["test"]) == (b["shipped"], b["test"])
     weights = [(tmp_path / name / "student.safetensors").read_bytes() for name in "ab"]

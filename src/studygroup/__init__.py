@@ -1,22 +1,32 @@
-"""studygroup: students of one network teach each other; one plain network is shipped."""
+"""studygroup: students of one network teach each other; one plain network is shipped.
+
+Names are imported when they are first asked for, so that the program `studygroup` can answer without torch.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
-from studygroup._engine.copying import SharedAttributeWarning
-from studygroup._engine.equal_starts import EqualStudentsWarning, NoGradientWarning
-from studygroup._engine.surgery import FreshInitWarning
-from studygroup.citation import citation
-from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
-from studygroup.inputs import SynchronisationWarning
-from studygroup.losses import Losses
-from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
-from studygroup.peers import Peers
-from studygroup.routes import Routes
-from studygroup.shipping import accuracies, best_student, student_to_ship
-from studygroup.student_loader import student_loader
-from studygroup.task import CollaborativeLearning
+from studygroup.extras import needing_extra
+
+if TYPE_CHECKING:
+    from studygroup import analysis as analysis
+    from studygroup import data as data
+    from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
+    from studygroup import models as models
+    from studygroup import training as training
+    from studygroup._engine.copying import SharedAttributeWarning
+    from studygroup._engine.equal_starts import EqualStudentsWarning, NoGradientWarning
+    from studygroup._engine.surgery import FreshInitWarning
+    from studygroup.citing import citation
+    from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
+    from studygroup.inputs import SynchronisationWarning
+    from studygroup.loaders import student_loader
+    from studygroup.losses import Losses
+    from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
+    from studygroup.peers import Peers
+    from studygroup.routes import Routes
+    from studygroup.shipping import accuracies, best_student, student_to_ship
+    from studygroup.task import CollaborativeLearning
 
 __all__ = [
     "CollaborativeLearning",
@@ -51,36 +61,46 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from studygroup import analysis as analysis
-    from studygroup import data as data
-    from studygroup import models as models
-    from studygroup import training as training
-
-_ON_FIRST_USE = ("analysis", "data", "models", "training")
+_MODULES = ("functional", "layers", "objectives", "recipes", "routes", "schedules", "teachers")
+_WITH_EXTRA = ("analysis", "data", "models", "training")
+_FROM = {
+    name: module
+    for module, names in {
+        "_engine.copying": ("SharedAttributeWarning",),
+        "_engine.equal_starts": ("EqualStudentsWarning", "NoGradientWarning"),
+        "_engine.surgery": ("FreshInitWarning",),
+        "citing": ("citation",),
+        "group": ("Group", "Outputs", "SharedHeadWarning", "StudyGroup"),
+        "inputs": ("SynchronisationWarning",),
+        "loaders": ("student_loader",),
+        "losses": ("Losses",),
+        "ownership": ("NoOwnerWarning", "SharedRows", "Subsets", "owners"),
+        "peers": ("Peers",),
+        "routes": ("Routes",),
+        "shipping": ("accuracies", "best_student", "student_to_ship"),
+        "task": ("CollaborativeLearning",),
+    }.items()
+    for name in names
+}
+"""The module of each name; none has the name of a module, which would take its place once that is imported."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import `sg.models` and the like when they are first asked for.
+    """Import a name, or a module such as `sg.models`, when it is first asked for.
 
     Raises:
         AttributeError: there is no such name.
         ModuleNotFoundError: a package that it needs is missing; names the extra that installs it.
     """
-    if name not in _ON_FIRST_USE:
+    if name in _FROM:
+        found = getattr(importlib.import_module(f"{__name__}.{_FROM[name]}"), name)
+        globals()[name] = found
+        return found
+    if name not in (*_MODULES, *_WITH_EXTRA):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == __name__:
-            raise
-        raise ModuleNotFoundError(
-            f"{__name__}.{name} needs the package {package!r}, which is not installed; "
-            f"pip install '{__name__}[train]'",
-            name=error.name,
-        ) from error
+    path = f"{__name__}.{name}"
+    return importlib.import_module(path) if name in _MODULES else needing_extra(path, asked=path)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_FIRST_USE})
+    return sorted({*globals(), *__all__, *_WITH_EXTRA})

@@ -1,38 +1,33 @@
 """The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
 
 import io
+import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 import yaml
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
 
-from studygroup import recipes
-from studygroup.analysis.command import add_analyses, analyse_command
-from studygroup.naming import did_you_mean
+from studygroup import training
+from studygroup.door import enter
 from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
-from studygroup.stopping import end_quietly, run_program
-from studygroup.training import Settings, compare, evaluate, export, predict, train, tune
-from studygroup.training.check import check, describe_check
-from studygroup.training.compare import table
+from studygroup.stopping import end_quietly, go_on_by, go_on_with, run_program
+from studygroup.training.comparison import table
 from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
 from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
-from studygroup.training.rates import Rate
-from studygroup.training.run import default_folder
+from studygroup.training.predict import Prediction
 from studygroup.training.scores import TOP5_FROM
-from studygroup.training.settings import RESULT_STAYS
+from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.trust import reading
-from studygroup.training.tuning.results import describe_study
 from studygroup.training.typed import Typed, read_typed
 from studygroup.trust import allowing
 from studygroup.untrusted import printable
@@ -53,8 +48,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _main(given: Sequence[str]) -> int:
-    typed = read_typed(given)
+    enter(given)
     try:
+        typed = read_typed(given)
         with allowing(*typed.allowed):
             return _run(typed)
     except ValueError as error:
@@ -64,9 +60,9 @@ def _main(given: Sequence[str]) -> int:
 
 def _run(typed: Typed) -> int:
     """Parse and carry out the command line; what stands in files may import only what is allowed."""
-    parser, commands = _parser()
+    chosen = typed.words[0]
+    parser = build_parser(chosen)
     try:
-        _check(typed.words)
         typed.check()
     except ValueError as error:
         parser.error(str(error))
@@ -77,15 +73,27 @@ def _run(typed: Typed) -> int:
     with guard:
         options = parser.instantiate(_parsed(parser, words, files))
         warnings.showwarning = show_warning
-        chosen = options.subcommand
         arguments = dict(options[chosen])
         arguments.pop("config", None)
+        if chosen == "train":
+            _go_on_shortly(arguments, typed.allowed)
         try:
-            print(printable(commands[chosen](arguments)))
+            print(printable(_COMMANDS[chosen](arguments)))
         except (ValueError, RuntimeError, OSError) as error:
             print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
             return 1
     return 0
+
+
+def _go_on_shortly(arguments: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Let a training that is stopped say the short command that goes on, once its folder has a configuration."""
+    from studygroup.training.run import default_folder
+
+    folder = RunFolder(Path(arguments["run_dir"] or default_folder(_split(dict(arguments))[0])))
+    words = [f"--allow={','.join(allowed)}"] if allowed else []
+    words += [] if arguments["progress_bar"] else ["--progress_bar=false"]
+    short = go_on_with("studygroup", "train", "--resume", str(folder.path), *words)
+    go_on_by(lambda: short if folder.config.is_file() else None)
 
 
 def _parsed(parser: ArgumentParser, words: list[str], files: Mapping[str, Any]) -> Namespace:
@@ -133,14 +141,6 @@ class _Parser(ArgumentParser):
         super().error(printable(message), *given, **options)
 
 
-_CLASSES: Mapping[str, Sequence[str]] = {
-    "recipe": recipes.__all__,
-    "rate": [some.__name__ for some in Rate.__subclasses__()],
-    "optimizer": [name for name in dir(torch.optim) if name[0].isupper() and name != "Optimizer"],
-}
-"""Classes and functions that an option may name without their import path."""
-
-
 def _or_first_run(given: Sequence[str]) -> list[str]:
     """Return the command line; `train` without settings of its own gets the first run's configuration.
 
@@ -152,65 +152,48 @@ def _or_first_run(given: Sequence[str]) -> list[str]:
     return [*given[:1], *first, *given[1:]]
 
 
-def _check(given: Sequence[str]) -> None:
-    """Refuse what the parser would accept silently, or reject with an unhelpful message.
+def build_parser(only: str | None = None) -> ArgumentParser:
+    """Build the parser.
 
-    Raises:
-        ValueError: an argument of a class precedes the class, whose defaults would overwrite it, or there is no class
-            of that name.
+    Args:
+        only: the one command that it parses, so that nothing is imported for the others; by default all.
     """
-    words = [word.partition("=") for word in given if word.startswith("--")]
-    names = [name.removeprefix("--") for name, _, _ in words]
-    for at, name in enumerate(names):
-        later = next((other for other in names[at:] if name.startswith(f"{other}.")), None)
-        if later is not None:
-            raise ValueError(f"--{name} stands before --{later}, which would undo it; put --{later} first")
-    for at, word in enumerate(given):
-        option, equals, value = word.partition("=")
-        known = _CLASSES.get(option.removeprefix("--"), ()) if option.startswith("--") else ()
-        value = value if equals else given[at + 1] if at + 1 < len(given) else ""
-        if known and value.isidentifier() and value not in known:
-            raise ValueError(
-                f"{option} {value} is not known{did_you_mean(value, known)}; there are {', '.join(known)}"
-            )
-
-
-def _parser() -> tuple[ArgumentParser, dict[str, Callable[[dict[str, Any]], str]]]:
-    """Build the parser, and map each command to the function that runs it and returns the text to print."""
     parser = _Parser(prog="studygroup", description="Train students together, ship one plain network.")
     commands = parser.add_subcommands()
-    for name, (function, _) in _COMMANDS.items():
+    for name in _FUNCTIONS if only is None else {only} & _FUNCTIONS.keys():
+        function = _FUNCTIONS[name]()
         own = _Parser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
-        if function is not report:
+        if name != "report":
             own.add_argument("--allow", **_ALLOW)
-        if function in (train, tune):
+        if name in ("train", "tune"):
             add_options(own, Settings)
-        if function is train:
-            own.add_argument("--resume", action="store_true", help="continue what lies in the run folder")
+        if name == "train":
+            own.add_argument("--resume", **_RESUME)
             own.add_argument(
                 "--check",
                 action="store_true",
                 help="check all, say how long the run will take, and write nothing",
             )
-        if function is predict:
+        if name == "predict":
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
-        if function is report:
+            own.add_argument(
+                "--json", action="store_true", help="print one JSON object a line, with probabilities"
+            )
+        if name == "report":
             own.add_argument("runs", nargs="+", type=str, help="folders of comparisons or runs")
-        add_options(
-            own,
-            function,
-            skip=("settings", "resume", "inputs", "runs"),
-            positional=function not in (compare, tune),
-        )
+        skip = ("settings", "resume", "inputs", "runs")
+        add_options(own, function, skip=skip, positional=name not in ("compare", "tune"))
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
-    looks = _Parser(description="What is said of finished runs, beyond accuracy.")
-    looks.add_argument("--allow", **_ALLOW)
-    commands.add_subcommand(
-        "analyse", looks, help="Diversity, flatness, calibration and more of finished runs."
-    )
-    add_analyses(looks)  # only after their parser is registered, as jsonargparse requires
-    return parser, {name: run for name, (_, run) in _COMMANDS.items()} | {"analyse": analyse_command}
+    if only in (None, "analyse"):
+        from studygroup.analysis.command import add_analyses
+
+        looks = _Parser(description="What is said of finished runs, beyond accuracy.")
+        looks.add_argument("--allow", **_ALLOW)
+        said = "Diversity, flatness, calibration and more of finished runs."
+        commands.add_subcommand("analyse", looks, help=said)
+        add_analyses(looks)  # only after their parser is registered, as jsonargparse requires
+    return parser
 
 
 _ALLOW: dict[str, Any] = {
@@ -221,7 +204,20 @@ _ALLOW: dict[str, Any] = {
 }
 
 
+_RESUME: dict[str, Any] = {
+    "type": bool | str,
+    "nargs": "?",
+    "const": True,
+    "default": False,
+    "metavar": "RUN",
+    "help": "continue the run in the folder RUN with its own config.yaml; without RUN, what lies in --run_dir",
+}
+
+
 def _train(options: dict[str, Any]) -> str:
+    from studygroup.training.check import check, describe_check
+    from studygroup.training.run import default_folder, train
+
     settings, others = _split(options)
     if others.pop("check"):
         return describe_check(check(settings, run_dir=others["run_dir"], resume=others["resume"]))
@@ -234,7 +230,7 @@ def _train(options: dict[str, Any]) -> str:
 
 
 def _evaluate(options: dict[str, Any]) -> str:
-    found = evaluate(**options)
+    found = training.evaluate(**options)
     same = "as" if found["test"] == found["summary_test"] else f"NOT as ({found['summary_test']:.2%})"
     many = found["classes"] >= TOP5_FROM
     held, test = (f", top-5 {found[k]:.2%}" if many else "" for k in ("holdout_top5", "test_top5"))
@@ -245,19 +241,33 @@ def _evaluate(options: dict[str, Any]) -> str:
 
 
 def _export(options: dict[str, Any]) -> str:
-    path = export(**options)
+    path = training.export(**options)
     return f"wrote {path} and its card {card_path(path)}"
 
 
 def _predict(options: dict[str, Any]) -> str:
-    answers = zip(options["inputs"], predict(**options), strict=True)
+    as_json = options.pop("json")
+    answers = [*zip(options["inputs"], training.predict(**options), strict=True)]
+    if as_json:
+        lines = ({"input": given, **asdict(found)} for given, found in answers)
+        return "\n".join(json.dumps(line) for line in lines)
     return "\n".join(
-        f"{printable(found.label, lines=False)} {found.probability:.1%}  {given}" for given, found in answers
+        f"{', '.join(f'{printable(n, lines=False)} {p:.1%}' for n, p in _shown(found, options['top']))}  {given}"
+        for given, found in answers
     )
 
 
+def _shown(found: Prediction, top: int | None) -> list[tuple[str, float]]:
+    """Return the classes to print: the likeliest alone, unless more are asked for."""
+    return [(found.label, found.probability)] if top is None else [*found.probabilities.items()]
+
+
 def _compare(options: dict[str, Any]) -> str:
-    return "\n" + table(compare(**options)) + f"\nWritten to {options['run_dir']}/comparison.json and .md"
+    return (
+        "\n"
+        + table(training.compare(**options))
+        + f"\nWritten to {options['run_dir']}/comparison.json and .md"
+    )
 
 
 def _report(options: dict[str, Any]) -> str:
@@ -265,8 +275,10 @@ def _report(options: dict[str, Any]) -> str:
 
 
 def _tune(options: dict[str, Any]) -> str:
+    from studygroup.training.tuning.results import describe_study
+
     settings, others = _split(options)
-    return "\n" + describe_study(tune(settings, **others))
+    return "\n" + describe_study(training.tune(settings, **others))
 
 
 def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
@@ -276,15 +288,33 @@ def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     return settings, {key: value for key, value in options.items() if key not in names}
 
 
-_COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[dict[str, Any]], str]]] = {
-    "train": (train, _train),
-    "evaluate": (evaluate, _evaluate),
-    "export": (export, _export),
-    "predict": (predict, _predict),
-    "compare": (compare, _compare),
-    "report": (report, _report),
-    "tune": (tune, _tune),
+def _analyse(options: dict[str, Any]) -> str:
+    from studygroup.analysis.command import analyse_command
+
+    return analyse_command(options)
+
+
+_FUNCTIONS: Mapping[str, Callable[[], Callable[..., Any]]] = {
+    "train": lambda: training.train,
+    "evaluate": lambda: training.evaluate,
+    "export": lambda: training.export,
+    "predict": lambda: training.predict,
+    "compare": lambda: training.compare,
+    "report": lambda: report,
+    "tune": lambda: training.tune,
 }
+"""The function whose arguments each command takes; what trains is imported with its command."""
+_COMMANDS: Mapping[str, Callable[[dict[str, Any]], str]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+    "predict": _predict,
+    "compare": _compare,
+    "report": _report,
+    "tune": _tune,
+    "analyse": _analyse,
+}
+"""What each command does; returns the text to print."""
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

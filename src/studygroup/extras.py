@@ -1,5 +1,48 @@
 """Error messages for optional packages that are not installed."""
 
+import importlib
+from types import ModuleType
+
+_EXTRAS = {
+    "train": "PIL datasets filelock jsonargparse lightning numpy optuna pyarrow pytorch_lightning safetensors scipy "
+    "sklearn sqlalchemy tensorboard timm torchmetrics torchvision tqdm xxhash yaml",
+    "report": "jinja2 markupsafe matplotlib",
+    "text": "sentencepiece transformers",
+    "onnx": "onnx onnxruntime onnxscript",
+}
+"""What each extra of `pyproject.toml` lets one import."""
+
+
+def extra_of(package: str) -> str | None:
+    """Return the extra that installs a package; None for one that no extra does.
+
+    Args:
+        package: the name under which it is imported.
+    """
+    return next((extra for extra, packages in _EXTRAS.items() if package in packages.split()), None)
+
+
+def needing_extra(module: str, *, asked: str) -> ModuleType:
+    """Import a module of the library that needs packages of the extra `train`.
+
+    Args:
+        module: its import path.
+        asked: the import path that was asked for, for the message.
+
+    Raises:
+        ModuleNotFoundError: a package is missing; names the extra that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "studygroup":
+            raise
+        raise ModuleNotFoundError(
+            f"{asked} needs the package {package!r}, which is not installed; pip install 'studygroup[train]'",
+            name=error.name,
+        ) from error
+
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:
     """Return the error that says which extra to install.

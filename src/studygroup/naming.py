@@ -3,11 +3,20 @@
 import difflib
 from collections.abc import Collection, Iterable
 
-from torch import nn
-
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a suggestion of similar names, ignoring case, to append to an unknown name; empty without any.
+    """Return a suggestion of similar names, see `near`, to append to an unknown name; empty without any.
+
+    Args:
+        name: the unknown name.
+        names: the known names.
+    """
+    found = near(name, names)
+    return f" (near: {', '.join(map(repr, found))})" if found else ""
+
+
+def near(name: str, names: Iterable[str]) -> list[str]:
+    """Return the names that are similar to an unknown one, ignoring case, the most similar first.
 
     Args:
         name: the unknown name.
@@ -17,11 +26,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     for one in names:
         folded.setdefault(one.casefold(), []).append(one)
     alike = difflib.get_close_matches(name.casefold(), list(folded), n=3)
-    found = [one for key in alike for one in folded[key]]
-    return f" (near: {', '.join(map(repr, found))})" if found else ""
+    return [one for key in alike for one in folded[key]]
 
 
-def check_layers(names: Iterable[str], there: Collection[str], *, of: nn.Module) -> None:
+def check_layers(names: Iterable[str], there: Collection[str], *, of: object) -> None:
     """Refuse names of layers that a model does not have.
 
     Args:

@@ -1,14 +1,19 @@
-"""The program `studygroup`: it minds signals while it imports what its command needs, which takes seconds."""
+"""The program `studygroup`: it answers mistyped words at once, and minds signals while it imports what is needed."""
 
 import sys
 from collections.abc import Sequence
 
+from studygroup.door import enter
+from studygroup.extras import extra_of
 from studygroup.stopping import end_quietly, go_on_with, run_program
+
+_TRAINS = ("train", "compare", "tune")
 
 
 def main() -> int:
     """Run the program and return its exit status, see `studygroup.cli.main`."""
     given = sys.argv[1:]
+    enter(given)
     status = run_program(how_to_go_on(given), lambda: _main(given))
     end_quietly()
     return status
@@ -20,11 +25,30 @@ def how_to_go_on(given: Sequence[str]) -> str:
     Args:
         given: the command line without the program's name.
     """
-    again = ["--resume"] if given[:1] == ["train"] and "--resume" not in given else []
+    again = (
+        ["--resume"]
+        if given[:1] == ["train"] and not any(word.startswith("--resume") for word in given)
+        else []
+    )
     return go_on_with("studygroup", *given, *again)
 
 
 def _main(given: Sequence[str]) -> int:
-    from studygroup.cli import main as run
+    if sys.stderr.isatty():  # seconds of silence else
+        what = "torch and Lightning" if given[0] in _TRAINS else "torch"
+        print(f"studygroup {given[0]}: loading {what} ...", file=sys.stderr, flush=True)
+    try:
+        from studygroup.cli import main as run
 
-    return run(given)
+        return run(given)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = extra_of(package)
+        if extra is None:
+            raise
+        print(
+            f"studygroup {given[0]} needs the package {package!r}, which is not installed; "
+            f"pip install 'studygroup[{extra}]'",
+            file=sys.stderr,
+        )
+        return 1

@@ -44,7 +44,7 @@ class _Watch:
 
     Attributes:
         process: where it was entered; a forked process inherits the handlers and not the task.
-        words: how to go on, for a person.
+        words: how to go on, for a person, or a function that tells it once it is needed.
         patient: whether further signals change nothing.
         asked: the signal that asked to stop.
         seconds_left: estimates how long the work takes that is to be finished first; None if there is no such work.
@@ -52,7 +52,7 @@ class _Watch:
     """
 
     process: int
-    words: str
+    words: str | Callable[[], str]
     patient: bool
     asked: int | None = None
     seconds_left: Callable[[], float] | None = None
@@ -135,6 +135,17 @@ def run_program(words: str, work: Callable[[], int]) -> int:
 def go_on_with(*command: str) -> str:
     """Return, for a person, the command that goes on."""
     return f"go on with\n  {shlex.join(command)}"
+
+
+def go_on_by(words: Callable[[], str | None]) -> None:
+    """Replace what the context says of how to go on.
+
+    Args:
+        words: tells it once the work was stopped; None stands for what it said before.
+    """
+    if _watch is not None and _is_here():
+        before = _watch.words
+        _watch.words = lambda: words() or (before if isinstance(before, str) else before())
 
 
 def end_quietly() -> None:
@@ -237,8 +248,9 @@ def _end(watch: _Watch) -> None:
 
 def _say(watch: _Watch) -> None:
     assert watch.asked is not None
-    if watch.words:
-        _write(f"\nstopped by {signal.Signals(watch.asked).name}; {watch.words}\n")
+    words = watch.words if isinstance(watch.words, str) else watch.words()
+    if words:
+        _write(f"\nstopped by {signal.Signals(watch.asked).name}; {words}\n")
 
 
 def _write(words: str) -> None:

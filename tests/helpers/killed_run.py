@@ -8,8 +8,8 @@ import torch
 
 from helpers.small_run import small
 from studygroup.training import train
-from studygroup.training.checkpoints import AtomicCheckpointIO
 from studygroup.training.module import StudyModule
+from studygroup.training.save_checkpoints import AtomicCheckpointIO
 
 
 def die(*_, **__):

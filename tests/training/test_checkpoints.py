@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from studygroup.training import ConfigurationChangedError, UnreadableCheckpointWarning
-from studygroup.training.checkpoints import AtomicCheckpointIO, newest_of_run, newest_readable, saved
+from studygroup.training.checkpoints import newest_of_run, newest_readable, saved
+from studygroup.training.save_checkpoints import AtomicCheckpointIO
 
 
 def _write(folder, epoch):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 from lightning.pytorch import LightningModule, Trainer
 
-from studygroup.training.history import EpochRow, History, read_history
+from studygroup.training.history import EpochRow, read_history
+from studygroup.training.keep_history import History
 
 ROW = EpochRow(
     epoch=1,

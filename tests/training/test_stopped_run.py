@@ -57,7 +57,8 @@ MOMENTS = [
 
 def test_stopped_at_every_moment(whole, tmp_path, capfd):
     folder, again = RunFolder(tmp_path / "run"), []
-    command = shlex.join(["studygroup", *WORDS, f"--run_dir={folder.path}"])
+    short = shlex.join(["studygroup", "train", "--resume", str(folder.path), "--progress_bar=false"])
+    whole_line = shlex.join(["studygroup", *WORDS, f"--run_dir={folder.path}", "--resume"])
     for moment, owner, name, number, at, epochs in MOMENTS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stopping, "PATIENCE", 30.0)  # however busy the machine is
@@ -66,13 +67,14 @@ def test_stopped_at_every_moment(whole, tmp_path, capfd):
         said = capfd.readouterr().err
         assert status == 128 + number, moment
         assert said.count("\nstopped by ") == 1, moment
-        assert said.endswith(f"go on with\n  {command} --resume\n"), moment
+        command = short if folder.config.exists() else whole_line
+        assert said.endswith(f"go on with\n  {command}\n"), moment
         assert "Traceback" not in said
         assert len(saved(folder.checkpoints)) == min(epochs, 2), moment
         assert not epochs or saved(folder.checkpoints)[0].name == f"epoch-{epochs:04d}.ckpt", moment
         assert [*folder.path.rglob(".writing-*")] == [], moment
         again = ["--resume"]
-    assert cli.main([*WORDS, f"--run_dir={folder.path}", "--resume"]) == 0
+    assert cli.main(["train", "--resume", str(folder.path), "--progress_bar=false"]) == 0
     assert folder.weights.read_bytes() == whole.weights.read_bytes()
 
 

@@ -147,6 +147,17 @@ def test_the_shipped_folder_alone_answers(finished, tmp_path, capsys, monkeypatc
     assert second == f"bad {answers[1].probability:.1%}  {bad}"
     assert main(["predict", bad, "--folder", str(finished.folder.path)]) == 0
     assert capsys.readouterr().out == f"{second}\n"
+    given = ["predict", bad, good, "--folder", str(finished.folder.path), "--top", "1"]
+    assert main([*given, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["input"] for line in lines] == [bad, good]
+    for line in lines:
+        assert line["probabilities"] == {line["label"]: line["probability"]}
+    ranked = predict([bad], folder=finished.folder.path, top=2)[0]
+    assert next(iter(ranked.probabilities)) == ranked.label
+    assert sum(ranked.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert main([*given[:-1], "0"]) == 1
+    assert "top" in capsys.readouterr().err
 
 
 def test_what_a_folder_lacks_is_named(finished, tmp_path, capsys):

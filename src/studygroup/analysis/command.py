@@ -8,7 +8,6 @@ from jsonargparse import ArgumentParser
 
 from studygroup.analysis.catalogue import analyses
 from studygroup.analysis.results import FOLDER, analyse_with, configured
-from studygroup.analysis.transfer import transfer
 from studygroup.training.config import add_options
 from studygroup.training.folder import RunFolder
 from studygroup.training.tables import text
@@ -64,5 +63,7 @@ def analyse_command(options: Mapping[str, Any]) -> str:
 
 def _transfer(first: Path, second: Path) -> str:
     """Return the text of a transfer between two comparisons."""
+    from studygroup.analysis.transfer import transfer  # seconds of scipy that the others do without
+
     found = transfer(first, second)
     return "\n".join([text(found.table), *(f"  {said}" for said in found.remarks)])

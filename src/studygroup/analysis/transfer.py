@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata, spearmanr, studentized_range
 
-from studygroup.training.compare import cells, read_rows
+from studygroup.training.comparison import cells, read_rows
 
 DRAWS = 2000
 EXACT = 8

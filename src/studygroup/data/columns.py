@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -36,7 +35,7 @@ def label_column(features: Mapping[str, Any]) -> str:
     Raises:
         ValueError: no column qualifies, or several do; lists the columns.
     """
-    classes = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    classes = [name for name, feature in features.items() if is_class_label(feature)]
     for name in _LABEL_NAMES:
         if name in classes or any(kind(features.get(name)) for kind in (is_number, is_text, is_flag)):
             return name
@@ -135,7 +134,16 @@ def is_image(feature: Any) -> bool:
     """Tell whether a column holds images: as a feature, or as bytes and path (files not written by `datasets`)."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
+    import datasets  # seconds that data without tables do without
+
     return isinstance(feature, datasets.Image)
+
+
+def is_class_label(feature: Any) -> bool:
+    """Tell whether a column holds classes by number, with their names."""
+    import datasets  # seconds that data without tables do without
+
+    return isinstance(feature, datasets.ClassLabel)
 
 
 def listed(features: Mapping[str, Any]) -> str:

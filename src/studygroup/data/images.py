@@ -13,7 +13,6 @@ import PIL.Image
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize as antialiased_resize
 
 from studygroup.untrusted import check_file
 
@@ -92,6 +91,8 @@ def resize(
     """Scale to exactly this height and width (bilinear, antialiased); proportions are not kept."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
+    from torchvision.transforms.v2.functional import resize as antialiased_resize  # seconds to import
+
     resized: Tensor = antialiased_resize(images, list(size), antialias=True)
     return resized
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow
 import pyarrow.compute
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from studygroup.data.columns import (
     check_labels,
+    is_class_label,
     is_flag,
     is_number,
     is_text,
@@ -127,7 +127,7 @@ def check_gaps(labels: Int64[Tensor, "rows"], *, first: int, where: str) -> None
 
 def _kind(feature: Any) -> str | None:
     """Return how labels are stored, as far as splits must agree in it: by name, by number or as truth values."""
-    if isinstance(feature, datasets.ClassLabel) or is_text(feature):
+    if is_class_label(feature) or is_text(feature):
         return "names"
     if is_number(feature):
         return "numbers"
@@ -143,7 +143,7 @@ def _read(table: Any, column: str, *, where: str) -> _Column:
     if is_flag(feature):
         return _Column(torch.from_numpy(values.to_numpy().astype(np.int64)), ("False", "True"))
     numbers = whole_numbers(values, column, where=where)
-    return _Column(numbers, tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None)
+    return _Column(numbers, tuple(feature.names) if is_class_label(feature) else None)
 
 
 def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Column:

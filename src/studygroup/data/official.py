@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision.datasets
 from jaxtyping import Int64, UInt8
 from torch import Tensor
-from torchvision.datasets.utils import check_integrity
 
 from studygroup.data.arrays import array
 from studygroup.data.raw import PixelFile, RawSplit
@@ -27,6 +25,9 @@ def official_cifar(folder: Path, *, image_size: Size) -> Source:
     Raises:
         ValueError: a file is missing or its MD5 sum is wrong.
     """
+    import torchvision.datasets  # seconds that other data do without
+    from torchvision.datasets.utils import check_integrity
+
     hundred = (folder / "cifar-100-python").is_dir()
     read = torchvision.datasets.CIFAR100 if hundred else torchvision.datasets.CIFAR10
     place = folder / read.base_folder

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import torch
-from datasets.exceptions import DatasetsError
 
 from studygroup.data.arrays import saved_columns
 from studygroup.data.columns import is_number
@@ -130,6 +128,8 @@ def image_folder(folder: Path, *, image_size: Size) -> Source:
                 f"{root} and {test} differ in the classes {sorted(set(classes) ^ set(found['test']))}: "
                 f"{', '.join(map(repr, unknown[:5]))} has no training rows; give both the same sub-folders"
             )
+    import datasets  # seconds that data without tables do without
+
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=classes))
     tables = {}
     for split, by_class in found.items():
@@ -194,6 +194,8 @@ def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source
 
 def _check_embedded(name: str, tables: Mapping[str, Any]) -> None:
     """Refuse pictures that are paths: a table would choose which files of this machine are read."""
+    import datasets
+
     for table in tables.values():
         for column in (key for key, feature in table.features.items() if isinstance(feature, datasets.Image)):
             for chunk in table.data.column(column).chunks:
@@ -267,6 +269,8 @@ def number_columns(spec: str) -> Any:
     else:
         table = _tables(spec, split="train")
         return table.select_columns([k for k, v in table.features.items() if is_number(v)])
+    import datasets
+
     try:
         return datasets.Dataset(pyarrow.concat_tables([_numbers(file) for file in files]))
     except (pyarrow.ArrowException, OSError) as error:
@@ -296,6 +300,9 @@ def _is_number(kind: Any) -> bool:
 
 def _tables(name: str, **options: Any) -> Any:
     """Call `datasets.load_dataset`, check what it cached, and raise its errors as `UnavailableError`."""
+    import datasets
+    from datasets.exceptions import DatasetsError
+
     try:
         return checked_tables(functools.partial(datasets.load_dataset, name, **options))
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:

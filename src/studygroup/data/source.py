@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import datasets
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -72,6 +71,8 @@ def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> So
         ValueError: no training split, no clear image or label column, labels that do not fit (see `read_classes`), or
             images of unequal size without `image_size`.
     """
+    import datasets  # seconds that data without tables do without
+
     if "train" not in tables or not len(tables["train"]):
         raise ValueError(
             f"{name} has no rows in a split 'train', only {sorted(tables)}; give a data set with some"

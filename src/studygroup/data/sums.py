@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow
 import xxhash
 
@@ -67,6 +66,8 @@ def checked_tables(load: Callable[..., Any]) -> Any:
 
 def _made_anew(load: Callable[..., Any], what: str) -> Any:
     warnings.warn(f"a cached table is damaged and is made anew ({what})", CacheWarning, stacklevel=3)
+    import datasets
+
     # what was downloaded is used again
     tables = load(download_mode=datasets.DownloadMode.REUSE_CACHE_IF_EXISTS)
     _write_sums(tables)

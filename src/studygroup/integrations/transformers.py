@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
+from studygroup.loaders import student_loader
 from studygroup.ownership import Subsets
 from studygroup.shipping import right, split, student_to_ship
-from studygroup.student_loader import student_loader
 from studygroup.task import CollaborativeLearning
 
 Metrics = Callable[[EvalPrediction], Mapping[str, Any]]

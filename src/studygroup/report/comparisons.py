@@ -10,7 +10,7 @@ from studygroup.analysis.intervals import CONFIDENCE, FEWEST, half_width
 from studygroup.report.axes import Axis, View, over_each
 from studygroup.report.drawing import DASHES, MARKERS, MOST, Plot, colour, figure_with_axes, legend, svg
 from studygroup.report.marks import Mark, compared
-from studygroup.training.compare import COLUMNS, cells, percent, read_rows
+from studygroup.training.comparison import COLUMNS, cells, percent, read_rows
 from studygroup.training.history import EpochRow, read_history
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.summary import Summary

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from studygroup import stopping
 from studygroup.training.checkpoints import saved
 from studygroup.training.folder import RunFolder
-from studygroup.training.history import History
+from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 
 
@@ -168,7 +168,11 @@ class RunBar(Callback):
         if self._bar is not None:
             self._bar.update()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the last finished epoch: its figures are added only after `on_train_epoch_end` of callbacks."""
+        self._show()
+
+    def _show(self) -> None:
         """Show the last finished epoch and the best hold-out accuracy of its students."""
         if self._bar is not None and self.history.rows:
             row = self.history.rows[-1]
@@ -184,5 +188,6 @@ class RunBar(Callback):
 
     def _close(self) -> None:
         if self._bar is not None:
+            self._show()
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: written atomically, the last two kept, the newest readable one used."""
+"""The checkpoints of a run folder: the newest readable one is used; `save_checkpoints` writes them."""
 
 import dataclasses
 import re
@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from studygroup import stopping
-from studygroup.files import write_atomically
 from studygroup.training.config import Config, check_same
 from studygroup.training.history import EpochRow
 from studygroup.training.migrate import upgraded
@@ -25,58 +20,11 @@ from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_unpacked
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
-KEPT = 2
 _VERSION = "pytorch-lightning_version"
 
 
 class UnreadableCheckpointWarning(UserWarning):
     """A checkpoint could not be read; the one before it is used, if there is one."""
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoint writer that renames into place: a kill leaves the old file or the new one, never a partial one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save with `torch.save`, atomically.
-
-        Args:
-            checkpoint: the state of training.
-            path: the destination.
-            storage_options: not used.
-        """
-        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-
-
-class LastTwo(Checkpoint):
-    """Callback that saves the state of training after every n-th epoch and the last, and keeps the last two.
-
-    Args:
-        folder: where checkpoints are written, as `epoch-0007.ckpt` after seven epochs.
-        every: n.
-        config: the run's configuration, stored in every checkpoint to identify the run.
-    """
-
-    def __init__(self, folder: Path, *, every: int = 1, config: dict[str, Any]) -> None:
-        self.folder = folder
-        self.every = every
-        self.config = config
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the run's configuration."""
-        return {"config": self.config}
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save; Lightning calls checkpoint callbacks after all others, so their states are already this epoch's.
-
-        Raises:
-            Stopped: a signal has asked to stop; the epoch is saved.
-        """
-        done = trainer.current_epoch + 1
-        if done % self.every == 0 or done == trainer.max_epochs or stopping.asked():
-            trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
-            for old in saved(self.folder)[KEPT:]:
-                old.unlink(missing_ok=True)
-        stopping.stop_if_asked()
 
 
 def saved(folder: Path) -> list[Path]:

@@ -13,11 +13,12 @@ from lightning.pytorch import Callback, Trainer
 from studygroup.data import Data
 from studygroup.stopping import interruptible
 from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd, check_there
-from studygroup.training.checkpoints import AtomicCheckpointIO, LastTwo, newest_of_run
+from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.curves import Curves, no_tracebacks
 from studygroup.training.folder import RunFolder
-from studygroup.training.history import History
+from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
+from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
 from studygroup.training.settings import Settings
 

@@ -18,7 +18,8 @@ from studygroup.losses import Losses
 from studygroup.task import CollaborativeLearning
 from studygroup.training.curves import tags
 from studygroup.training.datamodule import DataModule
-from studygroup.training.history import EpochRow, History
+from studygroup.training.history import EpochRow
+from studygroup.training.keep_history import History
 from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
 

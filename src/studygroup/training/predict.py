@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from studygroup.checks import check_whole
 from studygroup.data.form import TOKENIZER, Form, load_form
 from studygroup.inputs import logits
 from studygroup.training.export import damaged, load_net, read_facts
@@ -25,7 +26,7 @@ class Prediction:
     Attributes:
         label: name of the likeliest class.
         probability: probability of that class, in [0, 1].
-        probabilities: probabilities of all classes by name; they add up to 1.
+        probabilities: probabilities by class name: of all classes, adding up to 1, or of the likeliest.
     """
 
     label: str
@@ -106,7 +107,7 @@ def load_shipped(folder: str | Path) -> Shipped:
     return Shipped(load_net(path), form, facts.classes)
 
 
-def predict(inputs: Sequence[str], *, folder: str | Path = ".") -> list[Prediction]:
+def predict(inputs: Sequence[str], *, folder: str | Path = ".", top: int | None = None) -> list[Prediction]:
     """Predict with a shipped network.
 
     Example:
@@ -115,10 +116,20 @@ def predict(inputs: Sequence[str], *, folder: str | Path = ".") -> list[Predicti
     Args:
         inputs: texts, or paths of image files, as the network was trained on.
         folder: the run folder, or any other that holds the shipped files.
+        top: keep only so many of the likeliest classes, the likeliest first; by default all, in the network's order.
 
     Raises:
-        ValueError: a file is missing or damaged, or there are no inputs.
+        ValueError: a file is missing or damaged, there are no inputs, or `top` is below 1.
     """
     if not inputs:
         raise ValueError("there is nothing to predict for; give a text, or the path of an image file")
-    return load_shipped(folder)(list(inputs))
+    if top is not None:
+        check_whole("top", top, least=1)
+    found = load_shipped(folder)(list(inputs))
+    return found if top is None else [_likeliest(one, top) for one in found]
+
+
+def _likeliest(one: Prediction, top: int) -> Prediction:
+    """Return a prediction with the likeliest classes alone, the likeliest first."""
+    ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])
+    return replace(one, probabilities=dict(ranked[:top]))

@@ -8,7 +8,7 @@ from torch import nn
 from studygroup.integrations.lightning import KeepsBest
 from studygroup.shipping import student_to_ship
 from studygroup.task import CollaborativeLearning
-from studygroup.training.history import History
+from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 
 

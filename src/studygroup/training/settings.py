@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.accelerators import AcceleratorRegistry
 from torch import nn
 from torch.optim import Optimizer
 
@@ -296,6 +295,8 @@ def check_accelerator(name: str) -> None:
     Raises:
         ValueError: names those that are there.
     """
+    from lightning.pytorch.accelerators import AcceleratorRegistry  # seconds that only training needs
+
     known = {
         key: AcceleratorRegistry[key]["accelerator"] for key in AcceleratorRegistry.available_accelerators()
     }

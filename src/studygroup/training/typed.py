@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studygroup.door.words import is_option, split_allowed
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
 from studygroup.training.trust import check_config, known, reading
 from studygroup.trust import NotAllowedError
 
 _FILE = "--config"
-_ALLOW = "--allow"
 _NAMES_MORE = ("search", "model_options")
 
 
@@ -91,16 +91,43 @@ def read_typed(given: Sequence[str]) -> Typed:
 
     Args:
         given: its words.
+
+    Raises:
+        ValueError: it resumes a run that is not there, see `with_run`.
     """
-    words, allowed, left = [], [], iter(given)
-    for word in left:
-        if word == _ALLOW:
-            allowed += next(left, "").split(",")
-        elif word.startswith(f"{_ALLOW}="):
-            allowed += word.partition("=")[2].split(",")
-        else:
-            words.append(word)
-    return Typed(tuple(words), tuple(allowed))
+    words, allowed = split_allowed(given)
+    return Typed(tuple(with_run(words)), tuple(allowed))
+
+
+def with_run(words: Sequence[str]) -> list[str]:
+    """Return the words of `train --resume RUN` with the run's own configuration and folder; others as they are.
+
+    The configuration comes as a file, `--config`, which may name only what is allowed.
+
+    Args:
+        words: all words of the command line.
+
+    Raises:
+        ValueError: there is no run in the folder, or another folder is given, too.
+    """
+    place = next((at for at, word in enumerate(words) if word.partition("=")[0] == "--resume"), None)
+    if place is None or words[0] != "train":
+        return list(words)
+    _, equals, run = words[place].partition("=")
+    if not equals and place + 1 < len(words) and not is_option(words[place + 1]):
+        run = words[place + 1]
+    if not run:
+        return list(words)
+    others = [*words[1:place], *words[place + (1 if equals else 2) :]]
+    if any(word.partition("=")[0] == "--run_dir" for word in others):
+        raise ValueError(f"--resume {run} names the run folder, and so does --run_dir; give one of them")
+    config = Path(run) / "config.yaml"
+    if not os.path.lexists(config):
+        raise ValueError(
+            f"{run} holds no run that could go on: {config.name} is missing; give the folder of a run, or begin one "
+            f"there with --run_dir {run}"
+        )
+    return [words[0], f"{_FILE}={config}", f"--run_dir={run}", *others, "--resume"]
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow
-from datasets.utils import tqdm
 from filelock import FileLock
 
 from studygroup.data.sums import CacheWarning, is_whole, write_sum
@@ -61,6 +59,8 @@ def kept_table(
         raise ValueError(
             f"cannot write {path} ({error}); make room, or name another folder in STUDYGROUP_CACHE"
         ) from error
+    import datasets  # seconds that pictures do without
+
     return datasets.Dataset.from_file(str(path))
 
 
@@ -72,6 +72,8 @@ def _write(
     path: Path, temporary: Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch], what: str
 ) -> None:
     """Write batches one after another, in the format of memory-mapped tables, and the checksum of the file."""
+    from datasets.utils import tqdm
+
     with (
         pyarrow.OSFile(str(temporary), "wb") as file,
         pyarrow.ipc.new_stream(file, schema) as writer,

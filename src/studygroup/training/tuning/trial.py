@@ -19,7 +19,7 @@ from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
-from studygroup.training.history import History
+from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
 from studygroup.training.settings import Settings, cpu_threads

@@ -10,29 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studygroup.files import checked, read_json, read_object, write_text
+from studygroup.files import read_object, write_text
 from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.comparison import table
 from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import train
-from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summary import TextFigures
-from studygroup.training.tables import markdown
 from studygroup.untrusted import check_tree
-
-COLUMNS = {
-    "holdout": "hold-out (chosen on)",
-    "test": "test, shipped",
-    "top5": "test top-5, shipped",
-    "students_mean": "test, mean of students",
-    "ensemble": "test, ensemble",
-}
-"""Column titles of the accuracies in a row of `compare`."""
 
 
 def compare(
@@ -143,47 +133,6 @@ def _write(chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path) 
     return rows
 
 
-def read_rows(run_dir: Path) -> list[dict[str, Any]]:
-    """Read the rows that `compare` wrote to its folder, as it returns them, each with its `seeds`.
-
-    Args:
-        run_dir: the folder.
-
-    Raises:
-        ValueError: the folder holds no comparison, or its file is damaged.
-    """
-    path, way_out = run_dir / "comparison.json", "call `studygroup compare` again"
-    try:
-        rows = read_json(path, way_out=way_out)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(
-            f"{run_dir} holds no comparison: comparison.json is missing; give a --run_dir of `studygroup compare`"
-        ) from error
-    if not isinstance(rows, list) or not rows:
-        raise ValueError(f"{path} holds no rows; {way_out}")
-    for row in rows:
-        checked(path, row, way_out=way_out, holds=("name", "seeds"))
-        name, seeds = row["name"], row["seeds"]
-        plain = isinstance(name, str) and name == Path(name).name and isinstance(seeds, list)
-        if not plain or not all(isinstance(seed, int) for seed in seeds):
-            raise ValueError(
-                f"{path} has a row {name!r} of the seeds {seeds!r}, which names no folder here; {way_out}"
-            )
-    return rows
-
-
-def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
-    """Return the run folders of a comparison by configuration, one per seed.
-
-    Args:
-        run_dir: the folder.
-        rows: the folder's rows, see `read_rows`.
-    """
-    return {
-        row["name"]: [RunFolder(run_dir / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
-    }
-
-
 def _read(config: Path) -> Settings:
     """Read the settings of a configuration file."""
     try:
@@ -239,37 +188,3 @@ def _step_cost(settings: Settings, cell: Run) -> float:
         write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
     found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
     return float(found["ratio"])
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Render the comparison as a Markdown table.
-
-    Args:
-        rows: the rows that `compare` returns.
-    """
-    many = any(row["classes"] >= TOP5_FROM for row in rows)
-    columns = {name: words for name, words in COLUMNS.items() if many or name != "top5"}
-    texts = any("padding" in row for row in rows)
-    costs = ["updates", "step cost", *(["tokens/s", "padding"] if texts else [])]
-    head = ("configuration", "n", *columns.values(), *costs)
-    cells = [
-        (
-            row["name"],
-            str(row["n"]),
-            *(percent(row, name) for name in columns),
-            str(row["updates"]),
-            f"{row['step_cost']:.2f} x",
-            *((f"{row['tokens_per_second']:,.0f}", f"{row['padding']:.1%}") if texts else ()),
-        )
-        for row in rows
-    ]
-    return (
-        f"{markdown(cells, head=head)}\n\nMean ± sample standard deviation over seeds. The shipped student is chosen "
-        "on the hold-out rows and scored on the test rows afterwards.\n"
-    )
-
-
-def percent(row: Mapping[str, Any], name: str) -> str:
-    """Format an accuracy of a row of `compare` in percent, with its deviation if there is one."""
-    std = row.get(f"{name}_std")
-    return f"{100 * row[name]:.2f}" + (f" ± {100 * std:.2f}" if std is not None else "")

@@ -9,7 +9,7 @@ import yaml
 
 from helpers.small_run import small
 from studygroup.training import NonFiniteLossError, compare, methods
-from studygroup.training.compare import table
+from studygroup.training.comparison import table
 from studygroup.training.folder import try_lock
 
 
