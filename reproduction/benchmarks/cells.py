@@ -38,9 +38,7 @@ class Cells:
         with FileLock(self.path.with_name(f".{self.path.stem}.lock")):
             found = self.known()
             found.setdefault(name, {})[seed] = dict(figures)
-            write_text(
-                self.path, json.dumps({"environment": provenance(), "cells": found}, indent=1) + "\n"
-            )
+            write_text(self.path, json.dumps({"environment": provenance(), "cells": found}, indent=1) + "\n")
 
 
 def spread(runs: Runs, figure: str) -> str:

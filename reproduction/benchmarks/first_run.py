@@ -141,7 +141,9 @@ def main() -> None:
 def show(part: str) -> None:
     """Print the finished cells of a part: accuracies, and what they are above the plain network's, seed by seed."""
     found = {
-        name.partition(" | ")[2]: runs for name, runs in CELLS.known().items() if name.partition(" | ")[0] == part
+        name.partition(" | ")[2]: runs
+        for name, runs in CELLS.known().items()
+        if name.partition(" | ")[0] == part
     }
     if BASE not in found:
         return
