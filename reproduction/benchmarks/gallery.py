@@ -2,9 +2,11 @@
 
     python -m reproduction.benchmarks.gallery search --seeds 0 3            # settings, on rows nobody learns from
     python -m reproduction.benchmarks.gallery methods --seeds 200 208       # every recipe, on the test rows
+    python -m reproduction.benchmarks.gallery noisy_methods --seeds 200 208 # with 40 % of the labels wrong
     python -m reproduction.benchmarks.gallery label_noise --seeds 200 208
     python -m reproduction.benchmarks.gallery few_labels --seeds 200 208
     python -m reproduction.benchmarks.gallery ensemble --seeds 200 208
+    python -m reproduction.benchmarks.gallery draw                          # the pictures in docs/images
     python -m reproduction.benchmarks.gallery                               # the tables of all finished runs
 
 897 rows of scikit-learn's digits are test rows, the same for every seed. The seed deals the other 900 into
@@ -34,6 +36,7 @@ from reproduction.benchmarks.gallery_runs import (
     network,
     plain,
 )
+from reproduction.benchmarks.gallery_tables import draw, show
 from studygroup import recipes
 from studygroup.training.settings import cpu_threads
 
@@ -169,7 +172,7 @@ def label_noise(seed: int) -> None:
     for regime in NOISE.values():
         for kind, trials in noise_trials(regime).items():
             name = chosen(regime, trials)
-            run_trial("label_noise", seed, regime, name, trials[name])
+            run_trial("label_noise", seed, regime, f"{kind}, searched: {name}", trials[name])
             if kind == "plain":
                 setting = trials[name][0]
                 longer = dataclasses.replace(setting, epochs=4 * setting.epochs)
@@ -208,13 +211,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", nargs="?", choices=list(PARTS))
+    parser.add_argument("part", nargs="?", choices=[*PARTS, "draw"])
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 2), metavar=("FIRST", "BEHIND_LAST"))
     args = parser.parse_args()
-    if args.part:
+    if args.part == "draw":
+        draw()
+    elif args.part:
         with cpu_threads(1):
             for seed in range(*args.seeds):
                 PARTS[args.part](seed)
+    else:
+        show()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from reproduction.benchmarks.gallery_runs import (
     fit_task,
     network,
     once,
+    plain,
 )
 
 REGIME, SETTING = Regime(), Setting()
@@ -120,6 +121,9 @@ def ensemble(seed: int) -> None:
     last = f"{part}{TEACHERS[-1]} distilled, unlabelled"
     if seed in CELLS.known().get(last, {}):
         return
+    plain("ensemble", seed, REGIME, SETTING)
+    plain("ensemble", seed, REGIME, Setting(240), name="plain, 240 epochs")
+    plain("ensemble", seed, REGIME, Setting(smoothing=0.5), name="plain, smoothing")
     found = groups(seed, rows)
     teachers: dict[str, nn.Module] = {"one network": found["apart"].group.export(0).eval()}
     for name, task in found.items():
