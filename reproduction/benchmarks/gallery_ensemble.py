@@ -24,7 +24,9 @@ from reproduction.benchmarks.gallery_runs import (
 REGIME, SETTING = Regime(), Setting()
 UNLABELLED = 400  # rows without a label that a teacher may be asked about
 ALPHAS, TEMPERATURES = (0.5, 1.0), (1.0, 2.0, 4.0)
-TEACHERS = ("one network", "apart, ensemble", "dml, ensemble")
+SMOOTH = Setting(smoothing=0.5)
+GROUPS = {"apart": SETTING, "dml": SETTING, "apart, smoothing": SMOOTH, "dml, smoothing": SMOOTH}
+"""The groups, and how they are trained; in the search the plain network is best with smoothed labels."""
 
 
 class MeanOfStudents(nn.Module):
@@ -44,15 +46,15 @@ class MeanOfStudents(nn.Module):
         return mean
 
 
-def groups(seed: int, rows: Rows) -> dict[str, sg.CollaborativeLearning]:
-    """Train four networks that know nothing of each other, and four that teach each other."""
+def trained(seed: int, rows: Rows, name: str) -> sg.CollaborativeLearning:
+    """Train four networks that know nothing of each other, or four that teach each other."""
     torch.manual_seed(seed)
-    four = sg.StudyGroup(network(), sg.routes.independent(students=4), init=network)
-    apart = sg.CollaborativeLearning(four, [sg.objectives.Supervised()])
-    fit_task(apart, *rows["train"], setting=SETTING, batch=REGIME.batch)
-    torch.manual_seed(seed)
-    dml = sg.recipes.dml(network(), students=4, temperature=3.0, scale_by_t2=True, init=network)
-    return {"apart": apart, "dml": fit_task(dml, *rows["train"], setting=SETTING, batch=REGIME.batch)}
+    if name.startswith("dml"):
+        task = sg.recipes.dml(network(), students=4, temperature=3.0, scale_by_t2=True, init=network)
+    else:
+        four = sg.StudyGroup(network(), sg.routes.independent(students=4), init=network)
+        task = sg.CollaborativeLearning(four, [sg.objectives.Supervised()])
+    return fit_task(task, *rows["train"], setting=GROUPS[name], batch=REGIME.batch)
 
 
 def averaged(group: sg.StudyGroup) -> nn.Module:
@@ -98,7 +100,7 @@ def search_ensemble(seed: int) -> None:
         key = f"search | ensemble | {name}"
         if seed in CELLS.known().get(key, {}):
             continue
-        teacher = teacher or MeanOfStudents(groups(seed, rows)["apart"].group).eval()
+        teacher = teacher or MeanOfStudents(trained(seed, rows, "apart").group).eval()
         net = distilled(seed, teacher, rows, alpha=alpha, temperature=temperature, unlabelled=unlabelled)
         CELLS.keep(key, seed, {"shipped": accuracies(net(x)[None], y)[0]})
 
@@ -116,31 +118,36 @@ def chosen(kind: str) -> tuple[str, float, float, int]:
 
 def ensemble(seed: int) -> None:
     """Score students, ensembles, mean weights and what the ensembles teach one network, on the test rows."""
+    rows = digits(seed, REGIME)
+    for epochs in (SETTING.epochs, 4 * SETTING.epochs):
+        more = f", {epochs} epochs" if epochs != SETTING.epochs else ""
+        plain("ensemble", seed, REGIME, Setting(epochs), name=f"plain{more}")
+        plain("ensemble", seed, REGIME, Setting(epochs, smoothing=0.5), name=f"plain, smoothing{more}")
+    for name in GROUPS:
+        _ensemble(seed, rows, name)
+
+
+def _ensemble(seed: int, rows: Rows, name: str) -> None:
+    """Score what one group gives, unless that is done."""
     part = f"ensemble | {REGIME} | "
-    x, y = (rows := digits(seed, REGIME))["test"]
-    last = f"{part}{TEACHERS[-1]} distilled, unlabelled"
-    if seed in CELLS.known().get(last, {}):
+    if seed in CELLS.known().get(f"{part}{name}, ensemble distilled, unlabelled", {}):
         return
-    plain("ensemble", seed, REGIME, SETTING)
-    plain("ensemble", seed, REGIME, Setting(240), name="plain, 240 epochs")
-    plain("ensemble", seed, REGIME, Setting(smoothing=0.5), name="plain, smoothing")
-    found = groups(seed, rows)
-    teachers: dict[str, nn.Module] = {"one network": found["apart"].group.export(0).eval()}
-    for name, task in found.items():
-        held_x, held_y = rows["hold-out"]
-        scores = accuracies(task.group(held_x).logits, held_y)
-        each = accuracies(task.group(x).logits, y)
-        teachers[f"{name}, ensemble"] = MeanOfStudents(task.group).eval()
-        CELLS.keep(
-            f"{part}{name}, best student by held-out rows", seed, {"shipped": each[scores.index(max(scores))]}
-        )
-        CELLS.keep(f"{part}{name}, mean of students", seed, {"shipped": statistics.mean(each)})
-        average = accuracies(averaged(task.group)(x)[None], y)[0]
-        CELLS.keep(f"{part}{name}, averaged weights", seed, {"shipped": average})
-    for name in TEACHERS:
-        CELLS.keep(f"{part}{name}", seed, {"shipped": accuracies(teachers[name](x)[None], y)[0]})
+    task = trained(seed, rows, name)
+    teachers = {f"{name}, ensemble": MeanOfStudents(task.group).eval()}
+    if name.startswith("apart"):
+        teachers = {name.replace("apart", "one network"): task.group.export(0).eval()} | teachers
+    (held_x, held_y), (x, y) = rows["hold-out"], rows["test"]
+    scores = accuracies(task.group(held_x).logits, held_y)
+    each = accuracies(task.group(x).logits, y)
+    best = {"shipped": each[scores.index(max(scores))]}
+    CELLS.keep(f"{part}{name}, best student by held-out rows", seed, best)
+    CELLS.keep(f"{part}{name}, mean of students", seed, {"shipped": statistics.mean(each)})
+    average = accuracies(averaged(task.group)(x)[None], y)[0]
+    CELLS.keep(f"{part}{name}, averaged weights", seed, {"shipped": average})
+    for said, teacher in teachers.items():
+        CELLS.keep(f"{part}{said}", seed, {"shipped": accuracies(teacher(x)[None], y)[0]})
         for kind in ("labelled", "unlabelled"):
-            once(f"{part}{name} distilled, {kind}", seed, partial(_taught, seed, teachers[name], rows, kind))
+            once(f"{part}{said} distilled, {kind}", seed, partial(_taught, seed, teacher, rows, kind))
 
 
 def _taught(seed: int, teacher: nn.Module, rows: Rows, kind: str) -> dict[str, float]:
