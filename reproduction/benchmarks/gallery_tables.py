@@ -88,7 +88,7 @@ def draw() -> None:
     IMAGES.mkdir(exist_ok=True)
     with plt.rc_context(style):
         for name, fill in {"label-noise": _noise, "few-labels": _few, "ensemble": _ensemble}.items():
-            figure, axes = plt.subplots(figsize=(7.2, 4), layout="constrained")
+            figure, axes = plt.subplots(figsize=(7.2, 8 if name == "ensemble" else 4), layout="constrained")
             fill(axes)
             axes.grid(axis="y", color=GRID, linewidth=0.6)
             axes.set_axisbelow(True)
