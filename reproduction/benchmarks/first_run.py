@@ -13,28 +13,23 @@ processes may work on one file.
 
 import argparse
 import dataclasses
-import json
-import math
 import runpy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
-from scipy.stats import t as student_t
 
 import studygroup as sg
-from reproduction.benchmarks.environment import provenance
-from studygroup.files import read_object, write_text
+from reproduction.benchmarks.cells import Cells, over, spread
 from studygroup.training import train
 from studygroup.training.first_run import first_run
 from studygroup.training.settings import cpu_threads
 
-RESULTS = Path(__file__).parent / "results" / "first_run.json"
+CELLS = Cells(Path(__file__).parent / "results" / "first_run.json")
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "own_loop.py"))
 FIGURES = {"shipped": "shipped", "students_mean": "mean of students", "ensemble": "ensemble"}
 
@@ -76,32 +71,11 @@ SEARCH: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
 """Cells of the search in order of value."""
 
 
-def known() -> dict[str, dict[int, dict[str, Any]]]:
-    """Return the figures of finished cells, by name and seed."""
-    found = read_object(RESULTS, way_out="take it from version control")["cells"] if RESULTS.exists() else {}
-    return {name: {int(seed): own for seed, own in runs.items()} for name, runs in found.items()}
-
-
-def keep(name: str, seed: int, figures: Mapping[str, Any]) -> None:
-    """Keep the figures of a finished cell."""
-    with FileLock(RESULTS.with_name(".first_run.lock")):
-        found = known()
-        found.setdefault(name, {})[seed] = dict(figures)
-        write_text(RESULTS, json.dumps({"environment": provenance(), "cells": found}, indent=1) + "\n")
-
-
-def spread(runs: Mapping[int, Mapping[str, Any]], figure: str) -> str:
-    """Return mean ± sample deviation over seeds in percent."""
-    values = [100 * run[figure] for run in runs.values()]
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"
-
-
 def search(seed: int, most: int | None = None) -> None:
     """Run the cells that one seed lacks, and score them by the rows that nobody learns from or is tested on."""
     rows = EXAMPLE["digits"](seed)
     for name, (make, options) in list(SEARCH.items())[:most]:
-        if seed in known().get(f"search | {name}", {}):
+        if seed in CELLS.known().get(f"search | {name}", {}):
             continue
         begun = time.process_time()
         torch.manual_seed(seed)
@@ -115,12 +89,12 @@ def search(seed: int, most: int | None = None) -> None:
             "ensemble": ensemble,
             "seconds": time.process_time() - begun,
         }
-        keep(f"search | {name}", seed, figures)
+        CELLS.keep(f"search | {name}", seed, figures)
 
 
 def own_loop(seed: int) -> None:
     """Run the example as it is, and the plain network four times as long, which costs as much."""
-    if seed in known().get(f"own_loop | {CHOSEN}", {}):
+    if seed in CELLS.known().get(f"own_loop | {CHOSEN}", {}):
         return
     begun = time.process_time()
     found = EXAMPLE["main"](seed)
@@ -129,14 +103,14 @@ def own_loop(seed: int) -> None:
     longer = recipes.baseline(network())
     EXAMPLE["fit"](longer, *rows["train"], epochs=240)
     long = EXAMPLE["accuracies"](longer, *rows["test"])[1]
-    keep(f"own_loop | {BASE}", seed, dict.fromkeys(FIGURES, found.pop("plain")))
-    keep(f"own_loop | {BASE}, 240 epochs", seed, dict.fromkeys(FIGURES, long))
-    keep(f"own_loop | {CHOSEN}", seed, found | {"seconds": seconds})
+    CELLS.keep(f"own_loop | {BASE}", seed, dict.fromkeys(FIGURES, found.pop("plain")))
+    CELLS.keep(f"own_loop | {BASE}, 240 epochs", seed, dict.fromkeys(FIGURES, long))
+    CELLS.keep(f"own_loop | {CHOSEN}", seed, found | {"seconds": seconds})
 
 
 def command(seed: int) -> None:
     """Run `studygroup train` as it is."""
-    if seed in known().get(f"train | {CHOSEN}", {}):
+    if seed in CELLS.known().get(f"train | {CHOSEN}", {}):
         return
     settings = dataclasses.replace(first_run(), seed=seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -144,8 +118,8 @@ def command(seed: int) -> None:
         summary = train(settings, run_dir=Path(folder) / "run", progress_bar=False).summary
         seconds = time.process_time() - begun
     figures = summary.figures() | {"shipped": summary.shipped.test, "seconds": seconds}
-    keep(f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary.baseline.test))
-    keep(f"train | {CHOSEN}", seed, figures)
+    CELLS.keep(f"train | {BASE}", seed, dict.fromkeys(FIGURES, summary.baseline.test))
+    CELLS.keep(f"train | {CHOSEN}", seed, figures)
 
 
 def main() -> None:
@@ -167,7 +141,9 @@ def main() -> None:
 def show(part: str) -> None:
     """Print the finished cells of a part: accuracies, and what they are above the plain network's, seed by seed."""
     found = {
-        name.partition(" | ")[2]: runs for name, runs in known().items() if name.partition(" | ")[0] == part
+        name.partition(" | ")[2]: runs
+        for name, runs in CELLS.known().items()
+        if name.partition(" | ")[0] == part
     }
     if BASE not in found:
         return
@@ -179,17 +155,6 @@ def show(part: str) -> None:
         for figure in FIGURES:
             said += [spread(runs, figure), over(runs, found[BASE], figure) if name != BASE else ""]
         print(f"| {name} | {len(runs)} | {' | '.join(said)} |")
-
-
-def over(runs: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], figure: str) -> str:
-    """Mean of the differences to the plain network of the same seed, in points, with its 95 % t-interval."""
-    differences = [100 * (run[figure] - base[seed]["shipped"]) for seed, run in runs.items() if seed in base]
-    mean = statistics.mean(differences)
-    if len(differences) < 2:
-        return f"{mean:+.2f}"
-    n = len(differences)
-    half = student_t.ppf(0.975, n - 1) * statistics.stdev(differences) / math.sqrt(n)
-    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
 
 
 PARTS: dict[str, Callable[[int], None]] = {"search": search, "own_loop": own_loop, "train": command}
