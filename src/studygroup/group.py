@@ -184,7 +184,12 @@ class StudyGroup(Group):
     A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
     is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
-    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure).
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it makes the
+    same comparison once more with every module in its own mode, for networks that take another way there: batch norms
+    stand in evaluation, nothing is drawn (dropout keeps everything, noise is the same for all rows), and whatever a
+    pass changes is put back: buffers, and numbers and tensors that modules hold. Layers that take statistics over the
+    rows of a batch in another way than batch normalisation are warned of (`MixedRowsWarning`); draws that cannot be
+    replaced are not compared.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
@@ -392,7 +397,8 @@ class StudyGroup(Group):
         self._layouts.append(layout)
         del self._layouts[:-_MOST_LAYOUTS]
         if not torch.compiler.is_compiling():
-            compared = self._compared.setdefault((batch.structure, layout.manner), set())
+            sort = (batch.structure, layout.manner, self.model.training)
+            compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
         return layout
@@ -403,8 +409,10 @@ class StudyGroup(Group):
         return self.head
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
-        found = dry_run(self.model, self._routed, batch, sees=table, first=self._apart is None)
-        self._compared.setdefault((batch.structure, manner(table)), set()).add(batch.sizes)
+        training, first = self.model.training, self._apart is None
+        found = dry_run(self.model, self._routed, batch, sees=table, first=first, training=training)
+        for mode in {False, training}:
+            self._compared.setdefault((batch.structure, manner(table), mode), set()).add(batch.sizes)
         if self._apart is None:
             self._apart = found.apart
             self.head = self.head or found.head
