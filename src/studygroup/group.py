@@ -244,7 +244,7 @@ class StudyGroup(Group):
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
-        self._compared: dict[Hashable, set[Hashable]] = {}
+        self._compared: dict[tuple[Hashable, ...], set[Hashable]] = {}
         if example is not None:
             batch = self._row_inputs.read(example)
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
@@ -384,6 +384,17 @@ class StudyGroup(Group):
         state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())  # before 0.2 it held no table
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def train(self, mode: bool = True) -> "StudyGroup":
+        """Set the mode of all modules; what the model keeps in evaluation, such as a frozen norm, is kept in every copy.
+
+        Args:
+            mode: `True` for training.
+        """
+        super().train(mode)
+        for layer in self._routed.values():
+            layer.follow_first()
+        return self
+
     def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
         """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
         if self._apart is None:
@@ -409,8 +420,9 @@ class StudyGroup(Group):
         return self.head
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
-        training, first = self.model.training, self._apart is None
-        found = dry_run(self.model, self._routed, batch, sees=table, first=first, training=training)
+        training = self.model.training
+        unread = {False, True} - {mode for (*_, mode), sizes in self._compared.items() if sizes}
+        found = dry_run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
         for mode in {False, training}:
             self._compared.setdefault((batch.structure, manner(table), mode), set()).add(batch.sizes)
         if self._apart is None:

@@ -3,7 +3,7 @@
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
@@ -29,7 +29,7 @@ from studygroup.inputs import Inputs, answer, first_tensor
 P = ParamSpec("P")
 R = TypeVar("R")
 _OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
-_ROWS = (2, 3)  # of each student; three where a size of the network may be two by chance
+_ROWS = (2, 3, 4)  # of each student; one more where a size of the network may be that by chance
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def dry_run(
     batch: Batch,
     *,
     sees: Bool[Tensor, "students rows"],
-    first: bool,
     training: bool,
+    unread: Collection[bool],
 ) -> Explored:
     """Run a few rows through a network and through each student alone, without gradient and without side effects.
 
@@ -79,8 +79,9 @@ def dry_run(
         routed: these layers, by name.
         batch: a batch, as the model takes it.
         sees: which student sees which of its rows: the few rows are seen in the same manner.
-        first: whether the network is run for the first time: then the parameters that are read are compared too.
         training: whether the network's modules are compared in their own modes too.
+        unread: modes, `True` for training, in which the network is run for the first time: there the parameters that
+            are read are compared too.
 
     Raises:
         InputError: a batch that the network itself cannot take.
@@ -96,12 +97,12 @@ def dry_run(
             one = batch.index([0])
             with input_named(model, one):
                 apart = _apart_before_entry(model, routed.values(), one.inputs)
-            head = _compared(model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=first)
+            head = _compared(model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=False in unread)
         if training:
             with dry_training(model, training=None) as put_back, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
                 undo = [put_back, attributes.put_back]
-                _compared(model, routed, batch, sees, apart, undo, reads=first, training=True)
+                _compared(model, routed, batch, sees, apart, undo, reads=True in unread, training=True)
     return Explored(head=head, apart=apart)
 
 
@@ -121,11 +122,11 @@ def _compared(
     with told_apart(routed.values()), watch.on(model):
         check = SelfCheck(model, routed.values(), watch, undo=undo, reads=reads, training=training)
         trial = _Trial(model, routed, check, watch, apart)
-        for rows in _ROWS:
+        for rows in (counts := _ROWS[training : training + 2]):
             try:
                 return trial.run(batch, sees, rows)
             except PartingError:
-                if rows == _ROWS[-1]:
+                if rows == counts[-1]:
                     raise
     raise AssertionError("unreachable")
 

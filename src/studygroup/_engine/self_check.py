@@ -215,19 +215,21 @@ class SelfCheck:
         shuffles rows answers otherwise where their order is another.
         """
         places = list(range(batch.rows))
-        if len(places) < 2:
-            return False
-        _, turned, _ = self._alone(batch.index(places[::-1]), student)
-        _, repeated, _ = self._alone(batch.index([0] * len(places)), student)
-        rows = [
-            (a.marks, b.marks, c.marks)
-            for a, b, c in zip(calls, turned, repeated, strict=False)
-            if a.marks is not None and b.marks is not None and c.marks is not None
-            if len(a.marks) == len(b.marks) == len(c.marks) == batch.rows
-        ]
-        loose = self._loose(torch.float32)
-        alike = all(_close(a, b.flip(0), loose=loose) for a, b, _ in rows)
-        return alike and not all(_close(a[:1], c[:1], loose=loose) for a, _, c in rows)
+        orders = [places[::-1], places[1:] + places[:1]]  # pairs of neighbours, and rows turned round, stand in one
+        moved = [self._alone(batch.index(order), student)[1] for order in orders]
+        repeated = self._alone(batch.index([0] * len(places)), student)[1]
+        loose, depends = self._loose(torch.float32), False
+        for own, *others, lonely in zip(calls, *moved, repeated, strict=False):
+            marks = [one.marks for one in (own, *others, lonely)]
+            there = [one for one in marks if one is not None and len(one) == batch.rows]
+            if len(there) < len(marks):
+                continue
+            if not all(
+                _close(there[0][order], one, loose=loose) for order, one in zip(orders, there[1:-1], strict=True)
+            ):
+                return False
+            depends = depends or not _close(there[0][:1], there[-1][:1], loose=loose)
+        return depends
 
     def _owned(self) -> dict[int, list[str]]:
         """Return the names of the parameters in each memory, as the user's model has them."""
