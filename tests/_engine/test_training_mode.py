@@ -23,7 +23,9 @@ def group(build, layers=("body", "fc"), *, students=3, **options) -> sg.StudyGro
     return made.train()
 
 
-def assert_trains_as_its_exports(made: sg.StudyGroup, x: torch.Tensor, sees: torch.Tensor | None = None) -> None:
+def assert_trains_as_its_exports(
+    made: sg.StudyGroup, x: torch.Tensor, sees: torch.Tensor | None = None
+) -> None:
     """Values and gradients in training, without draws."""
     alone = [made.export(student).train() for student in range(made.students)]
     outputs = made(x, sees=sees)
@@ -34,7 +36,7 @@ def assert_trains_as_its_exports(made: sg.StudyGroup, x: torch.Tensor, sees: tor
         logits = network(x[own])
         torch.testing.assert_close(outputs.logits[student][own], logits)
         logits.square().sum().backward()
-        head = [module for module in made.copies("fc")][min(student, len(made.copies("fc")) - 1)]
+        head = list(made.copies("fc"))[min(student, len(made.copies("fc")) - 1)]
         if len(made.copies("fc")) > 1:
             torch.testing.assert_close(head.weight.grad, network.fc.weight.grad)
 
@@ -113,7 +115,10 @@ class Tuple(Net):
         (Reshapes, "as many rows as entered|cannot take rows"),
         (Pairs, r"after layer 'body', at or before layer 'fc' in training"),
         (Mixes, r"after layer 'body', at or before layer 'fc' in training"),
-        (OtherHead, r"layer 'aside' reads a parameter of shape \(8, 8\) that no|'aside' reads parameter 'body\.weight'"),
+        (
+            OtherHead,
+            r"layer 'aside' reads a parameter of shape \(8, 8\) that no|'aside' reads parameter 'body\.weight'",
+        ),
         (Drops, "'fc' is routed but the model never calls it in training"),
         (Tuple, "the model returned tuple"),
     ],
@@ -189,7 +194,10 @@ class Noisy(Net):
 
     def __init__(self):
         super().__init__()
-        self.drop, self.attention = nn.Dropout(0.5), nn.MultiheadAttention(8, 2, dropout=0.3, batch_first=True)
+        self.drop, self.attention = (
+            nn.Dropout(0.5),
+            nn.MultiheadAttention(8, 2, dropout=0.3, batch_first=True),
+        )
         self.generator = torch.Generator().manual_seed(3)
 
     def way(self, h, x):
@@ -247,8 +255,8 @@ def test_what_a_pass_changes_is_put_back():
     made = group(Stateful, ("fc",))
     network = made.export(1).train()
     before = copy.deepcopy(made.state_dict())
+    made.model.fc.register_forward_hook(fails_on(7))
     with pytest.raises(ValueError, match="boom"):
-        made.model.fc.register_forward_hook(fails_on(7))
         made(x)  # the comparison has passed, the pass itself has not
     after = made.model
     assert after.steps == 1
@@ -324,3 +332,89 @@ def test_the_comparison_is_made_once_for_each_mode():
     assert passes() == 0
     assert made.eval() is made
     assert passes() == 0
+
+
+class StepsFirst(Net):
+    def forward(self, x):
+        return self.fc(self.body(self.stem(x)[None].expand(5, -1, -1))[0])
+
+
+def test_rows_along_another_axis_are_refused():
+    with pytest.raises(ValueError, match="rows must lie along axis 0"):
+        group(StepsFirst)(torch.randn(7, 6))
+
+
+class Merging(nn.Linear):
+    """An adapter that adds itself to the weights in `eval()`, and parts from them in `train()`."""
+
+    def __init__(self):
+        super().__init__(8, 8)
+        self.weight.requires_grad_(False)
+        self.low, self.merged = nn.Parameter(torch.ones(8, 8)), False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.merged is mode:
+            self.weight.data += -self.low.data if mode else self.low.data
+            self.merged = not mode
+        return self
+
+    def forward(self, x):
+        h = super().forward(x)
+        return h if self.merged else h + x @ self.low.T
+
+
+class Adapted(Net):
+    def __init__(self):
+        super().__init__()
+        self.body = Merging()
+
+
+def test_adapters_that_merge_in_evaluation_learn_after_the_comparison():
+    x, made = torch.randn(7, 6), group(Adapted)
+    assert_trains_as_its_exports(made, x)
+    assert all(module.low.grad.any() and not module.merged for module in made.copies("body"))
+
+
+def test_lora_adapters_learn_as_in_the_exports():
+    peft = pytest.importorskip("peft", reason="peft makes adapters")
+
+    def build() -> nn.Module:
+        return peft.get_peft_model(
+            Net(), peft.LoraConfig(target_modules=["body"], r=2, init_lora_weights=False)
+        )
+
+    x, name = torch.randn(7, 6), "base_model.model.body"
+    torch.manual_seed(0)
+    made = sg.StudyGroup(build(), sg.routes.branches([name], students=2), init=build, share_head=True).train()
+    logits = made(x).logits
+    logits.square().sum().backward()
+    for student, body in enumerate(made.copies(name)):
+        alone = made.export(student).train()
+        own = alone(x)
+        torch.testing.assert_close(logits[student], own)
+        own.square().sum().backward()
+        for one, other in zip(body.parameters(), alone.get_submodule(name).parameters(), strict=True):
+            assert one.requires_grad is other.requires_grad
+            assert one.grad is None if other.grad is None else torch.allclose(one.grad, other.grad, atol=1e-6)
+
+
+def test_consulted_peers_keep_frozen_norms():
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, CLASSES))
+
+    torch.manual_seed(0)
+    made = sg.StudyGroup(build(), sg.routes.independent(students=2), init=build)
+    learn = [sg.objectives.Imitation(sg.teachers.MeanOfOthers())]
+    task = sg.CollaborativeLearning(made, learn, peers="train").train()
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.eval()
+    x, owner = torch.randn(6, 6), torch.arange(6) % 2
+    whole = task(x, torch.zeros(6, dtype=torch.long), owner=owner).imitation
+    alone = [
+        task(x[[row]], torch.zeros(1, dtype=torch.long), owner=[row % 2]).imitation[row % 2]
+        for row in range(6)
+    ]
+    for student in range(2):  # with statistics of the batch a row would hear another answer alone
+        torch.testing.assert_close(whole[student], torch.stack(alone[student::2]).mean())

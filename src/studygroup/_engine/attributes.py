@@ -50,9 +50,7 @@ class Attributes:
 
 def _plain(module: nn.Module) -> dict[str, Any]:
     """Return what a module holds that is a value, or a tuple of values."""
-    return {
-        name: value for name, value in vars(module).items() if name not in _TORCHS and _is_plain(value)
-    }
+    return {name: value for name, value in vars(module).items() if name not in _TORCHS and _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:

@@ -97,7 +97,9 @@ def dry_run(
             one = batch.index([0])
             with input_named(model, one):
                 apart = _apart_before_entry(model, routed.values(), one.inputs)
-            head = _compared(model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=False in unread)
+            head = _compared(
+                model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=False in unread
+            )
         if training:
             with dry_training(model, training=None) as put_back, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)

@@ -215,7 +215,10 @@ class SelfCheck:
         shuffles rows answers otherwise where their order is another.
         """
         places = list(range(batch.rows))
-        orders = [places[::-1], places[1:] + places[:1]]  # pairs of neighbours, and rows turned round, stand in one
+        orders = [
+            places[::-1],
+            places[1:] + places[:1],
+        ]  # pairs of neighbours, and rows turned round, stand in one
         moved = [self._alone(batch.index(order), student)[1] for order in orders]
         repeated = self._alone(batch.index([0] * len(places)), student)[1]
         loose, depends = self._loose(torch.float32), False
@@ -225,7 +228,8 @@ class SelfCheck:
             if len(there) < len(marks):
                 continue
             if not all(
-                _close(there[0][order], one, loose=loose) for order, one in zip(orders, there[1:-1], strict=True)
+                _close(there[0][order], one, loose=loose)
+                for order, one in zip(orders, there[1:-1], strict=True)
             ):
                 return False
             depends = depends or not _close(there[0][:1], there[-1][:1], loose=loose)
