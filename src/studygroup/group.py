@@ -184,9 +184,9 @@ class StudyGroup(Group):
     A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
     is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
-    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it makes the
-    same comparison once more with every module in its own mode, for networks that take another way there: batch norms
-    stand in evaluation, nothing is drawn (dropout keeps everything, noise is the same for all rows), and whatever a
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it makes
+    the same comparison once more with every module in its own mode, for networks that take another way there: norms
+    over the batch stand in evaluation, nothing is drawn (dropout keeps everything, noise is the same for all rows), and whatever a
     pass changes is put back: buffers, and numbers and tensors that modules hold. Layers that take statistics over the
     rows of a batch in another way than batch normalisation are warned of (`MixedRowsWarning`); draws that cannot be
     replaced are not compared.
@@ -385,7 +385,7 @@ class StudyGroup(Group):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> "StudyGroup":
-        """Set the mode of all modules; what the model keeps in evaluation, such as a frozen norm, is kept in every copy.
+        """Set the mode of all modules; what the model keeps in evaluation, such as a frozen norm, stays so in all copies.
 
         Args:
             mode: `True` for training.

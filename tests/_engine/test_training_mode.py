@@ -418,3 +418,15 @@ def test_consulted_peers_keep_frozen_norms():
     ]
     for student in range(2):  # with statistics of the batch a row would hear another answer alone
         torch.testing.assert_close(whole[student], torch.stack(alone[student::2]).mean())
+
+
+class WithoutStatistics(Net):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8, track_running_stats=False))
+
+
+def test_norms_without_running_statistics_are_right_where_each_student_has_its_own():
+    assert_trains_as_its_exports(group(WithoutStatistics), torch.randn(7, 6))
+    assert_trains_as_its_exports(group(WithoutStatistics), torch.randn(7, 6), OWNERS)
+    assert_trains_as_its_exports(group(WithoutStatistics, ("fc",)), torch.randn(7, 6))

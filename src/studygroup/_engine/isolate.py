@@ -15,8 +15,8 @@ def without_side_effects(
     """Restore the model and the random state after the code inside; by default it runs without gradients.
 
     Batch normalisation in training mode still normalises by the batch, but neither its running statistics nor its
-    count of batches move (momentum 0 would still count). Any other buffer that the pass writes to, or assigns anew, is
-    put back.
+    count of batches move (momentum 0 would still count). Any other buffer that the pass writes to, or assigns anew,
+    is put back.
 
     Args:
         model: the network that answers.
@@ -53,8 +53,8 @@ def without_side_effects(
 def _switch(model: nn.Module, training: bool | None) -> None:
     """Bring all modules into a mode.
 
-    For evaluation their own `train` methods are not asked: they may merge weights, as adapters do, and the modes alone
-    would not part them again. For training they are, as they may keep what is frozen in evaluation.
+    For evaluation their own `train` methods are not asked: they may merge weights, as adapters do, and the modes
+    alone would not part them again. For training they are, as they may keep what is frozen in evaluation.
     """
     if training:
         model.train()

@@ -1,4 +1,4 @@
-"""Passes in which nothing is drawn: what would be random is the same for every row, so that passes can be compared."""
+"""Passes in which nothing is drawn: what would be random is the same for every row, so that passes compare."""
 
 import random
 import sys
