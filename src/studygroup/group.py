@@ -184,12 +184,10 @@ class StudyGroup(Group):
     A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
     is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
-    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it makes
-    the same comparison once more with every module in its own mode, for networks that take another way there: norms
-    over the batch stand in evaluation, nothing is drawn (dropout keeps everything, noise is the same for all rows), and whatever a
-    pass changes is put back: buffers, and numbers and tensors that modules hold. Layers that take statistics over the
-    rows of a batch in another way than batch normalisation are warned of (`MixedRowsWarning`); draws that cannot be
-    replaced are not compared.
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it compares
+    once more, with every module in its own mode but batch norms in evaluation. Nothing is drawn, and buffers, numbers
+    and tensors that modules hold are put back. Statistics over the rows of a batch that are not batch normalisation's
+    are warned of (`MixedRowsWarning`); draws that cannot be replaced are not compared.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
@@ -385,7 +383,7 @@ class StudyGroup(Group):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> "StudyGroup":
-        """Set the mode of all modules; what the model keeps in evaluation, such as a frozen norm, stays so in all copies.
+        """Set the mode of all modules; what the model keeps in evaluation stays so in all copies.
 
         Args:
             mode: `True` for training.
