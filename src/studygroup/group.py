@@ -184,7 +184,10 @@ class StudyGroup(Group):
     A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
     is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
-    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure).
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it is made
+    again with every module in its own mode but batch norms in evaluation. Nothing is drawn, and buffers, numbers
+    and tensors that modules hold are put back. Statistics over the rows of a batch that are not batch normalisation's
+    are warned of (`MixedRowsWarning`); draws that cannot be replaced are not compared.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
@@ -239,7 +242,7 @@ class StudyGroup(Group):
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
-        self._compared: dict[Hashable, set[Hashable]] = {}
+        self._compared: dict[tuple[Hashable, ...], set[Hashable]] = {}
         if example is not None:
             batch = self._row_inputs.read(example)
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
@@ -379,6 +382,17 @@ class StudyGroup(Group):
         state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state())  # before 0.2 it held no table
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def train(self, mode: bool = True) -> "StudyGroup":
+        """Set the mode of all modules; what the model keeps in evaluation stays so in all copies.
+
+        Args:
+            mode: `True` for training.
+        """
+        super().train(mode)
+        for layer in self._routed.values():
+            layer.follow_first()
+        return self
+
     def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
         """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
         if self._apart is None:
@@ -392,7 +406,8 @@ class StudyGroup(Group):
         self._layouts.append(layout)
         del self._layouts[:-_MOST_LAYOUTS]
         if not torch.compiler.is_compiling():
-            compared = self._compared.setdefault((batch.structure, layout.manner), set())
+            sort = (batch.structure, layout.manner, self.model.training)
+            compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
         return layout
@@ -403,8 +418,11 @@ class StudyGroup(Group):
         return self.head
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
-        found = dry_run(self.model, self._routed, batch, sees=table, first=self._apart is None)
-        self._compared.setdefault((batch.structure, manner(table)), set()).add(batch.sizes)
+        training = self.model.training
+        unread = {False, True} - {mode for (*_, mode), sizes in self._compared.items() if sizes}
+        found = dry_run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
+        for mode in {False, training}:
+            self._compared.setdefault((batch.structure, manner(table), mode), set()).add(batch.sizes)
         if self._apart is None:
             self._apart = found.apart
             self.head = self.head or found.head

@@ -316,7 +316,7 @@ class CollaborativeLearning(ParameterGroups):
 
     def _second_pass(self, x: Inputs, asked: Tensor, heard: Capture, *, gradient: bool) -> Outputs:
         seed = derive(self.seed, "peers", self.step)
-        training = self.peers != "eval" and self.training
+        training = None if self.peers != "eval" and self.training else False  # None: a frozen norm stays one
         with without_side_effects(self.group.model, training=training, seed=seed, gradient=gradient):
             outputs: Outputs = self.group(x, sees=asked, capture=heard)
         return outputs

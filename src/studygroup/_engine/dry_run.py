@@ -2,7 +2,8 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
@@ -12,10 +13,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from studygroup._engine.attributes import Attributes
 from studygroup._engine.capture import capturing, user_modules
 from studygroup._engine.different_rows import different
 from studygroup._engine.forward import call
-from studygroup._engine.isolate import without_side_effects
+from studygroup._engine.isolate import dry_training, without_side_effects
 from studygroup._engine.refusal import input_named
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
@@ -26,7 +28,8 @@ from studygroup.inputs import Inputs, answer, first_tensor
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_ROWS = (2, 3)  # of each student; three where a size of the network may be two by chance
+_OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
+_ROWS = (2, 3, 4)  # of each student; one more where a size of the network may be that by chance
 
 
 @dataclass(frozen=True)
@@ -63,39 +66,69 @@ def dry_run(
     batch: Batch,
     *,
     sees: Bool[Tensor, "students rows"],
-    first: bool,
+    training: bool,
+    unread: Collection[bool],
 ) -> Explored:
     """Run a few rows through a network and through each student alone, without gradient and without side effects.
+
+    First in evaluation, then, where asked for, as in training, with batch norms in evaluation: a group takes their
+    statistics over the rows of all students, and shows that by design. Nothing is drawn.
 
     Args:
         model: the network with its routed layers.
         routed: these layers, by name.
         batch: a batch, as the model takes it.
         sees: which student sees which of its rows: the few rows are seen in the same manner.
-        first: whether the network is run for the first time: then the parameters that are read are compared too.
+        training: whether the network's modules are compared in their own modes too.
+        unread: modes, `True` for training, in which the network is run for the first time: there the parameters that
+            are read are compared too.
 
     Raises:
         InputError: a batch that the network itself cannot take.
         ValueError: a routed layer that the model never calls, a group that answers otherwise than its students, or
             what the pass itself refuses.
     """
-    watch = Watch()
+    attributes = Attributes(model)
     with ExitStack() as stack:
         stack.enter_context(_eager())
         stack.enter_context(_other_random_states())
-        stack.enter_context(without_side_effects(model, training=False))
-        one = batch.index([0])
-        with input_named(model, one):
-            apart = _apart_before_entry(model, routed.values(), one.inputs)
-        stack.enter_context(told_apart(routed.values()))
-        stack.enter_context(watch.on(model))
-        check = SelfCheck(model, routed.values(), watch, reads=first)
+        stack.callback(attributes.put_back)
+        with without_side_effects(model, training=False) as put_back:
+            one = batch.index([0, 0])  # norms over the batch refuse a single row
+            with input_named(model, one):
+                apart = _apart_before_entry(model, routed.values(), one.inputs)
+            head = _compared(
+                model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=False in unread
+            )
+        if training:
+            with dry_training(model, training=None) as put_back, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
+                undo = [put_back, attributes.put_back]
+                _compared(model, routed, batch, sees, apart, undo, reads=True in unread, training=True)
+    return Explored(head=head, apart=apart)
+
+
+def _compared(
+    model: nn.Module,
+    routed: Mapping[str, RoutedLayer],
+    batch: Batch,
+    sees: Tensor,
+    apart: tuple[int, ...],
+    undo: Sequence[Callable[[], None]],
+    *,
+    reads: bool,
+    training: bool = False,
+) -> str | None:
+    """Compare the group with its students in one mode, and return the name of the head."""
+    watch = Watch()
+    with told_apart(routed.values()), watch.on(model):
+        check = SelfCheck(model, routed.values(), watch, undo=undo, reads=reads, training=training)
         trial = _Trial(model, routed, check, watch, apart)
-        for rows in _ROWS:
+        for rows in (counts := _ROWS[training : training + 2]):
             try:
-                return Explored(head=trial.run(batch, sees, rows), apart=apart)
+                return trial.run(batch, sees, rows)
             except PartingError:
-                if rows == _ROWS[-1]:
+                if rows == counts[-1]:
                     raise
     raise AssertionError("unreachable")
 
@@ -125,7 +158,7 @@ class _Trial:
         try:
             with (
                 capturing(self.model, linears, state, inputs=True) as called,
-                self.check.reading() as reading,
+                self.check.passing() as reading,
             ):
                 logits = call(self.model, inputs, state)
         except Exception as error:
@@ -138,8 +171,9 @@ class _Trial:
             raise self.check.stopped(state, error) from error
         never = [name for name in self.routed if name not in state.reached]
         if never:
+            mode = " in training" if self.check.training else ""
             raise ValueError(
-                f"layer {never[0]!r} is routed but the model never calls it, so its students would not differ; "
+                f"layer {never[0]!r} is routed but the model never calls it{mode}, so its students would not differ; "
                 "leave it out, or name the block that holds it"
             )
         together = Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.times)

@@ -1,6 +1,6 @@
 """Passes without side effects, and passes that train some parameters alone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,32 +10,30 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def without_side_effects(
-    model: nn.Module, *, training: bool, seed: int = 0, gradient: bool = False
-) -> Iterator[None]:
+    model: nn.Module, *, training: bool | None, seed: int = 0, gradient: bool = False
+) -> Iterator[Callable[[], None]]:
     """Restore the model and the random state after the code inside; by default it runs without gradients.
 
-    Batch normalisation still normalises by the batch where `training` is true, but neither its running
-    statistics nor its count of batches move (momentum 0 would still count). Any other buffer that the pass
-    writes to, or assigns anew, is put back.
+    Batch normalisation in training mode still normalises by the batch, but neither its running statistics nor its
+    count of batches move (momentum 0 would still count). Any other buffer that the pass writes to, or assigns anew,
+    is put back.
 
     Args:
         model: the network that answers.
-        training: its mode inside: `True` for batch statistics and dropout, `False` for evaluation.
+        training: its mode inside: `True` for batch statistics and dropout, `False` for evaluation, `None` for that of
+            each module, so that a frozen norm stays one.
         seed: seed of the random state inside (dropout masks); the state outside is untouched.
         gradient: whether the answers have a gradient, where gradients are enabled outside.
+
+    Yields:
+        A function that puts buffers back at once, between passes.
     """
     modes = {module: module.training for module in model.modules()}
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    own = {id(buffer) for norm in norms for buffer in norm.buffers()}
-    kept = [
-        (module, name, buffer, buffer.clone(), _writes(buffer))
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if id(buffer) not in own
-    ]
+    kept = _Buffers(model)
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-    model.train(training)
-    for norm in norms if training else ():
+    _switch(model, training)
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
+    for norm in norms:
         norm.track_running_stats = False
     try:
         with (
@@ -43,32 +41,69 @@ def without_side_effects(
             torch.random.fork_rng(devices=devices),
         ):
             _seed(seed, devices)
-            yield
+            yield kept.put_back
     finally:
-        for module, name, buffer, before, writes in kept:
-            if name in module._buffers:
-                module._buffers[name] = buffer
-            # a copy where none is needed would count as a write to what the graph has saved
-            if writes is None or _writes(buffer) != writes:
-                buffer.detach().copy_(before)
+        kept.put_back()
         for norm in norms:
             norm.track_running_stats = True
         for module, mode in modes.items():
             module.training = mode
 
 
+def _switch(model: nn.Module, training: bool | None) -> None:
+    """Bring all modules into a mode.
+
+    For evaluation their own `train` methods are not asked: they may merge weights, as adapters do, and the modes
+    alone would not part them again. For training they are, as they may keep what is frozen in evaluation.
+    """
+    if training:
+        model.train()
+    elif training is False:
+        for module in model.modules():
+            module.training = False
+
+
+class _Buffers:
+    """All buffers of a network but the statistics of batch norms, which are kept from moving."""
+
+    def __init__(self, model: nn.Module) -> None:
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        own = {id(buffer) for norm in norms for buffer in norm.buffers()}
+        self._kept = [
+            (module, name, buffer, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if id(buffer) not in own
+        ]
+        self._writes = [_writes(buffer) for _, _, buffer, _ in self._kept]
+
+    def put_back(self) -> None:
+        """Put back what was written to or assigned anew."""
+        for place, (module, name, buffer, before) in enumerate(self._kept):
+            if name in module._buffers:
+                module._buffers[name] = buffer
+            # a copy where none is needed would count as a write to what the graph has saved
+            if self._writes[place] is None or _writes(buffer) != self._writes[place]:
+                buffer.detach().copy_(before)
+                self._writes[place] = _writes(buffer)
+
+
 @contextmanager
-def dry_training(model: nn.Module) -> Iterator[None]:
+def dry_training(model: nn.Module, *, training: bool | None = True) -> Iterator[Callable[[], None]]:
     """Train without side effects on few rows: dropout drops, and batch norms use running statistics.
 
     Args:
         model: the network that answers. A single row has no batch statistics.
+        training: `None` to leave all other modules in their modes.
+
+    Yields:
+        As `without_side_effects`.
     """
-    with without_side_effects(model, training=True):
+    with without_side_effects(model, training=training) as put_back:
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
-        yield
+        yield put_back
 
 
 @contextmanager

@@ -152,6 +152,20 @@ class RoutedLayer(nn.Module):
             state.changed.append(self.name)
         return outputs
 
+    def follow_first(self) -> None:
+        """Bring all modules into the modes of the first, which alone a model's own `train` may have set."""
+        for module in self.bank[1:]:
+            for own, first in zip(module.modules(), self.bank[0].modules(), strict=True):
+                own.training = first.training
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a part of the first module, as its attributes are: models set modes and read settings by it."""
+        return self.bank[0][key]  # type: ignore[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the first module, where it has parts."""
+        return iter(self.bank[0])  # type: ignore[call-overload, no-any-return]
+
     def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
         """Return a deep copy, or that of one student's module."""
         if STUDENT in memo:

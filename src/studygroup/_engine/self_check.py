@@ -1,5 +1,6 @@
 """The comparison of a group with its students, each alone: what a group answers is what ships."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from studygroup._engine.alone import Reading, as_student, storage_of
 from studygroup._engine.capture import user_modules
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
+from studygroup._engine.undrawn import undrawn
 from studygroup._engine.watch import Call, Watch
 from studygroup.inputs import answer, logits_of
 
@@ -22,6 +24,10 @@ _MODEL = "the model itself"
 
 class PartingError(ValueError):
     """The group answers otherwise than a student alone, on rows for which that could be told."""
+
+
+class MixedRowsWarning(UserWarning):
+    """A layer other than batch normalisation computes with all rows in flight in training, of all students."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,14 @@ class Together:
     read: Mapping[int, int]
 
 
+@dataclass(frozen=True)
+class _Fault:
+    """A difference: what is said of it, and where it was seen."""
+
+    said: str
+    place: str = "somewhere"
+
+
 class SelfCheck:
     """The comparison of a group with its students on a few rows.
 
@@ -48,22 +62,34 @@ class SelfCheck:
         model: the network with its routed layers, watched.
         layers: these layers.
         watch: the watch over its modules.
+        undo: functions that undo what a pass has changed; called before each.
         reads: whether the parameters that passes read are compared too.
+        training: whether the passes are those of training, batch norms aside.
     """
 
     def __init__(
-        self, model: nn.Module, layers: Iterable[RoutedLayer], watch: Watch, *, reads: bool = True
+        self,
+        model: nn.Module,
+        layers: Iterable[RoutedLayer],
+        watch: Watch,
+        *,
+        undo: Sequence[Callable[[], None]] = (),
+        reads: bool = True,
+        training: bool = False,
     ) -> None:
         self.model = model
         self.layers = list(layers)
         self.watch = watch
+        self.undo = undo
         self.reads = reads
+        self.training = training
+        self._mode = " in training" if training else ""
         self._low = _is_low(model)
         # modules without state draw nothing in evaluation: the first of a bank works for all
         self._first = {
             part: first
             for layer in self.layers
-            if not layer.has_state
+            if not (layer.has_state or training)
             for module in layer.bank
             for part, first in zip(module.modules(), layer.bank[0].modules(), strict=True)
         }
@@ -114,11 +140,10 @@ class SelfCheck:
                 ) from error
             self._check_reading(reading, student, own, batch)
             fault = self._fault(together, student, sees[student], logits, calls)
-            if fault and self._draws(rows, student, calls):
-                compared = False
-                continue
             if fault:
-                raise PartingError(fault)
+                compared = False
+                self._judge(fault, rows, student, calls)
+                continue
             silent = [
                 storage for storage, times in reading.times.items() if times > together.read.get(storage, 0)
             ]
@@ -130,6 +155,28 @@ class SelfCheck:
                     "enclosing block"
                 )
         return compared
+
+    def _judge(self, fault: "_Fault", rows: Batch, student: int, calls: Sequence[Call]) -> None:
+        """Refuse a group for a fault, unless the network's answers cannot be told: it draws, or takes statistics."""
+        if self._draws(rows, student, calls):
+            return
+        if not (self.training and self._takes_statistics(rows, student, calls)):
+            raise PartingError(fault.said)
+        warnings.warn(
+            f"{fault.place}, the network takes statistics over the rows of a batch in training, and not with batch "
+            "normalisation: in a group these are the rows of all students; name the enclosing block, if each student "
+            "is to have statistics of its own",
+            MixedRowsWarning,
+            stacklevel=2,
+        )
+
+    @contextmanager
+    def passing(self, *, seed: int = 0) -> Iterator[Reading]:
+        """Make one pass inside, which draws nothing and knows nothing of those before; note what it reads."""
+        for undo in self.undo:
+            undo()
+        with undrawn(seed), self.reading() as reading:
+            yield reading
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -145,19 +192,48 @@ class SelfCheck:
             finally:
                 self.watch.aside = nullcontext
 
-    def _alone(self, batch: Batch, student: int) -> tuple[Tensor | None, list[Call], Reading]:
+    def _alone(
+        self, batch: Batch, student: int, *, seed: int = 0
+    ) -> tuple[Tensor | None, list[Call], Reading]:
         self.watch.clear()
-        with as_student(self.model, student) as network, self.reading() as reading:
+        with as_student(self.model, student) as network, self.passing(seed=seed) as reading:
             logits = logits_of(answer(network, batch.inputs))
         return logits, self.watch.calls, reading
 
     def _draws(self, batch: Batch, student: int, calls: Sequence[Call]) -> bool:
         """Tell whether a student answers the same rows otherwise the second time."""
-        _, again, _ = self._alone(batch, student)
+        _, again, _ = self._alone(batch, student, seed=1)
         return any(
             a.marks is not None and b.marks is not None and not _close(a.marks, b.marks, exact=True)
             for a, b in zip(calls, again, strict=False)
         )
+
+    def _takes_statistics(self, batch: Batch, student: int, calls: Sequence[Call]) -> bool:
+        """Tell whether a student's answer depends on the other rows, and not on the places where they stand.
+
+        So do norms by the statistics of a batch, which a group takes over the rows in flight. A network that pairs or
+        shuffles rows answers otherwise where their order is another.
+        """
+        places = list(range(batch.rows))
+        orders = [
+            places[::-1],
+            places[1:] + places[:1],
+        ]  # pairs of neighbours, and rows turned round, stand in one
+        moved = [self._alone(batch.index(order), student)[1] for order in orders]
+        repeated = self._alone(batch.index([0] * len(places)), student)[1]
+        loose, depends = self._loose(torch.float32), False
+        for own, *others, lonely in zip(calls, *moved, repeated, strict=False):
+            marks = [one.marks for one in (own, *others, lonely)]
+            there = [one for one in marks if one is not None and len(one) == batch.rows]
+            if len(there) < len(marks):
+                continue
+            if not all(
+                _close(there[0][order], one, loose=loose)
+                for order, one in zip(orders, there[1:-1], strict=True)
+            ):
+                return False
+            depends = depends or not _close(there[0][:1], there[-1][:1], loose=loose)
+        return depends
 
     def _owned(self) -> dict[int, list[str]]:
         """Return the names of the parameters in each memory, as the user's model has them."""
@@ -192,27 +268,24 @@ class SelfCheck:
 
     def _fault(
         self, together: Together, student: int, sees: Tensor, logits: Tensor | None, calls: Sequence[Call]
-    ) -> str:
-        """Describe where a student alone parts from the group; empty where it does not."""
+    ) -> "_Fault | None":
+        """Describe where a student alone parts from the group; `None` where it does not."""
         known: dict[nn.Module, list[Call]] = {}
         for call in together.calls:
             known.setdefault(call.module, []).append(call)
         before = ""
         for call in calls:
             others = known.get(self._first.get(call.module, call.module), [])
-            if not others:
-                return self._said(student, before, call.name, together.state)
-            other = others.pop(0)
-            if not _agree(other, call, student, self._loose):
-                return self._said(student, before, call.name, together.state)
+            if not others or not _agree(others.pop(0), call, student, self._loose):
+                return self._parted(student, before, call.name, together.state)
             before = call.name
         own = together.logits[student][sees.to(together.logits.device)]
         if logits is None:
-            return f"student {student} alone returns no logits, and the group does"
+            return _Fault(f"student {student} alone returns no logits{self._mode}, and the group does")
         if own.ndim == logits.ndim > 2 and own.shape != logits.shape:
-            return ""  # as long as the longest row
+            return None  # as long as the longest row
         if own.shape != logits.shape:
-            return (
+            return _Fault(
                 f"the group's logits of student {student} have shape {tuple(own.shape)}, and those of the student "
                 f"alone {tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with "
                 "shared=(its name,), on the group or with task.with_inputs(...)"
@@ -221,30 +294,13 @@ class SelfCheck:
         scale = max(float(values.abs().max()) for values in (ours, alone)) if ours.numel() else 0.0
         loose = self._loose(logits.dtype) * (scale if scale < float("inf") else 1.0)
         same = torch.isclose(ours, alone, atol=loose, rtol=0.0, equal_nan=True)
-        return "" if bool(same.all()) else self._said(student, before, "", together.state)
+        return None if bool(same.all()) else self._parted(student, before, "", together.state)
 
-    def _said(self, student: int, before: str, at: str, state: ForwardState) -> str:
-        after = f"after layer {before!r}" if before else "at the beginning"
-        where = f", at or before layer {at!r}" if at else ""
-        if state.changed:
-            return (
-                f"layer {state.changed[0]!r} changes its input in place, and the network reads that input again: the "
-                f"group and student {student} alone part {after}{where}. Build it with inplace=False, or name the "
-                "enclosing block"
-            )
-        entered = [arguments.name for arguments in state.entered_alone]
-        if entered:
-            return (
-                f"the group and student {student} alone part {after}{where}: layer {entered[0]!r} was given as many "
-                "rows as entered, although students have parted since. Take the number of rows from the tensor that "
-                "the layer before returned, or name the enclosing block"
-            )
-        return (
-            f"the group and student {student} alone answer otherwise on the same rows: they part {after}{where}. "
-            "What stands between mixes rows, or takes the number of rows from the input; use the number of rows of "
-            "the tensor itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the "
-            "enclosing block"
+    def _parted(self, student: int, before: str, at: str, state: ForwardState) -> "_Fault":
+        place = (f"after layer {before!r}" if before else "at the beginning") + (
+            f", at or before layer {at!r}" if at else ""
         )
+        return _Fault(_said(student, place + self._mode, state), place)
 
     def stopped(self, state: ForwardState, error: Exception) -> PartingError:
         """Return the error of a pass that the group cannot make and a student alone can."""
@@ -264,6 +320,26 @@ class SelfCheck:
 
     def _loose(self, dtype: torch.dtype) -> float:
         return _HALF if self._low else _TOLERANCE.get(dtype, _HALF)
+
+
+def _said(student: int, place: str, state: ForwardState) -> str:
+    if state.changed:
+        return (
+            f"layer {state.changed[0]!r} changes its input in place, and the network reads that input again: the "
+            f"group and student {student} alone part {place}. Build it with inplace=False, or name the enclosing "
+            "block"
+        )
+    if state.entered_alone:
+        return (
+            f"the group and student {student} alone part {place}: layer {state.entered_alone[0].name!r} was given "
+            "as many rows as entered, although students have parted since. Take the number of rows from the tensor "
+            "that the layer before returned, or name the enclosing block"
+        )
+    return (
+        f"the group and student {student} alone answer otherwise on the same rows: they part {place}. What stands "
+        "between mixes rows, or takes the number of rows from the input; use the number of rows of the tensor "
+        "itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the enclosing block"
+    )
 
 
 def _is_low(model: nn.Module) -> bool:
