@@ -72,7 +72,7 @@ def test_students_are_told_apart_by_colour():
 
 
 def test_a_file_is_whole_and_needs_nothing_else(tmp_path):
-    file = tmp_path / "pictures" / "routes.svg"
+    file = tmp_path / "routes.svg"
     text = TABLES[1].draw(file)
     assert file.read_text() == text == TABLES[1]._repr_svg_()
     assert re.findall(r"(?:href|src|url|@import)", text) == []

@@ -1,10 +1,13 @@
-"""Draw the route tables of docs/concepts.md: `python docs/images/draw.py` writes the pictures beside this file."""
+"""Draw the route tables of README and docs/concepts.md: `python docs/images/draw.py` writes them beside this file."""
 
 from pathlib import Path
 
 import studygroup as sg
 
 TABLES = {
+    "table": sg.routes.random(
+        ["stem", "layer1", "layer2", "layer3", "layer4", "fc"], students=4, modules=2, seed=3
+    ),
     "separate": sg.routes.independent(students=3),
     "branches": sg.routes.branches(["layer4", "fc"], students=3),
     "tree": sg.routes.tree({"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}),

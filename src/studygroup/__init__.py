@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from studygroup import training as training
     from studygroup._engine.copying import SharedAttributeWarning
     from studygroup._engine.equal_starts import EqualStudentsWarning, NoGradientWarning
+    from studygroup._engine.self_check import MixedRowsWarning
     from studygroup._engine.surgery import FreshInitWarning
     from studygroup.citing import citation
     from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
@@ -34,6 +35,7 @@ __all__ = [
     "FreshInitWarning",
     "Group",
     "Losses",
+    "MixedRowsWarning",
     "NoGradientWarning",
     "NoOwnerWarning",
     "Outputs",
@@ -68,6 +70,7 @@ _FROM = {
     for module, names in {
         "_engine.copying": ("SharedAttributeWarning",),
         "_engine.equal_starts": ("EqualStudentsWarning", "NoGradientWarning"),
+        "_engine.self_check": ("MixedRowsWarning",),
         "_engine.surgery": ("FreshInitWarning",),
         "citing": ("citation",),
         "group": ("Group", "Outputs", "SharedHeadWarning", "StudyGroup"),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.checks import check_flag, check_kind, check_names, check_whole, shown
-from studygroup.files import write_atomically
 from studygroup.route_drawing import draw_routes
 
 Layer = str | tuple[str, ...]
@@ -94,11 +93,11 @@ class Routes:
             The text of the SVG file, see `studygroup.route_drawing.draw_routes`.
 
         Raises:
-            OSError: the file could not be written; names it and the reason.
+            OSError: the file could not be written.
         """
         picture = draw_routes(self)
         if path is not None:
-            write_atomically(Path(path), lambda file: file.write_text(picture, encoding="utf-8"))
+            Path(path).write_text(picture, encoding="utf-8")
         return picture
 
     _repr_svg_ = draw

@@ -15,7 +15,7 @@ from studygroup.training import (
 )
 from studygroup.training.tuning.space import read_space
 
-TUNE = importlib.import_module("studygroup.training.tuning.tune")  # the package has the function
+TUNE = importlib.import_module("studygroup.training.tuning.search")  # the package has the function
 LR = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
 SEARCH = LR | {"recipe.temperature": [1.0, 2.0, 4.0]}
 

@@ -46,7 +46,8 @@ def table() -> dict[str, Any]:
 def _commands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
     """Return the parsers of a parser's commands, by name."""
     found = (action.choices for action in parser._actions if type(action).__name__ == "ActionSubCommands")
-    return {name: parser._subcommands_action._name_parser_map[name] for names in found for name in names}
+    within: Any = parser._subcommands_action
+    return {name: within._name_parser_map[name] for names in found for name in names or ()}
 
 
 def _command(parser: ArgumentParser, settings: list[str]) -> dict[str, Any]:
@@ -126,11 +127,12 @@ def _arguments(setting: str, some: Any) -> Iterable[dict[str, Any]]:
     parser = ArgumentParser()
     options: dict[str, Any] = {"fail_untyped": False, "as_positional": False}
     if setting == "recipe":
-        given = set(inspect.signature(methods.method(some)).parameters) & {"model", "seed", "example", "new"}
+        given: set[str | int] = set()
+        given |= set(inspect.signature(methods.method(some)).parameters) & {"model", "seed", "example", "new"}
         own = getattr(methods, some.__name__).wrapped_function if some.__name__ in recipes.__all__ else some
         parser.add_function_arguments(own, setting, skip=given, **options)
     elif inspect.isclass(some):
-        skip = {_TAKEN[setting]} if _TAKEN[setting] else set()
+        skip: set[str | int] = {_TAKEN[setting]} if _TAKEN[setting] else set()
         parser.add_class_arguments(some, setting, skip=skip, **options)
     return _options(parser, f"{setting}.")
 

@@ -51,10 +51,12 @@ def run_plots(
         axis: what they are plotted over.
     """
     several = students > 1
-    plot, lines, named = (functools.partial(make, axis=axis) for make in (_plot, _lines, _named))
+    plot = functools.partial(_plot, axis=axis)
+    lines = functools.partial(_lines, axis=axis)
+    named = functools.partial(_named, axis=axis)
 
     def each(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
-        thin = {"linewidth": 0.9, "alpha": 0.55} if several else {}
+        thin: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.55} if several else {}
         return lines(rows, values, "each student" if several else "the network", color=colour(0), **thin)
 
     def baseline(values: Callable[[EpochRow], Sequence[float]]) -> list[Lines]:
