@@ -48,6 +48,8 @@ def with_examples(given: list[str]) -> list[str]:
     for at, word in enumerate(given[:-1]):
         if word == "--config" and not (ROOT / given[at + 1]).exists():
             found[at + 1] = EXAMPLE
+        if word == "--resume" and given[at + 1] == "RUN":
+            found[at : at + 2] = ["--config", EXAMPLE, "--resume"]
     return found
 
 

@@ -28,7 +28,7 @@ from studygroup.training.predict import Prediction
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.trust import reading
-from studygroup.training.typed import Typed, read_typed
+from studygroup.training.typed import Typed, read_typed, without_settings
 from studygroup.trust import allowing
 from studygroup.untrusted import printable
 
@@ -69,12 +69,17 @@ def _run(typed: Typed) -> int:
     files = typed.files()
     checked = {path: _dumped(content) for path, content in files.items() if isinstance(content, dict)}
     words = _or_first_run(typed.rewritten(checked))
+    overrides: dict[str, Any] = {}
+    if chosen == "compare":
+        words, overrides = without_settings(words, _SETTINGS)
     guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()
     with guard:
         options = parser.instantiate(_parsed(parser, words, files))
         warnings.showwarning = show_warning
         arguments = dict(options[chosen])
         arguments.pop("config", None)
+        if chosen == "compare":
+            arguments["overrides"] = overrides
         if chosen == "train":
             _go_on_shortly(arguments, typed.allowed)
         try:
@@ -166,7 +171,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
         if name != "report":
             own.add_argument("--allow", **_ALLOW)
-        if name in ("train", "tune"):
+        if name in WITH_SETTINGS and name != "compare":
             add_options(own, Settings)
         if name == "train":
             own.add_argument("--resume", **_RESUME)
@@ -182,7 +187,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
             )
         if name == "report":
             own.add_argument("runs", nargs="+", type=str, help="folders of comparisons or runs")
-        skip = ("settings", "resume", "inputs", "runs")
+        skip = ("settings", "resume", "inputs", "runs", "overrides")
         add_options(own, function, skip=skip, positional=name not in ("compare", "tune"))
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     if only in (None, "analyse"):
@@ -196,6 +201,9 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     return parser
 
 
+_SETTINGS = frozenset(field.name for field in fields(Settings))
+WITH_SETTINGS = ("train", "tune", "compare")
+"""The commands that take the settings of a run: a comparison lays them over every configuration."""
 _ALLOW: dict[str, Any] = {
     "type": str,
     "default": SUPPRESS,
@@ -263,9 +271,12 @@ def _shown(found: Prediction, top: int | None) -> list[tuple[str, float]]:
 
 
 def _compare(options: dict[str, Any]) -> str:
+    from studygroup.training.compare_configs import overridden
+
     return (
         "\n"
         + table(training.compare(**options))
+        + overridden(options["overrides"])
         + f"\nWritten to {options['run_dir']}/comparison.json and .md"
     )
 
@@ -283,9 +294,8 @@ def _tune(options: dict[str, Any]) -> str:
 
 def _split(options: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     """Split the options into the settings and all others."""
-    names = {field.name for field in fields(Settings)}
-    settings = Settings(**{key: value for key, value in options.items() if key in names})
-    return settings, {key: value for key, value in options.items() if key not in names}
+    settings = Settings(**{key: value for key, value in options.items() if key in _SETTINGS})
+    return settings, {key: value for key, value in options.items() if key not in _SETTINGS}
 
 
 def _analyse(options: dict[str, Any]) -> str:

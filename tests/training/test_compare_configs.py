@@ -91,3 +91,37 @@ def test_a_cell_in_another_process_is_left_to_it(configs, tmp_path):
         assert free
         rows = compare(configs, seeds=[0], run_dir=str(folder), progress_bar=False)
     assert [(row["name"], row["n"]) for row in rows] == [("plain", 1)]
+
+
+def test_overrides_stand_in_place_of_every_configuration_and_are_told(tmp_path, monkeypatch):
+    made = []
+
+    def train(settings, *, run_dir, **_):
+        made.append((run_dir.name, settings.epochs, settings.optimizer.keywords["lr"], settings.method_name))
+        raise NonFiniteLossError("no training here")
+
+    monkeypatch.setattr("studygroup.training.compare_configs.train", train)
+    for name, recipe in (("one", "dml"), ("two", "baseline")):
+        (tmp_path / f"{name}.yaml").write_text(f"recipe: {recipe}\nepochs: 7\noptimizer: SGD\n")
+    configs = [str(tmp_path / f"{name}.yaml") for name in ("one", "two")]
+    changes = {"epochs": 3, "optimizer.lr": 0.25}
+    with pytest.raises(NonFiniteLossError):
+        compare(configs, overrides=changes, seeds=[4], run_dir=str(tmp_path / "runs"))
+    assert made == [("one-4", 3, 0.25, "dml"), ("two-4", 3, 0.25, "baseline")]
+    said = (tmp_path / "runs" / "comparison.md").read_text()
+    assert said.endswith("\nIn place of every configuration's own: epochs = 3, optimizer.lr = 0.25.\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epcohs": 3}, "there is no setting 'epcohs' to override .near: 'epochs'"),
+        ({"seed": 3}, "seed cannot be overridden in a comparison; give --seeds"),
+        ({"recipe.temprature": 3.0}, "one.yaml: .*temprature"),
+        ({"epochs": "many"}, "one.yaml: .*many"),
+    ],
+)
+def test_overrides_of_what_is_no_setting_are_refused(changes, said, tmp_path):
+    (tmp_path / "one.yaml").write_text("recipe: dml\n")
+    with pytest.raises(ValueError, match=said):
+        compare([str(tmp_path / "one.yaml")], overrides=changes, run_dir=str(tmp_path / "runs"))

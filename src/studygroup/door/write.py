@@ -13,7 +13,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from studygroup import recipes
-from studygroup.cli import build_parser
+from studygroup.cli import WITH_SETTINGS, build_parser
 from studygroup.door.table import FILE
 from studygroup.files import write_text
 from studygroup.training import methods
@@ -37,7 +37,10 @@ def table() -> dict[str, Any]:
     shared = [one["name"] for one in listed]
     return {
         "torch": torch.__version__.partition("+")[0],
-        "commands": {name: _command(one, shared) for name, one in _commands(build_parser()).items()},
+        "commands": {
+            name: _command(one, shared, takes=name in WITH_SETTINGS)
+            for name, one in _commands(build_parser()).items()
+        },
         "settings": listed,
         "classes": {setting: _classes(setting) for setting in _TAKEN},
     }
@@ -50,10 +53,9 @@ def _commands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
     return {name: within._name_parser_map[name] for names in found for name in names or ()}
 
 
-def _command(parser: ArgumentParser, settings: list[str]) -> dict[str, Any]:
+def _command(parser: ArgumentParser, settings: list[str], *, takes: bool = False) -> dict[str, Any]:
     inner = _commands(parser)
     options = list(_options(parser))
-    takes = {"epochs", "recipe"} <= {one["name"] for one in options}
     description = parser.description or ""
     return {
         "help": " ".join(description.split("\n")[0].split()),

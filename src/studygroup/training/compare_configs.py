@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.files import read_object, write_text
+from studygroup.naming import did_you_mean
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.comparison import table
 from studygroup.training.folder import RunFolder, exclusive
@@ -28,6 +29,7 @@ from studygroup.untrusted import check_tree
 def compare(
     configs: Sequence[str],
     *,
+    overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     run_dir: str = "runs/compare",
     progress_bar: bool = True,
@@ -42,6 +44,8 @@ def compare(
 
     Args:
         configs: configuration files, as `studygroup train --config` takes them; their own seed is not used.
+        overrides: plain values by the dotted names of the command line, such as `{"epochs": 5, "rate": "Cosine"}`,
+            in place of those of every configuration; told in `comparison.md`.
         seeds: seeds with which every configuration is trained.
         run_dir: folder of the cells, `comparison.csv` with a line per finished cell, and `comparison.json` and
             `comparison.md` with one per configuration.
@@ -57,8 +61,8 @@ def compare(
     Raises:
         NonFiniteLossError: the loss of a cell became infinite or not a number; all others are trained.
         UnavailableError: data could not be opened; the cells on other data are trained.
-        ValueError: no configuration or seed, two files of the same name, or a cell that belongs to another
-            configuration.
+        ValueError: no configuration or seed, two files of the same name, an override of what is no setting, or a cell
+            that belongs to another configuration.
         FolderInUseError: another process compares in the folder, or trains in one of its cells.
     """
     names = [Path(config).stem for config in configs]
@@ -67,7 +71,8 @@ def compare(
             f"configs={names}, seeds={list(seeds)}; give at least one of each, files of different names, and "
             "each seed once"
         )
-    chosen = {name: _read(Path(config)) for name, config in zip(names, configs, strict=True)}
+    changes = _checked(overrides or {})
+    chosen = {name: _read(Path(config), changes) for name, config in zip(names, configs, strict=True)}
     diverged: list[str] = []
 
     def make(cell: _Cell) -> None:
@@ -82,7 +87,7 @@ def compare(
                 folder=lambda cell: cell.folder,
                 diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
             )
-            rows = _write(chosen, seeds, Path(run_dir))
+            rows = _write(chosen, seeds, Path(run_dir), changes)
     if diverged:
         raise NonFiniteLossError("\n".join(diverged))
     return rows
@@ -110,7 +115,9 @@ class _Cell:
         return self.configuration.data
 
 
-def _write(chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path) -> list[dict[str, Any]]:
+def _write(
+    chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path, changes: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Write the tables of the cells that are finished, and return the rows of `comparison.json`."""
     finished: dict[str, dict[int, Run]] = {name: {} for name in chosen}
     for seed in seeds:
@@ -129,12 +136,34 @@ def _write(chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path) 
     write_text(run_dir / "comparison.csv", tidy.getvalue())
     rows = [_row(name, settings, finished[name]) for name, settings in chosen.items() if finished[name]]
     write_text(run_dir / "comparison.json", json.dumps(rows, indent=2) + "\n")
-    write_text(run_dir / "comparison.md", table(rows))
+    write_text(run_dir / "comparison.md", table(rows) + overridden(changes))
     return rows
 
 
-def _read(config: Path) -> Settings:
-    """Read the settings of a configuration file."""
+def overridden(changes: Mapping[str, Any]) -> str:
+    """Say what stands in place of every configuration's own values; empty where nothing does."""
+    said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in changes.items())
+    return f"\nIn place of every configuration's own: {said}.\n" if changes else ""
+
+
+def _checked(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse overrides of what is no setting, or what a comparison decides itself."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    for name in overrides:
+        first = name.partition(".")[0]
+        if first not in names:
+            raise ValueError(
+                f"there is no setting {name!r} to override{did_you_mean(first, names)}; names are those of "
+                "`studygroup train --help`"
+            )
+        if first in ("seed", "baseline"):
+            instead = "--seeds" if first == "seed" else "a configuration of the recipe baseline"
+            raise ValueError(f"{first} cannot be overridden in a comparison; give {instead}")
+    return dict(overrides)
+
+
+def _read(config: Path, overrides: Mapping[str, Any]) -> Settings:
+    """Read the settings of a configuration file, with other values in place of its own."""
     try:
         values = read_yaml(config)
     except (OSError, ValueError) as error:
@@ -143,7 +172,7 @@ def _read(config: Path) -> Settings:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ValueError(f"{config} is a {type(values).__name__}, where settings stand by names")
-    return Settings.from_config(upgraded(values), where=config)
+    return Settings.from_config(upgraded(values), where=config, overrides=overrides)
 
 
 def _row(name: str, settings: Settings, by_seed: Mapping[int, Run]) -> dict[str, Any]:

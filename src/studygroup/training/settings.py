@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +19,7 @@ from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
+from studygroup.training.dotted import texts, with_values
 from studygroup.training.methods import Method
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.trust import check_config, reading
@@ -172,24 +173,28 @@ class Settings:
         return complete(Settings, {item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
-    def from_config(cls, values: Config, *, where: Path | None = None) -> "Settings":
+    def from_config(
+        cls, values: Config, *, where: Path | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> "Settings":
         """Build settings from plain values, such as those of a run's `config.yaml`; missing ones take their defaults.
 
         Args:
             values: all or some of the values that `config` returns.
             where: the file that they were read from: then they may name only what files may name, see
                 `studygroup.trust`. Without it they are the caller's own.
+            overrides: the caller's own values by dotted name, in place of those.
 
         Raises:
             NotAllowedError: values from a file name code that nobody allowed.
             ValueError: a name or value that the signature does not accept.
         """
+        changed = with_values(values, overrides or {})
         if where is None:
-            return cls(**instances(cls, values))
+            return cls(**instances(cls, changed))
         check_config(values, where)
         try:
-            with reading(where, values):
-                return cls(**instances(cls, values))
+            with reading(where, values, typed=set(texts(overrides or {}))):
+                return cls(**instances(cls, changed))
         except NotAllowedError:
             raise
         except ValueError as error:

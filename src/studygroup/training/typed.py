@@ -1,12 +1,13 @@
 """A command line as typed: what it allows, which files it reads, and which names stand on it itself."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studygroup.door.words import is_option, split_allowed
+from studygroup.training.dotted import texts
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
 from studygroup.training.trust import check_config, known, reading
@@ -34,7 +35,7 @@ class Typed:
         for option, value, _ in _pairs(self.words):
             name = option.removeprefix("--").partition(".")[0]
             if name in known() or name in _NAMES_MORE or (option == _FILE and not os.path.lexists(value)):
-                found.update(_texts(_parsed(value)))
+                found.update(texts(_parsed(value)))
         return found
 
     def check(self) -> None:
@@ -130,6 +131,29 @@ def with_run(words: Sequence[str]) -> list[str]:
     return [words[0], f"{_FILE}={config}", f"--run_dir={run}", *others, "--resume"]
 
 
+def without_settings(words: Sequence[str], settings: Collection[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the words of a command without the settings among them, and these as plain values by name.
+
+    Args:
+        words: of the command line.
+        settings: names of all settings; `NAME.ARGUMENT` belongs to its setting.
+    """
+    left: list[str] = []
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.partition("=")
+        name = option.removeprefix("--")
+        if not word.startswith("--") or name.partition(".")[0] not in settings:
+            left.append(word)
+            continue
+        if not equals:
+            value = rest.pop(0) if rest and not is_option(rest[0]) else "true"
+        found[name] = _parsed(value)
+    return left, found
+
+
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     """Yield every option, its value, and the place of the value."""
     for place, word in enumerate(words):
@@ -148,15 +172,3 @@ def _parsed(text: str) -> Any:
         raise
     except ValueError:
         return text
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)

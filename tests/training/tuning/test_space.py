@@ -8,8 +8,9 @@ import yaml
 
 from helpers.small_run import small
 from studygroup.training import Settings, methods
+from studygroup.training.dotted import get_value, with_values
 from studygroup.training.tuning.axes import Range, Values, read_axis
-from studygroup.training.tuning.space import get_value, read_space, with_values
+from studygroup.training.tuning.space import read_space
 
 CGL = small()
 

@@ -14,7 +14,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.files import write_text
-from studygroup.training.tuning.space import Space, with_values
+from studygroup.training.dotted import with_values
+from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import latest, settled
 
 Row = Mapping[str, Any]
