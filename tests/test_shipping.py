@@ -87,3 +87,20 @@ def test_what_cannot_be_scored_is_refused(task, wrong, said):
     with pytest.raises(ValueError, match=said):
         sg.accuracies(task, wrong)
     assert task.training
+
+
+def test_averages_are_scored_in_evaluation_whatever_the_students_do():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(6, 16), torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.5), torch.nn.Linear(16, 3)
+    )
+    task = sg.recipes.self_distillation(net)
+    x, y = torch.randn(64, 6) + 1, torch.randint(3, (64,))
+    for _ in range(3):
+        task(x, y).total.backward()
+    before = {name: value.clone() for name, value in task.shipped.state_dict().items()}
+    assert task.training
+    found = sg.accuracies(task, [(x[:5], y[:5]), (x[5:], y[5:])])
+    exported = task.shipped.export(student=0).eval()
+    assert found == (float((exported(x).argmax(1) == y).double().mean()),)
+    torch.testing.assert_close(task.shipped.state_dict(), before, rtol=0, atol=0)

@@ -127,7 +127,7 @@ class Averages(_Constant):
         if self._lags and self.training:
             self.update()
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
-            own.training = followed.training  # a frozen norm stays one
+            own.training = self.training and followed.training  # a frozen norm stays one
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
 
