@@ -311,6 +311,7 @@ def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows():
     }
 
 
+@pytest.mark.long
 def test_methods_are_timed_in_every_setting():
     found = {}
     part = measure(

@@ -102,7 +102,12 @@ def test_passes_of_an_epoch():
         assert passes(task) == passes_by_work(task) == 16 * students
 
 
-@pytest.mark.parametrize("column", table_called("intra-memory").columns)
+COLUMNS = [*table_called("intra-memory").columns]
+
+
+@pytest.mark.parametrize(
+    "column", [COLUMNS[0], *(pytest.param(column, marks=pytest.mark.long) for column in COLUMNS[1:])]
+)
 def test_memory_is_what_a_real_pass_keeps(column):
     recipe = table_called("intra-memory").cells["ResNet-101", column].settings["recipe"]
     sizes = {"name": "cifar_resnet101", "classes": 7, "width": 4, "hidden": [8, 8]}
