@@ -55,7 +55,7 @@ def pairs():
             yield pytest.param(name, network, marks=pytest.mark.long if rare else ())
 
 
-@pytest.mark.parametrize(("name", "network"), pairs())
+@pytest.mark.parametrize(("name", "network"), [*pairs()])
 def test_a_task_in_bfloat16_loses_as_much_as_in_float32(name, network):
     case = NETWORKS[network]
     low = lowered(case, torch.bfloat16)
