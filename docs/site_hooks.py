@@ -42,9 +42,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def turned(match: re.Match[str]) -> str:
         picture, text, target = match.groups()
+        text = _LINK.sub(turned, text)  # a picture that is a link
         parts = urlsplit(target)
         if parts.scheme or not parts.path:
-            return match[0]
+            return f"{picture}[{text}]({target})"
         there = posixpath.normpath(posixpath.join(posixpath.dirname(source), parts.path))
         if (ROOT / there).is_dir():
             return text
