@@ -124,5 +124,6 @@ def test_processes_that_load_data_end_with_the_run(whole, tmp_path, number):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "Traceback" not in said
-    assert said.endswith("--resume\n")
+    again = shlex.join(["studygroup", "train", "--resume", str(folder.path), "--progress_bar=false"])
+    assert said.endswith(f"{again}\n")
     assert [pid for pid in loading if os.path.exists(f"/proc/{pid}")] == []
