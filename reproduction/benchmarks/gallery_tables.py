@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,14 @@ def _mean(runs: Runs) -> tuple[float, float]:
     return mean, half
 
 
+def _series(regimes: Mapping[str, dict[str, Runs]], labels: Mapping[str, str]) -> dict[str, list[Runs]]:
+    """Return the runs of each line over all regimes, by its label; `labels` has these by the runs' names."""
+    return {
+        label: [own for runs in regimes.values() if (own := named(runs, name))]
+        for name, label in labels.items()
+    }
+
+
 def _lines(axes: Any, places: Sequence[float], series: dict[str, list[Runs]], step: float) -> None:
     """Draw accuracies against places, side by side so that intervals do not hide each other."""
     for at, (label, runs) in enumerate(series.items()):
@@ -132,11 +140,7 @@ def _noise(axes: Any) -> None:
         "self_distillation, searched": "self_distillation, searched",
     }
     shares = [float(regime.split(", ")[1].split()[0]) for regime in regimes]
-    series = {
-        label: [own for runs in regimes.values() if (own := named(runs, name))]
-        for name, label in labels.items()
-    }
-    _lines(axes, shares, series, step=0.7)
+    _lines(axes, shares, _series(regimes, labels), step=0.7)
     axes.set_xticks(shares)
     axes.set_xlabel("wrong labels among 400, %")
     axes.legend(loc="lower left")
@@ -151,11 +155,7 @@ def _few(axes: Any) -> None:
         "dml, searched": "dml, searched: the student that ships",
     }
     rows = [math.log2(float(regime.split()[0])) for regime in regimes]
-    series = {
-        label: [own for runs in regimes.values() if (own := named(runs, name))]
-        for name, label in labels.items()
-    }
-    _lines(axes, rows, series, step=0.05)
+    _lines(axes, rows, _series(regimes, labels), step=0.05)
     axes.set_xticks(rows, [regime.split()[0] for regime in regimes])
     axes.set_xlabel("labelled rows")
 

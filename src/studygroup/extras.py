@@ -22,6 +22,17 @@ def extra_of(package: str) -> str | None:
     return next((extra for extra, packages in _EXTRAS.items() if package in packages.split()), None)
 
 
+def not_installed(asked: str, package: str, extra: str) -> str:
+    """Return the sentence that says which package is missing and how to install it.
+
+    Args:
+        asked: what needs it.
+        package: the name under which it is imported.
+        extra: the extra that installs it.
+    """
+    return f"{asked} needs the package {package!r}, which is not installed; pip install 'studygroup[{extra}]'"
+
+
 def needing_extra(module: str, *, asked: str) -> ModuleType:
     """Import a module of the library that needs packages of the extra `train`.
 
@@ -38,10 +49,7 @@ def needing_extra(module: str, *, asked: str) -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package == "studygroup":
             raise
-        raise ModuleNotFoundError(
-            f"{asked} needs the package {package!r}, which is not installed; pip install 'studygroup[train]'",
-            name=error.name,
-        ) from error
+        raise ModuleNotFoundError(not_installed(asked, package, "train"), name=error.name) from error
 
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:

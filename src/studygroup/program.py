@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from studygroup.door import enter
-from studygroup.extras import extra_of
+from studygroup.extras import extra_of, not_installed
 from studygroup.stopping import end_quietly, go_on_with, run_program
 
 _TRAINS = ("train", "compare", "tune")
@@ -46,9 +46,5 @@ def _main(given: Sequence[str]) -> int:
         extra = extra_of(package)
         if extra is None:
             raise
-        print(
-            f"studygroup {given[0]} needs the package {package!r}, which is not installed; "
-            f"pip install 'studygroup[{extra}]'",
-            file=sys.stderr,
-        )
+        print(not_installed(f"studygroup {given[0]}", package, extra), file=sys.stderr)
         return 1
