@@ -13,6 +13,10 @@ class OutOfTimeError(Exception):
     """The time that was given is over."""
 
 
+_AGAIN = 1.0
+"""Seconds after which a signal whose exception was dropped comes again."""
+
+
 class Clock:
     """Count down from so many seconds.
 
@@ -33,6 +37,9 @@ class Clock:
 def limit(seconds: float) -> Iterator[None]:
     """Raise `OutOfTimeError` inside when the time is over, by a signal; without effect outside the main thread.
 
+    The signal comes again every second until the block ends: Python drops what is raised inside the callback of a
+    weak reference or a finaliser, wherever the signal happens to find the program.
+
     Args:
         seconds: more than 0.
 
@@ -47,7 +54,7 @@ def limit(seconds: float) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:

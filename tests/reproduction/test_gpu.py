@@ -3,6 +3,7 @@
 import json
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from reproduction.gpu import (
     training,
     waiting,
 )
-from reproduction.gpu.budget import Clock, work_through
+from reproduction.gpu.budget import Clock, OutOfTimeError, limit, work_through
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.pictures import save
 from reproduction.gpu.speed import Setting, measure
@@ -108,6 +109,11 @@ def test_all_phases(dry, capsys):
     assert (len(plain["test"]["each"]), len(group["test"]["each"])) == (1, 8)
 
 
+dropped = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""The signal may find Python in a weak reference's callback, which drops what is raised; it comes again."""
+
+
+@dropped
 def test_what_is_cut_off_leaves_its_part(dry, monkeypatch):
     def slow(name, device):
         time.sleep(0.0 if name == "baseline" else 60.0)
@@ -129,6 +135,7 @@ def test_what_is_cut_off_leaves_its_part(dry, monkeypatch):
     assert "too_little_time" in found["comparison"]
 
 
+@dropped
 def test_a_killed_run_leaves_the_phases_before(dry, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
@@ -143,6 +150,14 @@ def test_a_killed_run_leaves_the_phases_before(dry, monkeypatch):
     assert [*found["checks"]["results"]] == ["baseline"]
     assert "speed" in found
     assert "comparison" not in found
+
+
+def test_a_time_that_is_over_says_so_again_where_it_was_not_heard():
+    with pytest.raises(OutOfTimeError), limit(0.01):
+        with suppress(OutOfTimeError):
+            time.sleep(5)
+        time.sleep(5)
+        pytest.fail("nobody said that the time was over")
 
 
 class _WrongOnTheDevice(torch.autograd.Function):

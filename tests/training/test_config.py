@@ -28,6 +28,22 @@ def test_a_configuration_is_complete_and_comes_back():
     assert Settings.from_config(config).config() == config
 
 
+def test_a_bare_name_is_torchs_whatever_else_was_imported():
+    class Adafactor(torch.optim.SGD):
+        """As transformers has one of that name."""
+
+    globals()["Adafactor"] = Adafactor
+    Adafactor.__qualname__ = "Adafactor"
+    try:
+        config = Settings.from_config(
+            {"optimizer": {"class_path": "Adafactor", "init_args": {"d": 2.0}}}
+        ).config()
+    finally:
+        del globals()["Adafactor"]
+    assert config["optimizer"]["class_path"] == "torch.optim.Adafactor"
+    assert config["optimizer"]["init_args"]["d"] == 2.0
+
+
 def test_every_recipe_can_be_named_with_its_own_arguments():
     from studygroup import recipes
 

@@ -36,6 +36,26 @@ def _forget(parser_or_action: Any, before: Any, value: Any) -> None:
 # setting for this; tests/training/test_config.py fails if a later version no longer comes here.
 jsonargparse._typehints.discard_init_args_on_class_path_change = _forget
 
+_path_by_name: Callable[..., str] = jsonargparse._typehints.resolve_class_path_by_name
+
+
+def _own_path_first(cls: type | tuple[type, ...], name: str) -> str:
+    """Return the import path of a class given by its bare name, torch's or this library's where others have it, too."""
+    try:
+        return _path_by_name(cls, name)
+    except ValueError:  # several: whatever was imported counts, as transformers' own Adafactor
+        paths = jsonargparse._typehints.get_all_subclass_paths(cls, include_abstract=False)
+        own = [path for path in paths if path.startswith(_OWN) and path.rpartition(".")[2] == name]
+        if len(own) != 1:
+            raise
+        return own[0]
+
+
+_OWN = ("studygroup.", "torch.optim.")
+# What a configuration means must not depend on the packages that a process has imported. jsonargparse has no setting
+# for this, either; tests/training/test_config.py fails if a later version no longer comes here.
+jsonargparse._typehints.resolve_class_path_by_name = _own_path_first
+
 
 def add_options(
     parser: ArgumentParser,
