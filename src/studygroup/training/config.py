@@ -40,7 +40,7 @@ _path_by_name: Callable[..., str] = jsonargparse._typehints.resolve_class_path_b
 
 
 def _own_path_first(cls: type | tuple[type, ...], name: str) -> str:
-    """Return the import path of a class given by its bare name, torch's or this library's where others have it, too."""
+    """Return the import path of a class given by its bare name: torch's or the library's before all others."""
     try:
         return _path_by_name(cls, name)
     except ValueError:  # several: whatever was imported counts, as transformers' own Adafactor
