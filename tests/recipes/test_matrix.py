@@ -92,15 +92,12 @@ def step(task: sg.CollaborativeLearning, case: Case, number: int = 0) -> torch.T
     return losses(task, case, number).total
 
 
-def test_every_trainable_parameter_gets_a_gradient(recipe, case):
+def test_a_step_reaches_every_parameter_and_the_exports_have_its_logits(
+    recipe, case
+):
     task = recipe(case).train()
     step(task, case).backward()
     assert [name for name, p in task.named_parameters() if p.requires_grad and p.grad is None] == []
-
-
-def test_exports_have_the_original_keys_and_the_same_logits(recipe, case):
-    task = recipe(case).train()
-    step(task, case).backward()
     task.eval()
     x = case.inputs(3)
     with torch.no_grad():
