@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def with_shapes() -> Iterator[str]:
-    """Yield the modules that state shapes. Checked calls are slow: all others would make the suite last twice as long."""
+    """Yield the modules that state shapes; checked calls are slow, and all would make the suite last twice as long."""
     for folder in (ROOT / "src" / "studygroup", ROOT / "reproduction"):
         for path in folder.rglob("*.py"):
             if "jaxtyping" in path.read_text(encoding="utf-8"):
