@@ -18,11 +18,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def with_shapes() -> Iterator[str]:
-    """Yield the modules that state shapes; checked calls are slow, and all would make the suite last twice as long."""
+    """Yield the modules that state shapes; checked calls are slow, and all would make the suite twice as long."""
     for folder in (ROOT / "src" / "studygroup", ROOT / "reproduction"):
         for path in folder.rglob("*.py"):
             if "jaxtyping" in path.read_text(encoding="utf-8"):
-                yield ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__")
+                yield ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(
+                    ".__init__"
+                )
 
 
 install_import_hook([*with_shapes()], "helpers.checked.typechecker")

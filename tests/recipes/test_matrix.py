@@ -92,9 +92,7 @@ def step(task: sg.CollaborativeLearning, case: Case, number: int = 0) -> torch.T
     return losses(task, case, number).total
 
 
-def test_a_step_reaches_every_parameter_and_the_exports_have_its_logits(
-    recipe, case
-):
+def test_a_step_reaches_every_parameter_and_the_exports_have_its_logits(recipe, case):
     task = recipe(case).train()
     step(task, case).backward()
     assert [name for name, p in task.named_parameters() if p.requires_grad and p.grad is None] == []
