@@ -8,12 +8,15 @@ import pytest
 from helpers.killing import HELPERS, started
 
 
-@pytest.mark.slow
-def test_one_wins_and_its_folder_is_whole(tmp_path):
-    process = started(HELPERS / "two_at_once.py", tmp_path, "10", stdout=subprocess.PIPE, text=True)
-    tries = [json.loads(line) for line in process.communicate()[0].splitlines()]
-    assert len(tries) == 10
-    for found in tries:
+@pytest.mark.parametrize(
+    "tries", [pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.long)]
+)
+def test_one_wins_and_its_folder_is_whole(tmp_path, tries):
+    """Every wait between the two is tried in five."""
+    process = started(HELPERS / "two_at_once.py", tmp_path, str(tries), stdout=subprocess.PIPE, text=True)
+    lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    assert len(lines) == tries
+    for found in lines:
         (winner,) = (int(seed) for seed, code in found["codes"].items() if code == 0)
         assert found["codes"][str(1 - winner)] == 1
         assert found["config"] == found["summary"] == found["weights"] == winner
