@@ -21,7 +21,7 @@ def from_one_start(seed: int) -> sg.CollaborativeLearning:
     """Four copies of one network, trained a little each on rows of its own."""
     torch.manual_seed(seed)
     group = sg.StudyGroup(make(), sg.routes.independent(students=4), init="copy")
-    task = sg.CollaborativeLearning(group, [sg.objectives.Supervised()])
+    task = sg.CollaborativeLearning(group, [sg.objectives.Supervised()], rows=sg.Subsets())
     optimiser = torch.optim.SGD(task.parameters(), lr=0.5)
     for number in range(4):
         x, y = rows(64, seed=100 * seed + number)

@@ -5,10 +5,10 @@
     python -m reproduction.benchmarks.one_network                     # the tables of all finished runs
 
 Four students of one perceptron each, the plain network beside them, all from the same rows and the seed's first
-weights. Students, soups and nothing else are chosen on hold-out rows; accuracies are those of test rows, which no
-choice has seen. Settings were fixed beforehand: alpha 0.5 and T = 2 as by default in `distillation`, alpha 1 where
-rows have no label, the last quarter of training, or as many epochs more at the rate of that quarter. A finished run is
-never run again; several processes may work on one file.
+weights. Students and soups are chosen on hold-out rows; accuracies are those of test rows, which no choice has seen.
+Settings were fixed beforehand: alpha 0.5 and T = 2 as by default in `distillation`, alpha 1 where rows have no label,
+the last quarter of training, or a quarter of its epochs more at the rate with which that quarter begins. A finished
+run is never run again; several processes may work on one file.
 """
 
 import argparse
@@ -175,7 +175,7 @@ def taught(net: nn.Module, teacher: nn.Module, regime: Regime, rows: Rows, *, ho
 def in_own_order(net: nn.Module, regime: Regime, rows: Rows) -> sg.CollaborativeLearning:
     """Train four copies of a network for half the epochs, every one on all rows in an order of its own."""
     group = sg.StudyGroup(net, sg.routes.independent(students=STUDENTS), init="copy")
-    task = sg.CollaborativeLearning(group, [objectives.Supervised()])
+    task = sg.CollaborativeLearning(group, [objectives.Supervised()], rows=sg.Subsets(overlap=1.0))
     task.with_criterion(objectives.CrossEntropy(label_smoothing=regime.setting.smoothing)).train()
     (x, y), setting = rows["train"], shorter(regime.setting, 0.5)
     optimiser = torch.optim.Adam(task.parameters(), lr=setting.lr, fused=True)

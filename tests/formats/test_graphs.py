@@ -52,7 +52,7 @@ def written(net, tmp_path, kind):
     return program.module(), json.loads(files["studygroup.json"])
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch_export"])
+@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=pytest.mark.slow), "torch_export"])
 def test_a_student_and_the_ensemble_answer_as_in_the_group(kind, task, tmp_path):
     student, together = task.shipped.export(1).train(), sg.ensemble(task)
     task.eval()
@@ -106,6 +106,7 @@ def test_what_has_no_graph_is_refused_and_leaves_no_file(net, example, said, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_half_precision_is_written_in_single(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     net = nn.Linear(4, 3).to(torch.bfloat16)

@@ -70,8 +70,8 @@ def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Input
         if not apart <= allowed:
             raise ValueError(
                 f"{where.name} answers otherwise than the network (shape {tuple(found.shape)} for "
-                f"{tuple(expected.shape)}, {apart:.2g} apart where {allowed:.2g} is rounding), so nothing was written; "
-                "give another format"
+                f"{tuple(expected.shape)}, {apart:.2g} apart where {allowed:.2g} is rounding), so nothing was "
+                "written; give another format"
             )
 
 

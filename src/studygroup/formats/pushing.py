@@ -37,7 +37,7 @@ def push(folder: str | Path, repository: str, *, private: bool = True) -> str:
     except Exception as error:  # of its HTTP client, of the network, of the hub's answers
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"{path} is written and could not be pushed to {repository} ({said:.400}); check name and connection, sign "
-            "in with `hf auth login`, and push the folder again with studygroup.formats.push"
+            f"{path} is written and could not be pushed to {repository} ({said:.400}); check name and connection, "
+            "sign in with `hf auth login`, and push the folder again with studygroup.formats.push"
         ) from error
     return str(sent.commit_url)

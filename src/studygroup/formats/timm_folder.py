@@ -66,8 +66,8 @@ def save_timm(
     architecture = known.get("architecture") if isinstance(known, Mapping) else None
     if known is None or architecture is None or not timm.is_model(architecture):
         raise ValueError(
-            f"{type(net).__name__} was not built by timm, and has no pretrained_cfg; give the format huggingface for a "
-            "network of transformers, or safetensors, onnx or torch_export for any"
+            f"{type(net).__name__} was not built by timm, and has no pretrained_cfg; give the format huggingface for "
+            "a network of transformers, or safetensors, onnx or torch_export for any"
         )
     if facts.shape is None or facts.mean is None or facts.std is None:
         raise ValueError("timm's networks read pictures; give shape, mean and std in the facts")

@@ -52,7 +52,7 @@ class Job:
         return formats.Facts(classes=tuple(self.data.classes), **known)
 
     def hub_card(self, library: str) -> str:
-        """The model card with the hub's header."""
+        """Return the model card with the hub's header."""
         return formats.card(
             self.facts,
             library=library,
