@@ -81,7 +81,7 @@ def test_a_run_of_timms_network_opens_in_timm(tmp_path):
         "train_rows": 100,
     }
     run = train(
-        small(recipe=functools.partial(methods.dml, students=2), **changes),
+        small(**changes),
         run_dir=tmp_path / "run",
         progress_bar=False,
     )
