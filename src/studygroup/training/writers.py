@@ -108,11 +108,10 @@ def _huggingface(job: Job) -> None:
     form = job.data.form
 
     def beside(folder: Path) -> None:
+        form.save(folder)
         if isinstance(form, Texts) and isinstance(form.encoder, PretrainedEncoder):
-            for name, content in form.encoder.files.items():  # as AutoTokenizer looks for them
+            for name, content in form.encoder.files.items():  # where AutoTokenizer looks for them, too
                 (folder / name).write_bytes(content)
-        else:
-            form.save(folder)
 
     card = job.hub_card("transformers")
     formats.save_huggingface(
