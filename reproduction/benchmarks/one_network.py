@@ -34,6 +34,7 @@ from studygroup.training.settings import cpu_threads
 
 CELLS = Cells(Path(__file__).parent / "results" / "one_network.json")
 STUDENTS, LAST = 4, 0.25
+LEAST = 3  # seeds of a table
 TAUGHT = {"alpha": 0.5, "temperature": 2.0}
 BASES = ("plain", "plain, 4 times as long", "the group's best student")
 
@@ -259,12 +260,12 @@ def table(name: str, runs: Mapping[str, Runs]) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Return the tables of all finished runs, by regime."""
+    """Return the tables of all finished runs, by regime; of fewer than three seeds there is none."""
     found: dict[str, dict[str, Runs]] = {}
     for key, runs in CELLS.known().items():
         name, _, cell = key.partition(" | ")
         found.setdefault(name, {})[cell] = runs
-    return {name: table(name, runs) for name, runs in found.items()}
+    return {name: table(name, runs) for name, runs in found.items() if min(map(len, runs.values())) >= LEAST}
 
 
 def main() -> None:

@@ -51,7 +51,7 @@ def card(
         library_name=library,
         pipeline_tag=facts.task,
         tags=["studygroup", "knowledge-distillation", "collaborative-learning"],
-        datasets=[data] if on_hub else None,
+        datasets=[data] if data is not None and on_hub else None,
         metrics=["accuracy"],
         model_name=name,
         eval_results=results,
