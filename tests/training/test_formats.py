@@ -34,7 +34,7 @@ def test_the_ensemble_of_a_run_is_one_program(finished, tmp_path, capsys):
     card = path.with_name("all.pt2.md").read_text()
     assert f"| **this ensemble** | **{finished.summary.test.ensemble:.2%}** |" in card
     assert "all students after epoch 3 answer together" in card
-    assert "3 networks, which answer with the mean of their probabilities," in card
+    assert "One module of 3 networks, which answers with the mean of their probabilities," in card
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: b
     answers = answers if file.endswith(".safetensors") else ""
     noise = f"\n{describe_noise(summary)}\n" if describe_noise(summary) else ""
     estimated = "; batch-norm statistics taken anew before scoring" if shipped.reestimated_bn else ""
-    several = f"{run.students} networks, which answer with the mean of their probabilities,"
+    several = f"One module of {run.students} networks, which answers with the mean of their probabilities,"
     what = several if ensemble else "One plain network,"
     chosen = f"all students after epoch {shipped.epoch} answer together"
     if not ensemble:
