@@ -20,6 +20,7 @@ MODULES = (
     "teachers",
     "analysis",
     "data",
+    "formats",
     "models",
     "report",
     "training",

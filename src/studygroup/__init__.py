@@ -11,6 +11,7 @@ from studygroup.extras import needing_extra
 if TYPE_CHECKING:
     from studygroup import analysis as analysis
     from studygroup import data as data
+    from studygroup import formats as formats
     from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
     from studygroup import models as models
     from studygroup import training as training
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from studygroup._engine.self_check import MixedRowsWarning
     from studygroup._engine.surgery import FreshInitWarning
     from studygroup.citing import citation
+    from studygroup.ensembling import ensemble
     from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
     from studygroup.inputs import SynchronisationWarning
     from studygroup.loaders import student_loader
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from studygroup.peers import Peers
     from studygroup.routes import Routes
     from studygroup.shipping import accuracies, best_student, student_to_ship
+    from studygroup.soups import Soup, greedy_soup, uniform_soup
     from studygroup.task import CollaborativeLearning
 
 __all__ = [
@@ -44,13 +47,16 @@ __all__ = [
     "SharedAttributeWarning",
     "SharedHeadWarning",
     "SharedRows",
+    "Soup",
     "StudyGroup",
     "Subsets",
     "SynchronisationWarning",
     "accuracies",
     "best_student",
     "citation",
+    "ensemble",
     "functional",
+    "greedy_soup",
     "layers",
     "objectives",
     "owners",
@@ -60,11 +66,12 @@ __all__ = [
     "student_loader",
     "student_to_ship",
     "teachers",
+    "uniform_soup",
 ]
 __version__ = "0.1.0"
 
 _MODULES = ("functional", "layers", "objectives", "recipes", "routes", "schedules", "teachers")
-_WITH_EXTRA = ("analysis", "data", "models", "training")
+_WITH_EXTRA = ("analysis", "data", "formats", "models", "training")
 _FROM = {
     name: module
     for module, names in {
@@ -73,6 +80,7 @@ _FROM = {
         "_engine.self_check": ("MixedRowsWarning",),
         "_engine.surgery": ("FreshInitWarning",),
         "citing": ("citation",),
+        "ensembling": ("ensemble",),
         "group": ("Group", "Outputs", "SharedHeadWarning", "StudyGroup"),
         "inputs": ("SynchronisationWarning",),
         "loaders": ("student_loader",),
@@ -81,6 +89,7 @@ _FROM = {
         "peers": ("Peers",),
         "routes": ("Routes",),
         "shipping": ("accuracies", "best_student", "student_to_ship"),
+        "soups": ("Soup", "greedy_soup", "uniform_soup"),
         "task": ("CollaborativeLearning",),
     }.items()
     for name in names

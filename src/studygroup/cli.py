@@ -21,7 +21,6 @@ from studygroup.stopping import end_quietly, go_on_by, go_on_with, run_program
 from studygroup.training.comparison import table
 from studygroup.training.config import add_options, one_line
 from studygroup.training.describe import describe_run
-from studygroup.training.export import card_path
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
 from studygroup.training.predict import Prediction
@@ -29,6 +28,7 @@ from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.trust import reading
 from studygroup.training.typed import Typed, read_typed, without_settings
+from studygroup.training.writers import card_path
 from studygroup.trust import allowing
 from studygroup.untrusted import printable
 
@@ -250,7 +250,8 @@ def _evaluate(options: dict[str, Any]) -> str:
 
 def _export(options: dict[str, Any]) -> str:
     path = training.export(**options)
-    return f"wrote {path} and its card {card_path(path)}"
+    pushed = f", and pushed it to {options['push']}" if options["push"] else ""
+    return f"wrote {path} and its card {card_path(path)}{pushed}"
 
 
 def _predict(options: dict[str, Any]) -> str:

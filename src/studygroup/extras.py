@@ -4,8 +4,8 @@ import importlib
 from types import ModuleType
 
 _EXTRAS = {
-    "train": "PIL datasets filelock jsonargparse lightning numpy optuna pyarrow pytorch_lightning safetensors scipy "
-    "sklearn sqlalchemy tensorboard timm torchmetrics torchvision tqdm xxhash yaml",
+    "train": "PIL datasets filelock huggingface_hub jsonargparse lightning numpy optuna pyarrow pytorch_lightning "
+    "safetensors scipy sklearn sqlalchemy tensorboard timm torchmetrics torchvision tqdm xxhash yaml",
     "report": "jinja2 markupsafe matplotlib",
     "text": "sentencepiece transformers",
     "onnx": "onnx onnxruntime onnxscript",

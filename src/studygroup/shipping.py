@@ -7,10 +7,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int64, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from studygroup._engine.isolate import without_side_effects
-from studygroup.inputs import Inputs
+from studygroup.inputs import Inputs, logits
+from studygroup.objectives import Criterion
 from studygroup.task import CollaborativeLearning
 
 
@@ -69,6 +70,26 @@ def accuracies(task: CollaborativeLearning, batches: Iterable[Any]) -> tuple[flo
     return counts.accuracies()
 
 
+def accuracy_of(network: nn.Module, batches: Iterable[Any], criterion: Criterion) -> float:
+    """Return the share of right answers of a plain network, in the mode in which it is, see `accuracies`.
+
+    Args:
+        network: any that returns logits.
+        batches: as for `accuracies`.
+        criterion: the meaning of labels and logits.
+
+    Raises:
+        ValueError: as `accuracies`.
+    """
+    device = next(network.parameters()).device
+    counts = torch.zeros(2, 1, dtype=torch.int64, device=device)
+    with torch.no_grad():
+        for batch in batches:
+            inputs, labels = _moved(_inputs_and_labels(batch), device)
+            counts += _counted(criterion, logits(network, inputs)[None], labels)
+    return _shares(counts)[0]
+
+
 class Counts:
     """Right answers of every student, counted on the device and read once.
 
@@ -84,17 +105,21 @@ class Counts:
     def add(self, batch: Any) -> None:
         """Count a batch, see `accuracies`."""
         inputs, labels = _moved(_inputs_and_labels(batch), self._device)
-        self._counts += _counted(self.task, self.task.shipped(inputs).logits, labels)
+        self._counts += _counted(self.task.criterion, self.task.shipped(inputs).logits, labels)
 
     def accuracies(self) -> tuple[float, ...]:
         """Return the share of right answers of every student, over all processes; waits for the device."""
-        counts = self._counts.clone()
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            dist.all_reduce(counts)
-        found, places = counts.tolist()
-        if not places[0]:
-            raise ValueError("there are no labelled rows to score; give hold-out batches that are not empty")
-        return tuple(one / of for one, of in zip(found, places, strict=True))
+        return _shares(self._counts.clone())
+
+
+def _shares(counts: Int64[Tensor, "2 students"]) -> tuple[float, ...]:
+    """Return shares of right answers from counts of them and of places, summed over all processes, in place."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(counts)
+    found, places = counts.tolist()
+    if not places[0]:
+        raise ValueError("there are no labelled rows to score; give hold-out batches that are not empty")
+    return tuple(one / of for one, of in zip(found, places, strict=True))
 
 
 def right(scores: Float[Tensor, "*any classes"], labels: Int64[Tensor, "*labels"]) -> Bool[Tensor, "*any"]:
@@ -119,19 +144,19 @@ def _inputs_and_labels(batch: Any) -> tuple[Inputs, Tensor]:
 
 
 def _counted(
-    task: CollaborativeLearning,
+    criterion: Criterion,
     logits: Float[Tensor, "students rows *shape"],
     labels: Shaped[Tensor, "rows *_"],
 ) -> Int64[Tensor, "2 students"]:
     """Return right answers and labelled places of a batch."""
-    spread = task.criterion.spread(logits)
+    spread = criterion.spread(logits)
     if labels.is_floating_point() or labels.shape != spread.shape[1:-1]:
         raise ValueError(
             f"labels are {labels.dtype} of shape {tuple(labels.shape)} for logits of {tuple(logits.shape[1:])}; "
             "answers are right or wrong where labels are class indices alone: score the students yourself, and hand "
             "the scores to sg.student_to_ship"
         )
-    labelled = task.criterion.labelled(labels)
+    labelled = criterion.labelled(labels)
     there = torch.ones_like(labels, dtype=torch.bool) if labelled is None else labelled
     hits = (right(spread, labels.long()) & there).flatten(1).sum(1)
     return torch.stack([hits, there.sum().expand_as(hits)])

@@ -174,13 +174,14 @@ def _speed(texts: TextFigures | None) -> str:
     return f"{texts.tokens_per_second:,.0f} tokens a second, beside {texts.padding:.1%} padding."
 
 
-def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS) -> str:
+def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: bool = False) -> str:
     """Render the model card of the shipped network as Markdown.
 
     Args:
         summary: the run's summary.
         lines: the three lines that load the network.
         file: name of the network's file, which `studygroup predict` needs unless it is the default one.
+        ensemble: whether all students ship as one module.
     """
     run, test, shipped = summary.run, summary.test, summary.shipped
     baseline = summary.baseline
@@ -193,9 +194,16 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS) -> str:
     answers = answers if file.endswith(".safetensors") else ""
     noise = f"\n{describe_noise(summary)}\n" if describe_noise(summary) else ""
     estimated = "; batch-norm statistics taken anew before scoring" if shipped.reestimated_bn else ""
+    several = f"One module of {run.students} networks, which answers with the mean of their probabilities,"
+    what = several if ensemble else "One plain network,"
+    chosen = f"all students after epoch {shipped.epoch} answer together"
+    if not ensemble:
+        chosen = f"""student {shipped.student} after epoch {shipped.epoch} was chosen on
+{summary.holdout.rows} held-out rows
+(`select={shipped.select}`, {shipped.holdout:.2%} there)"""
     return f"""# {run.model["name"]} on {run.data}
 
-One plain network, trained with `{run.recipe}` by studygroup. It needs
+{what} trained with `{run.recipe}` by studygroup. It needs
 nothing of the method at inference.
 
 ```python
@@ -208,15 +216,13 @@ Input: {run.input}
 ## How it was trained
 
 {run.students} student(s), {run.epochs} epochs, {run.updates} updates, seed {run.seed},
-on {run.train_rows} rows; student {shipped.student} after epoch {shipped.epoch} was chosen on
-{summary.holdout.rows} held-out rows
-(`select={shipped.select}`, {shipped.holdout:.2%} there){estimated}. All settings: `config.yaml`.
+on {run.train_rows} rows; {chosen}{estimated}. All settings: `config.yaml`.
 {noise}
 ## Scores on {test.rows} test rows
 
 | | accuracy |
 |---|---|
-| **this network** | **{shipped.test:.2%}** |
+| **this {"ensemble" if ensemble else "network"}** | **{shipped.test:.2%}** |
 {top5}| mean over students ± std (n = {run.students}) | {test.mean:.2%} ± {test.std:.2%} |
 | ensemble of all students | {test.ensemble:.2%} |
 {beside}

@@ -1,11 +1,11 @@
-"""Files of a plain network: safetensors, ONNX or a pickle, and how they are turned back into a network."""
+"""The file that ships, a plain network's weights with what rebuilds it, and how it is turned back into a network."""
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from studygroup import models, seeding
 from studygroup.data import Data
-from studygroup.extras import missing
 from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.task import CollaborativeLearning
@@ -24,9 +23,6 @@ from studygroup.training.trust import check_options
 from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_tree, parse_json
 
-Format = Literal["safetensors", "onnx", "pickle"]
-SUFFIXES = {"safetensors": "safetensors", "onnx": "onnx", "pickle": "pt"}
-"""File suffix of each format."""
 _KEY = "studygroup"
 CONFIGURATION = "configuration"
 """Folder beside the file that holds a Hugging Face network's configuration."""
@@ -247,62 +243,3 @@ class _Answers(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         return logits(self.net, inputs)
-
-
-def card_path(path: Path) -> Path:
-    """Return the path of the model card beside an exported file; every format of a student has its own."""
-    return path.with_name(f"{path.name}.md")
-
-
-def _write_safetensors(
-    net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs
-) -> None:
-    save_net(net, path, builder=build, data=data)
-
-
-def _write_pickle(net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs) -> None:
-    data.form.save(path.parent)
-    write_atomically(path, lambda temporary: torch.save(net, temporary))
-
-
-def _write_onnx(net: nn.Module, path: Path, build: dict[str, Any], data: Data, example: Inputs) -> None:
-    data.form.save(path.parent)
-    sizes = torch.export.Dim
-    if isinstance(example, Tensor):
-        given: dict[str, Any] = {"args": (example,), "dynamic_shapes": ({0: sizes("rows")},)}
-    else:
-        shapes = {name: {0: sizes.DYNAMIC, 1: sizes.AUTO} for name in example}  # some networks fix the length
-        given = {"args": (), "kwargs": dict(example), "dynamic_shapes": shapes}
-    try:
-        program = torch.onnx.export(net, **given, dynamo=True, verbose=False)
-    except ImportError as error:
-        raise missing("ONNX", "onnx", error) from error
-    assert program is not None
-    write_atomically(path, program.save)
-
-
-def _onnx_lines(path: Path, build: dict[str, Any]) -> str:
-    given = "inputs" if "vocabulary" in build else "{session.get_inputs()[0].name: images}"
-    return (
-        "import onnxruntime\n"
-        f"session = onnxruntime.InferenceSession({str(path)!r})\n"
-        f"logits = session.run(None, {given})[0]"
-    )
-
-
-def _pickle_lines(path: Path, build: dict[str, Any]) -> str:
-    return f"import torch\nnet = torch.load({str(path)!r}, weights_only=False)\nnet.eval()"
-
-
-WRITERS: dict[str, Callable[[nn.Module, Path, dict[str, Any], Data, Inputs], None]] = {
-    "safetensors": _write_safetensors,
-    "pickle": _write_pickle,
-    "onnx": _write_onnx,
-}
-"""Write a network, with what its inputs need, in a format: network, path, builder, data, example of its input."""
-LOADING_LINES: dict[str, Callable[[Path, dict[str, Any]], str]] = {
-    "safetensors": lambda path, build: loading_lines(path, builder=build),
-    "pickle": _pickle_lines,
-    "onnx": _onnx_lines,
-}
-"""Return the lines of Python that load a file of a format: path, builder."""

@@ -11,26 +11,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from studygroup import formats
 from studygroup.data import Data
+from studygroup.ensembling import ensemble as ensemble_of
 from studygroup.files import write_text
 from studygroup.task import CollaborativeLearning
 from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.datamodule import DataModule
 from studygroup.training.describe import model_card
-from studygroup.training.export import (
-    LOADING_LINES,
-    SUFFIXES,
-    WRITERS,
-    Format,
-    card_path,
-    load_net,
-    read_facts,
-    reestimate_bn,
-)
+from studygroup.training.export import load_net, read_facts, reestimate_bn
 from studygroup.training.folder import RunFolder
 from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings, cpu_threads
 from studygroup.training.summary import Summary
+from studygroup.training.writers import WRITERS, Format, Job, card_path
 from studygroup.untrusted import check_tree
 
 
@@ -163,54 +157,85 @@ def export(
     run: str | Path,
     *,
     student: int | None = None,
+    ensemble: bool = False,
     format: Format = "safetensors",
     reestimate_bn: bool = False,
     output: str | Path | None = None,
+    push: str | None = None,
 ) -> Path:
-    """Write one student of a finished run as a plain network, with a model card beside it.
+    """Write one student of a finished run, or all as one ensemble, with a model card.
 
     Args:
         run: the run folder.
         student: number, from 0, as trained after the last epoch; by default the shipped one.
-        format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; the
-            number of rows stays free, and that of tokens where the network leaves it free), or `pickle`
-            (the module itself, for `torch.load(..., weights_only=False)`).
+        ensemble: whether to write all students as one module that answers with the mean of their probabilities; as
+            `onnx`, `torch_export` or `pickle`.
+        format: `safetensors` (weights, rebuilt by the lines on the card), `onnx` (needs `studygroup[onnx]`; classes,
+            mean and deviation are in its metadata), `torch_export` (a program that runs without the network's class),
+            `huggingface` (a folder for `from_pretrained`, of networks of transformers), `timm` (a folder for
+            `timm.create_model("local-dir:FOLDER", pretrained=True)`, of timm's networks), or `pickle` (the module
+            itself, for `torch.load(..., weights_only=False)`). All but `safetensors` and `pickle` are opened again
+            and compared with the network.
         reestimate_bn: whether to re-estimate batch-norm statistics on the training rows first.
-        output: the file, or an existing folder; by default `RUN/export/student-<k>.<suffix>`.
+        output: the file, or an existing folder; by default `RUN/export/student-<k>` with the format's ending.
+        push: `OWNER/NAME` on the Hugging Face hub, to which a folder for transformers or timm is sent, too; a new
+            repository is private.
 
     Returns:
-        The file that was written.
+        The file or folder that was written.
 
     Raises:
-        ValueError: the folder holds no finished run, or the run has no such student.
+        ValueError: the folder holds no finished run, the run has no such student, a format that cannot hold what is
+            asked for, or a hub that refuses it.
     """
-    cpu = torch.device("cpu")
+    cpu, writer = torch.device("cpu"), WRITERS[format]
+    _check_asked(student=student, ensemble=ensemble, format=format, push=push)
     with load_run(run) as found:
         before, students = found.summary.shipped, found.summary.run.students
         number = before.student if student is None else student
         if not 0 <= number < students:
             raise ValueError(f"student {number} is not one of 0 to {students - 1}; give one of those")
-        net = found.load() if student is None else found.task().shipped.export(number).eval()
+        if ensemble:
+            net: nn.Module = ensemble_of(found.task())
+        else:
+            net = found.load() if student is None else found.task().shipped.export(number).eval()
         if reestimate_bn:
             found.reestimate_bn(net, device=cpu)
-        name = f"student-{number}.{SUFFIXES[format]}"
+        name = f"{'ensemble' if ensemble else f'student-{number}'}{writer.suffix}"
         path = found.folder.path / "export" / name if output is None else Path(output)
-        path = path / name if path.is_dir() else path
+        path = path / name if output is not None and path.is_dir() else path
         build, data = found.settings.builder(found.data), found.data
-        rows, _ = data.test[torch.arange(min(2, len(data.test)))]
-        WRITERS[format](net, path, build, data, found.datamodule.inputs(rows))
         test = score_net(net, found.datamodule.evaluation_batches(data.test, cpu))
         shipped = dataclasses.replace(
             before,
             student=number,
-            epoch=before.epoch if student is None else found.settings.epochs,
+            epoch=before.epoch if student is None and not ensemble else found.settings.epochs,
             select=before.select if student is None else "by hand",
             holdout=accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
             test=test.students[0],
             test_top5=test.students_top5[0],
-            reestimated_bn=reestimate_bn or (student is None and before.reestimated_bn),
+            reestimated_bn=reestimate_bn or (student is None and before.reestimated_bn and not ensemble),
         )
         summary = dataclasses.replace(found.summary, shipped=shipped)
-        said = model_card(summary, lines=LOADING_LINES[format](path, build), file=path.name)
-        write_text(card_path(path), said)
+        card = model_card(summary, lines=writer.lines(path, build), file=path.name, ensemble=ensemble)
+        rows, _ = data.test[torch.arange(min(2, len(data.test)))]
+        writer.write(Job(net, path, build, data, found.datamodule.inputs(rows), card, shipped.test))
+        if not path.is_dir():  # a folder has its own, with the hub's header
+            write_text(card_path(path), card)
+    if push is not None:
+        formats.push(path, push)
     return path
+
+
+def _check_asked(*, student: int | None, ensemble: bool, format: Format, push: str | None) -> None:
+    """Refuse what a format cannot give, before anything is loaded."""
+    several = [name for name, writer in WRITERS.items() if writer.several]
+    if ensemble and format not in several:
+        raise ValueError(
+            f"the format {format} holds one network, and an ensemble is several; give one of {', '.join(several)}"
+        )
+    if ensemble and student is not None:
+        raise ValueError(f"student={student} and ensemble=True are two things to export; give one of them")
+    folders = [name for name, writer in WRITERS.items() if "." not in writer.suffix]
+    if push is not None and format not in folders:
+        raise ValueError(f"the hub gets a folder, and {format} is a file; give one of {', '.join(folders)}")

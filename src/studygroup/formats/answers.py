@@ -1,0 +1,126 @@
+"""The answers of a network, and the comparison with those of what was written of it."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studygroup._engine.copying import duplicate
+from studygroup._engine.isolate import without_side_effects
+from studygroup.formats.facts import Facts
+from studygroup.inputs import Inputs, count_rows, logits, select
+
+_APART = 1e-4  # of the largest logit, or of 1: single precision in another order
+
+
+@contextmanager
+def evaluated(net: nn.Module) -> Iterator[None]:
+    """Let a network answer in evaluation mode and without gradient inside."""
+    with without_side_effects(net, training=False):
+        yield
+
+
+def check_classes(net: nn.Module, example: Inputs, facts: Facts) -> None:
+    """Refuse names of classes that are not one for each logit, and pictures of another shape.
+
+    Raises:
+        ValueError: another number of classes, or an example of another shape.
+    """
+    with evaluated(net):
+        found = logits(net, example).shape
+    if found[1] != len(facts.classes):
+        raise ValueError(
+            f"the network has logits of shape {tuple(found)} and there are {len(facts.classes)} names of classes; "
+            "name each class once, in the order of the logits"
+        )
+    if (
+        facts.shape is not None
+        and isinstance(example, Tensor)
+        and tuple(example.shape[1:]) != tuple(facts.shape)
+    ):
+        raise ValueError(
+            f"the example has pictures of shape {tuple(example.shape[1:])}, where the shape given is "
+            f"{tuple(facts.shape)}; give both alike"
+        )
+
+
+def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Inputs, where: Path) -> None:
+    """Compare the answers of what was written with the network's, on all rows of an example and on its first.
+
+    Args:
+        net: the network.
+        asked: answers for what was written.
+        example: rows.
+        where: what was written, for the message.
+
+    Raises:
+        ValueError: other answers.
+    """
+    rows = count_rows(example)
+    for some in (example, select(example, rows, lambda tensor: tensor[:1])):
+        with evaluated(net):
+            expected = logits(net, some).double()
+        found = asked(some).double()
+        allowed = _APART * max(1.0, float(expected.abs().max()))
+        apart = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
+        if not apart <= allowed:
+            raise ValueError(
+                f"{where.name} answers otherwise than the network (shape {tuple(found.shape)} for "
+                f"{tuple(expected.shape)}, {apart:.2g} apart where {allowed:.2g} is rounding), so nothing was "
+                "written; give another format"
+            )
+
+
+def in_single(net: nn.Module, example: Inputs) -> tuple[nn.Module, Inputs]:
+    """Return network and example in single precision, where they are in half; else both as they are."""
+    half = (torch.float16, torch.bfloat16)
+    if not any(one.dtype in half for one in net.parameters()):
+        return net, example
+    rows = count_rows(example)
+    return duplicate(net).float(), select(
+        example, rows, lambda one: one.float() if one.dtype in half else one
+    )
+
+
+def traced(example: Inputs, forward: Callable[..., Any]) -> dict[str, Any]:
+    """Return `args`, `kwargs` and `dynamic_shapes` of `torch.export`: rows are free, and tokens where they can be."""
+    rows, kinds = (
+        torch.export.Dim("rows"),
+        [one.kind for one in inspect.signature(forward).parameters.values()],
+    )
+    if isinstance(example, Tensor):
+        one: Any = ({0: rows},)
+        several = inspect.Parameter.VAR_POSITIONAL in kinds[:1]
+        return {"args": (example,), "kwargs": {}, "dynamic_shapes": (one,) if several else one}
+    sizes = torch.export.Dim
+    # some networks fix the length
+    shapes: Any = {
+        name: {0: sizes.DYNAMIC, **({1: sizes.AUTO} if value.ndim > 1 else {})}
+        for name, value in example.items()
+    }
+    named = next(
+        (
+            n
+            for n, p in inspect.signature(forward).parameters.items()
+            if p.kind is inspect.Parameter.VAR_KEYWORD
+        ),
+        "",
+    )
+    own = inspect.signature(forward).parameters.keys() & example.keys()
+    if named and not own:
+        positional = inspect.Parameter.VAR_POSITIONAL in kinds[:1]
+        first = next(iter(inspect.signature(forward).parameters))
+        shapes = {**({first: ()} if positional else {}), named: shapes}
+    return {"args": (), "kwargs": dict(example), "dynamic_shapes": shapes}
+
+
+def not_traced(net: nn.Module, error: Exception) -> ValueError:
+    """Return the error that says why a network has no graph."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return ValueError(
+        f"{type(net).__name__} cannot be traced as one graph ({said:.400}); give the format safetensors, or pickle"
+    )

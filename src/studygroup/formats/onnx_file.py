@@ -1,0 +1,62 @@
+"""A network as an ONNX file, with the facts in its metadata."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studygroup.extras import missing
+from studygroup.files import write_atomically
+from studygroup.formats.answers import check_classes, check_same, evaluated, in_single, not_traced, traced
+from studygroup.formats.facts import Facts
+from studygroup.inputs import Inputs
+
+
+def save_onnx(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts) -> None:
+    """Write a network as an ONNX file whose metadata hold classes, shape, mean and deviation as JSON.
+
+    The number of rows is free, and that of tokens where the network leaves it free. A network in half precision is
+    written in single precision, as runtimes do not all compute in its own.
+
+    Args:
+        net: any network, an ensemble too; it is written as it answers in evaluation mode.
+        path: the file, `.onnx`.
+        example: two rows or more, as the network takes them.
+        facts: the classes, and how pixels become input.
+
+    Raises:
+        ValueError: a missing package, a network that cannot be traced, other classes or pictures than the facts', or
+            other answers by onnxruntime than from the network.
+
+    Example:
+        >>> found = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+        >>> json.loads(found["classes"])
+        ['cat', 'dog']
+    """
+    check_classes(net, example, facts)
+    net, example = in_single(net, example)
+    try:
+        import onnxruntime
+
+        with evaluated(net):
+            program = torch.onnx.export(net, **traced(example, net.forward), dynamo=True, verbose=False)
+    except ImportError as error:
+        raise missing("ONNX", "onnx", error) from error
+    except Exception as error:  # anything that the network's own code raises
+        raise not_traced(net, error) from error
+    assert program is not None
+    program.model.metadata_props.update(facts.as_json())
+
+    def write(temporary: Path) -> None:
+        program.save(temporary)
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+        check_same(net, lambda inputs: _asked(session, inputs), example, Path(path))
+
+    write_atomically(Path(path), write)
+
+
+def _asked(session: Any, inputs: Inputs) -> Tensor:
+    names = [one.name for one in session.get_inputs()]
+    given = {names[0]: inputs} if isinstance(inputs, Tensor) else {name: inputs[name] for name in names}
+    return torch.from_numpy(session.run(None, {name: one.numpy() for name, one in given.items()})[0])

@@ -1,0 +1,110 @@
+"""A network of timm as a folder that `timm.create_model("local-dir:FOLDER", pretrained=True)` opens."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from studygroup.extras import missing
+from studygroup.formats.answers import check_classes, check_same
+from studygroup.formats.card import card as made_card
+from studygroup.formats.facts import Facts
+from studygroup.formats.folders import CARD, CONFIGURATION, write_folder
+from studygroup.inputs import Inputs
+
+WEIGHTS = "model.safetensors"
+_OF_ITS_OWN = ("num_classes", "input_size", "mean", "std", "label_names", "architecture", "custom_load")
+_NOT_THESE = (
+    "url",
+    "file",
+    "hf_hub_id",
+    "hf_hub_filename",
+    "source",
+    "state_dict",
+    "tag",
+    "label_offset",
+    "origin_url",
+)
+_NOT_THESE += ("test_input_size", "test_crop_pct", "pool_size", "license", "paper_ids", "paper_name", "notes")
+
+
+def save_timm(
+    net: nn.Module,
+    folder: str | Path,
+    *,
+    example: Tensor,
+    facts: Facts,
+    options: Mapping[str, Any] | None = None,
+    card: str | None = None,
+) -> None:
+    """Write a network of timm as its `config.json` with `pretrained_cfg`, its weights and a model card.
+
+    `timm.create_model("local-dir:FOLDER", pretrained=True)` opens it, `"hf-hub:OWNER/NAME"` once it is pushed, and
+    `timm.data.resolve_data_config` finds size, mean and deviation.
+
+    Args:
+        net: a network that timm built, as one exports it of a group.
+        folder: the folder.
+        example: a row or more, as the network takes them.
+        facts: the classes, and how pixels become input.
+        options: what it was built with besides classes and channels, such as `img_size` or `drop_rate`.
+        card: the model card, see `card`; omitted, a short one.
+
+    Raises:
+        ValueError: a network that is none of timm, facts without pictures, other classes or pictures than the facts',
+            a folder that holds something else, or other answers from the folder than from the network.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise missing("a folder for timm", "train", error) from error
+    known = getattr(net, "pretrained_cfg", None)
+    architecture = known.get("architecture") if isinstance(known, Mapping) else None
+    if known is None or architecture is None or not timm.is_model(architecture):
+        raise ValueError(
+            f"{type(net).__name__} was not built by timm, and has no pretrained_cfg; give the format huggingface for "
+            "a network of transformers, or safetensors, onnx or torch_export for any"
+        )
+    if facts.shape is None or facts.mean is None or facts.std is None:
+        raise ValueError("timm's networks read pictures; give shape, mean and std in the facts")
+    check_classes(net, example, facts)
+    own = {
+        "num_classes": len(facts.classes),
+        "input_size": list(facts.shape),
+        "mean": list(facts.mean),
+        "std": list(facts.std),
+        "crop_pct": 1.0,
+        "custom_load": False,
+    }
+    config = {
+        "architecture": architecture,
+        "num_classes": len(facts.classes),
+        "num_features": net.num_features,
+        "label_names": list(facts.classes),
+        "model_args": {"in_chans": facts.shape[0], **(options or {})},
+        "pretrained_cfg": {key: value for key, value in known.items() if _plain(key, value)} | own,
+    }
+    text = made_card(facts, library="timm", name=architecture) if card is None else card
+
+    def write(new: Path) -> None:
+        (new / CONFIGURATION).write_text(json.dumps(config, indent=2) + "\n")
+        safetensors.torch.save_model(net, str(new / WEIGHTS))
+        (new / CARD).write_text(text, encoding="utf-8")
+        again = timm.create_model(f"local-dir:{new}", pretrained=True).eval().to(next(net.parameters()).dtype)
+
+        def asked(inputs: Inputs) -> Tensor:
+            with torch.no_grad():
+                answer: Tensor = again(inputs)
+            return answer
+
+        check_same(net, asked, example, Path(folder))
+
+    write_folder(Path(folder), write)
+
+
+def _plain(key: str, value: Any) -> bool:
+    return key not in _NOT_THESE and key not in _OF_ITS_OWN and value is not None
