@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def provenance(self) -> Path:
+        """Fingerprint of the data, versions, code and machine; runs of earlier versions have none."""
+        return self.path / "provenance.json"
+
+    @property
     def confusion(self) -> Path:
         """The shipped student's answers on the test rows, by class; runs of earlier versions have none."""
         return self.path / "confusion.csv"

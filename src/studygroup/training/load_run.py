@@ -15,6 +15,7 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.task import CollaborativeLearning
 from studygroup.training.checkpoints import newest_of_run
+from studygroup.training.computing import computing
 from studygroup.training.datamodule import DataModule
 from studygroup.training.describe import model_card
 from studygroup.training.export import (
@@ -29,7 +30,7 @@ from studygroup.training.export import (
 )
 from studygroup.training.folder import RunFolder
 from studygroup.training.scores import accuracy, score_net
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.summary import Summary
 from studygroup.untrusted import check_tree
 
@@ -113,7 +114,7 @@ def load_run(run: str | Path) -> Iterator[Run]:
     folder = RunFolder(Path(run))
     check_tree(folder.path)
     found = Run(folder, folder.read_summary())
-    with cpu_threads(found.settings.threads):
+    with computing(found.settings):
         yield found
 
 

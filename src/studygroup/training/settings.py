@@ -3,8 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +93,8 @@ class Settings:
         baseline: whether the plain network is trained beside the method, with the same data and epochs.
         threads: CPU threads that share an operation; they affect the last bits of the result. By default 1 for
             `digits`, whose images are too small to be worth sharing, else torch's own choice.
+        deterministic: whether to use torch's deterministic algorithms alone: slower, and on CUDA, too, the same bits
+            every time; an operation that has none is an error. By default torch is left as it is set.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
         workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
             images, where decoding would otherwise slow training down.
@@ -126,6 +127,7 @@ class Settings:
     seed: int = 0
     baseline: bool = True
     threads: int | None = None
+    deterministic: bool | None = None
     accelerator: str = "auto"
     workers: int | Literal["auto"] = "auto"
     in_memory_bytes: int = 4 * 2**30
@@ -312,14 +314,3 @@ def check_accelerator(name: str) -> None:
         raise ValueError(
             f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
         )
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Set the number of torch's CPU threads within the context, if one is given."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
