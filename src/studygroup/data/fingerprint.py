@@ -37,7 +37,7 @@ def sums_of_split(split: Split) -> dict[str, str]:
     """Return the checksums of a split.
 
     Args:
-        split: its rows are all read. Encoded pictures are not decoded, and of more than 65,536 of them, as many are read,
+        split: its rows are all read. Encoded pictures are not decoded, and of more than 65,536 as many are read,
             evenly spaced.
 
     Returns:

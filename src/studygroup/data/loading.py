@@ -60,8 +60,8 @@ class Data:
     def fingerprint(self) -> Mapping[str, str]:
         """Checksums of what was read, by name: equal ones, equal training.
 
-        `classes`; `form`, what turns rows into network input; `labels` and `rows` of each split; `noisy labels`, those
-        to learn from in the first epoch. Pictures that stay encoded have `encoded` in place of `rows`; of more than
+        `classes`; `form`, what turns rows into network input; `labels` and `rows` of each split; `noisy labels`, to
+        learn from in the first epoch. Pictures that stay encoded have `encoded` in place of `rows`; of more than
         65,536, as many are read.
         """
         splits = {"training": self.train, "hold-out": self.holdout, "test": self.test}

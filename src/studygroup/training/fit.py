@@ -12,10 +12,10 @@ from lightning.pytorch import Callback, Trainer
 
 from studygroup.data import Data
 from studygroup.stopping import interruptible
-from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd, check_there
+from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd
 from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.curves import Curves, no_tracebacks
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.provenance import note_provenance

@@ -74,8 +74,8 @@ def reproduce(
 ) -> Reproduction:
     """Repeat a run from its folder, and say whether it came out the same.
 
-    It is trained again in a new folder, on as many CPU threads. Figures of every epoch, scores, routes and shipped weights
-    are compared bit by bit, those of the plain network beside it, too. Nothing is written into the run folder.
+    It is trained again in a new folder, on as many CPU threads. Figures of every epoch, scores, routes and shipped
+    weights are compared bit by bit, those of the plain network, too. Nothing is written into the run folder.
 
     Example:
         >>> found = reproduce("runs/mine")

@@ -9,7 +9,6 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
 from studygroup.training import methods
-from studygroup.training.callbacks import check_there
 from studygroup.training.computing import computing
 from studygroup.training.config import Config, check_same
 from studygroup.training.confusion import Answers
@@ -18,7 +17,7 @@ from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import LOCK, RunFolder, exclusive, is_unused
+from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, is_unused
 from studygroup.training.load_run import Run
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings

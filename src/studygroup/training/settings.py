@@ -134,9 +134,9 @@ class Settings:
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if getattr(self, item.name) is None and item.default is not None:
-                raise ValueError(f"{item.name} is null; give a value, or leave it out")
+        for name in sorted(NEVER_NULL):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is null; give a value, or leave it out")
         object.__setattr__(self, "recipe", methods.resolve(self.recipe))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
@@ -291,6 +291,12 @@ class Settings:
             workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
         )
+
+
+NEVER_NULL = frozenset(item.name for item in fields(Settings) if item.default is not None)
+"""Settings that have a value."""
+TEXTS = frozenset(item.name for item in fields(Settings) if item.type is str)
+"""Settings that are texts, whatever a text looks like."""
 
 
 def check_accelerator(name: str) -> None:
