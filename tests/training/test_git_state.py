@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from studygroup.training.git_state import git_state
+from studygroup.training.git_state import UNKNOWN, GitState, git_state
 
 
 def git(folder, *words):
@@ -79,6 +79,11 @@ def test_what_a_repository_configures_is_not_executed(tree, tmp_path):
     assert not mark.exists()
     git(tree, "status")
     assert mark.exists()  # it would have been
+
+
+def test_a_tree_that_is_too_large_is_not_read(tree):
+    assert git_state(tree, most=11) == GitState(commit=git(tree, "rev-parse", "HEAD"), changes=UNKNOWN)
+    assert git_state(tree, most=12).changes is None
 
 
 def test_without_git_nothing_is_said(tree, tmp_path, monkeypatch):

@@ -3,14 +3,15 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _PATIENCE = 3.0  # seconds of one call
-_LARGEST = 2**26  # bytes of a changed file that are read
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null")
-_DELETED = "deleted"
+_SUBMODULE = "160000"
+_SHA1 = 40  # digits
+UNKNOWN = "not looked for: too many files"
+"""Stands for the changes of a working tree whose files are too large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +20,22 @@ class GitState:
 
     Attributes:
         commit: its name.
-        changes: the sha256 sum of all changes to files since the commit; None without any.
+        changes: the sha256 sum of all changes to files since the commit; None without any. A file that a filter of
+            git changes on its way out counts as changed.
     """
 
     commit: str
     changes: str | None
 
 
-def git_state(folder: Path) -> GitState | None:
+def git_state(folder: Path, *, most: int = 2**28) -> GitState | None:
     """Return the state of git of the working tree that a folder lies in, in a moment.
 
-    Neither filters nor hooks are run: changed files are found by size and date, then read as they are.
+    Neither filters nor hooks are run: tracked files are read as they are.
 
     Args:
         folder: any.
+        most: bytes of tracked files that are read.
 
     Returns:
         None where there is no working tree, no commit, no git, or its answer takes seconds.
@@ -44,9 +47,11 @@ def git_state(folder: Path) -> GitState | None:
     try:
         commit = _git(top, "rev-parse", "--verify", "HEAD").decode().strip()
         staged = _git(top, "diff-index", "--cached", "--no-renames", "--ignore-submodules", "-z", "HEAD")
-        changed = list(_changed(top, _git(top, "diff-files", "--no-renames", "--ignore-submodules", "-z")))
+        changed = _changed(top, _git(top, "ls-files", "--stage", "-z"), most=most)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
+    if changed is None:
+        return GitState(commit=commit, changes=UNKNOWN)
     if not staged and not changed:
         return GitState(commit=commit, changes=None)
     return GitState(commit=commit, changes=hashlib.sha256(b"\0".join([staged, *changed])).hexdigest())
@@ -70,28 +75,33 @@ def _git(top: Path, *words: str) -> bytes:
     return ended.stdout
 
 
-def _changed(top: Path, listed: bytes) -> Iterator[bytes]:
-    """Yield path and content's name of every file that is not as in the index, though its date may be."""
-    words = listed.split(b"\0")
-    for fact, path in zip(words[::2], words[1::2], strict=False):
-        _, mode, known, *_ = fact.decode().split(" ")
-        now = _name(top / os.fsdecode(path), digits=len(known))
-        if now != known or mode == "000000":
-            yield path + b" " + mode.encode() + b" " + now.encode()
+def _changed(top: Path, listed: bytes, *, most: int) -> list[bytes] | None:
+    """Return path and content's name of every file that is not as in the index; None where all are too large."""
+    found, left = [], most
+    for entry in listed.split(b"\0")[:-1]:
+        fact, _, path = entry.partition(b"\t")
+        mode, known, _ = fact.decode().split(" ")
+        if mode == _SUBMODULE:
+            continue
+        content = _content(top / os.fsdecode(path), most=left)
+        if content is None:
+            found.append(path + b" is gone")
+            continue
+        left -= len(content)
+        if left < 0:
+            return None
+        kind = hashlib.sha1 if len(known) == _SHA1 else hashlib.sha256
+        now = kind(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if now != known:
+            found.append(path + b" " + now.encode())
+    return found
 
 
-def _name(path: Path, *, digits: int) -> str:
-    """Return git's name for a file's content; for what is too large to be read, its size."""
+def _content(path: Path, *, most: int) -> bytes | None:
+    """Return what git would keep of a file: one byte more than `most` at most; None where there is no file."""
     if path.is_symlink():
-        content = os.readlink(path).encode()
-    elif not path.is_file():
-        return _DELETED
-    elif path.stat().st_size > _LARGEST:
-        return f"of {path.stat().st_size} bytes"
-    else:
-        content = path.read_bytes()
-    kind = hashlib.sha1 if digits == _SHA1 else hashlib.sha256
-    return kind(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-_SHA1 = 40  # digits
+        return os.fsencode(os.readlink(path))
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(most + 1)
