@@ -40,8 +40,9 @@ PRECISIONS = {
 }
 """Lightning's flags that a run takes, and the precision of the network's weights under each."""
 _RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, math.inf)),
-    **dict.fromkeys(("workers", "in_memory_bytes"), (0, math.inf)),
+    **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, 10**15)),
+    **dict.fromkeys(("workers", "in_memory_bytes"), (0, 10**18)),
+    "seed": (-(2**64), 2**64),  # what TensorBoard and others take for a number
     "threads": (1, 1024),  # more would end the process without a word
 }
 """The smallest and the largest value of whole numbers."""
