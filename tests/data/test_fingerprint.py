@@ -68,13 +68,13 @@ def test_pictures_that_stay_encoded_are_summed_by_their_files(tmp_path):
 
 
 def test_texts_are_summed_by_their_tokens(tmp_path):
-    def texts(last, length=16):
+    def texts(last, length=24):
         for name, rows in (("train", 12), ("test", 4)):
             lines = [f"row {n} of {name} {last if n == rows - 1 else ''},{n % 2}" for n in range(rows)]
             (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
         return load(tmp_path, holdout=2, tokenizer=Characters(length=length)).fingerprint
 
-    one, other, longer = texts("a"), texts("b"), texts("a", length=20)
+    one, other, longer = texts("a"), texts("b"), texts("a", length=30)
     assert changed(one, other) == {"test rows", "training rows"} or changed(one, other) == {
         "test rows", "hold-out rows"
     }  # fmt: skip

@@ -103,9 +103,14 @@ class Curves(TensorBoardLogger):
     def _writing(self, work: Callable[[], R]) -> R:
         try:
             return work()
-        except OSError as error:
-            check_there(RunFolder(self._run))  # the reason, where it is gone
-            raise not_written(Path(self.log_dir), error) from error
+        except (OSError, ValueError) as error:
+            reason = (
+                error if isinstance(error, OSError) else error.__cause__
+            )  # Lightning takes any for a wrong figure
+            if not isinstance(reason, OSError):
+                raise
+            check_there(RunFolder(self._run))  # where it is gone, that is what to say
+            raise not_written(Path(self.log_dir), reason) from error
 
 
 def log_result(folder: RunFolder, config: Config, summary: Summary) -> None:
