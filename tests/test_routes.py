@@ -61,12 +61,12 @@ def test_random_paths_are_distinct_and_no_module_idles_where_students_suffice(la
 
 
 @pytest.mark.parametrize(("layers", "students", "modules"), [(1, 3, 2), (3, 9, 2), (5, 2, 1)])
-def test_fewer_paths_than_students_are_refused_unless_equal_ones_are_asked_for(layers, students, modules):
+def test_fewer_paths_than_students_are_warned_of_unless_equal_ones_are_asked_for(layers, students, modules):
     names = [f"l{i}" for i in range(layers)]
     said = (
         rf"{students} students and {modules**layers} paths \({modules} modules at each of {layers} layers\)"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.warns(r.EqualPathsWarning, match=said):
         r.random(names, students=students, modules=modules)
     table = r.random(names, students=students, modules=modules, distinct=False).table
     assert len(set(zip(*table, strict=True))) < students

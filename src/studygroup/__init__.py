@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from studygroup.losses import Losses
     from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
     from studygroup.peers import Peers
-    from studygroup.routes import Routes
+    from studygroup.routes import EqualPathsWarning, Routes
     from studygroup.shipping import accuracies, best_student, student_to_ship
     from studygroup.task import CollaborativeLearning
 
 __all__ = [
     "CollaborativeLearning",
+    "EqualPathsWarning",
     "EqualStudentsWarning",
     "FreshInitWarning",
     "Group",
@@ -79,7 +80,7 @@ _FROM = {
         "losses": ("Losses",),
         "ownership": ("NoOwnerWarning", "SharedRows", "Subsets", "owners"),
         "peers": ("Peers",),
-        "routes": ("Routes",),
+        "routes": ("EqualPathsWarning", "Routes"),
         "shipping": ("accuracies", "best_student", "student_to_ship"),
         "task": ("CollaborativeLearning",),
     }.items()

@@ -2,6 +2,7 @@
 
 import json
 import random as python_random
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
@@ -15,6 +16,10 @@ Layer = str | tuple[str, ...]
 """A layer's name, or several names that share one choice of module."""
 
 _TRIES = 10_000
+
+
+class EqualPathsWarning(UserWarning):
+    """A warning that there are more students than paths through the modules, so that some are the same network."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,8 @@ def random(
     """Draw random paths: at each layer every student takes one of `modules` modules (CGL, equation 1).
 
     Departs:
-        By default no two students take the same path, and no module is left idle where K ≥ M; `distinct=False` draws
-        every entry uniformly, as printed.
+        By default no two students take the same path, and no module is left idle, where the numbers allow (K ≤ M^L,
+        K ≥ M); `distinct=False` draws every entry uniformly, as printed.
 
     Args:
         layers: layer names; a tuple of names shares one draw (a stem of convolution and norm).
@@ -184,8 +189,10 @@ def random(
         distinct: whether to make all paths differ and leave no module idle.
 
     Raises:
-        ValueError: no layers, students or modules, fewer paths (M to the power of the number of layers) than students
-            that are to differ, or no distinct table was found.
+        ValueError: no layers, students or modules, or no distinct table was found.
+
+    Warns:
+        EqualPathsWarning: there are more students than paths, and `distinct` was not turned off.
     """
     groups = [_names(layer) for layer in check_names("layers", layers)]
     students, modules = check_whole("students", students, least=1), check_whole("modules", modules, least=1)
@@ -277,21 +284,26 @@ def _modules(number: int, row: Any) -> tuple[int, ...]:
 
 
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
-    """Draw the rows of a random table with distinct columns and, where there are students for all, no idle module."""
-    if students > modules**layers:
-        raise ValueError(
-            f"{students} students and {modules**layers} paths ({modules} modules at each of {layers} layers), so "
-            "that some would be the same network; give more layers or modules, fewer students, or distinct=False"
+    """Draw the rows of a random table with distinct columns and no idle module, where the numbers allow."""
+    want_distinct, want_busy = students <= modules**layers, students >= modules
+    if not want_distinct:
+        warnings.warn(
+            f"{students} students and {modules**layers} paths ({modules} modules at each of {layers} layers): some "
+            "are the same network, and teach each other nothing; give more layers or modules, fewer students, or "
+            "distinct=False if that is meant",
+            EqualPathsWarning,
+            stacklevel=3,
         )
-    want_busy = students >= modules
     for attempt in range(_TRIES):
         if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
             table = [_surjection(draw, students, modules) for _ in range(layers)]
-        else:  # many students a module: distinct columns, then hope for busy rows
+        elif want_distinct:  # many students a module: distinct columns, then hope for busy rows
             table = [list(row) for row in zip(*_paths(draw, layers, students, modules), strict=True)]
+        else:
+            table = [[draw.randrange(modules) for _ in range(students)] for _ in range(layers)]
         columns = set(zip(*table, strict=True))
         busy = all(len(set(row)) == modules for row in table)
-        if len(columns) == students and (busy or not want_busy):
+        if (len(columns) == students or not want_distinct) and (busy or not want_busy):
             return table
     raise ValueError(
         f"no table of {layers} layers, {students} students and {modules} modules with distinct paths and no "

@@ -36,19 +36,17 @@ def test_a_run_folder_that_is_gone_is_told_before_what_could_not_be_written(tmp_
     folder = RunFolder(tmp_path / "run")
     folder.write_config({"seed": 0})
     curves = Curves(folder.path, start=0)
-    curves.log_metrics({"loss/total": 1.0}, step=1)
-    shutil.rmtree(folder.path)
 
     def go_on():
         for step in range(2, 50):
             curves.log_metrics({"loss/total": 1.0}, step=step)
             curves.save()
 
-    with (
-        no_tracebacks(),
-        pytest.raises(FolderGoneError, match=r"config\.yaml is gone: the run folder was removed"),
-    ):
-        go_on()
+    with no_tracebacks():
+        curves.log_metrics({"loss/total": 1.0}, step=1)
+        shutil.rmtree(folder.path)
+        with pytest.raises(FolderGoneError, match=r"config\.yaml is gone: the run folder was removed"):
+            go_on()
     assert not folder.path.exists()
 
 
