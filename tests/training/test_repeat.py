@@ -132,7 +132,7 @@ def test_figures_scores_routes_and_other_tensors_are_compared(run):
         (lambda: rewrite(run / "routes.json", "0", "1"), "routes: another table"),
         (
             lambda: save_file({"x": torch.ones(1)}, run / "student.safetensors"),
-            "shipped weights: 1.bias; 1.weight; 3.bias; and 2 more in one of both alone",
+            "shipped weights: 1.bias; 1.weight; 4.bias; and 2 more in one of both alone",
         ),
     ):
         edit()
