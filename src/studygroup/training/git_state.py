@@ -77,7 +77,8 @@ def _git(top: Path, *words: str) -> bytes:
 
 def _changed(top: Path, listed: bytes, *, most: int) -> list[bytes] | None:
     """Return path and content's name of every file that is not as in the index; None where all are too large."""
-    found, left = [], most
+    found: list[bytes] = []
+    left = most
     for entry in listed.split(b"\0")[:-1]:
         fact, _, path = entry.partition(b"\t")
         mode, known, _ = fact.decode().split(" ")
