@@ -10,9 +10,10 @@ from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
 from reproduction.runner import Run, say
 from studygroup.data import UnavailableError
+from studygroup.training.computing import computing
 from studygroup.training.grid import for_each
 from studygroup.training.scores import score
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.step_cost import measure_step_cost
 
 _FILE = "prices.json"
@@ -77,7 +78,7 @@ def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
         if run.key not in here:
             say(f"measuring a step: {run.cell.label}")
             settings = lab.settings(run.cell, seed=0)
-            with cpu_threads(settings.threads):
+            with computing(settings):
                 here[run.key] = _price(settings)
             add_price(lab.results_dir, run.key, here[run.key])
 

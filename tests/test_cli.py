@@ -192,6 +192,11 @@ def test_a_wrong_key_of_a_file_is_one_line_with_its_file(content, tmp_path, caps
     [
         (["--accelerator=tpu"], "accelerator 'tpu' is not there; this machine has cpu"),
         (["--gradient_clip_val=-1"], "gradient_clip_val is -1.0; give a number above 0"),
+        (["--seed=1" + "0" * 400], "000; give at most 18446744073709551616"),
+        (
+            ["--recipe=byot", "--recipe.inner=[]"],
+            "no layer is named to put a classifier on, and without any this is",
+        ),
         (["--threads=100000"], "threads is 100000; give at most 1024"),
         (["--optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
         (["--rate=MultiStep", "--rate.milestones=[-1]"], "one of the milestones is -1"),

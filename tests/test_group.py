@@ -340,6 +340,7 @@ def test_a_module_without_rows_has_no_gradient():
     assert bank[0].layer.weight.grad.any()
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualPathsWarning")
 def test_channels_last_is_kept_through_a_split():
     formats = []
 

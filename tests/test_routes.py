@@ -36,17 +36,40 @@ def test_layers_that_travel_together_share_one_draw():
 
 @pytest.mark.parametrize(
     ("layers", "students", "modules"),
-    [(9, 8, 2), (3, 8, 2), (2, 14, 4), (2, 8, 8), (1, 16, 16), (9, 3, 8), (4, 16, 2), (1, 5, 2), (9, 1, 2)],
+    [
+        (9, 8, 2),
+        (3, 8, 2),
+        (2, 14, 4),
+        (2, 8, 8),
+        (1, 16, 16),
+        (9, 3, 8),
+        (4, 16, 2),
+        (1, 2, 2),
+        (9, 1, 2),
+        (3, 1, 1),
+    ],
 )
-def test_random_paths_are_distinct_and_no_module_idles_where_the_numbers_allow(layers, students, modules):
+def test_random_paths_are_distinct_and_no_module_idles_where_students_suffice(layers, students, modules):
     for seed in range(10):
         names = [f"l{i}" for i in range(layers)]
         routes = r.random(names, students=students, modules=modules, seed=seed)
         paths = set(zip(*routes.table, strict=True))
-        assert len(paths) == students or students > modules**layers
+        assert len(paths) == students
         assert all(len(set(row)) == modules for row in routes.table) or students < modules
         assert routes.modules == (modules,) * layers
         assert routes == r.random(names, students=students, modules=modules, seed=seed)
+
+
+@pytest.mark.parametrize(("layers", "students", "modules"), [(1, 3, 2), (3, 9, 2), (5, 2, 1)])
+def test_fewer_paths_than_students_are_warned_of_unless_equal_ones_are_asked_for(layers, students, modules):
+    names = [f"l{i}" for i in range(layers)]
+    said = (
+        rf"{students} students and {modules**layers} paths \({modules} modules at each of {layers} layers\)"
+    )
+    with pytest.warns(r.EqualPathsWarning, match=said):
+        r.random(names, students=students, modules=modules)
+    table = r.random(names, students=students, modules=modules, distinct=False).table
+    assert len(set(zip(*table, strict=True))) < students
 
 
 def test_uniform_sampling_as_printed():

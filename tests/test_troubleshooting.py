@@ -39,6 +39,7 @@ class Locked(nn.Module):
 
 
 SAID: dict[type[Warning], Callable[[], Any]] = {
+    sg.EqualPathsWarning: lambda: sg.routes.random(["0"], students=3, modules=2),
     sg.EqualStudentsWarning: lambda: sg.recipes.dml(plain(), init="copy"),
     sg.FreshInitWarning: lambda: sg.recipes.dml(resnet()),
     sg.NoGradientWarning: lambda: sg.recipes.baseline(plain().requires_grad_(False)),

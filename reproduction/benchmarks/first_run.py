@@ -26,8 +26,8 @@ import torch
 import studygroup as sg
 from reproduction.benchmarks.cells import Cells, over, spread
 from studygroup.training import train
+from studygroup.training.computing import cpu_threads
 from studygroup.training.first_run import first_run
-from studygroup.training.settings import cpu_threads
 
 CELLS = Cells(Path(__file__).parent / "results" / "first_run.json")
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "own_loop.py"))

@@ -38,7 +38,7 @@ from reproduction.benchmarks.gallery_runs import (
 )
 from reproduction.benchmarks.gallery_tables import draw, show
 from studygroup import recipes
-from studygroup.training.settings import cpu_threads
+from studygroup.training.computing import cpu_threads
 
 FOUR: dict[str, Any] = {"students": 4, "init": network}
 BRANCHES = ["4", "6"]

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from studygroup.losses import Losses
     from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
     from studygroup.peers import Peers
-    from studygroup.routes import Routes
+    from studygroup.routes import EqualPathsWarning, Routes
     from studygroup.shipping import accuracies, best_student, student_to_ship
     from studygroup.soups import Soup, greedy_soup, uniform_soup
     from studygroup.task import CollaborativeLearning
 
 __all__ = [
     "CollaborativeLearning",
+    "EqualPathsWarning",
     "EqualStudentsWarning",
     "FreshInitWarning",
     "Group",
@@ -87,7 +88,7 @@ _FROM = {
         "losses": ("Losses",),
         "ownership": ("NoOwnerWarning", "SharedRows", "Subsets", "owners"),
         "peers": ("Peers",),
-        "routes": ("Routes",),
+        "routes": ("EqualPathsWarning", "Routes"),
         "shipping": ("accuracies", "best_student", "student_to_ship"),
         "soups": ("Soup", "greedy_soup", "uniform_soup"),
         "task": ("CollaborativeLearning",),

@@ -83,11 +83,14 @@ def _run(typed: Typed) -> int:
         if chosen == "train":
             _go_on_shortly(arguments, typed.allowed)
         try:
-            print(printable(_COMMANDS[chosen](arguments)))
+            said, status = _COMMANDS[chosen](arguments), 0
+            if isinstance(said, tuple):
+                said, status = said
+            print(printable(said))
         except (ValueError, RuntimeError, OSError) as error:
             print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
             return 1
-    return 0
+    return status
 
 
 def _go_on_shortly(arguments: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -180,6 +183,9 @@ def build_parser(only: str | None = None) -> ArgumentParser:
                 action="store_true",
                 help="check all, say how long the run will take, and write nothing",
             )
+        if name == "reproduce":
+            for flag, help in _REPRODUCE.items():
+                own.add_argument(flag, action="store_true", help=help)
         if name == "predict":
             own.add_argument("inputs", nargs="+", type=str, help="texts, or paths of image files")
             own.add_argument(
@@ -187,7 +193,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
             )
         if name == "report":
             own.add_argument("runs", nargs="+", type=str, help="folders of comparisons or runs")
-        skip = ("settings", "resume", "inputs", "runs", "overrides")
+        skip = ("settings", "resume", "deterministic", "tell", "inputs", "runs", "overrides")
         add_options(own, function, skip=skip, positional=name not in ("compare", "tune"))
         commands.add_subcommand(name, own, help=(function.__doc__ or "").split("\n")[0])
     if only in (None, "analyse"):
@@ -222,6 +228,12 @@ _RESUME: dict[str, Any] = {
 }
 
 
+_REPRODUCE = {
+    "--resume": "continue a repetition that was stopped, or compare one that is finished",
+    "--deterministic": "repeat with deterministic algorithms alone; a run trained without may come out differently",
+}
+
+
 def _train(options: dict[str, Any]) -> str:
     from studygroup.training.check import check, describe_check
     from studygroup.training.run import default_folder, train
@@ -235,6 +247,16 @@ def _train(options: dict[str, Any]) -> str:
     result = train(settings, **others)
     told = describe_run(result.folder, result.summary, finished_before=result.resumed_finished)
     return f"\n{told}\n\nReport with curves: {run_report(result.folder)}"
+
+
+def _reproduce(options: dict[str, Any]) -> tuple[str, int]:
+    from studygroup.training.repeat import Circumstances, describe_circumstances, describe_reproduction
+
+    def tell(found: Circumstances) -> None:
+        print(printable(describe_circumstances(found)), flush=True)
+
+    found = training.reproduce(**options, tell=tell)
+    return describe_reproduction(found), int(not found.same)
 
 
 def _evaluate(options: dict[str, Any]) -> str:
@@ -308,6 +330,7 @@ def _analyse(options: dict[str, Any]) -> str:
 _FUNCTIONS: Mapping[str, Callable[[], Callable[..., Any]]] = {
     "train": lambda: training.train,
     "evaluate": lambda: training.evaluate,
+    "reproduce": lambda: training.reproduce,
     "export": lambda: training.export,
     "predict": lambda: training.predict,
     "compare": lambda: training.compare,
@@ -315,9 +338,10 @@ _FUNCTIONS: Mapping[str, Callable[[], Callable[..., Any]]] = {
     "tune": lambda: training.tune,
 }
 """The function whose arguments each command takes; what trains is imported with its command."""
-_COMMANDS: Mapping[str, Callable[[dict[str, Any]], str]] = {
+_COMMANDS: Mapping[str, Callable[[dict[str, Any]], str | tuple[str, int]]] = {
     "train": _train,
     "evaluate": _evaluate,
+    "reproduce": _reproduce,
     "export": _export,
     "predict": _predict,
     "compare": _compare,
@@ -325,7 +349,7 @@ _COMMANDS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "tune": _tune,
     "analyse": _analyse,
 }
-"""What each command does; returns the text to print."""
+"""What each command does; returns the text to print and, where that is not 0, the exit status."""
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -7,7 +7,7 @@ from studygroup.door import enter
 from studygroup.extras import extra_of, not_installed
 from studygroup.stopping import end_quietly, go_on_with, run_program
 
-_TRAINS = ("train", "compare", "tune")
+_TRAINS = ("train", "reproduce", "compare", "tune")
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def how_to_go_on(given: Sequence[str]) -> str:
     """
     again = (
         ["--resume"]
-        if given[:1] == ["train"] and not any(word.startswith("--resume") for word in given)
+        if given[:1] in (["train"], ["reproduce"]) and not any(word.startswith("--resume") for word in given)
         else []
     )
     return go_on_with("studygroup", *given, *again)

@@ -2,6 +2,7 @@
 
 import json
 import random as python_random
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product, zip_longest
@@ -15,6 +16,10 @@ Layer = str | tuple[str, ...]
 """A layer's name, or several names that share one choice of module."""
 
 _TRIES = 10_000
+
+
+class EqualPathsWarning(UserWarning):
+    """A warning that there are more students than paths through the modules, so that some are the same network."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,9 @@ def random(
 
     Raises:
         ValueError: no layers, students or modules, or no distinct table was found.
+
+    Warns:
+        EqualPathsWarning: there are more students than paths, and `distinct` was not turned off.
     """
     groups = [_names(layer) for layer in check_names("layers", layers)]
     students, modules = check_whole("students", students, least=1), check_whole("modules", modules, least=1)
@@ -278,6 +286,14 @@ def _modules(number: int, row: Any) -> tuple[int, ...]:
 def _distinct(draw: python_random.Random, layers: int, students: int, modules: int) -> list[list[int]]:
     """Draw the rows of a random table with distinct columns and no idle module, where the numbers allow."""
     want_distinct, want_busy = students <= modules**layers, students >= modules
+    if not want_distinct:
+        warnings.warn(
+            f"{students} students and {modules**layers} paths ({modules} modules at each of {layers} layers): some "
+            "are the same network, and teach each other nothing; give more layers or modules, fewer students, or "
+            "distinct=False if that is meant",
+            EqualPathsWarning,
+            stacklevel=3,
+        )
     for attempt in range(_TRIES):
         if attempt % 2 and want_busy:  # few students a module: busy rows, then hope for distinct columns
             table = [_surjection(draw, students, modules) for _ in range(layers)]

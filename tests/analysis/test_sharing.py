@@ -20,6 +20,7 @@ def counted(layers):
     return sum(p.numel() for layer in layers for p in NET.get_submodule(layer).parameters())
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualPathsWarning")
 def test_layers_and_parameters_in_common():
     routes = sg.routes.random([("conv1", "bn1"), "layer4.1"], students=5, modules=2, seed=1)
     stem, _, last = routes.table

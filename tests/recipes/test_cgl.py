@@ -148,6 +148,7 @@ def test_without_imitation_the_loss_is_that_of_the_labels(selection, owned):
     torch.testing.assert_close(task.group.model[4].weight.grad, shared)
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualPathsWarning")
 def test_a_structure_of_its_own():
     def routes(**options):
         return sg.recipes.cgl(build(), layers=["0", "2", "4"], **options).group.routes
@@ -164,6 +165,7 @@ def test_a_structure_of_its_own():
     )
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualPathsWarning")
 def test_parameters_stay_constant_as_students_join():
     counts = {
         k: sum(p.numel() for p in sg.recipes.cgl(build(), layers=["0", "2"], students=k).parameters())

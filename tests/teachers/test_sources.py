@@ -123,6 +123,17 @@ def teacher_net() -> nn.Module:
     return made
 
 
+def test_a_group_is_no_teacher_before_one_of_its_students_is_exported():
+    group = students()
+    ways = {"teacher": group, "teacher.group": sg.CollaborativeLearning(group, [Supervised()])}
+    for way_out, given in ways.items():
+        with pytest.raises(ValueError, match="which answers for") as refused:
+            Frozen(given)
+        said = f"answers for {STUDENTS} students; give one of them, {way_out}.export(0), or a module that returns"
+        assert said in str(refused.value)
+    assert Frozen(group.export(0)).of.routes.students == 1
+
+
 def test_a_frozen_network_teaches_all_students():
     """Hinton et al. 2015: CE + T² KL(ψ(teacher; T) ‖ ψ(student; T)), the teacher in evaluation."""
     given = teacher_net()

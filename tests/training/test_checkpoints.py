@@ -69,6 +69,9 @@ WRONG = {
     "lacks state_dict": lambda c: c.pop("state_dict"),
     "lacks callbacks.LastTwo": lambda c: c["callbacks"].pop("LastTwo"),
     "has pytorch-lightning_version=None": lambda c: c.pop("pytorch-lightning_version"),
+    "has pytorch-lightning_version='new', which is no version": lambda c: c.update(
+        {"pytorch-lightning_version": "new"}
+    ),
     "has epoch='x'": lambda c: c.update(epoch="x"),
     "has callbacks.History.rows=3": lambda c: c["callbacks"]["History"].update(rows=3),
     "has figures of 2 epochs": lambda c: c.update(epoch=10**12),

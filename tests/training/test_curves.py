@@ -1,4 +1,5 @@
 import csv
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from helpers.summaries import summary
-from studygroup.training.curves import results, tags
+from studygroup.training.curves import Curves, no_tracebacks, results, tags
+from studygroup.training.folder import FolderGoneError, RunFolder
 from studygroup.training.history import EpochRow
 
 ROW = EpochRow(
@@ -28,6 +30,24 @@ def test_figures_stand_in_groups():
     texts = tags(replace(ROW, cpu_seconds=2.0, tokens_per_second=5.0, padding=0.25))
     more = {name: value for name, value in texts.items() if name not in tags(ROW)}
     assert more == {"train/cpu_seconds": 2.0, "train/tokens_per_second": 5.0, "train/padding": 0.25}
+
+
+def test_a_run_folder_that_is_gone_is_told_before_what_could_not_be_written(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config({"seed": 0})
+    curves = Curves(folder.path, start=0)
+
+    def go_on():
+        for step in range(2, 50):
+            curves.log_metrics({"loss/total": 1.0}, step=step)
+            curves.save()
+
+    with no_tracebacks():
+        curves.log_metrics({"loss/total": 1.0}, step=1)
+        shutil.rmtree(folder.path)
+        with pytest.raises(FolderGoneError, match=r"config\.yaml is gone: the run folder was removed"):
+            go_on()
+    assert not folder.path.exists()
 
 
 def test_every_figure_of_a_row_has_a_name():

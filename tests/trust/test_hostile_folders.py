@@ -71,6 +71,7 @@ CODE = {
 
 READERS = {
     "evaluate": ["evaluate", "{run}"],
+    "reproduce": ["reproduce", "{run}", "--run_dir", "{run}/../new"],
     "export": ["export", "{run}"],
     "export a student": ["export", "{run}", "--student", "0"],
     "analyse": ["analyse", "calibration", "{run}"],

@@ -1,5 +1,6 @@
 """The entry point to data: load training, hold-out and test rows by a name or from a folder."""
 
+import functools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from studygroup.batching import without
+from studygroup.data.fingerprint import sum_of, sum_of_labels, sums_of_split
 from studygroup.data.form import LARGEST_SIDE, Form, Pictures, Texts
 from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
@@ -53,6 +55,26 @@ class Data:
     training_labels: EpochLabels
     train_truth: TrueLabels
     holdout_truth: TrueLabels
+
+    @functools.cached_property
+    def fingerprint(self) -> Mapping[str, str]:
+        """Checksums of what was read, by name: equal ones, equal training.
+
+        `classes`; `form`, what turns rows into network input; `labels` and `rows` of each split; `noisy labels`, to
+        learn from in the first epoch. Pictures that stay encoded have `encoded` in place of `rows`; of more than
+        65,536, as many are read.
+        """
+        splits = {"training": self.train, "hold-out": self.holdout, "test": self.test}
+        return {
+            "classes": sum_of(self.classes),
+            "form": sum_of(self.form.facts),
+            "noisy labels": sum_of_labels(self.training_labels(0)),
+            **{
+                f"{name} {what}": found
+                for name, split in splits.items()
+                for what, found in sums_of_split(split).items()
+            },
+        }
 
 
 def load(

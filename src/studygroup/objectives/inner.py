@@ -18,6 +18,16 @@ from studygroup.teachers import pooled
 from studygroup.teachers.learned import Pool
 
 
+def _some(layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse no layers: nothing but the labels would be learnt from, as in plain training."""
+    if not layers:
+        raise ValueError(
+            "no layer is named to put a classifier on, and without any this is plain training; name the layers after "
+            "which the network is cut (in recipes inner=[...])"
+        )
+    return layers
+
+
 class InnerClassifiers(Objective):
     """Classifiers at inner layers, trained on the labels (auxiliary training, Szegedy et al. 2015).
 
@@ -30,7 +40,7 @@ class InnerClassifiers(Objective):
         pool: maps a layer's output to (rows, width), see `teachers.pooled`.
 
     Raises:
-        ValueError: a width or a number of classes below 1.
+        ValueError: no layer, or a width or a number of classes below 1.
     """
 
     sources = (bibliography.GOOGLENET,)
@@ -39,7 +49,7 @@ class InnerClassifiers(Objective):
         self, widths: Mapping[str, int], *, classes: int, weight: float | Schedule, pool: Pool = pooled
     ) -> None:
         super().__init__(name="inner", weight=weight)
-        self.layers = tuple(widths)
+        self.layers = _some(tuple(widths))
         self.capture = Capture(activations=self.layers)
         self.pool = pool
         classes = check_whole("classes", classes, least=1)
@@ -146,7 +156,7 @@ class SelfDistillation(Objective):
         pool: Pool = pooled,
     ) -> None:
         super().__init__(name="inner", weight=1.0)
-        self.layers = tuple(fit)
+        self.layers = _some(tuple(fit))
         self.capture = Capture(activations=self.layers, features=True)
         self.alpha = check_share("alpha", alpha, of="imitation")
         self.feature_weight = check_number("feature_weight", feature_weight, least=0)

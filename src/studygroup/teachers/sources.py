@@ -182,15 +182,31 @@ class Frozen(Teacher):
 
     Args:
         network: any `nn.Module` that returns logits of the students' classes. It is copied, does not learn and stays
-            in evaluation mode.
+            in evaluation mode. Of a group that was trained, give `group.export(student)`, or a module that returns
+            the mean of the logits of several.
+
+    Raises:
+        ValueError: a group or a task, which answers for several students.
     """
 
     def __init__(self, network: nn.Module) -> None:
+        _check_plain(network)
         super().__init__(of=_Evaluated(StudyGroup(network, independent(students=1))))
 
     def consults(self, step: int) -> Bool[Tensor, "students 1"]:
         """Consult the network alone."""
         return torch.ones(self.students, 1, dtype=torch.bool)
+
+
+def _check_plain(network: nn.Module) -> None:
+    """Refuse what has several answers for a row."""
+    group = network if isinstance(network, Group) else getattr(network, "group", None)
+    if isinstance(group, Group):
+        at = "" if group is network else ".group"
+        raise ValueError(
+            f"the teacher is a {type(network).__name__}, which answers for {group.students} students; give one of "
+            f"them, teacher{at}.export(0), or a module that returns the mean of the logits of several"
+        )
 
 
 class _Evaluated(_Constant):

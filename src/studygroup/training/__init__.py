@@ -18,6 +18,7 @@ from studygroup.training.settings import Settings
 if TYPE_CHECKING:
     from studygroup.training.callbacks import NonFiniteLossError
     from studygroup.training.compare_configs import compare
+    from studygroup.training.repeat import Reproduction, reproduce
     from studygroup.training.run import FolderTakenError, train
     from studygroup.training.tuning import Tuned, tune
 
@@ -32,6 +33,7 @@ __all__ = [
     "OneCycle",
     "Prediction",
     "Rate",
+    "Reproduction",
     "Run",
     "RunFolder",
     "Settings",
@@ -44,6 +46,7 @@ __all__ = [
     "load_net",
     "load_shipped",
     "predict",
+    "reproduce",
     "train",
     "tune",
 ]
@@ -51,8 +54,10 @@ __all__ = [
 _FROM = {
     "FolderTakenError": "run",
     "NonFiniteLossError": "callbacks",
+    "Reproduction": "repeat",
     "Tuned": "tuning",
     "compare": "compare_configs",
+    "reproduce": "repeat",
     "train": "run",
     "tune": "tuning",
 }

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from studygroup import stopping
 from studygroup.training.checkpoints import saved
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 
@@ -52,23 +52,6 @@ class FiniteLoss(Callback):
             f"the loss was not finite at update {step + 1} (epoch {step // module.updates + 1}); {kept}, and the "
             f"figures up to it are in {self.folder.metrics}. Try a lower learning rate (--optimizer.lr), "
             "--gradient_clip_val 1, or --precision 32-true if it was lower; a new configuration needs a new --run_dir"
-        )
-
-
-class FolderGoneError(RuntimeError):
-    """The run folder was removed while the run trained."""
-
-
-def check_there(folder: RunFolder) -> None:
-    """Refuse to go on where the run folder was removed: what is written would be half a run.
-
-    Raises:
-        FolderGoneError: its configuration is gone.
-    """
-    if not folder.config.is_file():
-        raise FolderGoneError(
-            f"{folder.config} is gone: the run folder was removed or emptied while the run trained, and nothing more "
-            "is written there; train again, in a folder that stays"
         )
 
 

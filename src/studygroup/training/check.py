@@ -13,10 +13,11 @@ from torch import nn
 from studygroup.data import Batch, Data
 from studygroup.task import CollaborativeLearning
 from studygroup.training.checkpoints import newest_of_run
+from studygroup.training.computing import computing
 from studygroup.training.datamodule import DataModule
 from studygroup.training.folder import RunFolder
 from studygroup.training.run import check_folder, default_folder, plain_beside
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.step_cost import autocast, totals
 
 _SECONDS = 3.0  # of measured steps of a method
@@ -97,7 +98,7 @@ def check(settings: Settings, *, run_dir: str | Path | None = None, resume: bool
     data = settings.load_data()
     device = settings.device
     plain = plain_beside(settings)
-    with cpu_threads(settings.threads):
+    with computing(settings):
         paces = [_measured(settings, data, device, folder)]
         paces += [] if plain is None else [_measured(plain, data, device, folder.baseline)]
     return Checked(folder.path, data, device, tuple(paces))

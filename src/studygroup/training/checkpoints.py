@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.version import InvalidVersion, Version
 from torch import Tensor
 
 from studygroup.training.config import Config, check_same
@@ -89,7 +90,7 @@ class Saved:
         content = torch.load(path, map_location="cpu", weights_only=True)
         facts: dict[str, Any] = as_kind(Mapping[str, Any], content)
         found: Saved = as_kind(cls, facts)
-        as_kind(str, facts.get(_VERSION), _VERSION)
+        _check_version(as_kind(str, facts.get(_VERSION), _VERSION))
         rows = [EpochRow.from_columns(row) for row in found.callbacks.History.rows]
         if len(rows) != found.epoch + 1:
             raise ValueError(f"has figures of {len(rows)} epochs, where epoch is {found.epoch}")
@@ -97,6 +98,14 @@ class Saved:
             if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
                 raise ValueError(f"has state_dict.{name} with values that are not a number")
         return dataclasses.replace(found, path=path)
+
+
+def _check_version(said: str) -> None:
+    """Refuse what Lightning, which compares versions to upgrade older checkpoints, could not read as one."""
+    try:
+        Version(said)
+    except InvalidVersion as error:
+        raise ValueError(f"has {_VERSION}={said!r:.80}, which is no version") from error
 
 
 def newest_readable(folder: Path) -> Saved | None:

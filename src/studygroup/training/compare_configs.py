@@ -14,13 +14,14 @@ from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.comparison import table
+from studygroup.training.computing import computing
 from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import train
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summary import TextFigures
 from studygroup.untrusted import check_tree
@@ -212,7 +213,7 @@ def _step_cost(settings: Settings, cell: Run) -> float:
         return 1.0
     kept = cell.folder.path / "cost.json"
     if not kept.exists():
-        with cpu_threads(settings.threads):
+        with computing(settings):
             cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
     found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))

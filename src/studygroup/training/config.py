@@ -214,21 +214,32 @@ def check_same(
     Raises:
         ConfigurationChangedError: names every key that differs, with both values.
     """
-    before = {k: v for k, v in _flat(old) if k.split(".")[0] not in ignore}
-    after = {k: v for k, v in _flat(new) if k.split(".")[0] not in ignore}
-    keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-    if keys:
-        listed = "; ".join(f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys)
+    listed = "; ".join(changed_keys(old, new, ignore=ignore))
+    if listed:
         raise ConfigurationChangedError(
             f"{where} belongs to another configuration ({listed}); give the same values to continue it (on the "
             f"command line, --config with its config.yaml), or {else_give}"
         )
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def changed_keys(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> list[str]:
+    """Return, for each key that differs, both values in words.
+
+    Args:
+        old: the values "there".
+        new: the values "now".
+        ignore: top-level names to leave out.
+    """
+    before = {k: v for k, v in flat(old) if k.split(".")[0] not in ignore}
+    after = {k: v for k, v in flat(new) if k.split(".")[0] not in ignore}
+    keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    return [f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested mappings with their dotted names."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

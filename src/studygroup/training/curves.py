@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from studygroup.files import not_written
 from studygroup.training.config import Config
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.history import EpochRow
 from studygroup.training.summary import Summary
 
@@ -71,12 +71,14 @@ class Curves(TensorBoardLogger):
     """
 
     def __init__(self, folder: Path, *, start: int) -> None:
+        self._run = folder
         super().__init__(folder, name="", version="tensorboard", purge_step=start + 1)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record figures.
 
         Raises:
+            FolderGoneError: the run folder was removed.
             OSError: they could not be written; names the folder.
         """
         self._writing(lambda: super(Curves, self).log_metrics(metrics, step))
@@ -101,8 +103,14 @@ class Curves(TensorBoardLogger):
     def _writing(self, work: Callable[[], R]) -> R:
         try:
             return work()
-        except OSError as error:
-            raise not_written(Path(self.log_dir), error) from error
+        except (OSError, ValueError) as error:
+            reason = (
+                error if isinstance(error, OSError) else error.__cause__
+            )  # Lightning takes any for a wrong figure
+            if not isinstance(reason, OSError):
+                raise
+            check_there(RunFolder(self._run))  # where it is gone, that is what to say
+            raise not_written(Path(self.log_dir), reason) from error
 
 
 def log_result(folder: RunFolder, config: Config, summary: Summary) -> None:

@@ -12,12 +12,13 @@ from lightning.pytorch import Callback, Trainer
 
 from studygroup.data import Data
 from studygroup.stopping import interruptible
-from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd, check_there
+from studygroup.training.callbacks import FiniteLoss, FolderStays, RunBar, StopAtEpochEnd
 from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.curves import Curves, no_tracebacks
-from studygroup.training.folder import RunFolder
+from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
+from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
 from studygroup.training.settings import Settings
@@ -90,6 +91,7 @@ def fit(
     folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_of_run(folder.checkpoints, config, module.state_dict())
+    note_provenance(folder, settings, data, goes_on=found is not None)
     with interruptible("what the last checkpoint holds is kept"), _quiet(), no_tracebacks():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
         trainer = _trainer(settings, folder, callbacks, clip, start=found.epoch + 1 if found else 0)

@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def provenance(self) -> Path:
+        """Fingerprint of the data, versions, code and machine; runs of earlier versions have none."""
+        return self.path / "provenance.json"
+
+    @property
     def confusion(self) -> Path:
         """The shipped student's answers on the test rows, by class; runs of earlier versions have none."""
         return self.path / "confusion.csv"
@@ -136,6 +141,23 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         return parse(text)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
+
+
+class FolderGoneError(RuntimeError):
+    """The run folder was removed while the run trained."""
+
+
+def check_there(folder: RunFolder) -> None:
+    """Refuse to go on where the run folder was removed: what is written would be half a run.
+
+    Raises:
+        FolderGoneError: its configuration is gone.
+    """
+    if not folder.config.is_file():
+        raise FolderGoneError(
+            f"{folder.config} is gone: the run folder was removed or emptied while the run trained, and nothing more "
+            "is written there; train again, in a folder that stays"
+        )
 
 
 class FolderInUseError(RuntimeError):

@@ -17,12 +17,13 @@ from studygroup.ensembling import ensemble as ensemble_of
 from studygroup.files import write_text
 from studygroup.task import CollaborativeLearning
 from studygroup.training.checkpoints import newest_of_run
+from studygroup.training.computing import computing
 from studygroup.training.datamodule import DataModule
 from studygroup.training.describe import model_card
 from studygroup.training.export import load_net, read_facts, reestimate_bn
 from studygroup.training.folder import RunFolder
 from studygroup.training.scores import accuracy, score_net
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.summary import Summary
 from studygroup.training.writers import WRITERS, Format, Job, card_path
 from studygroup.untrusted import check_tree
@@ -107,7 +108,7 @@ def load_run(run: str | Path) -> Iterator[Run]:
     folder = RunFolder(Path(run))
     check_tree(folder.path)
     found = Run(folder, folder.read_summary())
-    with cpu_threads(found.settings.threads):
+    with computing(found.settings):
         yield found
 
 

@@ -1,6 +1,7 @@
 """A whole run: train the method and the plain baseline beside it, choose, score, ship."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,7 +9,7 @@ from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
 from studygroup.training import methods
-from studygroup.training.callbacks import check_there
+from studygroup.training.computing import computing
 from studygroup.training.config import Config, check_same
 from studygroup.training.confusion import Answers
 from studygroup.training.curves import log_result, no_tracebacks
@@ -16,10 +17,10 @@ from studygroup.training.describe import model_card
 from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
-from studygroup.training.folder import LOCK, RunFolder, exclusive, is_unused
+from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, is_unused
 from studygroup.training.load_run import Run
 from studygroup.training.scores import score, score_net
-from studygroup.training.settings import RESULT_STAYS, Settings, cpu_threads
+from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import summarise
 from studygroup.training.summary import Summary
@@ -63,6 +64,26 @@ def train(
     """
     settings = settings or first_run()
     folder = RunFolder(Path(run_dir) if run_dir is not None else default_folder(settings))
+    return train_in(folder, settings, resume=resume, progress_bar=progress_bar)
+
+
+def train_in(
+    folder: RunFolder,
+    settings: Settings,
+    *,
+    resume: bool,
+    progress_bar: bool,
+    look: Callable[[Data], None] = lambda data: None,
+) -> Run:
+    """Train as `train` does.
+
+    Args:
+        folder: the run folder.
+        settings: the settings of the run.
+        resume: as for `train`.
+        progress_bar: as for `train`.
+        look: called with the data, before training; not where the run is finished already.
+    """
     config = settings.config()
     check_folder(folder, config, resume=resume)
     if not folder.summary.exists():
@@ -71,18 +92,21 @@ def train(
             interruptible(f"go on with train(..., run_dir='{folder.path}', resume=True)"),
             exclusive(folder.path),
         ):
-            return _train(settings, folder, resume=resume, progress_bar=progress_bar)
+            return _train(settings, folder, resume=resume, progress_bar=progress_bar, look=look)
     return _finished(folder)
 
 
-def _train(settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool) -> Run:
+def _train(
+    settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool, look: Callable[[Data], None]
+) -> Run:
     """Train in a folder that this process holds."""
     config = settings.config()
     check_folder(folder, config, resume=resume)  # another process may have begun, and ended, meanwhile
     if folder.summary.exists():
         return _finished(folder)
     data = settings.load_data()
-    with cpu_threads(settings.threads):
+    with computing(settings):
+        look(data)
         trained = fit(settings, data, folder, progress_bar=progress_bar)
         beside = _baseline(settings, data, folder, progress_bar=progress_bar)
         return _finish(settings, data, folder, trained, beside)

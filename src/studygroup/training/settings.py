@@ -3,8 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -41,8 +40,9 @@ PRECISIONS = {
 }
 """Lightning's flags that a run takes, and the precision of the network's weights under each."""
 _RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, math.inf)),
-    **dict.fromkeys(("workers", "in_memory_bytes"), (0, math.inf)),
+    **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, 10**15)),
+    **dict.fromkeys(("workers", "in_memory_bytes"), (0, 10**18)),
+    "seed": (-(2**64), 2**64),  # what TensorBoard and others take for a number
     "threads": (1, 1024),  # more would end the process without a word
 }
 """The smallest and the largest value of whole numbers."""
@@ -94,6 +94,8 @@ class Settings:
         baseline: whether the plain network is trained beside the method, with the same data and epochs.
         threads: CPU threads that share an operation; they affect the last bits of the result. By default 1 for
             `digits`, whose images are too small to be worth sharing, else torch's own choice.
+        deterministic: whether to use torch's deterministic algorithms alone: slower, and on CUDA, too, the same bits
+            every time; an operation that has none is an error. By default torch is left as it is set.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
         workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
             images, where decoding would otherwise slow training down.
@@ -126,15 +128,16 @@ class Settings:
     seed: int = 0
     baseline: bool = True
     threads: int | None = None
+    deterministic: bool | None = None
     accelerator: str = "auto"
     workers: int | Literal["auto"] = "auto"
     in_memory_bytes: int = 4 * 2**30
     checkpoint_every: int = 1
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if getattr(self, item.name) is None and item.default is not None:
-                raise ValueError(f"{item.name} is null; give a value, or leave it out")
+        for name in sorted(NEVER_NULL):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is null; give a value, or leave it out")
         object.__setattr__(self, "recipe", methods.resolve(self.recipe))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
@@ -291,6 +294,12 @@ class Settings:
         )
 
 
+NEVER_NULL = frozenset(item.name for item in fields(Settings) if item.default is not None)
+"""Settings that have a value."""
+TEXTS = frozenset(item.name for item in fields(Settings) if item.type is str)
+"""Settings that are texts, whatever a text looks like."""
+
+
 def check_accelerator(name: str) -> None:
     """Refuse an accelerator that Lightning does not know or that is not there.
 
@@ -312,14 +321,3 @@ def check_accelerator(name: str) -> None:
         raise ValueError(
             f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
         )
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Set the number of torch's CPU threads within the context, if one is given."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

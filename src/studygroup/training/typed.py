@@ -1,7 +1,7 @@
 """A command line as typed: what it allows, which files it reads, and which names stand on it itself."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from studygroup.door.words import is_option, split_allowed
 from studygroup.training.dotted import texts
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
+from studygroup.training.settings import NEVER_NULL, TEXTS
 from studygroup.training.trust import check_config, known, reading
 from studygroup.trust import NotAllowedError
 
@@ -74,9 +75,17 @@ class Typed:
         if content is not None and not isinstance(content, dict):
             raise ValueError(f"{_FILE} {path} is a {type(content).__name__}, where settings stand by names")
         content = upgraded(content) if isinstance(content, dict) else content
+        self._check_nulls(path, content or {})
         with reading(path, content, typed=self.names()):
             check_config(content, path)
         return content
+
+    def _check_nulls(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Refuse settings that a file leaves empty, unless the command line has them."""
+        typed = {option.removeprefix("--") for option, _, _ in _pairs(self.words)}
+        for name in content.keys() & NEVER_NULL - typed:
+            if content[name] is None:
+                raise ValueError(f"{path}: {name} is null; give a value, or leave it out")
 
     def rewritten(self, files: dict[str, str]) -> list[str]:
         """Return the words with the content of some `--config` files in the place of their paths."""
@@ -150,7 +159,7 @@ def without_settings(words: Sequence[str], settings: Collection[str]) -> tuple[l
             continue
         if not equals:
             value = rest.pop(0) if rest and not is_option(rest[0]) else "true"
-        found[name] = _parsed(value)
+        found[name] = value if name in TEXTS else _parsed(value)
     return left, found
 
 

@@ -1,4 +1,5 @@
 import datasets
+import pyarrow
 import pytest
 import torch
 
@@ -24,6 +25,23 @@ def test_texts_can_be_gone_through_again():
     assert list(texts) == MANY
     assert list(texts) == MANY
     assert len(texts) == 3000
+
+
+def test_a_text_that_is_no_utf_8_is_named():
+    values = pyarrow.array([b"one", b"caf\xe9", b"three"]).view(pyarrow.string())
+    table = datasets.Dataset(pyarrow.table({"text": values}))
+    split = TextSplit(
+        table,
+        columns=("text",),
+        labels=torch.zeros(3, dtype=torch.int64),
+        rows=torch.tensor([2, 1, 0]),
+        name="mine",
+    )
+    assert list(split.take(torch.tensor([0, 2])).texts()) == ["three", "one"]
+    with pytest.raises(
+        ValueError, match=r"mine, row 1: the text in column 'text' is no UTF-8 \(.* at byte 3\); store"
+    ):
+        list(split.texts())
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,25 @@ class TextSplit:
         """Join the columns of each row to one text."""
         for column, part in zip(self.columns, parts, strict=True):
             check_texts(part, rows, column=column, where=self.name)
-        texts = list(map(" ".join, zip(*(part.to_pylist() for part in parts), strict=True)))
+        listed = [self._listed(rows, *named) for named in zip(self.columns, parts, strict=True)]
+        texts = list(map(" ".join, zip(*listed, strict=True)))
         return [text.replace("\\n", "\n") for text in texts] if self.escaped else texts
+
+    def _listed(self, rows: Int64[Tensor, "block"], column: str, part: pyarrow.Array) -> list[str]:
+        """Return the texts of a column, which Arrow does not check."""
+        try:
+            listed: list[str] = part.to_pylist()
+            return listed
+        except UnicodeDecodeError:
+            for row, value in zip(rows.tolist(), part, strict=True):
+                try:
+                    value.as_py()
+                except UnicodeDecodeError as error:
+                    raise ValueError(
+                        f"{self.name}, row {row}: the text in column {column!r} is no UTF-8 ({error.reason} at byte "
+                        f"{error.start}); store it as UTF-8, or remove the row"
+                    ) from error
+            raise
 
 
 class _Texts:

@@ -16,13 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.shipping import student_to_ship
 from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.computing import computing
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
-from studygroup.training.settings import Settings, cpu_threads
+from studygroup.training.settings import Settings
 from studygroup.training.tuning.space import Space
 from studygroup.training.tuning.study import Samplers, identity, origin, place, trial_folder
 
@@ -178,7 +179,7 @@ def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *,
     """
     gc.collect()  # a finished training leaves its network in reference cycles, which hold the device's memory
     data = settings.load_data()
-    with cpu_threads(settings.threads):
+    with computing(settings):
         trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning])
         if pruning.stopped:
             raise optuna.TrialPruned
