@@ -203,7 +203,7 @@ def export(
         shipped = dataclasses.replace(
             before,
             student=number,
-            epoch=before.epoch if student is None else found.settings.epochs,
+            epoch=before.epoch if student is None else found.summary.run.epochs,
             select=before.select if student is None else "by hand",
             holdout=accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
             test=test.students[0],

@@ -14,7 +14,7 @@ from studygroup.training.trust import check_config, known, reading
 from studygroup.trust import NotAllowedError
 
 _FILE = "--config"
-_NAMES_MORE = ("search", "model_options")
+_NAMES_MORE = ("search", "model_options", "metrics", "callbacks", "loggers")
 
 
 @dataclass(frozen=True)
