@@ -72,8 +72,8 @@ class TorchVision:
             if changed.shape != image.shape or changed.dtype != image.dtype:
                 raise ValueError(
                     f"{type(transform).__name__} makes {tuple(changed.shape)} of {changed.dtype} out of pictures of "
-                    f"{tuple(image.shape)}, {image.dtype}; an augmentation keeps size and type (image_size scales, and "
-                    "pixels are normalised afterwards)"
+                    f"{tuple(image.shape)}, {image.dtype}; an augmentation keeps size and type (image_size "
+                    "scales, and pixels are normalised afterwards)"
                 )
         return changed
 

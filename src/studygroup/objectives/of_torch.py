@@ -42,8 +42,8 @@ def as_criterion(loss: nn.Module) -> Criterion:
     """Return a loss as a criterion.
 
     Args:
-        loss: a `Criterion`, which is returned as it is; `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or `nn.MSELoss`,
-            for which the criterion of the same mathematics stands; or another module, see `RowLoss`.
+        loss: a `Criterion`, which is returned as it is; `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or
+            `nn.MSELoss`, for which the criterion of the same mathematics stands; or another module, see `RowLoss`.
 
     Raises:
         ValueError: it is no module, sums or averages by itself, or takes something other than logits.
@@ -59,16 +59,16 @@ def as_criterion(loss: nn.Module) -> Criterion:
     same = type(loss) in (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.MSELoss)
     if reduction != "none" and not (same and reduction == "mean"):
         raise ValueError(
-            f"{name} has reduction={reduction!r}; give reduction='none': the task itself takes the mean over the rows "
-            "that a student sees"
+            f"{name} has reduction={reduction!r}; give reduction='none': the task itself takes the mean over the "
+            "rows that a student sees"
         )
     if type(loss) is nn.CrossEntropyLoss:
         return CrossEntropy(loss.weight, ignore_index=loss.ignore_index, label_smoothing=loss.label_smoothing)
     if type(loss) is nn.BCEWithLogitsLoss:
         if loss.weight is not None:
             raise ValueError(
-                "BCEWithLogitsLoss has weight, for which no criterion stands; give pos_weight, or a module of your own "
-                "that gives one number a row"
+                "BCEWithLogitsLoss has weight, for which no criterion stands; give pos_weight, or a module of your "
+                "own that gives one number a row"
             )
         return BinaryCrossEntropy(loss.pos_weight)
     if type(loss) is nn.MSELoss:

@@ -220,8 +220,8 @@ def reestimate_bn(
 ) -> None:
     """Re-estimate the batch-norm statistics of one network on all training rows, in place.
 
-    The rows are augmented, mixed and normalised as in training, in batches of the training's size, because that is the
-    mixture whose statistics the weights have learnt to expect.
+    The rows are augmented, mixed and normalised as in training, in batches of the training's size, because that is
+    what the weights have learnt to expect.
 
     Args:
         net: the exported network.

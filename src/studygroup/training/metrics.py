@@ -6,8 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from studygroup.training.config import Config
-from studygroup.training.parts import build_part
+from studygroup.training.parts import Part, build_part
 from studygroup.training.summary import MetricFigures
 
 
@@ -25,7 +24,7 @@ class GroupMetrics:
             single number.
     """
 
-    def __init__(self, parts: Mapping[str, Config], *, students: int, classes: int) -> None:
+    def __init__(self, parts: Mapping[str, Part], *, students: int, classes: int) -> None:
         self._each = {}
         if parts:
             from torchmetrics import Metric
@@ -52,7 +51,8 @@ class GroupMetrics:
                 if not isinstance(value, Tensor) or value.numel() != 1:
                     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                     raise ValueError(
-                        f"metrics.{name} gives {shape}; give a metric whose value is one number, such as average='macro'"
+                        f"metrics.{name} gives {shape}; give a metric whose value is one number, such as with "
+                        "average='macro'"
                     )
                 each[0].reset()
 

@@ -78,8 +78,8 @@ class TimmRate(Rate):
 
     Attributes:
         name: as timm's `--sched`: `cosine`, `tanh`, `step`, `multistep`, `poly`.
-        options: further arguments of `timm.scheduler.create_scheduler_v2`, such as `{warmup_epochs: 5, min_lr: 1e-5}`;
-            the run gives `num_epochs`.
+        options: further arguments of `timm.scheduler.create_scheduler_v2`, such as `{warmup_epochs: 5}`; the run
+            gives `num_epochs`.
 
     Raises:
         ValueError: timm has no such scheduler, it waits for a score, or it refuses its options.

@@ -27,7 +27,7 @@ from studygroup import data, objectives, recipes, schedules, teachers
 from studygroup.trust import NotAllowedError, allows_module, allows_remote_code
 from studygroup.untrusted import printable
 
-_PARTS = ("metrics", "callbacks", "loggers")
+PARTS = ("metrics", "callbacks", "loggers")
 """Settings whose entries are classes of other packages or of one's own."""
 _NOT_IN_FILES = ("config", "allow")
 """Options of the command line that a file may not give."""
@@ -110,9 +110,9 @@ def check_config(config: Any, where: Path) -> None:
             )
     for key, value in config.items():
         _check_value(str(key), value, where, kind=str(key) if key in known() else None)
-        for place, named in _entries(value) if key in _PARTS else ():
-            if isinstance(named, str):
-                _check_name(f"{key}.{place}", named, where, kind=None)
+        for place, named in _entries(value) if key in PARTS else ():
+            for name in named if isinstance(named, Mapping) else [named]:
+                _check_name(f"{key}.{place}", name, where, kind=None)
     search = config.get("search")
     for name, axis in search.items() if isinstance(search, Mapping) else ():
         for value in axis if isinstance(axis, list) else ():
