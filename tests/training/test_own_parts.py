@@ -18,7 +18,6 @@ from studygroup.training import Settings, TimmRate, TorchRate, methods, train
 from studygroup.training.history import read_history
 from studygroup.trust import NotAllowedError, allowing
 
-
 small = functools.partial(tiny, train_rows=100)  # three updates an epoch
 
 

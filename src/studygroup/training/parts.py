@@ -1,7 +1,7 @@
 """Classes of other packages or of one's own that a run builds: metrics, callbacks, loggers.
 
-A setting holds each as `config.yaml` does: its import path, or a mapping of that to its arguments. It is imported when it
-is built; where it comes from a file, at once, by the rule of `studygroup.training.trust`.
+A setting holds each as `config.yaml` does: its import path, or a mapping of that to its arguments. It is
+imported when it is built; where it comes from a file, at once, by the rule of `studygroup.training.trust`.
 """
 
 import functools
