@@ -17,7 +17,13 @@ import studygroup as sg
 @methods.register_recipe
 def doubting(model, *, weight: float = 0.1):
     return sg.recipes.baseline(model)
-"""  # the module that docs/extending.md speaks of
+
+from torch import nn
+
+class Focal(nn.Module):
+    def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__()
+"""  # the module that docs/extending.md and docs/own_parts.md speak of
 
 
 def of_studygroup() -> Iterator[tuple[str, list[str]]]:

@@ -22,7 +22,7 @@ from studygroup.functional.precision import single
 from studygroup.group import Group, Outputs
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
-from studygroup.objectives import Criterion, CrossEntropy, Objective, Step
+from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
 from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
@@ -130,21 +130,26 @@ class CollaborativeLearning(ParameterGroups):
         """The meaning of labels and how answers are compared: the criterion of the first objective that has one."""
         return next((one.criterion for one in self._objectives() if one.criterion is not None), _CLASSES)
 
-    def with_criterion(self, criterion: Criterion) -> "CollaborativeLearning":
+    def with_criterion(self, criterion: nn.Module) -> "CollaborativeLearning":
         """Let the task learn from labels other than one class per row, whatever its recipe.
 
         Args:
-            criterion: replaces the objectives' own.
+            criterion: replaces the objectives' own; a loss of torch, or a module that gives one number a row, is
+                taken as `objectives.as_criterion` says.
 
         Returns:
             The task itself.
 
+        Raises:
+            ValueError: it is no such loss.
+
         Example:
             >>> task = sg.recipes.dml(model).with_criterion(sg.objectives.BinaryCrossEntropy())
         """
+        chosen = as_criterion(criterion)
         for one in self._objectives():
             if one.criterion is not None:
-                one.criterion = criterion
+                one.criterion = chosen
         return self
 
     def with_inputs(self, *, rows: Sequence[str] = (), shared: Sequence[str] = ()) -> "CollaborativeLearning":

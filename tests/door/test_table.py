@@ -21,6 +21,8 @@ MADE = {
     "tuple[int, int] | null": "[8, 8]",
     "dict[str, Any]": "{a: [1]}",
     "dict[str, Any] | null": "{a: 1}",
+    "list[Any] | null": "[a.b]",
+    "Sequence[str | Mapping[str, Any]]": "[RandAugment]",
     "Sequence[str]": "[a]",
     "Sequence[int]": "[1]",
     "Iterable[str] | null": "[a]",
@@ -67,7 +69,8 @@ def lines() -> Iterator[list[str]]:
     for setting, classes in found.classes.items():
         for name, one in classes.items():
             called = name if setting in ("recipe", "rate", "optimizer") else one.paths[0]
-            given = [word for option in one.arguments.values() for word in words(option, f"{setting}.")]
+            typed = (o for o in one.arguments.values() if "Tensor" not in o.type)  # has no word on a command line
+            given = [word for option in typed for word in words(option, f"{setting}.")]
             yield ["train", f"--{setting}={called}", *given]
 
 

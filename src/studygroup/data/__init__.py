@@ -8,6 +8,7 @@ from studygroup.data.human import HumanNoise
 from studygroup.data.images import FirstFrameWarning
 from studygroup.data.loader import Batch, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
+from studygroup.data.mix import CutMix, Mix, MixUp
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
 from studygroup.data.places import UnavailableError
 from studygroup.data.relabelled import Relabelled
@@ -22,12 +23,14 @@ from studygroup.data.text import (
     TokenSplit,
     load_encoder,
 )
+from studygroup.data.torchvision import TorchVision
 
 __all__ = [
     "ArrowSplit",
     "Augment",
     "Batch",
     "Characters",
+    "CutMix",
     "Data",
     "Draw",
     "Encoder",
@@ -39,6 +42,8 @@ __all__ = [
     "LabelNoise",
     "LeftOutWarning",
     "MemorySplit",
+    "Mix",
+    "MixUp",
     "NoTestSplitWarning",
     "Normalise",
     "PadCropFlip",
@@ -56,6 +61,7 @@ __all__ = [
     "Texts",
     "TokenSplit",
     "Tokenizer",
+    "TorchVision",
     "TrueLabels",
     "UnavailableError",
     "clean",

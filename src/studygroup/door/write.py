@@ -21,7 +21,16 @@ from studygroup.training.config import add_options
 from studygroup.training.settings import Settings
 from studygroup.training.trust import known
 
-_TAKEN = {"recipe": 0, "rate": 0, "optimizer": 1, "augment": 0, "noise": 0, "tokenizer": 0}
+_TAKEN = {
+    "recipe": 0,
+    "rate": 0,
+    "optimizer": 1,
+    "augment": 0,
+    "noise": 0,
+    "tokenizer": 0,
+    "mix": 0,
+    "criterion": 0,
+}
 """Options that take classes, and how many leading arguments of the classes a run provides itself."""
 _PLAIN = re.compile(
     r"(int|float|bool|str|null|Path|Literal|Sequence|Iterable|tuple|list|Optional|Union|'[\w-]*'|\.{3}|[\[\],| ])+"

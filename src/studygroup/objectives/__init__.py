@@ -8,6 +8,7 @@ from studygroup.objectives.imitation import Imitation, song_chai
 from studygroup.objectives.inner import Bottleneck, InnerClassifiers, LinearFeatures, SelfDistillation
 from studygroup.objectives.kernels import KernelDecorrelation
 from studygroup.objectives.local import Local, Shapes
+from studygroup.objectives.of_torch import RowLoss, as_criterion
 from studygroup.objectives.probe import probe, shapes
 from studygroup.objectives.pull_push import PullPush
 from studygroup.objectives.supervised import Ensemble, Supervised
@@ -29,11 +30,13 @@ __all__ = [
     "LocalClassifiers",
     "Objective",
     "PullPush",
+    "RowLoss",
     "SelfDistillation",
     "Shapes",
     "SquaredError",
     "Step",
     "Supervised",
+    "as_criterion",
     "probe",
     "shapes",
     "song_chai",

@@ -13,6 +13,7 @@ from studygroup.training.folder import FolderInUseError, RunFolder
 from studygroup.training.load_run import Run, evaluate, export
 from studygroup.training.predict import Prediction, Shipped, load_shipped, predict
 from studygroup.training.rates import Constant, Cosine, MultiStep, OneCycle, Rate
+from studygroup.training.schedulers import TimmRate, TorchRate
 from studygroup.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ __all__ = [
     "RunFolder",
     "Settings",
     "Shipped",
+    "TimmRate",
+    "TorchRate",
     "Tuned",
     "UnreadableCheckpointWarning",
     "compare",

@@ -164,8 +164,8 @@ def _step(
 ) -> float:
     """Make one update and return its loss; waits for the device."""
     loss = 0.0
-    inputs = datamodule.training_inputs(batch.inputs, step=task.step)
-    for total in totals(settings, task, inputs, batch.labels, owner=batch.owner, progress=0.0):
+    inputs, labels = datamodule.training_rows(batch, step=task.step)
+    for total in totals(settings, task, inputs, labels, owner=batch.owner, progress=0.0):
         optimizer.zero_grad()
         torch.autograd.backward(total)
         if settings.gradient_clip_val is not None:

@@ -45,6 +45,7 @@ class _Callbacks:
 @dataclass(frozen=True)
 class _Config:
     config: Mapping[str, Any]
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Saved:
     lr_schedulers: tuple[Mapping[str, Any], ...]
     loops: Mapping[str, Any]
     path: Path = Path()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a callback ended the training with this epoch."""
+        return self.callbacks.LastTwo.ended
 
     @classmethod
     def read(cls, path: Path) -> "Saved":

@@ -51,7 +51,7 @@ def _own_path_first(cls: type | tuple[type, ...], name: str) -> str:
         return own[0]
 
 
-_OWN = ("studygroup.", "torch.optim.")
+_OWN = ("studygroup.", "torch.optim.", "torch.nn.")
 # What a configuration means must not depend on the packages that a process has imported. jsonargparse has no setting
 # for this, either; tests/training/test_config.py fails if a later version no longer comes here.
 jsonargparse._typehints.resolve_class_path_by_name = _own_path_first

@@ -33,6 +33,7 @@ def tags(row: EpochRow) -> dict[str, float]:
         "holdout/best": row.holdout_best,
         **{f"holdout/{name}": getattr(row, name) for name in ("ensemble", "diversity", "disagreement")},
         **{f"holdout/{k}": share for k, share in enumerate(row.holdout)},
+        **{f"holdout/{name}": value for name, value in row.metrics.items()},
         "loss/total": row.loss,
         **{f"loss/supervised/{k}": loss for k, loss in enumerate(row.supervised)},
         **{f"loss/imitation/{k}": loss for k, loss in enumerate(row.imitation)},
@@ -57,6 +58,7 @@ def results(summary: Summary) -> dict[str, float]:
         "holdout/shipped": summary.shipped.holdout,
         "train/seconds_in_all": summary.run.training_seconds,
     }
+    found |= {f"test/{name}": one.shipped for name, one in (summary.metrics or {}).items()}
     if summary.baseline is not None:
         found["test/baseline"] = summary.baseline.test
     return found

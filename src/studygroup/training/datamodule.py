@@ -14,6 +14,7 @@ from studygroup.data import (
     Data,
     EpochBatches,
     EpochLabels,
+    Mix,
     Rows,
     SharedBatches,
     Split,
@@ -38,14 +39,23 @@ class DataModule(nn.Module):
         seed: seed of subsets, order and augmentation.
         workers: loader processes; 0 is right for data in memory.
         channels_last: whether network input has this memory format.
+        mix: mixture of training rows and their labels; by default none.
     """
 
     def __init__(
-        self, data: Data, *, batch_size: int, augment: Augment, seed: int, workers: int, channels_last: bool
+        self,
+        data: Data,
+        *,
+        batch_size: int,
+        augment: Augment,
+        seed: int,
+        workers: int,
+        channels_last: bool,
+        mix: Mix | None = None,
     ) -> None:
         super().__init__()
         self.data, self.batch_size, self.augment = data, batch_size, augment
-        self.seed, self.workers = seed, workers
+        self.seed, self.workers, self.mix = seed, workers, mix
         self.ready = data.form.ready(channels_last=channels_last)
 
     def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Batch]:
@@ -80,10 +90,24 @@ class DataModule(nn.Module):
         ready: Inputs = self.ready(rows)
         return ready
 
-    def training_inputs(self, rows: Rows, *, step: int) -> Inputs:
-        """Convert rows to network input for training: augmented as (seed, step) determine, then as in `inputs`."""
+    def training_rows(self, batch: Batch, *, step: int) -> tuple[Inputs, Tensor]:
+        """Convert a batch to network input and labels for training, augmented and mixed as (seed, step) determine.
+
+        Args:
+            batch: on the datamodule's device.
+            step: number of the update.
+
+        Returns:
+            The input, and class indices (batch,) or, where rows are mixed, class probabilities (batch, classes).
+        """
         draw = seeding.generator(self.seed, "augment", step)
-        return self.inputs(self.augment(rows, generator=draw))
+        inputs = self.inputs(self.augment(batch.inputs, generator=draw))
+        if self.mix is None:
+            return inputs, batch.labels
+        mixed: tuple[Inputs, Tensor] = self.mix(
+            inputs, batch.labels, classes=len(self.data.classes), owner=batch.owner, generator=draw
+        )
+        return mixed
 
     def evaluation_batches(self, split: Split, device: torch.device) -> Iterator[tuple[Inputs, Tensor]]:
         """Yield network inputs and labels of a split, on a device, in the order of `evaluation_loader`."""

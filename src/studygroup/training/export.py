@@ -216,8 +216,8 @@ def reestimate_bn(
 ) -> None:
     """Re-estimate the batch-norm statistics of one network on all training rows, in place.
 
-    The rows are augmented and normalised as in training, in batches of the training's size, because that is the
-    mixture whose statistics the weights have learnt to expect.
+    The rows are augmented, mixed and normalised as in training, in batches of the training's size, because that is
+    what the weights have learnt to expect.
 
     Args:
         net: the exported network.
@@ -228,7 +228,7 @@ def reestimate_bn(
     torch.manual_seed(seeding.derive(datamodule.seed, "reestimate"))  # dropout
     datamodule.to(device)
     batches = enumerate(datamodule.training_batches(task, epoch=0))
-    inputs = (datamodule.training_inputs(batch.to(device).inputs, step=step) for step, batch in batches)
+    inputs = (datamodule.training_rows(batch.to(device), step=step)[0] for step, batch in batches)
     answers = _Answers(net.to(device))
     torch.optim.swa_utils.update_bn((rows for rows in inputs if count_rows(rows) > 1), answers)
     net.eval()

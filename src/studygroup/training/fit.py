@@ -17,6 +17,7 @@ from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.curves import Curves, no_tracebacks
 from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
+from studygroup.training.metrics import GroupMetrics
 from studygroup.training.module import StudyModule
 from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
@@ -82,9 +83,13 @@ def fit(
         gradient_clip_val=settings.gradient_clip_val,
         history=history,
         seed=settings.seed,
+        metrics=GroupMetrics(
+            settings.metrics or {}, students=task.shipped.students, classes=len(data.classes)
+        ),
     )
     best = BestSoFar()
     callbacks: list[Callback] = [FiniteLoss(folder), FolderStays(folder), StopAtEpochEnd(), history, *more]
+    callbacks += settings.build_callbacks()
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
@@ -94,7 +99,9 @@ def fit(
     note_provenance(folder, settings, data, goes_on=found is not None)
     with interruptible("what the last checkpoint holds is kept"), _quiet(), no_tracebacks():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
-        trainer = _trainer(settings, folder, callbacks, clip, start=found.epoch + 1 if found else 0)
+        start = found.epoch + 1 if found else 0
+        epochs = start if found and found.ended else settings.epochs
+        trainer = _trainer(settings, folder, callbacks, clip, start=start, epochs=epochs)
         trainer.fit(module, ckpt_path=found.path if found else None, weights_only=True)
     check_there(folder)
     module.eval()
@@ -103,15 +110,24 @@ def fit(
 
 
 def _trainer(
-    settings: Settings, folder: RunFolder, callbacks: list[Callback], clip: float | None, *, start: int
+    settings: Settings,
+    folder: RunFolder,
+    callbacks: list[Callback],
+    clip: float | None,
+    *,
+    start: int,
+    epochs: int,
 ) -> Trainer:
+    own = settings.build_loggers()
+    for logger in own:
+        logger.log_hyperparams(settings.config())
     return Trainer(
-        max_epochs=settings.epochs,
+        max_epochs=epochs,
         accelerator=settings.accelerator,
         devices=1,
         precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=clip,
-        logger=Curves(folder.path, start=start),
+        logger=[Curves(folder.path, start=start), *own],
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,  # the hold-out rows are scored after an epoch, never before the first

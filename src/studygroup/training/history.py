@@ -16,7 +16,7 @@ _OF_ALL = {
     "diversity": "holdout_diversity",
     "disagreement": "holdout_disagreement",
 }
-_NAMED = {"objectives": "auxiliary_", "teachers": "listen_"}
+_NAMED = {"objectives": "auxiliary_", "teachers": "listen_", "metrics": "metric_"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class EpochRow:
         padding: share of positions without a token, in [0, 1]; None for pictures.
         objectives: means of further losses, by name.
         teachers: means of the teachers' own figures, by name.
+        metrics: metrics on the hold-out rows, as `f1_0` of the first student and `f1_ensemble`.
     """
 
     epoch: int
@@ -62,6 +63,7 @@ class EpochRow:
     padding: float | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
     teachers: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def holdout_mean(self) -> float:

@@ -210,7 +210,7 @@ def export(
         shipped = dataclasses.replace(
             before,
             student=number,
-            epoch=before.epoch if student is None and not ensemble else found.settings.epochs,
+            epoch=before.epoch if student is None and not ensemble else found.summary.run.epochs,
             select=before.select if student is None else "by hand",
             holdout=accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
             test=test.students[0],

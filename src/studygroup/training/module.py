@@ -20,8 +20,10 @@ from studygroup.training.curves import tags
 from studygroup.training.datamodule import DataModule
 from studygroup.training.history import EpochRow
 from studygroup.training.keep_history import History
+from studygroup.training.metrics import GroupMetrics
 from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
+from studygroup.training.summary import MetricFigures
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -44,12 +46,15 @@ class StudyModule(LightningModule):
             trainer clips.
         history: receives one row of figures per epoch.
         seed: the run's seed.
+        metrics: further metrics on the hold-out rows.
 
     Attributes:
         holdout: scores on the hold-out rows after the last epoch.
+        figures: further metrics on them.
     """
 
     holdout: Scores
+    figures: Mapping[str, MetricFigures]
 
     def __init__(
         self,
@@ -63,12 +68,13 @@ class StudyModule(LightningModule):
         gradient_clip_val: float | None,
         history: History,
         seed: int,
+        metrics: GroupMetrics,
     ) -> None:
         super().__init__()
         self.task = task
         self.datamodule, self._epochs, self._seed, self._history = datamodule, epochs, seed, history
         self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
-        self._clip = gradient_clip_val
+        self._clip, self.metrics = gradient_clip_val, metrics
         self.automatic_optimization = not task.in_turn  # the trainer's own loop makes one update per batch
         self._updates = len(datamodule.training_batches(task, epoch=0))
 
@@ -120,12 +126,10 @@ class StudyModule(LightningModule):
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
         torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
-        inputs = self.datamodule.training_inputs(batch.inputs, step=step)
+        inputs, labels = self.datamodule.training_rows(batch, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
-        for losses in self.task.steps(
-            inputs, batch.labels, owner=batch.owner, progress=self.progress_at(step)
-        ):
+        for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=self.progress_at(step)):
             self._add(losses, step)
             if self.automatic_optimization:
                 return losses.total
@@ -180,14 +184,20 @@ class StudyModule(LightningModule):
         self._seconds = time.perf_counter() - self._started
         self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)
+        self.metrics.to(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count right answers on a hold-out batch."""
-        self._tally.add(self.task.shipped(self.datamodule.inputs(batch.inputs)).logits, batch.labels)
+        logits = self.task.shipped(self.datamodule.inputs(batch.inputs)).logits
+        self._tally.add(logits, batch.labels)
+        self.metrics.add(logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Read the tally; here the host waits for the device, once per epoch."""
-        self.holdout = self._tally.read()
+        """Read the tally, here the host waits for the device, once per epoch; let callbacks watch the scores."""
+        self.holdout, self.figures = self._tally.read(), self.metrics.read()
+        best, ensemble = max(self.holdout.students), self.holdout.ensemble
+        watched = {"holdout_mean": self.holdout.mean, "holdout_best": best, "holdout_ensemble": ensemble}
+        self.log_dict(watched | metric_columns(self.figures), logger=False)
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch's row of figures to the history and to TensorBoard."""
@@ -222,4 +232,19 @@ class StudyModule(LightningModule):
             padding=None if tokens is None else 1 - tokens / self._places,
             objectives=dict(zip(named[0], further, strict=False)),
             teachers=dict(zip(named[1], further[len(named[0]) :], strict=True)),
+            metrics=metric_columns(self.figures, prefix=""),
         )
+
+
+def metric_columns(figures: Mapping[str, MetricFigures], *, prefix: str = "metric_") -> dict[str, float]:
+    """Return metrics by the names of their columns: `metric_f1_0` of the first student, `metric_f1_ensemble`.
+
+    Args:
+        figures: of every student and of the ensemble, by the metrics' names.
+        prefix: before all names.
+    """
+    found = {}
+    for name, each in figures.items():
+        found |= {f"{prefix}{name}_{k}": value for k, value in enumerate(each.students)}
+        found[f"{prefix}{name}_ensemble"] = each.ensemble
+    return found

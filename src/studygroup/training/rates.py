@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from studygroup.checks import check_names, check_number, check_share
 
@@ -28,7 +28,7 @@ class Rate(ABC):
             epochs: epochs in all.
         """
 
-    def scheduler(self, optimizer: Optimizer, *, epochs: int, updates: int) -> LambdaLR:
+    def scheduler(self, optimizer: Optimizer, *, epochs: int, updates: int) -> LRScheduler:
         """Bind the schedule to an optimiser, to be stepped after every update.
 
         Args:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from torch import Tensor
+
 from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
@@ -19,11 +21,12 @@ from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, is_unused
 from studygroup.training.load_run import Run
+from studygroup.training.metrics import GroupMetrics
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import summarise
-from studygroup.training.summary import Summary
+from studygroup.training.summary import MetricScores, Summary
 from studygroup.untrusted import check_tree
 
 
@@ -183,18 +186,37 @@ def _finish(
     if settings.reestimate_bn:
         reestimate_bn(net, module.datamodule, task, device=device)
     answers = Answers()
+    asked, classes = settings.metrics or {}, len(data.classes)
+    of_all = GroupMetrics(asked, students=task.group.students, classes=classes).to(device)
+    of_one = GroupMetrics(asked, students=1, classes=classes).to(device)
+
+    def count(logits: Tensor, labels: Tensor) -> None:
+        answers.add(logits, labels)
+        of_one.add(logits[None], labels)
+
+    test = score(
+        task.shipped,
+        module.datamodule.evaluation_batches(data.test, device),
+        students=task.group.students,
+        each=of_all.add,
+    )
+    shipped = score_net(net, module.datamodule.evaluation_batches(data.test, device), each=count)
+    on_test, of_shipped = of_all.read(), of_one.read()
     summary = summarise(
         settings,
         data,
         trained,
-        test=score(
-            task.shipped,
-            module.datamodule.evaluation_batches(data.test, device),
-            students=task.group.students,
-        ),
-        shipped=score_net(net, module.datamodule.evaluation_batches(data.test, device), each=answers.add),
+        test=test,
+        shipped=shipped,
         baseline=baseline,
         cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
+        metrics={
+            name: MetricScores(
+                holdout=module.figures[name], test=on_test[name], shipped=of_shipped[name].students[0]
+            )
+            for name in asked
+        }
+        or None,
     )
     build = settings.builder(data)
     check_there(folder)

@@ -42,10 +42,11 @@ class LastTwo(Checkpoint):
         self.folder = folder
         self.every = every
         self.config = config
+        self.ended = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the run's configuration."""
-        return {"config": self.config}
+        """Return the run's configuration, and whether a callback ended the training here."""
+        return {"config": self.config, "ended": self.ended}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after all others, so their states are already this epoch's.
@@ -53,8 +54,9 @@ class LastTwo(Checkpoint):
         Raises:
             Stopped: a signal has asked to stop; the epoch is saved.
         """
-        done = trainer.current_epoch + 1
-        if done % self.every == 0 or done == trainer.max_epochs or stopping.asked():
+        done, self.ended = trainer.current_epoch + 1, trainer.should_stop
+        last = self.ended or done == trainer.max_epochs
+        if done % self.every == 0 or last or stopping.asked():
             trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
             for old in saved(self.folder)[KEPT:]:
                 old.unlink(missing_ok=True)

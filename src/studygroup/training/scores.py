@@ -107,15 +107,29 @@ def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
     return (likeliest == labels[:, None]).any(-1) & ~scores.isnan().any(-1)
 
 
-def score(group: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], *, students: int) -> Scores:
+def score(
+    group: nn.Module,
+    batches: Iterable[tuple[Inputs, Tensor]],
+    *,
+    students: int,
+    each: Callable[[Tensor, Tensor], None] | None = None,
+) -> Scores:
     """Score a study group, in `eval` mode, on batches that lie on the device of its parameters.
 
     Args:
         group: returns an object with `.logits` (students, N, classes).
         batches: network inputs and class indices (N,).
         students: number of students.
+        each: called with the logits (students, N, classes) and the class indices of each batch.
     """
-    return _scored(group, lambda inputs, _: group(inputs).logits, batches, students)
+
+    def ask(inputs: Inputs, labels: Tensor) -> Tensor:
+        found: Tensor = group(inputs).logits
+        if each is not None:
+            each(found, labels)
+        return found
+
+    return _scored(group, ask, batches, students)
 
 
 def score_net(

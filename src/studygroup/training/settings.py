@@ -14,22 +14,25 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
+from studygroup.objectives import Criterion
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
 from studygroup.training.methods import Method
+from studygroup.training.parts import as_part, build_part
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.trust import check_config, reading
 from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+CriterionFactory = Callable[[], nn.Module]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
 _TOKENIZER = SentencePiece()
 _EXAMPLE = 8  # rows from which a method may learn sizes
-RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline")
+RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline", "loggers")
 """Settings that may change when a run is continued."""
 PRECISIONS = {
     "32-true": torch.float32,
@@ -65,7 +68,10 @@ class Settings:
         test_rows: use only so many test rows.
         image_size: height and width in pixels to scale images to.
         augment: augmentation of training images, a `studygroup.data.Augment`: none, or
-            `studygroup.data.PadCropFlip` with `--augment.padding 4`.
+            `studygroup.data.PadCropFlip` with `--augment.padding 4`, or `studygroup.data.TorchVision` with
+            `--augment.transforms '[RandAugment, {RandomErasing: {p: 0.25}}]'`.
+        mix: mixture of training images and their labels, a `studygroup.data.Mix`: `studygroup.data.MixUp` or
+            `studygroup.data.CutMix` with `--mix.alpha 0.2`; by default none.
         noise: how the training labels differ from the true ones, a `studygroup.data.LabelNoise`: not at all,
             `studygroup.data.SymmetricNoise` with `--noise.rate 0.5`, or `studygroup.data.HumanNoise` with
             `--noise.path FOLDER --noise.column NAME`. Test labels are never touched.
@@ -79,8 +85,14 @@ class Settings:
         epochs: number of times that every training row is seen.
         batch_size: rows per step; where every student has its own rows, rows per student.
         optimizer: a class of `torch.optim`, with its arguments as `--optimizer.lr 0.1`.
+        criterion: loss on the labels, a `studygroup.objectives.Criterion` such as `CrossEntropy` with
+            `--criterion.label_smoothing 0.1`, or a module that gives one number a row; by default the recipe's own.
+        metrics: subclasses of `torchmetrics.Metric`, by names of one's own: `--metrics.f1 torchmetrics.F1Score`.
+        callbacks: subclasses of Lightning's `Callback`; they may watch `holdout_mean`, `holdout_best`,
+            `holdout_ensemble` and `metric_NAME_ensemble`.
+        loggers: subclasses of Lightning's `Logger`, beside TensorBoard.
         rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
-            `OneCycle`.
+            `OneCycle`; or one of other packages: `TorchRate`, `TimmRate`.
         progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
         precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, with the
             network and what ships in that precision.
@@ -110,6 +122,7 @@ class Settings:
     test_rows: int | None = None
     image_size: tuple[int, int] | None = None
     augment: Callable[..., Any] = identity  # jsonargparse cannot check array types
+    mix: Callable[..., Any] | None = None
     noise: Callable[..., Any] = clean
     tokenizer: Callable[..., Any] = _TOKENIZER
     holdout_noise: bool = True
@@ -118,6 +131,10 @@ class Settings:
     epochs: int = 20
     batch_size: int = 32
     optimizer: OptimizerFactory = _ADAM
+    criterion: CriterionFactory | None = None
+    metrics: dict[str, Any] | None = None
+    callbacks: list[Any] | None = None
+    loggers: list[Any] | None = None
     rate: Rate = _FALLING
     progress: Literal["epoch", "step"] = "epoch"
     precision: str = "32-true"
@@ -157,6 +174,16 @@ class Settings:
                     f"{name} is {value}; give "
                     + (f"at least {least}" if value < least else f"at most {most}")
                 )
+        metrics = {name: as_part(one, f"metrics.{name}") for name, one in (self.metrics or {}).items()}
+        wrong = [name for name in metrics if not name.isidentifier()]
+        if wrong:
+            raise ValueError(
+                f"a metric is called {wrong[0]!r}; give a name of letters, digits and underscores"
+            )
+        object.__setattr__(self, "metrics", metrics or None)
+        for setting in ("callbacks", "loggers"):
+            parts = [as_part(one, f"{setting}[{k}]") for k, one in enumerate(getattr(self, setting) or ())]
+            object.__setattr__(self, setting, parts or None)
         clip = self.gradient_clip_val
         if clip is not None and not 0 < clip < math.inf:
             raise ValueError(
@@ -214,13 +241,40 @@ class Settings:
         """Check what depends on this machine, and what only training uses, in a moment.
 
         Raises:
-            ValueError: there is no such accelerator here, or the optimiser refuses its arguments.
+            ValueError: there is no such accelerator here, or the optimiser, a callback or a logger is none or
+                refuses its arguments.
         """
         check_accelerator(self.accelerator)
+        self.build_callbacks()
+        self.build_loggers()
         try:
             self.optimizer([nn.Parameter(torch.zeros(1, 1))])
         except (TypeError, ValueError) as error:
             raise ValueError(f"the optimizer refuses its arguments: {error}") from error
+
+    def build_callbacks(self) -> list[Any]:
+        """Build the callbacks of one's own.
+
+        Raises:
+            ValueError: one is none, or refuses its arguments.
+        """
+        if not self.callbacks:
+            return []
+        from lightning.pytorch import Callback
+
+        return [build_part(one, f"callbacks[{k}]", Callback) for k, one in enumerate(self.callbacks)]
+
+    def build_loggers(self) -> list[Any]:
+        """Build the loggers of one's own.
+
+        Raises:
+            ValueError: one is none, or refuses its arguments.
+        """
+        if not self.loggers:
+            return []
+        from lightning.pytorch.loggers import Logger
+
+        return [build_part(one, f"loggers[{k}]", Logger) for k, one in enumerate(self.loggers)]
 
     @property
     def device(self) -> torch.device:
@@ -276,7 +330,23 @@ class Settings:
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
         example = self._single(data).inputs(rows)
         task = self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
+        if self.criterion is not None:
+            self._check_criterion(task.with_criterion(self.criterion()).criterion, len(data.classes))
         return task.to(PRECISIONS[self.precision])
+
+    def _check_criterion(self, criterion: Criterion, classes: int) -> None:
+        """Try a criterion on labels as the run has them.
+
+        Raises:
+            ValueError: it does not give one number a row.
+        """
+        labels = torch.zeros(2, dtype=torch.int64)
+        labels = labels if self.mix is None else torch.full((2, classes), 1 / classes)
+        try:
+            criterion.loss(criterion.spread(torch.zeros(1, 2, classes)), labels)
+        except Exception as error:  # whatever a loss raises
+            kind = "one class a row" if self.mix is None else "class probabilities, as --mix makes them"
+            raise ValueError(f"the criterion does not take logits with {kind}: {error}") from error
 
     def build_datamodule(self, data: Data) -> DataModule:
         """Build the datamodule, which provides the batches, in the precision of the run's weights."""
@@ -291,6 +361,7 @@ class Settings:
             seed=self.seed,
             workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
+            mix=self.mix,
         )
 
 

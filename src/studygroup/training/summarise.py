@@ -5,7 +5,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from studygroup.training.settings import Settings
 from studygroup.training.summary import (
     BaselineScores,
     HoldoutScores,
+    MetricScores,
     NoiseFacts,
     RunFacts,
     ShippedStudent,
@@ -38,6 +39,7 @@ def summarise(
     shipped: Scores,
     baseline: Summary | None,
     cost: Cost | None,
+    metrics: Mapping[str, MetricScores] | None,
 ) -> Summary:
     """Assemble the summary of a run.
 
@@ -49,6 +51,7 @@ def summarise(
         shipped: scores of the shipped network on the test rows.
         baseline: summary of the plain network trained beside it, if one was.
         cost: the measurements of `measure_step_cost`, if the baseline was trained.
+        metrics: further metrics, by name.
     """
     selected, last = trained.selected, trained.history.rows[-1]
     return Summary(
@@ -77,6 +80,7 @@ def summarise(
         cost=cost,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         versions=_versions(trained.device),
+        metrics=metrics,
     )
 
 
@@ -88,7 +92,7 @@ def _facts(settings: Settings, data: Data, trained: Trained) -> RunFacts:
         model=settings.builder(data),
         seed=settings.seed,
         students=trained.module.task.group.students,
-        epochs=settings.epochs,
+        epochs=rows[-1].epoch,
         updates=rows[-1].updates,
         train_rows=len(data.train),
         training_seconds=sum(row.seconds for row in rows),

@@ -140,6 +140,34 @@ class BaselineScores:
     folder: str = "baseline"
 
 
+@dataclass(frozen=True)
+class MetricFigures:
+    """One metric of all students on one set of rows.
+
+    Attributes:
+        students: of each student.
+        ensemble: of the mean of their class probabilities.
+    """
+
+    students: tuple[float, ...]
+    ensemble: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricScores:
+    """One metric of a run.
+
+    Attributes:
+        holdout: on the hold-out rows after the last epoch.
+        test: on the test rows.
+        shipped: of the network that ships, on the test rows.
+    """
+
+    holdout: MetricFigures
+    test: MetricFigures
+    shipped: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """Scores, cost and facts of a finished run.
@@ -155,6 +183,7 @@ class Summary:
         cost: cost of a step; None where it was not measured.
         command: the command line that started the run.
         versions: versions of packages, device and date.
+        metrics: further metrics, by name; None where none were asked for.
     """
 
     run: RunFacts
@@ -167,6 +196,7 @@ class Summary:
     cost: Cost | None
     command: str
     versions: Mapping[str, str]
+    metrics: Mapping[str, MetricScores] | None = None
 
     def figures(self) -> dict[str, float]:
         """Return what a table of runs compares: accuracies as shares, updates, classes, seconds of training."""

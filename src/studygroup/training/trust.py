@@ -27,6 +27,8 @@ from studygroup import data, objectives, recipes, schedules, teachers
 from studygroup.trust import NotAllowedError, allows_module, allows_remote_code
 from studygroup.untrusted import printable
 
+PARTS = ("metrics", "callbacks", "loggers")
+"""Settings whose entries are classes of other packages or of one's own."""
 _NOT_IN_FILES = ("config", "allow")
 """Options of the command line that a file may not give."""
 
@@ -34,12 +36,17 @@ _NOT_IN_FILES = ("config", "allow")
 @functools.cache
 def known() -> Mapping[str, Mapping[str, Any]]:
     """Return what a configuration may name, by setting, then by name: with and without the modules that have it."""
-    from studygroup.training import methods, rates
+    from studygroup.training import methods, rates, schedulers
 
     parts = [getattr(module, name) for module in (teachers, objectives) for name in module.__all__]
     made: dict[str, list[Any]] = {
         "recipe": [getattr(methods, name) for name in recipes.__all__ if hasattr(methods, name)],
-        "augment": [data.identity, data.PadCropFlip],
+        "augment": [data.identity, data.PadCropFlip, data.TorchVision],
+        "mix": [data.MixUp, data.CutMix],
+        "criterion": [
+            *(objectives.CrossEntropy, objectives.BinaryCrossEntropy, objectives.SquaredError),
+            *(torch.nn.CrossEntropyLoss, torch.nn.MultiMarginLoss),
+        ],
         "noise": [data.clean, data.SymmetricNoise, data.HumanNoise],
         "tokenizer": [data.SentencePiece, data.Characters, data.Pretrained],
         "optimizer": [
@@ -47,7 +54,7 @@ def known() -> Mapping[str, Mapping[str, Any]]:
             for some in vars(torch.optim).values()
             if inspect.isclass(some) and issubclass(some, torch.optim.Optimizer)
         ],
-        "rate": [rates.Rate, *rates.Rate.__subclasses__()],
+        "rate": [rates.Rate, *rates.Rate.__subclasses__(), schedulers.TorchRate, schedulers.TimmRate],
         "": [
             *(part for part in parts if inspect.isclass(part) and issubclass(part, _BASES)),
             *(
@@ -60,7 +67,7 @@ def known() -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {key: {} for key in made}
     for key, objects in made.items():
         for some in objects:
-            if some.__module__.startswith(("studygroup.", "torch.optim")):  # not a user's subclass
+            if some.__module__.startswith(("studygroup.", "torch.")):  # not a user's subclass
                 found[key] |= dict.fromkeys([some.__name__, *_paths(some)], some)
     for name, recipe in _functions().items():
         found["recipe"] |= dict.fromkeys([name, *_paths(recipe)], recipe)
@@ -103,10 +110,21 @@ def check_config(config: Any, where: Path) -> None:
             )
     for key, value in config.items():
         _check_value(str(key), value, where, kind=str(key) if key in known() else None)
+        for place, named in _entries(value) if key in PARTS else ():
+            for name in named if isinstance(named, Mapping) else [named]:
+                _check_name(f"{key}.{place}", name, where, kind=None)
     search = config.get("search")
     for name, axis in search.items() if isinstance(search, Mapping) else ():
         for value in axis if isinstance(axis, list) else ():
             _check_value(f"search: {name}", value, where, kind=name if name in known() else None)
+
+
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the entries of a mapping or a list, with their places."""
+    found: Iterable[tuple[Any, Any]] = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return found
 
 
 def _check_value(key: str, value: Any, where: Path, *, kind: str | None) -> None:
@@ -133,7 +151,7 @@ def _check_name(key: str, name: Any, where: Path, *, kind: str | None) -> None:
     if reading is not None and name in reading.typed:
         return
     names = known().get(kind or "", {}) if kind else _all_names()
-    if name not in names and not ("." in name and allows_module(name, read=where)):
+    if name not in names and not _is_metric(name) and not ("." in name and allows_module(name, read=where)):
         raise refusal(key, name, where, kind=kind)
 
 
@@ -166,6 +184,23 @@ def _check_option(key: str, name: str, value: Any, where: Path) -> None:
 @functools.cache
 def _all_names() -> frozenset[str]:
     return frozenset(name for names in known().values() for name in names)
+
+
+@functools.cache
+def _metrics() -> frozenset[str]:
+    """Return the paths of torchmetrics' metrics of classification, which compute and do nothing else."""
+    from torchmetrics import Metric, classification
+
+    return frozenset(
+        path
+        for some in vars(classification).values()
+        if inspect.isclass(some) and issubclass(some, Metric) and some.__module__.startswith("torchmetrics.")
+        for path in _paths(some)
+    )
+
+
+def _is_metric(name: str) -> bool:
+    return name.startswith("torchmetrics.") and name in _metrics()
 
 
 def refusal(key: str, name: str, where: Path | str, *, kind: str | None = None) -> NotAllowedError:
@@ -216,6 +251,8 @@ class Reading:
         """Refuse a name before it is imported."""
         if name in _all_names() or name in self.typed or name in _BASE_NAMES or not _is_dotted(name):
             return
+        if _is_metric(name):
+            return
         where = self.where if isinstance(self.where, Path) else None
         if allows_module(name, read=where) or not _can_be_found(name):
             return
@@ -226,7 +263,7 @@ class Reading:
         """Refuse what an allowed module merely imports from elsewhere."""
         if name in self.typed:
             self.typed.update(_own_paths(found))
-        if name in _all_names() or name in self.typed or name in _BASE_NAMES:
+        if name in _all_names() or name in self.typed or name in _BASE_NAMES or _is_metric(name):
             return
         own = _own_paths(found)
         if not own or not all(path in self.typed or allows_module(path) for path in own):
@@ -322,3 +359,22 @@ def _checked_import(name: str, check_path: bool = True) -> Any:
 for _module in (jsonargparse._typehints, jsonargparse._actions):
     vars(_module)["import_object"] = _checked_import
 set_parsing_settings(instantiate_subclass_spec_in_any=False)
+
+
+def is_reading() -> bool:
+    """Tell whether what is parsed stands in a file."""
+    return _reading.get() is not None
+
+
+def import_part(name: str) -> Any:
+    """Import a class by its path; while a file is read, only what may be named there.
+
+    Args:
+        name: its import path.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: it has no such class.
+        ValueError: this is no import path.
+    """
+    return _checked_import(name, False)

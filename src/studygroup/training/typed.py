@@ -11,11 +11,11 @@ from studygroup.training.dotted import texts
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
 from studygroup.training.settings import NEVER_NULL, TEXTS
-from studygroup.training.trust import check_config, known, reading
+from studygroup.training.trust import PARTS, check_config, known, reading
 from studygroup.trust import NotAllowedError
 
 _FILE = "--config"
-_NAMES_MORE = ("search", "model_options")
+_NAMES_MORE = ("search", "model_options", *PARTS)
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Typed:
             name = option.removeprefix("--").partition(".")[0]
             if name in known() or name in _NAMES_MORE or (option == _FILE and not os.path.lexists(value)):
                 found.update(texts(_parsed(value)))
+            if name in PARTS:
+                found.update(_keys(_parsed(value)))
         return found
 
     def check(self) -> None:
@@ -172,6 +174,14 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str, int]]:
                 yield option, value, place
             elif place + 1 < len(words):
                 yield option, words[place + 1], place + 1
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield all keys in a plain value."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(inner)
+    if isinstance(value, dict):
+        yield from map(str, value)
 
 
 def _parsed(text: str) -> Any:
