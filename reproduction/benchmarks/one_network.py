@@ -30,7 +30,7 @@ from reproduction.benchmarks.cells import Cells, Runs, over, spread
 from reproduction.benchmarks.gallery_runs import Rows, Setting, accuracies, fit
 from studygroup import objectives, recipes, teachers
 from studygroup.models import mlp
-from studygroup.training.settings import cpu_threads
+from studygroup.training.computing import cpu_threads
 
 CELLS = Cells(Path(__file__).parent / "results" / "one_network.json")
 STUDENTS, LAST = 4, 0.25
