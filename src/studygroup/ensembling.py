@@ -79,7 +79,8 @@ def _tie_equal(networks: Sequence[nn.Module]) -> None:
     there: dict[str, list[Tensor]] = {}
     for network in networks:
         for path, module in network.named_modules():
-            for held in (module._parameters, module._buffers):
+            tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+            for held in tensors:
                 for name, own in held.items():
                     if own is None:
                         continue

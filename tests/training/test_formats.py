@@ -124,9 +124,9 @@ def test_a_run_of_texts_opens_in_transformers(tmp_path):
         datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "data" / f"{name}.parquet")
     settings = Settings(
         recipe=functools.partial(methods.dml, students=2), data=str(tmp_path / "data"), holdout=20,
-        tokenizer=Pretrained(name=str(tmp_path / "words"), length=16), model=f"huggingface/{tmp_path / 'bert'}",
-        epochs=2, optimizer=functools.partial(torch.optim.Adam, lr=1e-2), batch_size=8, accelerator="cpu",
-        baseline=False,
+        tokenizer=Pretrained(name=str(tmp_path / "words"), length=16), epochs=2,
+        model=f"huggingface/{tmp_path / 'bert'}",
+        optimizer=functools.partial(torch.optim.Adam, lr=1e-2), batch_size=8, accelerator="cpu", baseline=False,
     )  # fmt: skip
     run = train(settings, run_dir=tmp_path / "run", progress_bar=False)
     path = export(run.folder.path, format="huggingface", student=1, output=tmp_path / "folder")

@@ -46,10 +46,11 @@ def save_onnx(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts
     except Exception as error:  # anything that the network's own code raises
         raise not_traced(net, error) from error
     assert program is not None
-    program.model.metadata_props.update(facts.as_json())
+    made = program
+    made.model.metadata_props.update(facts.as_json())
 
     def write(temporary: Path) -> None:
-        program.save(temporary)
+        made.save(temporary)
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         check_same(net, lambda inputs: _asked(session, inputs), example, Path(path))
 

@@ -45,11 +45,10 @@ class Job:
     @property
     def facts(self) -> formats.Facts:
         """The classes, and how pixels become input."""
-        form = self.data.form
-        known = (
-            {"shape": form.shape, "mean": form.mean, "std": form.std} if isinstance(form, Pictures) else {}
-        )
-        return formats.Facts(classes=tuple(self.data.classes), **known)
+        form, classes = self.data.form, tuple(self.data.classes)
+        if not isinstance(form, Pictures):
+            return formats.Facts(classes=classes)
+        return formats.Facts(classes=classes, shape=form.shape, mean=form.mean, std=form.std)
 
     def hub_card(self, library: str) -> str:
         """Return the model card with the hub's header."""
