@@ -295,6 +295,9 @@ def test_autocast(precision):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.13", reason="torch.export of 2.11 keeps no free length up to the largest"
+)
 def test_rows_and_their_length_stay_free_in_an_exported_program():
     net = small().eval()
     x, mask = texts([5, 2, 7])
