@@ -70,7 +70,7 @@ def facts(device: torch.device, precision: str) -> dict[str, str]:
         found |= {
             "GPU": torch.cuda.get_device_name(device),
             "CUDA": str(torch.version.cuda),
-            "cuDNN": str(torch.backends.cudnn.version()),
+            "cuDNN": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
             "TF32 of cuDNN": str(torch.backends.cudnn.allow_tf32).lower(),
             "cuDNN's search": str(torch.backends.cudnn.benchmark).lower(),
         }

@@ -44,7 +44,8 @@ def _own_path_first(cls: type | tuple[type, ...], name: str) -> str:
     try:
         return _path_by_name(cls, name)
     except ValueError:  # several: whatever was imported counts, as transformers' own Adafactor
-        paths = jsonargparse._typehints.get_all_subclass_paths(cls, include_abstract=False)
+        listed: Callable[..., list[str]] = jsonargparse._typehints.get_all_subclass_paths
+        paths = listed(cls, include_abstract=False)
         own = [path for path in paths if path.startswith(_OWN) and path.rpartition(".")[2] == name]
         if len(own) != 1:
             raise
