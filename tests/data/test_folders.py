@@ -171,7 +171,9 @@ def test_a_whole_run_of_rows(tmp_path):
 
 
 def test_pictures_of_no_class_and_of_no_split_are_named(tmp_path):
-    image_files(tmp_path / "train", {"cat": 2, "dog": 2, ".": 3})
+    image_files(tmp_path / "train", {"cat": 2, "dog": 2})
+    for number in range(3):
+        (tmp_path / "train" / f"{number}.png").write_bytes(encoded(picture(number, size=(32, 32)), "PNG"))
     image_files(tmp_path / "eval", {"cat": 1, "dog": 1})
     image_files(tmp_path / "val", {"cat": 1, "dog": 1})
     (tmp_path / "notes").mkdir()

@@ -1,6 +1,5 @@
 """Human labels, from a table whose rows are in the order of the training set."""
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from studygroup.data.noise import EpochLabels, SameLabels, TrueLabels
 from studygroup.data.places import number_columns
 
 _CLEAN_NAMES = ("clean_label", "label", "fine_label")  # in order of preference
-_DEVIATIONS = 3  # of the share that agrees by chance
+_TELLING = 50  # rows
+_UNRELATED = 0.1  # agreement beyond chance (Cohen's kappa) up to which labels say nothing of each other
 
 
 class UnrelatedLabelsWarning(UserWarning):
@@ -86,13 +86,11 @@ class HumanNoise:
 
     def _warn_of_chance(self, said: Int64[Tensor, "rows"], true: Int64[Tensor, "rows"]) -> None:
         """Warn of labels that agree with the data's no better than those of other rows would."""
-        agree = float((said == true).double().mean())
-        shares = (
-            torch.bincount(labels, minlength=int(torch.maximum(said, true).max()) + 1)
-            for labels in (said, true)
-        )
-        chance = float(torch.stack([share / len(true) for share in shares]).prod(0).sum())
-        if agree <= chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / len(true)):
+        agree = float((said == true).double().mean()) if len(true) else 1.0
+        classes = int(torch.maximum(said, true).max()) + 1 if len(true) else 1
+        shares = [torch.bincount(labels, minlength=classes) / len(true) for labels in (said, true)]
+        chance = float((shares[0] * shares[1]).sum())
+        if len(true) >= _TELLING and agree - chance <= _UNRELATED * (1 - chance):
             warnings.warn(
                 f"{self.path}: column {self.column!r} agrees with the data's labels in {agree:.1%} of the rows, and "
                 f"by chance it would in {chance:.1%}; if it is not meant to, its rows are in another order: name the "
