@@ -133,13 +133,14 @@ class StudyGroup(Group):
     a bank of parallel modules, and each of them is called once per pass on all rows whose students take it.
     Batch normalisation therefore sees the same mixture of students in training and in evaluation.
 
-    A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
-    is reached and compares the group's answers with those of each student alone, as it would be exported: at
+    A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed
+    layer is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
     structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training, where
     something in the network asks for its mode, it is made again with every module in its own but batch norms in
-    evaluation. Nothing is drawn, and buffers, numbers and tensors that modules hold are put back. Statistics over the rows of a batch that are not batch normalisation's
-    are warned of (`MixedRowsWarning`); draws that cannot be replaced are not compared.
+    evaluation. Nothing is drawn, and buffers, numbers and tensors that modules hold are put back. Statistics over
+    the rows of a batch that are not batch normalisation's are warned of (`MixedRowsWarning`); draws that cannot be
+    replaced are not compared.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an

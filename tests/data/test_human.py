@@ -226,7 +226,7 @@ def test_numbers_are_the_datas_own(tmp_path):
     loaded = load(tmp_path, holdout=0, noise=HumanNoise(path=path, column="said"))
     assert loaded.classes == ("1", "2")
     assert loaded.training_labels(0).tolist() == SAID
-    with pytest.raises(ValueError, match=r"row 0: the label is 0 in column 'zero', .* numbers from 1 on"):
+    with pytest.raises(ValueError, match=r"row 2: the label is 0 in column 'zero', .* numbers from 1 on"):
         load(tmp_path, noise=HumanNoise(path=path, column="zero"))
 
 

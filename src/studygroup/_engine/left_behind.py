@@ -4,6 +4,7 @@ import warnings
 import weakref
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -30,7 +31,7 @@ def leave_behind(model: nn.Module) -> None:
 
 def _look(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """Look at an optimiser once; one that takes a closure has no gradients yet."""
-    if optimizer in _looked:
+    if torch.compiler.is_compiling() or optimizer in _looked:
         return
     _looked.add(optimizer)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
