@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from studygroup._engine.alone import Reading, as_student, storage_of
 from studygroup._engine.attributes import Attributes
@@ -205,13 +206,9 @@ class Passes:
         self.attributes.put_back()
         self.attributes.seed(seed)
         reading = Reading(self.owned(), self.watch.inside)
-        with undrawn(seed):
-            if not self.reads:
+        self.watch.aside = _disable_current_modes  # what the watch computes is neither drawn nor read
+        try:
+            with undrawn(seed), reading if self.reads else nullcontext():
                 yield reading
-                return
-            with reading:
-                self.watch.aside = reading.pause
-                try:
-                    yield reading
-                finally:
-                    self.watch.aside = nullcontext
+        finally:
+            self.watch.aside = nullcontext
