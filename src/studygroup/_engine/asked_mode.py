@@ -52,7 +52,10 @@ def asking_for_mode(model: nn.Module) -> Iterator[AskedMode]:
     _notes.active = noted
     with _lock:
         _inside[0] += 1
-        nn.Module.training = property(_read, _write)  # type: ignore[assignment]
+        # the frame before that of the lambda is that of the code which asks
+        nn.Module.training = property(  # type: ignore[assignment]
+            lambda module: _read(module, sys._getframe(1)), _write
+        )
     try:
         yield noted
     finally:
@@ -69,14 +72,14 @@ def _hides_mode(module: nn.Module) -> bool:
     return own or isinstance(module, torch.jit.ScriptModule)
 
 
-def _read(module: nn.Module) -> bool:
+def _read(module: nn.Module, asking: Any) -> bool:
     try:
         value: bool = module.__dict__["training"]
     except KeyError:
         raise AttributeError("training") from None
     noted: AskedMode | None = getattr(_notes, "active", None)
     if noted is not None and not noted.asked and id(module) in noted.compared:
-        noted.asked = not _is_known(sys._getframe(1))
+        noted.asked = not _is_known(asking)
     return value
 
 
