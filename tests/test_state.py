@@ -52,6 +52,13 @@ def test_a_state_without_a_table_loads():
     assert torch.equal(again.group.export(1)[0].weight, task.group.export(1)[0].weight)
 
 
+def test_a_state_that_was_cast_loads():
+    task, again = cgl(0), cgl(0)
+    again.load_state_dict({name: value.half() for name, value in task.state_dict().items()})
+    weights = [one.group.export(1)[0].weight for one in (again, task)]
+    torch.testing.assert_close(*weights, atol=1e-3, rtol=1e-3)
+
+
 def test_a_group_used_in_inference_mode_trains_afterwards():
     task = cgl(0).train()
     x, y, owner = torch.randn(8, 6), torch.arange(8) % 3, torch.arange(8) % 4

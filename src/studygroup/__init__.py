@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from studygroup._engine.surgery import FreshInitWarning
     from studygroup.citing import citation
     from studygroup.ensembling import ensemble
-    from studygroup.group import Group, Outputs, SharedHeadWarning, StudyGroup
+    from studygroup.group import Group, SharedHeadWarning, StudyGroup
     from studygroup.inputs import SynchronisationWarning
     from studygroup.loaders import student_loader
     from studygroup.losses import Losses
+    from studygroup.outputs import Outputs
     from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owners
     from studygroup.peers import Peers
     from studygroup.routes import EqualPathsWarning, Routes
@@ -82,10 +83,11 @@ _FROM = {
         "_engine.surgery": ("FreshInitWarning",),
         "citing": ("citation",),
         "ensembling": ("ensemble",),
-        "group": ("Group", "Outputs", "SharedHeadWarning", "StudyGroup"),
+        "group": ("Group", "SharedHeadWarning", "StudyGroup"),
         "inputs": ("SynchronisationWarning",),
         "loaders": ("student_loader",),
         "losses": ("Losses",),
+        "outputs": ("Outputs",),
         "ownership": ("NoOwnerWarning", "SharedRows", "Subsets", "owners"),
         "peers": ("Peers",),
         "routes": ("EqualPathsWarning", "Routes"),

@@ -1,89 +1,41 @@
 """A study group: one network, several students, one forward pass."""
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import (
     Capture,
-    Layer,
-    Pieces,
     capturing,
     capturing_in_flight,
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
-from studygroup._engine.dry_run import dry_run, enter
+from studygroup._engine.dry_run import dry_run
 from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.forward import call
+from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
-from studygroup._engine.products import Product, sharing
+from studygroup._engine.products import sharing
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch, RowInputs
 from studygroup._engine.rows import BatchLayout, manner
-from studygroup._engine.selection import to_device
 from studygroup._engine.shared_head import SharedHeadWarning as SharedHeadWarning
 from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
-from studygroup._engine.trees import as_tree
 from studygroup.checks import check_flag, check_kind, check_whole
 from studygroup.inputs import Inputs, sees_table
+from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
 _MOST_LAYOUTS = 32
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The answers of a group.
-
-    Attributes:
-        logits: zero where a student did not see the row; with further axes for a dense network.
-        sees: which student saw which row, on the CPU.
-        features: the input of the head, zero where a student did not see the row.
-        trunk: the input of the first routed layer, which all students share; zero where no student saw the row.
-        activations: outputs of named layers (of their last call), zero where a student did not see the row.
-        in_flight: outputs of layers as they stand in flight: rows and tensor of each module.
-        products: the convolutions of these layers by weight, see `_engine.products`.
-        layout: what those rows stand for.
-    """
-
-    logits: Float[Tensor, "students rows *classes"]
-    sees: Bool[Tensor, "students rows"]
-    features: Float[Tensor, "students rows *features"] | None = None
-    trunk: Shaped[Tensor, "rows *trunk"] | None = None
-    activations: Mapping[str, Shaped[Tensor, "students rows *_"]] = field(default_factory=dict)
-    in_flight: Mapping[Layer, Pieces] = field(default_factory=dict)
-    products: Mapping[Tensor, Sequence[Product]] = field(default_factory=dict)
-    layout: BatchLayout | None = None
-
-    def part(self, sees: Bool[Tensor, "students rows"]) -> "Outputs":
-        """Return a part of the answers, zero elsewhere, as if nothing else had been computed.
-
-        Captures in flight are left out.
-
-        Args:
-            sees: the part to keep, among the rows that were seen; a CPU table.
-        """
-
-        def masked(values: Tensor) -> Tensor:
-            mask = to_device(sees, values.device)
-            return torch.where(mask.view(*mask.shape, *[1] * (values.ndim - 2)), values, 0)
-
-        features = None if self.features is None else masked(self.features)
-        activations = {name: masked(values) for name, values in self.activations.items()}
-        return Outputs(masked(self.logits), sees, features, self.trunk, activations)
-
-
-as_tree(Outputs, "logits", "features", "trunk", "activations")
 
 
 class Group(ParameterGroups):
@@ -181,13 +133,14 @@ class StudyGroup(Group):
     a bank of parallel modules, and each of them is called once per pass on all rows whose students take it.
     Batch normalisation therefore sees the same mixture of students in training and in evaluation.
 
-    A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed layer
-    is reached and compares the group's answers with those of each student alone, as it would be exported: at
+    A dry run of a few rows, without gradient and without side effects, finds the head, checks that every routed
+    layer is reached and compares the group's answers with those of each student alone, as it would be exported: at
     construction where an `example` is given, before the first pass, and whenever inputs of another sort come (other
-    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training it is made
-    again with every module in its own mode but batch norms in evaluation. Nothing is drawn, and buffers, numbers
-    and tensors that modules hold are put back. Statistics over the rows of a batch that are not batch normalisation's
-    are warned of (`MixedRowsWarning`); draws that cannot be replaced are not compared.
+    structure, dtypes or sizes, rows seen by all or by owners; up to 8 sizes of one structure). In training, where
+    something in the network asks for its mode, it is made again with every module in its own but batch norms in
+    evaluation. Nothing is drawn, and buffers, numbers and tensors that modules hold are put back. Statistics over
+    the rows of a batch that are not batch normalisation's are warned of (`MixedRowsWarning`); draws that cannot be
+    replaced are not compared.
 
     Args:
         model: any `nn.Module` that maps a batch (rows along axis 0) to logits of shape (rows, classes), or to an
@@ -239,6 +192,7 @@ class StudyGroup(Group):
         self.share_head = check_flag("share_head", share_head)
         check_can_copy(model)
         self.model, self._routed = install(duplicate(model), routes, init=init)
+        leave_behind(model)
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
@@ -271,7 +225,7 @@ class StudyGroup(Group):
         """
         batch = self._row_inputs.read(inputs)
         layout = self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
-        entering, ids, whole = enter(batch, layout)
+        entering, ids, whole = batch.enter(layout)
         state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
         heads = [self._named_head()] if capture.features else []
         watched = [
@@ -374,7 +328,7 @@ class StudyGroup(Group):
         Raises:
             ValueError: another table.
         """
-        saved = Routes.from_json(bytes(state.tolist()).decode())
+        saved = Routes.from_json(bytes(state.long().tolist()).decode())  # a state may have been cast
         if saved != self.routes:
             raise ValueError(f"the state is that of other students: {self.routes.difference(saved)}")
 

@@ -13,8 +13,9 @@ from studygroup._engine.one_row import OneRowError
 from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.checks import check_kind
-from studygroup.group import Group, Outputs, StudyGroup
+from studygroup.group import Group, StudyGroup
 from studygroup.inputs import Inputs, first_tensor, sees_table
+from studygroup.outputs import Outputs
 from studygroup.routes import independent
 
 _NOTHING = Capture()

@@ -139,3 +139,79 @@ def test_hooks_that_are_methods_of_the_network_write_to_their_own_copy(init, lay
         network.body.register_forward_hook(network.keep)
         if layers == [""]:
             torch.testing.assert_close(network(x), logits[student])
+
+
+class Given(nn.Module):
+    """Numbers that belong to the data, not to what learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x):
+        return x - self.mean
+
+
+@pytest.mark.parametrize("init", ["builder", "fresh", "copy"])
+@pytest.mark.parametrize(
+    ("build", "place"),
+    [
+        (lambda: nn.BatchNorm1d(4), "running_mean"),
+        (lambda: nn.BatchNorm1d(4, affine=False), "running_mean"),
+        (lambda: nn.InstanceNorm1d(4, affine=True, track_running_stats=True), "running_mean"),
+        (Given, "mean"),
+    ],
+)
+def test_statistics_that_nothing_moves_are_the_given_ones(build, place, init):
+    """Of norms kept in evaluation, whatever else of them learns, and of modules without parameters."""
+
+    def network():
+        return nn.Sequential(nn.Linear(6, 4), build(), nn.Linear(4, 3))
+
+    net = network()
+    net[1].get_buffer(place).fill_(3.0)
+    net[1].eval()
+    group = sg.StudyGroup(net, sg.routes.independent(students=2), init=network if init == "builder" else init)
+    for own in ways_out(group):
+        assert torch.equal(own[1].get_buffer(place), torch.full((4,), 3.0))
+        assert not own[1].training
+
+
+def test_what_parametrises_a_drawn_weight_is_its_own():
+    """The vectors of a spectral norm belong to the weight: those of another would blow it up."""
+
+    def build():
+        return nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 4), n_power_iterations=20))
+
+    group = sg.StudyGroup(build(), sg.routes.independent(students=2), init=build, share_head=True).eval()
+    for layer in group.copies("0"):
+        assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(1, abs=0.05)
+
+
+@INITS
+def test_hooks_after_accumulation_act_on_every_student(init):
+    def fill(parameter):
+        parameter.grad.fill_(2.0)
+
+    net = make()
+    net[3].weight.register_post_accumulate_grad_hook(fill)
+    group = sg.StudyGroup(net, sg.routes.branches(["3"], students=2), init=init)
+    group(torch.randn(4, 3, 6, 6)).logits.sum().backward()
+    assert all((layer.weight.grad == 2).all() for layer in group.copies("3"))
+
+
+def test_exports_of_averages_are_as_trainable_as_what_was_handed_in():
+    net = make()
+    net[0].requires_grad_(False)
+    net.register_parameter(
+        "levels", nn.Parameter(torch.arange(3), requires_grad=False)
+    )  # cannot have a gradient
+    group = sg.StudyGroup(net, sg.routes.branches(["3"], students=2), init=make)
+    averages, fixed = Averages(group), sg.teachers.Frozen(net).of
+    for own in (averages.export(1), fixed.export(0)):
+        assert [name for name, p in own.named_parameters() if not p.requires_grad] == [
+            "levels",
+            "0.weight",
+            "0.bias",
+        ]
+    assert not any(p.requires_grad for p in (*averages.parameters(), *fixed.parameters()))

@@ -238,3 +238,19 @@ def test_draws_go_on_in_evaluation_mode_and_stand_still_without_a_gradient():
         assert torch.equal(task.teachers[0].consults(task.step), tables[-1])
         task(x, y, owner=owner).total.backward()
     assert all(not torch.equal(a, b) for k, a in enumerate(tables) for b in tables[:k])
+
+
+def test_an_optimiser_of_the_network_handed_in_is_warned_of():
+    """Students are copies: it would train nothing, and its steps would say nothing."""
+    net = smooth()
+    wrong = torch.optim.SGD(net.parameters(), lr=0.1)
+    task = sg.recipes.dml(net, students=2, init=smooth)
+    right = torch.optim.SGD(task.parameters(), lr=0.1)
+    task(*batch()).total.backward()
+    right.step()
+    with pytest.warns(sg.NoGradientWarning, match=r"SGD holds parameters of the network that was handed in"):
+        wrong.step()
+    plain = torch.optim.Adam(net.parameters())
+    net(batch()[0]).sum().backward()  # beside the students, it may be trained by itself
+    plain.step()
+    wrong.step()

@@ -78,6 +78,7 @@ def test_twins_of_files_on_other_systems_are_no_pictures(tmp_path):
         ("pcx", "PCX"),
         ("jp2", "JPEG2000"),
         ("ico", "ICO"),
+        ("mpo", "MPO"),  # of cameras: opened as JPEG
         ("jfif", "WEBP"),  # content and name may differ, as with browsers
     ],
 )
@@ -167,3 +168,18 @@ def test_a_whole_run_of_rows(tmp_path):
         (tmp_path / "dog" / f"{i}.jfif").write_bytes(encoded(picture(50 + i), "JPEG"))
     data = load(tmp_path, holdout=0)
     assert torch.bincount(data.train.labels).tolist() == [10, 10]
+
+
+def test_pictures_of_no_class_and_of_no_split_are_named(tmp_path):
+    image_files(tmp_path / "train", {"cat": 2, "dog": 2})
+    for number in range(3):
+        (tmp_path / "train" / f"{number}.png").write_bytes(encoded(picture(number, size=(32, 32)), "PNG"))
+    image_files(tmp_path / "eval", {"cat": 1, "dog": 1})
+    image_files(tmp_path / "val", {"cat": 1, "dog": 1})
+    (tmp_path / "notes").mkdir()
+    with pytest.warns(LeftOutWarning) as said:
+        assert source(tmp_path).train.labels.tolist() == [0, 0, 1, 1]
+    texts = [str(one.message) for one in said]
+    assert len(texts) == 2
+    assert "train: 3 pictures that lie in no folder of a class are left out (" in texts[0]
+    assert ": 1 folders of pictures beside those of splits are left out (eval); move" in texts[1]

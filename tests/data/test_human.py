@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from helpers.made_up import table
-from studygroup.data import HumanNoise, TrueLabels, load
+from studygroup.data import HumanNoise, TrueLabels, UnrelatedLabelsWarning, load
 
 TRUE = [0, 1, 0] * 20
-SAID = [(row // 7) % 2 for row in range(60)]
+SAID = [1 - label if row % 7 == 0 else label for row, label in enumerate(TRUE)]
 
 
 @pytest.fixture
@@ -226,5 +226,14 @@ def test_numbers_are_the_datas_own(tmp_path):
     loaded = load(tmp_path, holdout=0, noise=HumanNoise(path=path, column="said"))
     assert loaded.classes == ("1", "2")
     assert loaded.training_labels(0).tolist() == SAID
-    with pytest.raises(ValueError, match=r"row 0: the label is 0 in column 'zero', .* numbers from 1 on"):
+    with pytest.raises(ValueError, match=r"row 2: the label is 0 in column 'zero', .* numbers from 1 on"):
         load(tmp_path, noise=HumanNoise(path=path, column="zero"))
+
+
+def test_labels_of_other_rows_are_told_by_chance(folder, tmp_path):
+    """Without true labels beside them, the order of rows shows in how often both agree."""
+    said = [label if row % 5 else 1 - label for row, label in enumerate(TRUE)]
+    path = human(tmp_path, said=said, other=said[1:] + said[:1])
+    load(folder, noise=HumanNoise(path=path, column="said"))
+    with pytest.warns(UnrelatedLabelsWarning, match=r"agrees .* in [0-9.]+% of the rows.*clean_column"):
+        load(folder, noise=HumanNoise(path=path, column="other"))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from studygroup.group import Outputs
+from studygroup.outputs import Outputs
 from studygroup.teachers import MeanOfOthers, OneTeacher, Teacher
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.teachers import joined, outputs
-from studygroup.group import Outputs
+from studygroup.outputs import Outputs
 from studygroup.teachers import Gate, PeerAttention, pooled
 
 

@@ -283,3 +283,15 @@ def test_a_state_of_0_1_0_goes_on_as_it_would_have_there(steps):
     assert other.shipped.updates == steps
     for found, expected in zip(weights(other.shipped), weights(task.shipped), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-15, rtol=1e-15)
+
+
+def test_statistics_of_frozen_norms_that_were_loaded_late_are_taken_over():
+    def build():
+        return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)).double()
+
+    task = taught(build=build).train()
+    for norm in task.group.copies("1"):
+        norm.running_mean.fill_(3.0)
+        norm.eval()
+    task(*batch())
+    assert all((norm.running_mean == 3).all() for norm in task.shipped.copies("1"))

@@ -63,7 +63,6 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters: the first module to read each memory that belongs to a parameter.
         times: how often each is read.
         foreign: parameters that are read and not known, with the first module to read each.
-        paused: whether nothing is noted at present.
     """
 
     def __init__(self, known: Container[Storage], inside: Sequence[tuple[str, nn.Module]]) -> None:
@@ -73,7 +72,6 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.parameters: dict[Storage, str] = {}
         self.times: Counter[Storage] = Counter()
         self.foreign: list[tuple[nn.Parameter, str]] = []
-        self.paused = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -82,8 +80,6 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation."""
-        if self.paused:
-            return func(*args, **(kwargs or {}))
         for tensor in tensors((args, kwargs)):
             storage = storage_of(tensor)
             reader = self.inside[-1][0] if self.inside else ""
@@ -93,15 +89,6 @@ class Reading(TorchDispatchMode):  # type: ignore[no-untyped-call]
             elif isinstance(tensor, nn.Parameter) and tensor.requires_grad and not self._registered(tensor):
                 self.foreign.append((tensor, reader))
         return func(*args, **(kwargs or {}))
-
-    @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Note nothing inside."""
-        self.paused = True
-        try:
-            yield
-        finally:
-            self.paused = False
 
     def _registered(self, parameter: nn.Parameter) -> bool:
         """Tell whether a module that is being called owns a parameter, as under FSDP, which exchanges them."""

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import ParametrizationList
 
 from studygroup._engine.copying import parts_of, tag
 
@@ -22,7 +24,8 @@ def carry_state(given: nn.Module, drawn: nn.Module) -> None:
 
     `requires_grad`, attributes and gradient hooks of parameters, their precision, device and memory format, the
     modules' modes and, where the new module has none, their hooks are carried over. Frozen parameters keep the given
-    values, and so do the buffers of modules whose parameters are all frozen.
+    values, and so do the buffers of modules of which nothing learns: that have no trainable parameter of their own
+    (what parametrises a weight aside, which follows that weight), and norms that are kept in evaluation.
 
     Args:
         given: the module of the user's model.
@@ -36,15 +39,26 @@ def carry_state(given: nn.Module, drawn: nn.Module) -> None:
         if not old.requires_grad:
             with torch.no_grad():
                 new.copy_(old)
+    following = {
+        id(part)
+        for module in given.modules()
+        if isinstance(module, ParametrizationList)
+        for part in module.modules()
+    }
     for before, after in zip(given.modules(), drawn.modules(), strict=True):
         after.training = before.training
-        own = list(before.parameters(recurse=False))
-        frozen = bool(own) and not any(parameter.requires_grad for parameter in own)
+        frozen = _is_given(before) and id(before) not in following
         for name, buffer in before.named_buffers(recurse=False):
             _bring(after.get_buffer(name), buffer)
             if frozen:
                 after.get_buffer(name).copy_(buffer)
         _carry_hooks(before, after, places)
+
+
+def _is_given(module: nn.Module) -> bool:
+    """Tell whether nothing of a module learns, so that its buffers are not to be those of a new one."""
+    kept = isinstance(module, _NormBase) and not module.training
+    return kept or not any(parameter.requires_grad for parameter in module.parameters(recurse=False))
 
 
 def _carry_hooks(before: nn.Module, after: nn.Module, places: dict[int, Any]) -> None:

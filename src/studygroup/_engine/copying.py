@@ -176,6 +176,12 @@ def tag(new: Any, old: nn.Parameter) -> None:
     if new is None or new is old:
         return
     new.__dict__.update(old.__dict__)
-    if new.requires_grad and not new._backward_hooks:
-        for hook in (old._backward_hooks or {}).values():
-            new.register_hook(hook)
+    if not new.requires_grad:
+        return
+    for hooks, register in (
+        ("_backward_hooks", new.register_hook),
+        ("_post_accumulate_grad_hooks", new.register_post_accumulate_grad_hook),
+    ):
+        if not getattr(new, hooks):
+            for hook in (getattr(old, hooks) or {}).values():
+                register(hook)

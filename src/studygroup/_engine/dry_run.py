@@ -3,28 +3,27 @@
 import random
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from studygroup._engine.asked_mode import asking_for_mode
 from studygroup._engine.attributes import Attributes
-from studygroup._engine.capture import capturing, user_modules
 from studygroup._engine.different_rows import different
-from studygroup._engine.forward import call
 from studygroup._engine.isolate import dry_training, without_side_effects
-from studygroup._engine.refusal import input_named
-from studygroup._engine.routed import ForwardState, RoutedLayer
+from studygroup._engine.parting import PartingError
+from studygroup._engine.passes import Passes
+from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
-from studygroup._engine.rows import BatchLayout, manner
-from studygroup._engine.self_check import PartingError, SelfCheck, Together
-from studygroup._engine.watch import Watch, told_apart
-from studygroup.inputs import Inputs, answer, first_tensor
+from studygroup._engine.rows import manner
+from studygroup._engine.self_check import SelfCheck
+from studygroup._engine.watch import ToldApart, Watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,8 +70,9 @@ def dry_run(
 ) -> Explored:
     """Run a few rows through a network and through each student alone, without gradient and without side effects.
 
-    First in evaluation, then, where asked for, as in training, with batch norms in evaluation: a group takes their
-    statistics over the rows of all students, and shows that by design. Nothing is drawn.
+    First in evaluation, then, where asked for and where something in the network asks for its mode, as in training,
+    with batch norms in evaluation: a group takes their statistics over the rows of all students, and shows that by
+    design. Nothing is drawn.
 
     Args:
         model: the network with its routed layers.
@@ -93,117 +93,86 @@ def dry_run(
         stack.enter_context(_eager())
         stack.enter_context(_other_random_states())
         stack.callback(attributes.put_back)
-        with without_side_effects(model, training=False) as put_back:
-            one = batch.index([0, 0])  # norms over the batch refuse a single row
-            with input_named(model, one):
-                apart = _apart_before_entry(model, routed.values(), one.inputs)
-            head = _compared(
-                model, routed, batch, sees, apart, [put_back, attributes.put_back], reads=False in unread
-            )
-        if training:
+        trial = _Trial(model, routed, batch, sees, attributes)
+        with asking_for_mode(model) as mode, without_side_effects(model, training=False) as put_back:
+            explored = trial.compared(put_back, reads=False in unread)
+        if training and mode.asked:
             with dry_training(model, training=None) as put_back, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
-                undo = [put_back, attributes.put_back]
-                _compared(model, routed, batch, sees, apart, undo, reads=True in unread, training=True)
-    return Explored(head=head, apart=apart)
-
-
-def _compared(
-    model: nn.Module,
-    routed: Mapping[str, RoutedLayer],
-    batch: Batch,
-    sees: Tensor,
-    apart: tuple[int, ...],
-    undo: Sequence[Callable[[], None]],
-    *,
-    reads: bool,
-    training: bool = False,
-) -> str | None:
-    """Compare the group with its students in one mode, and return the name of the head."""
-    watch = Watch()
-    with told_apart(routed.values()), watch.on(model):
-        check = SelfCheck(model, routed.values(), watch, undo=undo, reads=reads, training=training)
-        trial = _Trial(model, routed, check, watch, apart)
-        for rows in (counts := _ROWS[training : training + 2]):
-            try:
-                return trial.run(batch, sees, rows)
-            except PartingError:
-                if rows == counts[-1]:
-                    raise
-    raise AssertionError("unreachable")
+                trial.compared(put_back, reads=True in unread, apart=explored.apart, training=True)
+    return explored
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A pass of the group, compared with each student."""
+    """Passes of the group on a few rows of a batch, compared with each student."""
 
     model: nn.Module
     routed: Mapping[str, RoutedLayer]
-    check: SelfCheck
-    watch: Watch
-    apart: tuple[int, ...]
+    batch: Batch
+    sees: Bool[Tensor, "students rows"]
+    attributes: Attributes
 
-    def run(self, batch: Batch, sees: Tensor, rows: int) -> str | None:
-        """Run a few rows for each student, and return the name of the head."""
-        places, table = few(sees, rows)
-        given = batch.index(places)
+    def compared(
+        self,
+        put_back: Callable[[], None],
+        *,
+        reads: bool,
+        apart: tuple[int, ...] = (),
+        training: bool = False,
+    ) -> Explored:
+        """Compare the group with its students in one mode."""
+        watch, layers = Watch(), self.routed.values()
+        with ToldApart().on(layers) as told, watch.on(self.model):
+            passes = Passes(
+                self.model,
+                layers,
+                watch,
+                told=told,
+                apart=apart,
+                attributes=self.attributes,
+                put_back=put_back,
+                reads=reads,
+                training=training,
+            )
+            for rows in (counts := _ROWS[training : training + 2]):
+                try:
+                    return self._run(passes, rows)
+                except PartingError:
+                    if rows == counts[-1]:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _run(self, passes: Passes, rows: int) -> Explored:
+        places, table = few(self.sees, rows)
+        given = self.batch.index(places)
         changed = different(given)
-        if changed is not None and self.check.refusal(changed, 0) is None:
-            given = changed
-        layout = BatchLayout(table, apart=self.apart)
-        linears = {name: None for name, module in user_modules(self.model) if isinstance(module, nn.Linear)}
-        inputs, entering, whole = enter(given, layout)
-        state = ForwardState(layout, rescale_gradients=False, entering=entering, whole=whole, trial=True)
-        self.watch.clear(lambda: state.rows)
-        try:
-            with (
-                capturing(self.model, linears, state, inputs=True) as called,
-                self.check.passing() as reading,
-            ):
-                logits = call(self.model, inputs, state)
-        except Exception as error:
-            own = self.check.refusal(given, 0)
-            if own is not None:
-                with input_named(self.model, given):
-                    raise own from None
-            if isinstance(error, ValueError):
-                raise
-            raise self.check.stopped(state, error) from error
-        never = [name for name in self.routed if name not in state.reached]
+        if changed is not None:
+            try:
+                return self._on(passes, changed, table)
+            except Exception:
+                if passes.refusal(changed, 0) is None:  # they are rows that the network takes
+                    raise
+        return self._on(passes, given, table)
+
+    def _on(self, passes: Passes, given: Batch, table: Tensor) -> Explored:
+        together = passes.together(given, table)
+        never = [name for name in self.routed if name not in together.state.reached]
         if never:
-            mode = " in training" if self.check.training else ""
+            mode = " in training" if passes.training else ""
             raise ValueError(
                 f"layer {never[0]!r} is routed but the model never calls it{mode}, so its students would not differ; "
                 "leave it out, or name the block that holds it"
             )
-        together = Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.times)
-        if self.check.compare(together, given, table):
-            for arguments in state.entered_alone:
+        check = SelfCheck(passes)
+        if check.compare(together, given, table):
+            check.compare_turned(given, table)
+            for arguments in together.state.entered_alone:
                 arguments.allow_entered()
-        for arguments, path, shape, kind in state.notes:
+        for arguments, path, shape, kind in together.state.notes:
             arguments.note(path, shape, kind)
-        return next(reversed(called), None)
-
-
-def enter(batch: Batch, layout: BatchLayout) -> tuple[Inputs, tuple[int, ...], tuple[int, ...]]:
-    """Return the inputs of the rows that enter, and the `id` of what in them carries rows and of what does not."""
-    entering: list[Any] = []
-
-    def tensor(value: Tensor) -> Tensor:
-        entered = layout.enter([value])[0]
-        entering.append(entered)
-        return entered
-
-    def items(value: Any) -> Any:
-        return [value[place] for place in layout.entry.sample.tolist()]
-
-    inputs = batch.map(tensor, items)
-    entered = batch.with_inputs(inputs)
-    return (
-        inputs,
-        tuple([id(part) for part in entered.parts(carrying=True)]),
-        tuple([id(part) for part in entered.parts(carrying=False)]),
-    )
+        linears = [call.name for call in together.calls if isinstance(call.module, nn.Linear)]
+        return Explored(head=linears[-1] if linears else None, apart=passes.apart)
 
 
 def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool[Tensor, "students few"]]:
@@ -226,35 +195,6 @@ def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool
         return places, torch.eye(students, dtype=torch.bool).repeat(1, rows)
     chosen = sorted({int(place) for own in sees for place in own.nonzero().flatten()[:rows]})
     return chosen, sees[:, chosen]
-
-
-class _ReachedError(Exception):
-    """Raised when the first routed layer is reached, with its first tensor."""
-
-
-def _apart_before_entry(model: nn.Module, layers: Iterable[RoutedLayer], inputs: Inputs) -> tuple[int, ...]:
-    """Find which students part before entry: those of the first routed layer, if it takes the token ids themselves.
-
-    Nothing is computed before an embedding. What a model derives from its other inputs after it, such as masks, then
-    has as many rows as its output.
-    """
-    given = [inputs] if isinstance(inputs, Tensor) else list(inputs.values())
-
-    def stop(layer: nn.Module, args: object, kwargs: object) -> None:
-        raise _ReachedError(layer, first_tensor((args, kwargs)))
-
-    hooks = [layer.register_forward_pre_hook(stop, with_kwargs=True) for layer in layers]
-    try:
-        answer(model, inputs)
-    except _ReachedError as reached:
-        layer, batch = reached.args
-        ids = batch is not None and not batch.is_floating_point()
-        if layer.has_state and ids and any(batch is item for item in given):
-            return tuple(layer.choice)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return ()
 
 
 @contextmanager

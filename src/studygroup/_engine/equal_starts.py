@@ -28,7 +28,7 @@ class EqualStudentsWarning(UserWarning):
 
 
 class NoGradientWarning(UserWarning):
-    """A student has no parameter that asks for a gradient, so that it cannot learn."""
+    """A student has no parameter that asks for a gradient, or an optimiser none that gets one: nothing is learnt."""
 
 
 def kinds(modules: Sequence[nn.Module]) -> list[int]:

@@ -118,14 +118,27 @@ def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Paramete
         chosen: the parameters that keep their `requires_grad`.
     """
     stay = {id(parameter) for parameter in chosen}
-    others = [p for p in parameters if p.requires_grad and id(p) not in stay]
+    asking = [parameter for parameter in parameters if parameter.requires_grad]
+    with requiring(asking, [id(parameter) in stay for parameter in asking]):
+        yield
+
+
+@contextmanager
+def requiring(parameters: Iterable[nn.Parameter], asked: Iterable[bool]) -> Iterator[None]:
+    """Let parameters require a gradient, or not, inside.
+
+    Args:
+        parameters: the parameters.
+        asked: whether each is to require one.
+    """
+    there = [(parameter, parameter.requires_grad) for parameter in parameters]
     try:
-        for parameter in others:
-            parameter.requires_grad_(False)
+        for (parameter, _), wanted in zip(there, asked, strict=True):
+            parameter.requires_grad_(wanted)
         yield
     finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
+        for parameter, before in there:
+            parameter.requires_grad_(before)
 
 
 def _writes(buffer: Tensor) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from studygroup._engine.rows import BatchLayout
 from studygroup.inputs import Inputs, count_rows
 from studygroup.naming import did_you_mean
 
@@ -62,6 +63,24 @@ class Batch:
             lambda items: [items[place] for place in places],
         )
         return replace(self, inputs=inputs, rows=len(places))
+
+    def enter(self, layout: BatchLayout) -> tuple[Inputs, tuple[int, ...], tuple[int, ...]]:
+        """Return the inputs of the rows that enter, and the `id` of what in them carries rows and of what does not.
+
+        Args:
+            layout: which rows enter, as often as students part before.
+        """
+        places = layout.entry.sample.tolist()
+        entered = self.with_inputs(
+            self.map(
+                lambda tensor: layout.enter([tensor])[0], lambda items: [items[place] for place in places]
+            )
+        )
+        return (
+            entered.inputs,
+            tuple([id(part) for part in entered.parts(carrying=True)]),
+            tuple([id(part) for part in entered.parts(carrying=False)]),
+        )
 
     def walk(self) -> Iterator[tuple[str, Any]]:
         """Yield all parts with their paths."""

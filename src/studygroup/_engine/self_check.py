@@ -1,50 +1,26 @@
 """The comparison of a group with its students, each alone: what a group answers is what ships."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup._engine.alone import Reading, as_student, storage_of
-from studygroup._engine.capture import user_modules
-from studygroup._engine.routed import ForwardState, RoutedLayer
+from studygroup._engine.near import Near, agree
+from studygroup._engine.own_doing import draws, exchanges_rows, takes_statistics
+from studygroup._engine.parting import PartingError, parted
+from studygroup._engine.passes import Alone, Passes, Together
+from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch
-from studygroup._engine.undrawn import undrawn
-from studygroup._engine.watch import Call, Watch
-from studygroup.inputs import answer, logits_of
+from studygroup._engine.watch import Call
 
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-2}
-_HALF = 0.15
 _MODEL = "the model itself"
-
-
-class PartingError(ValueError):
-    """The group answers otherwise than a student alone, on rows for which that could be told."""
 
 
 class MixedRowsWarning(UserWarning):
     """A layer other than batch normalisation computes with all rows in flight in training, of all students."""
-
-
-@dataclass(frozen=True, eq=False)
-class Together:
-    """A pass of the group.
-
-    Attributes:
-        state: the pass, ended.
-        logits: of all students; zero where a student did not see the row.
-        calls: the calls of all modules.
-        read: how often the memory of each parameter was read.
-    """
-
-    state: ForwardState
-    logits: Float[Tensor, "students rows *classes"]
-    calls: Sequence[Call]
-    read: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,56 +35,37 @@ class SelfCheck:
     """The comparison of a group with its students on a few rows.
 
     Args:
-        model: the network with its routed layers, watched.
-        layers: these layers.
-        watch: the watch over its modules.
-        undo: functions that undo what a pass has changed; called before each.
-        reads: whether the parameters that passes read are compared too.
-        training: whether the passes are those of training, batch norms aside.
+        passes: makes the passes of both.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        layers: Iterable[RoutedLayer],
-        watch: Watch,
-        *,
-        undo: Sequence[Callable[[], None]] = (),
-        reads: bool = True,
-        training: bool = False,
-    ) -> None:
-        self.model = model
-        self.layers = list(layers)
-        self.watch = watch
-        self.undo = undo
-        self.reads = reads
-        self.training = training
-        self._mode = " in training" if training else ""
-        self._low = _is_low(model)
+    def __init__(self, passes: Passes) -> None:
+        self.passes = passes
+        self._mode = " in training" if passes.training else ""
+        self._near = Near(passes.model)
         # modules without state draw nothing in evaluation: the first of a bank works for all
         self._first = {
             part: first
-            for layer in self.layers
-            if not (layer.has_state or training)
+            for layer in passes.layers
+            if not (layer.has_state or passes.training)
             for module in layer.bank
             for part, first in zip(module.modules(), layer.bank[0].modules(), strict=True)
         }
 
-    def refusal(self, batch: Batch, student: int) -> Exception | None:
-        """Return the error with which a student alone refuses a batch; `None` where it takes it."""
-        try:
-            self._alone(batch, student)
-        except Exception as error:  # whatever a network raises on rows that it cannot take
-            return error
-        return None
-
-    def compare(self, together: Together, batch: Batch, sees: Bool[Tensor, "students rows"]) -> bool:
+    def compare(
+        self,
+        together: Together,
+        batch: Batch,
+        sees: Bool[Tensor, "students rows"],
+        *,
+        students: Sequence[int] | None = None,
+    ) -> bool:
         """Compare a pass of the group with each student alone; students of equal modules are one.
 
         Args:
             together: the pass of the group.
             batch: the rows.
             sees: which student sees which of them.
+            students: which to compare; omitted, all.
 
         Returns:
             Whether all could be compared: not where answers are drawn at random, or on the meta device.
@@ -118,12 +75,12 @@ class SelfCheck:
         """
         if together.logits.is_meta:
             return False
-        own = self._owned()
+        own = self.passes.owned()
         done: set[tuple[object, ...]] = set()
         compared = True
-        for student in range(len(sees)):
+        for student in range(len(sees)) if students is None else students:
             path = (
-                *(layer.choice[student] for layer in self.layers if layer.has_state),
+                *(layer.choice[student] for layer in self.passes.layers if layer.has_state),
                 tuple(sees[student].tolist()),
             )
             if path in done or not sees[student].any():
@@ -131,36 +88,62 @@ class SelfCheck:
             done.add(path)
             rows = batch.index(sees[student].nonzero().flatten().tolist())
             try:
-                logits, calls, reading = self._alone(rows, student)
+                alone = self.passes.alone(rows, student)
             except Exception as error:
                 raise PartingError(
                     f"student {student} alone cannot take rows on which the group answers: {type(error).__name__}: "
                     f"{error}. A layer of one student is called past its group, or an input that carries rows is not "
                     "declared (rows=..., shared=...)"
                 ) from error
-            self._check_reading(reading, student, own, batch)
-            fault = self._fault(together, student, sees[student], logits, calls)
+            self._check_reading(alone.reading, student, own, batch)
+            fault = self._fault(together, student, sees[student], alone)
             if fault:
                 compared = False
-                self._judge(fault, rows, student, calls)
+                self._judge(fault, rows, student, alone.calls)
                 continue
             silent = [
-                storage for storage, times in reading.times.items() if times > together.read.get(storage, 0)
+                storage
+                for storage, times in alone.reading.times.items()
+                if times > together.read.get(storage, 0)
             ]
             if silent:
                 raise PartingError(
                     f"student {student} alone reads {_names(own[silent[0]])} in "
-                    f"{_module(reading.parameters[silent[0]])}, and the group does not, or not as often: a "
+                    f"{_module(alone.reading.parameters[silent[0]])}, and the group does not, or not as often: a "
                     "layer inside a routed layer is called, or its weights are read, past the routed layer; name the "
                     "enclosing block"
                 )
         return compared
 
+    def compare_turned(self, batch: Batch, sees: Bool[Tensor, "students rows"]) -> None:
+        """Compare the first student again, the rows and the students' numbers turned round.
+
+        Few rows may stand by chance in an order that the network gives them, such as that of their values: then the
+        first students' are not the smallest both times.
+
+        Args:
+            batch: rows on which the group agrees with each student alone.
+            sees: which student sees which of them.
+
+        Raises:
+            PartingError: as `compare`.
+        """
+        order = list(range(batch.rows))[::-1]
+        rows, table = batch.index(order), sees[:, order]
+        self.passes.told.turned = True
+        try:
+            self.compare(self.passes.together(rows, table), rows, table, students=[0])
+        finally:
+            self.passes.told.turned = False
+
     def _judge(self, fault: "_Fault", rows: Batch, student: int, calls: Sequence[Call]) -> None:
         """Refuse a group for a fault, unless the network's answers cannot be told: it draws, or takes statistics."""
-        if self._draws(rows, student, calls):
+        if draws(self.passes, rows, student, calls):
+            if exchanges_rows(self.passes, rows, self._near):
+                raise PartingError(fault.said)
             return
-        if not (self.training and self._takes_statistics(rows, student, calls)):
+        training = self.passes.training
+        if not (training and takes_statistics(self.passes, rows, student, calls, self._near)):
             raise PartingError(fault.said)
         warnings.warn(
             f"{fault.place}, the network takes statistics over the rows of a batch in training, and not with batch "
@@ -170,84 +153,11 @@ class SelfCheck:
             stacklevel=2,
         )
 
-    @contextmanager
-    def passing(self, *, seed: int = 0) -> Iterator[Reading]:
-        """Make one pass inside, which draws nothing and knows nothing of those before; note what it reads."""
-        for undo in self.undo:
-            undo()
-        with undrawn(seed), self.reading() as reading:
-            yield reading
-
-    @contextmanager
-    def reading(self) -> Iterator[Reading]:
-        """Note which parameters a pass inside reads, where that is asked for."""
-        reading = Reading(self._owned(), self.watch.inside)
-        if not self.reads:
-            yield reading
-            return
-        with reading:
-            self.watch.aside = reading.pause
-            try:
-                yield reading
-            finally:
-                self.watch.aside = nullcontext
-
-    def _alone(
-        self, batch: Batch, student: int, *, seed: int = 0
-    ) -> tuple[Tensor | None, list[Call], Reading]:
-        self.watch.clear()
-        with as_student(self.model, student) as network, self.passing(seed=seed) as reading:
-            logits = logits_of(answer(network, batch.inputs))
-        return logits, self.watch.calls, reading
-
-    def _draws(self, batch: Batch, student: int, calls: Sequence[Call]) -> bool:
-        """Tell whether a student answers the same rows otherwise the second time."""
-        _, again, _ = self._alone(batch, student, seed=1)
-        return any(
-            a.marks is not None and b.marks is not None and not _close(a.marks, b.marks, exact=True)
-            for a, b in zip(calls, again, strict=False)
-        )
-
-    def _takes_statistics(self, batch: Batch, student: int, calls: Sequence[Call]) -> bool:
-        """Tell whether a student's answer depends on the other rows, and not on the places where they stand.
-
-        So do norms by the statistics of a batch, which a group takes over the rows in flight. A network that pairs or
-        shuffles rows answers otherwise where their order is another.
-        """
-        places = list(range(batch.rows))
-        orders = [
-            places[::-1],
-            places[1:] + places[:1],
-        ]  # pairs of neighbours, and rows turned round, stand in one
-        moved = [self._alone(batch.index(order), student)[1] for order in orders]
-        repeated = self._alone(batch.index([0] * len(places)), student)[1]
-        loose, depends = self._loose(torch.float32), False
-        for own, *others, lonely in zip(calls, *moved, repeated, strict=False):
-            marks = [one.marks for one in (own, *others, lonely)]
-            there = [one for one in marks if one is not None and len(one) == batch.rows]
-            if len(there) < len(marks):
-                continue
-            if not all(
-                _close(there[0][order], one, loose=loose)
-                for order, one in zip(orders, there[1:-1], strict=True)
-            ):
-                return False
-            depends = depends or not _close(there[0][:1], there[-1][:1], loose=loose)
-        return depends
-
-    def _owned(self) -> dict[int, list[str]]:
-        """Return the names of the parameters in each memory, as the user's model has them."""
-        found: dict[int, list[str]] = {}
-        for name, module in user_modules(self.model):
-            for own, parameter in module.named_parameters(recurse=False):
-                found.setdefault(storage_of(parameter), []).append(f"{name}.{own}".strip("."))
-        return found
-
     def _check_reading(
         self, reading: Reading, student: int, own: Mapping[int, list[str]], batch: Batch
     ) -> None:
         """Refuse parameters of other students, and those of nobody in the group."""
-        with as_student(self.model, student) as network:
+        with as_student(self.passes.model, student) as network:
             allowed = {storage_of(parameter) for parameter in network.parameters()}
         for storage, reader in reading.parameters.items():
             if storage not in allowed:
@@ -266,20 +176,19 @@ class SelfCheck:
                 "write a subclass"
             )
 
-    def _fault(
-        self, together: Together, student: int, sees: Tensor, logits: Tensor | None, calls: Sequence[Call]
-    ) -> "_Fault | None":
+    def _fault(self, together: Together, student: int, sees: Tensor, alone: Alone) -> "_Fault | None":
         """Describe where a student alone parts from the group; `None` where it does not."""
         known: dict[nn.Module, list[Call]] = {}
         for call in together.calls:
             known.setdefault(call.module, []).append(call)
         before = ""
-        for call in calls:
+        for call in alone.calls:
             others = known.get(self._first.get(call.module, call.module), [])
-            if not others or not _agree(others.pop(0), call, student, self._loose):
+            if not others or not agree(others.pop(0), call, student, self._near.loose):
                 return self._parted(student, before, call.name, together.state)
             before = call.name
         own = together.logits[student][sees.to(together.logits.device)]
+        logits = alone.logits
         if logits is None:
             return _Fault(f"student {student} alone returns no logits{self._mode}, and the group does")
         if own.ndim == logits.ndim > 2 and own.shape != logits.shape:
@@ -290,89 +199,13 @@ class SelfCheck:
                 f"alone {tuple(logits.shape)}; an input as long as the batch counts as rows: declare it with "
                 "shared=(its name,), on the group or with task.with_inputs(...)"
             )
-        ours, alone = (values.detach().flatten(1).double() for values in (own, logits))
-        scale = max(float(values.abs().max()) for values in (ours, alone)) if ours.numel() else 0.0
-        loose = self._loose(logits.dtype) * (scale if scale < float("inf") else 1.0)
-        same = torch.isclose(ours, alone, atol=loose, rtol=0.0, equal_nan=True)
-        return None if bool(same.all()) else self._parted(student, before, "", together.state)
+        return None if self._near.logits(own, logits) else self._parted(student, before, "", together.state)
 
     def _parted(self, student: int, before: str, at: str, state: ForwardState) -> "_Fault":
         place = (f"after layer {before!r}" if before else "at the beginning") + (
             f", at or before layer {at!r}" if at else ""
         )
-        return _Fault(_said(student, place + self._mode, state), place)
-
-    def stopped(self, state: ForwardState, error: Exception) -> PartingError:
-        """Return the error of a pass that the group cannot make and a student alone can."""
-        last = next(reversed(state.reached), "")
-        after = f"after layer {last!r}" if last else "at the beginning"
-        rows = f"{len(state.rows)} rows are in flight, and {len(state.layout.entry)} entered"
-        entered = (
-            f": layer {state.entered_alone[0].name!r} was given as many as entered"
-            if state.entered_alone
-            else ""
-        )
-        return PartingError(
-            f"the group cannot take rows that a student alone can, {after}: {type(error).__name__}: {error}. {rows}"
-            f"{entered}. Use the number of rows of the tensor itself, declare inputs that are (or are not) rows with "
-            "rows=... and shared=..., or name the enclosing block"
-        )
-
-    def _loose(self, dtype: torch.dtype) -> float:
-        return _HALF if self._low else _TOLERANCE.get(dtype, _HALF)
-
-
-def _said(student: int, place: str, state: ForwardState) -> str:
-    if state.changed:
-        return (
-            f"layer {state.changed[0]!r} changes its input in place, and the network reads that input again: the "
-            f"group and student {student} alone part {place}. Build it with inplace=False, or name the enclosing "
-            "block"
-        )
-    if state.entered_alone:
-        return (
-            f"the group and student {student} alone part {place}: layer {state.entered_alone[0].name!r} was given "
-            "as many rows as entered, although students have parted since. Take the number of rows from the tensor "
-            "that the layer before returned, or name the enclosing block"
-        )
-    return (
-        f"the group and student {student} alone answer otherwise on the same rows: they part {place}. What stands "
-        "between mixes rows, or takes the number of rows from the input; use the number of rows of the tensor "
-        "itself, declare inputs that are (or are not) rows with rows=... and shared=..., or name the enclosing block"
-    )
-
-
-def _is_low(model: nn.Module) -> bool:
-    """Tell whether something is computed in half precision."""
-    devices = {"cpu"}
-    for parameter in model.parameters():
-        devices.add(parameter.device.type)
-        if parameter.dtype in (torch.float16, torch.bfloat16):
-            return True
-    return any(torch.is_autocast_enabled(device) for device in devices if device != "meta")
-
-
-def _agree(group: Call, alone: Call, student: int, loose: Callable[[torch.dtype], float]) -> bool:
-    """Tell whether a call of the group has the answers of a student alone, as far as both have rows."""
-    if group.marks is None or alone.marks is None or group.rows is None or group.sizes != alone.sizes:
-        return True
-    if len(group.marks) != len(group.rows):
-        return True
-    places = group.rows.students[:, student].nonzero().flatten()
-    places = places[group.rows.sample[places].argsort()]
-    if len(places) != len(alone.marks):
-        return True
-    return _close(group.marks[places.to(group.marks.device)], alone.marks, loose=loose(alone.marks.dtype))
-
-
-def _close(first: Tensor, second: Tensor, *, loose: float = 0.0, exact: bool = False) -> bool:
-    if exact:
-        return first.shape == second.shape and bool(
-            torch.isclose(first, second, rtol=0, atol=0, equal_nan=True).all()
-        )
-    size = torch.maximum(first[:, :1].abs(), second[:, :1].abs())
-    far = (first - second).abs() > loose * size
-    return not bool((far & torch.isfinite(size)).any())
+        return _Fault(parted(student, place + self._mode, state), place)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -55,9 +55,11 @@ class Watch:
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator["Watch"]:
-        """Watch all modules of a network; modules of a bank share one name."""
+        """Watch all modules of a network but scripts, which take no hooks; modules of a bank share one name."""
         with ExitStack() as hooks:
             for name, module in user_modules(model):
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue
                 hooks.callback(module.register_forward_pre_hook(self._begin(name)).remove)
                 hooks.callback(module.register_forward_hook(self._end(name)).remove)
             yield self
@@ -107,26 +109,42 @@ def direction(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.cos(torch.arange(width, device=device, dtype=dtype) * 2.399963)
 
 
-@contextmanager
-def told_apart(layers: Iterable[RoutedLayer]) -> Iterator[None]:
-    """Let the modules of each bank answer differently, whatever their weights: copies start equal.
+class ToldApart:
+    """Lets the modules of each bank answer differently, whatever their weights: copies start equal.
 
-    Args:
-        layers: the routed layers.
+    Attributes:
+        turned: whether the first module of a bank answers with the largest numbers, in place of the last.
     """
 
-    def differ(place: int) -> Callable[..., Any]:
-        return lambda module, args, output: _moved(output, place / 8)
+    def __init__(self) -> None:
+        self.turned = False
 
-    with ExitStack() as hooks:
-        for layer in layers:
-            for place, module in enumerate(layer.bank):
-                if place and layer.has_state:
-                    hooks.callback(module.register_forward_hook(differ(place)).remove)
-        yield
+    @contextmanager
+    def on(self, layers: Iterable[RoutedLayer]) -> Iterator["ToldApart"]:
+        """Tell modules apart inside.
+
+        Args:
+            layers: the routed layers.
+        """
+        with ExitStack() as hooks:
+            for layer in layers:
+                for place, module in enumerate(layer.bank):
+                    if (
+                        layer.has_state
+                        and len(layer.bank) > 1
+                        and not isinstance(module, torch.jit.ScriptModule)
+                    ):
+                        differ = self._differ(place, len(layer.bank) - 1 - place)
+                        hooks.callback(module.register_forward_hook(differ).remove)
+            yield self
+
+    def _differ(self, place: int, turned: int) -> Callable[..., Any]:
+        return lambda module, args, output: _moved(output, (turned if self.turned else place) / 8)
 
 
 def _moved(value: Any, by: float) -> Any:
+    if not by:
+        return value
     if isinstance(value, Tensor):
         return value * (1 + by) + by if value.is_floating_point() and not value.is_nested else value
     if type(value) in (list, tuple, dict) or hasattr(value, "_fields"):

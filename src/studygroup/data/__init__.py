@@ -4,7 +4,7 @@ from studygroup.batching import Draw, EpochBatches, SharedBatches, StudentBatche
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.folders import LeftOutWarning
 from studygroup.data.form import Form, Pictures, Texts, load_form
-from studygroup.data.human import HumanNoise
+from studygroup.data.human import HumanNoise, UnrelatedLabelsWarning
 from studygroup.data.images import FirstFrameWarning
 from studygroup.data.loader import Batch, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
@@ -64,6 +64,7 @@ __all__ = [
     "TorchVision",
     "TrueLabels",
     "UnavailableError",
+    "UnrelatedLabelsWarning",
     "clean",
     "identity",
     "load",

@@ -3,13 +3,14 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
 
 # registered by Pillow but not decoded by it alone, or no pictures
 _FOREIGN_FORMATS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+_OPENED_BY_ANOTHER = frozenset({"MPO"})  # as JPEG
 _SYSTEM_FOLDERS = frozenset(
     {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 )
@@ -24,9 +25,8 @@ class LeftOutWarning(UserWarning):
 def picture_endings() -> frozenset[str]:
     """Return the endings of files that the installed Pillow decodes, in lower case, such as `.jfif`."""
     known = PIL.Image.registered_extensions()
-    return frozenset(
-        end for end, kind in known.items() if kind in PIL.Image.OPEN and kind not in _FOREIGN_FORMATS
-    )
+    opened = PIL.Image.OPEN.keys() | _OPENED_BY_ANOTHER
+    return frozenset(end for end, kind in known.items() if kind in opened and kind not in _FOREIGN_FORMATS)
 
 
 def is_foreign(name: str) -> bool:
@@ -55,7 +55,8 @@ def class_folders(folder: Path) -> list[str]:
 def pictures_by_class(folder: Path) -> dict[str, list[str]]:
     """Return the paths of all pictures below each sub-folder, by its name, in sorted order.
 
-    Files of other kinds and hidden folders are left out, with a `LeftOutWarning` that counts them.
+    Files of other kinds, hidden folders and pictures that lie beside the sub-folders are left out, with a
+    `LeftOutWarning` that counts them.
     """
     endings = picture_endings()
     found: dict[str, list[str]] = {}
@@ -68,7 +69,31 @@ def pictures_by_class(folder: Path) -> dict[str, list[str]]:
         )
     _warn_of_others(folder, others)
     _warn_of_hidden(folder)
+    loose = [path.name for path in sorted(folder.iterdir()) if path.is_file() and _is_picture(path)]
+    if found:
+        _warn_of_loose(folder, loose, "pictures that lie in no folder of a class")
     return found
+
+
+def warn_of_folders_beside(folder: Path, splits: Collection[str]) -> None:
+    """Say which folders beside those of splits hold pictures that are not read."""
+    others = [name for name in class_folders(folder) if name not in splits]
+    holding = [name for name in others if any(map(_is_picture, data_files(folder / name)))]
+    _warn_of_loose(folder, holding, "folders of pictures beside those of splits")
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in picture_endings() and not is_foreign(path.name)
+
+
+def _warn_of_loose(folder: Path, names: Sequence[str], what: str) -> None:
+    if names:
+        warnings.warn(
+            f"{folder}: {len(names)} {what} are left out ({', '.join(names[:_NAMED])}"
+            f"{', ...' if len(names) > _NAMED else ''}); move what is to be read to train/CLASS or test/CLASS",
+            LeftOutWarning,
+            stacklevel=5,
+        )
 
 
 def _warn_of_others(folder: Path, others: Counter[str]) -> None:

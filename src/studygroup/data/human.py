@@ -1,8 +1,10 @@
 """Human labels, from a table whose rows are in the order of the training set."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -11,6 +13,12 @@ from studygroup.data.noise import EpochLabels, SameLabels, TrueLabels
 from studygroup.data.places import number_columns
 
 _CLEAN_NAMES = ("clean_label", "label", "fine_label")  # in order of preference
+_TELLING = 50  # rows
+_UNRELATED = 0.1  # agreement beyond chance (Cohen's kappa) up to which labels say nothing of each other
+
+
+class UnrelatedLabelsWarning(UserWarning):
+    """Human labels agree with the data's no better than by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class HumanNoise:
         clean = self._clean_column(table.column_names)
         if clean is not None:
             self._check(self._column(table, clean, first)[truth.rows], truth, clean)
+        else:
+            self._warn_of_chance(labels[truth.rows], truth.labels)
         return SameLabels(labels[truth.rows])
 
     def _column(self, table: Any, name: str, first: int) -> Int64[Tensor, "rows"]:
@@ -73,6 +83,21 @@ class HumanNoise:
                 f"are called by their numbers from {first} on; store these"
             )
         return labels - first
+
+    def _warn_of_chance(self, said: Int64[Tensor, "rows"], true: Int64[Tensor, "rows"]) -> None:
+        """Warn of labels that agree with the data's no better than those of other rows would."""
+        agree = float((said == true).double().mean()) if len(true) else 1.0
+        classes = int(torch.maximum(said, true).max()) + 1 if len(true) else 1
+        shares = [torch.bincount(labels, minlength=classes) / len(true) for labels in (said, true)]
+        chance = float((shares[0] * shares[1]).sum())
+        if len(true) >= _TELLING and agree - chance <= _UNRELATED * (1 - chance):
+            warnings.warn(
+                f"{self.path}: column {self.column!r} agrees with the data's labels in {agree:.1%} of the rows, and "
+                f"by chance it would in {chance:.1%}; if it is not meant to, its rows are in another order: name the "
+                "column of true labels with clean_column, which shows that",
+                UnrelatedLabelsWarning,
+                stacklevel=2,
+            )
 
     def _clean_column(self, names: list[str]) -> str | None:
         """Return the name of the column of true labels, if there is one."""

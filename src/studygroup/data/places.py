@@ -20,6 +20,7 @@ from studygroup.data.folders import (
     data_files,
     picture_endings,
     pictures_by_class,
+    warn_of_folders_beside,
     with_ending,
 )
 from studygroup.data.labels import TEST_NAMES
@@ -100,8 +101,8 @@ def image_folder(folder: Path, *, image_size: Size) -> Source:
     """Open a folder of images by class: one subfolder per class, optionally under `train` and `test`.
 
     Every file with an ending that Pillow decodes is read; others are counted in a `LeftOutWarning`, as are hidden
-    folders. Classes are numbered in the sorted order of the training split's names; those of the test rows are
-    matched by name.
+    folders and pictures that belong to no class or split. Classes are numbered in the sorted order of the training
+    split's names; those of the test rows are matched by name.
 
     The files are not listed by `datasets`, which would take a file called `test_1.png` for a row of the test split.
 
@@ -119,6 +120,8 @@ def image_folder(folder: Path, *, image_size: Size) -> Source:
             f"{root} holds neither Parquet files nor images by class ({what}); lay it out as CLASS/IMAGE or "
             f"train/CLASS/IMAGE and remove classes without images{_instead(folder)}"
         )
+    if root != folder:
+        warn_of_folders_beside(folder, ("train", *TEST_NAMES))
     classes = list(found["train"])
     for test in [folder / name for name in TEST_NAMES if root != folder and (folder / name).is_dir()][:1]:
         found["test"] = pictures_by_class(test)

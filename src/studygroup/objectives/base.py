@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from studygroup._engine.capture import Capture
 from studygroup.checks import check_number, shown
 from studygroup.functional.precision import single
-from studygroup.group import Group, Outputs
+from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.objectives.criteria import Criterion, CrossEntropy
 from studygroup.objectives.layer_backward import LayerGradients
+from studygroup.outputs import Outputs
 from studygroup.schedules import Schedule, constant
 from studygroup.teachers import Teacher
 from studygroup.teachers.base import Weights

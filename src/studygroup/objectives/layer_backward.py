@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from studygroup._engine.capture import Layer
 from studygroup._engine.products import Product, passing
 from studygroup.functional import deferred
-from studygroup.group import Group, Outputs
+from studygroup.group import Group
+from studygroup.outputs import Outputs
 
 Answer = Callable[[Tensor], Tensor]
 """What an objective makes of a layer's output: small, and the same when it is asked again."""

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture, Layer, Pieces
 from studygroup._engine.isolate import without_side_effects
-from studygroup.group import Group, Outputs
+from studygroup.group import Group
 from studygroup.inputs import Inputs
+from studygroup.outputs import Outputs
 
 _NOTHING = Capture()
 

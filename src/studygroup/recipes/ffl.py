@@ -12,10 +12,11 @@ from studygroup._engine.copying import duplicate
 from studygroup.checks import check_choice, check_flag, check_number, check_pair
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
-from studygroup.group import Group, Init, Outputs, StudyGroup
+from studygroup.group import Group, Init, StudyGroup
 from studygroup.inputs import Inputs, sees_table
 from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
+from studygroup.outputs import Outputs
 from studygroup.routes import Layer, branches, independent
 from studygroup.schedules import Schedule, ramp_up
 from studygroup.task import CollaborativeLearning

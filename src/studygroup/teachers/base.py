@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
 from studygroup.checks import check_whole
-from studygroup.group import Group, Outputs
+from studygroup.group import Group
+from studygroup.outputs import Outputs
 
 Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"]
 """Row k holds the weights of what student k listens to; one matrix, or one for each row of the batch."""

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from studygroup import bibliography
 from studygroup.checks import check_choice, check_flag, check_share
-from studygroup.group import Group, Outputs
+from studygroup.group import Group
+from studygroup.outputs import Outputs
 from studygroup.seeding import generator
 from studygroup.teachers.base import Teacher, Weights, share_equally, weights_like
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from studygroup import bibliography
 from studygroup.checks import check_flag, check_number, check_share, check_whole
 from studygroup.functional import best_mixture, error_products, least_error_weights
-from studygroup.group import Outputs
+from studygroup.outputs import Outputs
 from studygroup.teachers.base import OneTeacher, Weights
 
 

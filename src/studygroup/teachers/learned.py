@@ -12,7 +12,7 @@ from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
 from studygroup.checks import check_flag, check_whole
 from studygroup.functional.precision import as_weights, single
-from studygroup.group import Outputs
+from studygroup.outputs import Outputs
 from studygroup.teachers.base import OneTeacher, Teacher, Weights, share_equally
 
 Pool = Callable[[Tensor], Tensor]

@@ -1,7 +1,7 @@
 """Sources of teachers' answers besides the students themselves: their moving averages, a frozen network."""
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.copying import duplicate
+from studygroup._engine.isolate import requiring
 from studygroup.checks import check_share
-from studygroup.group import Group, Outputs, StudyGroup
+from studygroup.group import Group, StudyGroup
 from studygroup.inputs import Inputs
+from studygroup.outputs import Outputs
 from studygroup.routes import independent
 from studygroup.teachers.base import Teacher
 
@@ -28,6 +30,7 @@ class _Constant(Group):
     def __init__(self, group: Group) -> None:
         super().__init__()
         self.routes = group.routes
+        self._asked = [parameter.requires_grad for parameter in group.parameters()]
         self.model = group.requires_grad_(False)
 
     @property
@@ -56,8 +59,12 @@ class _Constant(Group):
         return self._group.parameters_of(student)
 
     def export(self, student: int) -> nn.Module:
-        """Return one student as a plain network whose parameters can be trained, see `Group.export`."""
-        return self._group.export(student).requires_grad_(True)
+        """Return one student as a plain network, as trainable as what was handed in, see `Group.export`."""
+        with requiring(self.model.parameters(), self._trainable()):
+            return self._group.export(student)
+
+    def _trainable(self) -> Sequence[bool]:
+        return self._asked
 
 
 class Averages(_Constant):
@@ -103,6 +110,16 @@ class Averages(_Constant):
         self._lags = False
 
     @torch.no_grad()
+    def _begin(self) -> None:
+        """Start from the students as they are: weights and frozen statistics may have been loaded meanwhile."""
+        self._move(1.0)
+        for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
+            if not followed.training:
+                for name, buffer in followed.named_buffers(recurse=False):
+                    own.get_buffer(name).copy_(buffer)
+        self._starts = False
+
+    @torch.no_grad()
     def _move(self, weight: float) -> None:
         own, followed = list(self.model.parameters()), list(self._followed[0].parameters())
         precise = [self._precise(i, parameter) for i, parameter in enumerate(own)]
@@ -122,14 +139,16 @@ class Averages(_Constant):
     ) -> Outputs:
         """Return the averages' answers without gradient, see `StudyGroup.forward`."""
         if self.training and self._starts:
-            self._move(1.0)  # weights may have been loaded since the beginning
-            self._starts = False
+            self._begin()
         if self._lags and self.training:
             self.update()
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
             own.training = self.training and followed.training  # a frozen norm stays one
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
+
+    def _trainable(self) -> Sequence[bool]:
+        return [parameter.requires_grad for parameter in self._followed[0].parameters()]
 
     def get_extra_state(self) -> Shaped[Tensor, ""]:
         """Return the number of updates, for the state dict."""

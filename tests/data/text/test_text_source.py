@@ -330,3 +330,12 @@ def test_real_texts(shared, name, train, test, classes, start):
     assert first.startswith(start)
     if name == "imdb":  # sorted by label
         assert found.train.labels.tolist() == [0] * 12500 + [1] * 12500
+
+
+def test_blank_lines_name_no_class_and_no_name_stands_twice(tmp_path):
+    folder = write(tmp_path, train="1,a\n2,b\n")
+    (folder / "classes.txt").write_text("World\r\n\r\n  Sports \n \n")
+    assert source(folder).classes == ("World", "Sports")
+    (folder / "classes.txt").write_text("World\nWorld\n")
+    with pytest.raises(ValueError, match=r"classes\.txt names two classes 'World'; give each"):
+        source(folder)

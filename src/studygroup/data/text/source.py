@@ -131,11 +131,16 @@ def _numbers(table: Any, where: str) -> Int64[Tensor, "rows"]:
 
 
 def _names(file: Path) -> tuple[str, ...]:
-    """Return the names of classes, one a line."""
+    """Return the names of classes, one a line; blank lines are none."""
     try:
-        return tuple(file.read_text(encoding="utf-8-sig").strip().splitlines())
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} cannot be read as text in UTF-8 ({error}); convert it") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file} names two classes {twice[0]!r}; give each class a name of its own")
+    return names
 
 
 def _source(
