@@ -69,9 +69,8 @@ def lines() -> Iterator[list[str]]:
     for setting, classes in found.classes.items():
         for name, one in classes.items():
             called = name if setting in ("recipe", "rate", "optimizer") else one.paths[0]
-            typed = (
-                o for o in one.arguments.values() if "Tensor" not in o.type
-            )  # has no word on a command line
+            # a tensor has no word on a command line
+            typed = (o for o in one.arguments.values() if "Tensor" not in o.type)
             given = [word for option in typed for word in words(option, f"{setting}.")]
             yield ["train", f"--{setting}={called}", *given]
 

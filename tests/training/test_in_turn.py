@@ -25,8 +25,7 @@ def test_a_run_is_the_loop_over_steps(tmp_path):
     rate, updates, norms = chosen.rate.scheduler(optimiser, epochs=2, updates=8), 0, []
     for epoch in range(2):
         for batch in datamodule.training_batches(task, epoch=epoch):
-            inputs, labels = datamodule.training_rows(batch, step=updates)
-            for losses in task.steps(inputs, labels):
+            for losses in task.steps(*datamodule.training_rows(batch, step=updates)):
                 optimiser.zero_grad()
                 losses.total.backward()
                 norms.append(torch.nn.utils.clip_grad_norm_(task.parameters(), 0.5))
