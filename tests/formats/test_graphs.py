@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import studygroup as sg
+from studygroup.ensembling import Ensemble
 from studygroup.formats import Facts, save_onnx, save_program
 
 FACTS = Facts(classes=("nought", "one", "two"), shape=(2, 6, 6), mean=(0.5, 0.25), std=(0.2, 0.1))
@@ -68,6 +69,29 @@ def test_a_student_and_the_ensemble_answer_as_in_the_group(kind, task, tmp_path)
             "classes": ["nought", "one", "two"], "shape": [2, 6, 6], "mean": [0.5, 0.25], "std": [0.2, 0.1]
         }  # fmt: skip
     assert student.training, "the network's mode stays"
+
+
+class Words(nn.Module):
+    """A network that reads a mapping of ids and mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(30, 8), nn.Linear(8, 3)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        mask = attention_mask.unsqueeze(-1).float()
+        return self.head((self.table(input_ids) * mask).sum(1) / mask.sum(1))
+
+
+def test_mappings_keep_rows_and_tokens_free_where_inputs_have_names(tmp_path):
+    net, facts = Words().eval(), Facts(classes=("a", "b", "c"))
+    ids = {"input_ids": torch.randint(30, (2, 5)), "attention_mask": torch.ones(2, 5, dtype=torch.int64)}
+    save_program(net, tmp_path / "net.pt2", example=ids, facts=facts)
+    more = {"input_ids": torch.randint(30, (4, 9)), "attention_mask": torch.ones(4, 9, dtype=torch.int64)}
+    again = torch.export.load(tmp_path / "net.pt2").module()
+    torch.testing.assert_close(again(**more), net(**more))
+    with pytest.raises(ValueError, match=r"its forward names none of input_ids, attention_mask"):
+        save_program(Ensemble([net]), tmp_path / "all.pt2", example=ids, facts=facts)
 
 
 class Branching(nn.Module):

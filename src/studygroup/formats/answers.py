@@ -88,33 +88,22 @@ def in_single(net: nn.Module, example: Inputs) -> tuple[nn.Module, Inputs]:
 
 def traced(example: Inputs, forward: Callable[..., Any]) -> dict[str, Any]:
     """Return `args`, `kwargs` and `dynamic_shapes` of `torch.export`: rows are free, and tokens where they can be."""
-    rows, kinds = (
-        torch.export.Dim("rows"),
-        [one.kind for one in inspect.signature(forward).parameters.values()],
-    )
+    sizes, parameters = torch.export.Dim, inspect.signature(forward).parameters
     if isinstance(example, Tensor):
-        one: Any = ({0: rows},)
-        several = inspect.Parameter.VAR_POSITIONAL in kinds[:1]
-        return {"args": (example,), "kwargs": {}, "dynamic_shapes": (one,) if several else one}
-    sizes = torch.export.Dim
+        one: Any = ({0: sizes("rows")},)
+        first = next(iter(parameters.values()))
+        alone = (one,) if first.kind is inspect.Parameter.VAR_POSITIONAL else one
+        return {"args": (example,), "kwargs": {}, "dynamic_shapes": alone}
     # some networks fix the length
-    shapes: Any = {
+    shapes: dict[str, Any] = {
         name: {0: sizes.DYNAMIC, **({1: sizes.AUTO} if value.ndim > 1 else {})}
         for name, value in example.items()
     }
-    named = next(
-        (
-            n
-            for n, p in inspect.signature(forward).parameters.items()
-            if p.kind is inspect.Parameter.VAR_KEYWORD
-        ),
-        "",
-    )
-    own = inspect.signature(forward).parameters.keys() & example.keys()
-    if named and not own:
-        positional = inspect.Parameter.VAR_POSITIONAL in kinds[:1]
-        first = next(iter(inspect.signature(forward).parameters))
-        shapes = {**({first: ()} if positional else {}), named: shapes}
+    if not parameters.keys() & example.keys():
+        raise ValueError(
+            f"its forward names none of {', '.join(example)}, and a graph of inputs without names cannot be asked; "
+            "hand in a network whose forward names its inputs"
+        )
     return {"args": (), "kwargs": dict(example), "dynamic_shapes": shapes}
 
 
