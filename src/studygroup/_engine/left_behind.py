@@ -2,6 +2,7 @@
 
 import warnings
 import weakref
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,9 +25,13 @@ def leave_behind(model: nn.Module) -> None:
     """
     for parameter in model.parameters():
         key = id(parameter)
-        _given[key] = weakref.ref(parameter, lambda _, key=key: _given.pop(key, None))
+        _given[key] = weakref.ref(parameter, partial(_forget, key))
     if not _hooks:
         _hooks.append(register_optimizer_step_pre_hook(_look))
+
+
+def _forget(key: int, gone: Any) -> None:
+    _given.pop(key, None)
 
 
 def _look(optimizer: Optimizer, args: Any, kwargs: Any) -> None:

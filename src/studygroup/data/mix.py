@@ -144,7 +144,7 @@ def _partners(rows: int, owner: Tensor | Sequence[int] | None) -> Tensor:
     """Return for each row the one before it of the same student, round in a circle."""
     whose = torch.zeros(rows, dtype=torch.int64) if owner is None else torch.as_tensor(owner)
     found = torch.empty(rows, dtype=torch.int64)
-    for student in whose.unique():
+    for student in set(whose.tolist()):
         own = (whose == student).nonzero().flatten()
         found[own] = own.roll(1)
     return found

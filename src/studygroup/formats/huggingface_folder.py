@@ -64,7 +64,8 @@ def save_huggingface(
         if beside is not None:
             beside(new)
         (new / CARD).write_text(text, encoding="utf-8")
-        again = type(net).from_pretrained(new, dtype=net.dtype).eval()
+        again = type(net).from_pretrained(new, dtype=net.dtype)
+        again.train(False)
 
         def asked(inputs: Inputs) -> Tensor:
             with torch.no_grad():

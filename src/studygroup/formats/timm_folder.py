@@ -28,8 +28,14 @@ _NOT_THESE = (
     "tag",
     "label_offset",
     "origin_url",
+    "test_input_size",
+    "test_crop_pct",
+    "pool_size",
+    "license",
+    "paper_ids",
+    "paper_name",
+    "notes",
 )
-_NOT_THESE += ("test_input_size", "test_crop_pct", "pool_size", "license", "paper_ids", "paper_name", "notes")
 
 
 def save_timm(

@@ -243,7 +243,7 @@ def metric_columns(figures: Mapping[str, MetricFigures], *, prefix: str = "metri
         figures: of every student and of the ensemble, by the metrics' names.
         prefix: before all names.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name, each in figures.items():
         found |= {f"{prefix}{name}_{k}": value for k, value in enumerate(each.students)}
         found[f"{prefix}{name}_ensemble"] = each.ensemble

@@ -90,7 +90,7 @@ def build_part(part: Part, key: str, base: type, *, given: Mapping[str, Any] | N
 
 def _arguments(found: Callable[..., Any]) -> set[str]:
     """Return the arguments by name of a class, those of `__new__` included."""
-    made = [one for one in (vars(found).get("__new__"), found.__init__) if one is not None]  # type: ignore[misc]
+    made = [one for one in (vars(found).get("__new__"), found.__init__) if one is not None]
     return {name for one in made for name in _names(getattr(one, "__func__", one))}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -110,7 +111,7 @@ class TimmRate(Rate):
         Raises:
             ValueError: it refuses its options.
         """
-        from timm.scheduler import create_scheduler_v2
+        from timm.scheduler.scheduler_factory import create_scheduler_v2
 
         try:
             made, _ = create_scheduler_v2(
@@ -144,7 +145,7 @@ class _Inner(LRScheduler):
         """Set the rate after so many updates."""
         raise NotImplementedError
 
-    def get_last_lr(self) -> list[float]:
+    def get_last_lr(self) -> list[float | Tensor]:
         """Return the rates of all groups."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
