@@ -147,7 +147,7 @@ def fit(task: sg.CollaborativeLearning, x: Tensor, y: Tensor, *, updates: int, s
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, updates)
     task.train()
     for update in range(updates):
-        losses = task(*crops(x, y, 8, draw), progress=update / updates)
+        losses = task(*crops(x, y, 4, draw), progress=update / updates)
         optimiser.zero_grad()
         losses.total.backward()
         optimiser.step()
@@ -205,7 +205,7 @@ def report(found: dict[str, list[list[float]]], seconds: dict[str, float]) -> st
 
 
 def main(
-    seeds: Iterable[int], updates: int = 150, methods: Iterable[str] = tuple(METHODS)
+    seeds: Iterable[int], updates: int = 100, methods: Iterable[str] = tuple(METHODS)
 ) -> dict[str, list[list[float]]]:
     """Train every method with every seed, and print the table."""
     x, y = areas(folder())
@@ -217,7 +217,11 @@ def main(
             begun = time.process_time()
             found[name].append(train_one(name, parts, seed=seed, updates=updates))
             seconds[name] += time.process_time() - begun
-            print(f"seed {seed}, {name}: mIoU {found[name][-1][0]:.2%}", flush=True)
+            print(
+                f"seed {seed}, {name}: mIoU, then IoU",
+                *(f"{score:.2%}" for score in found[name][-1]),
+                flush=True,
+            )
     print(report(found, seconds))
     return found
 
@@ -225,6 +229,6 @@ def main(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
-    parser.add_argument("--updates", type=int, default=150, help="updates of the plain network")
+    parser.add_argument("--updates", type=int, default=100, help="updates of the plain network")
     given = parser.parse_args()
     main(given.seeds, given.updates)
