@@ -1,4 +1,4 @@
-"""The examples beyond one label a picture: their scores against loops, their rows, and a short run where the data is."""
+"""The examples beyond one label a picture: scores against loops, disjoint rows, and a short run where the data is."""
 
 import importlib.util
 import runpy
