@@ -85,7 +85,7 @@ def test_areas_are_apart_and_those_of_the_test_are_the_same_for_every_seed(segme
 
 
 def test_segmentation_trains_and_says_what_it_found(segmentation, pictures, capsys):
-    found = segmentation["main"]([0], updates=4, methods=["plain", "cl_ilr, 3 decoders"])
+    found = segmentation["main"]([0], updates=2, methods=["plain", "cl_ilr, 3 decoders"])
     assert [len(scores[0]) for scores in found.values()] == [4, 4]
     said = capsys.readouterr().out
     for mean, *_ in (scores[0] for scores in found.values()):
