@@ -368,7 +368,9 @@ class StudyGroup(Group):
 
     def _named_head(self) -> str:
         if self.head is None:
-            raise ValueError("the model calls no nn.Linear, so its head is not known; name it with head=...")
+            raise ValueError(
+                "the model calls no nn.Linear, so its head is not known; StudyGroup(head=...) names it"
+            )
         return self.head
 
     def _explore(self, batch: Batch, table: Tensor) -> None:

@@ -66,15 +66,22 @@ def distillation(
     """
     check_share("alpha", alpha, of="the teacher")
     group = StudyGroup(model, independent(students=1))
-    classes = probe(group, example).logits.shape[-1]
-    network = _found(teacher, example, classes, weights) if isinstance(teacher, str) else teacher
+    answer = probe(group, example).logits.shape[2:]
+    network = _found(teacher, example, answer[-1], weights) if isinstance(teacher, str) else teacher
     listened = _Trained(network)
     assert listened.of is not None
-    told = probe(listened.of, example).logits.shape[-1]
-    if told != classes:
+    told = probe(listened.of, example).logits.shape[2:]
+    if len(told) > 1 or len(answer) > 1:
+        if told != answer:
+            raise ValueError(
+                f"a row's logits have shape {tuple(told)} from the teacher and {tuple(answer)} from the student; "
+                "give a teacher that answers in the student's shape"
+            )
+    elif told != answer:
         raise ValueError(
-            f"the teacher tells {told} classes apart and the student {classes}; train the teacher on the student's "
-            "data (studygroup train --recipe baseline --model NAME --model_options.pretrained true), and give its run"
+            f"the teacher tells {told[0]} classes apart and the student {answer[0]}; train the teacher on the "
+            "student's data (studygroup train --recipe baseline --model NAME --model_options.pretrained true), and "
+            "give its run"
         )
     imitation = Imitation(listened, temperature=temperature, weight=alpha, scale_by_t2=scale_by_t2)
     return CollaborativeLearning(group, [Supervised(weight=1 - alpha), imitation])

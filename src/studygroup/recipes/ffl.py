@@ -4,23 +4,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.copying import duplicate
 from studygroup.checks import check_choice, check_flag, check_number, check_pair
-from studygroup.functional import imitation_loss
+from studygroup.functional import masked_mean
 from studygroup.functional.precision import as_weights, single
 from studygroup.group import Group, Init, StudyGroup
 from studygroup.inputs import Inputs, sees_table
 from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
+from studygroup.objectives.criteria import Comparison
 from studygroup.outputs import Outputs
 from studygroup.routes import Layer, branches, independent
 from studygroup.schedules import Schedule, ramp_up
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import OneTeacher, pooled
+from studygroup.teachers.base import check_one_answer
 from studygroup.teachers.learned import Pool
 
 _PAPER = """@misc{kim2019feature,
@@ -138,8 +139,15 @@ class FusedClassifier(OneTeacher):
         logits: Tensor = self.fusion(as_weights(maps.transpose(0, 1).flatten(1, 2), self.fusion))
         return logits
 
-    def logits(self, answers: Outputs, y: Int[Tensor, " rows"]) -> Float[Tensor, "students rows classes"]:
-        """Return the same, for every sub-network."""
+    def logits(
+        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
+    ) -> Float[Tensor, "students rows classes"]:
+        """Return the same, for every sub-network.
+
+        Raises:
+            ValueError: the sub-networks answer at several places of a row.
+        """
+        check_one_answer("FusedClassifier", answers)
         return single(self.answer(answers)).expand_as(answers.logits)
 
 
@@ -169,9 +177,10 @@ class FromEnsemble(Objective):
         fused = step.hear(self.teachers[0]).logits[:1]
         with torch.autocast(fused.device.type, enabled=False):
             ensemble = single(step.answers.logits.detach()).mean(0, keepdim=True)
-            targets = F.softmax(ensemble / self.temperature, dim=-1)
-            each = imitation_loss(fused, targets, self.temperature, scale_by_t2=self.scale_by_t2)
-            return each.mean()
+            spread, how = step.criterion.spread, Comparison(self.temperature, scale_by_t2=self.scale_by_t2)
+            each = step.criterion.imitation(spread(fused), spread(ensemble), fused.new_ones(1, 1), how)
+            everywhere = torch.ones(each.shape[:2], dtype=torch.bool, device=each.device)
+            return masked_mean(each, everywhere, step.criterion.labelled(step.y))[0]
 
 
 class FusedNetwork(nn.Module):

@@ -80,6 +80,23 @@ class OneTeacher(Teacher):
     """The base of teachers that give all students the same answer, such as an ensemble of them."""
 
 
+def check_one_answer(of: str, answers: Outputs) -> None:
+    """Refuse dense answers for a teacher that has one answer a row.
+
+    Args:
+        of: name of the teacher, for the error.
+        answers: the students' answers.
+
+    Raises:
+        ValueError: the students answer at several places of a row.
+    """
+    if answers.logits.ndim != 3:
+        raise ValueError(
+            f"{of} has one answer a row, and the students' logits of a row have shape "
+            f"{tuple(answers.logits.shape[2:])}; for dense answers take another teacher, such as MeanOfOthers"
+        )
+
+
 def share_equally(consults: Bool[Tensor, "students teachers"], answers: Outputs) -> Weights:
     """Return the same weight for all who are consulted, on the device of the answers."""
     return weights_like(consults.double() / consults.sum(1, keepdim=True).clamp(min=1), answers)

@@ -13,7 +13,7 @@ from studygroup._engine.selection import to_device
 from studygroup.checks import check_flag, check_whole
 from studygroup.functional.precision import as_weights, single
 from studygroup.outputs import Outputs
-from studygroup.teachers.base import OneTeacher, Teacher, Weights, share_equally
+from studygroup.teachers.base import OneTeacher, Teacher, Weights, check_one_answer, share_equally
 
 Pool = Callable[[Tensor], Tensor]
 
@@ -180,7 +180,12 @@ class PeerEnsemble(OneTeacher):
     def logits(
         self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
     ) -> Float[Tensor, "students rows classes"]:
-        """Return the ensemble's logits, for every student."""
+        """Return the ensemble's logits, for every student.
+
+        Raises:
+            ValueError: the students answer at several places of a row.
+        """
+        check_one_answer("PeerEnsemble", answers)
         features = _present(answers.features, "features")
         hidden = self.pool(features.flatten(0, 1)).view(*features.shape[:2], -1)
         together = as_weights(hidden.transpose(0, 1).flatten(1), self.linear)
