@@ -62,7 +62,7 @@ PARTS = {  # parts with numbers of their own, and the arguments that they need
     partial(objectives.Imitation, teachers.MeanOfOthers()): {},
     objectives.song_chai: {"alpha": 0.5, "temperature": 1.0},
     partial(objectives.InnerClassifiers, {"0": 4}): {"classes": 4, "weight": 1.0},
-    partial(objectives.SelfDistillation, {}): {"features": 3, "classes": 4},
+    partial(objectives.SelfDistillation, {"0": nn.Identity()}): {"features": 3, "classes": 4},
     partial(objectives.LocalClassifiers, {}): {"classes": 4},
     partial(objectives.PullPush, {objectives.Layer(("0",)): (4, 4, 4)}): {"classes": 4},
     objectives.KernelDecorrelation: {"names": ["0"]},

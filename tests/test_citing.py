@@ -19,7 +19,10 @@ def keys(task: sg.CollaborativeLearning) -> list[str]:
 def test_every_method_is_cited_by_its_parts():
     x, layers = torch.randn(2, 4), ["2", "4"]
     assert keys(sg.recipes.baseline(build())) == []
-    assert keys(sg.recipes.cgl(build(), layers=layers)) == ["laine2017temporal", "feng2021collaborative"]
+    assert keys(sg.recipes.cgl(build(), layers=layers, students=4)) == [
+        "laine2017temporal",
+        "feng2021collaborative",
+    ]
     assert keys(sg.recipes.dml(build())) == ["zhang2018deep"]
     assert keys(sg.recipes.multi_instance(build())) == ["song2018collaborative"]
     assert keys(sg.recipes.cl_ilr(build(), layers=layers)) == ["song2018collaborative"]

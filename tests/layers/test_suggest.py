@@ -155,6 +155,7 @@ def test_why_students_cannot_part():
     assert cannot_part(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), ["0"], x) == ""
 
 
+@pytest.mark.filterwarnings("ignore::studygroup.EqualPathsWarning")  # the perceptron has few layers
 @pytest.mark.parametrize(
     ("name", "options"),
     [

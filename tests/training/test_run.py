@@ -35,6 +35,7 @@ def test_the_folder_holds_everything(finished):
         "config.yaml",
         "confusion.csv",
         "metrics.csv",
+        "provenance.json",
         "routes.json",
         "student.safetensors",
         "summary.json",

@@ -168,12 +168,13 @@ def test_links_lead_where_it_is_allowed(tmp_path):
 
 
 def test_every_name_stands_for_what_it_names():
-    """Nothing else is reachable: each known name is an object of this library, or an optimiser."""
+    """Nothing else is reachable: each known name is an object of this library, or torch's optimiser or loss."""
+    ours = {"optimizer": "torch.optim", "criterion": ("studygroup.", "torch.nn.modules.loss")}
     for kind, names in known().items():
         assert names
         for name, some in names.items():
             assert name.rpartition(".")[2] == some.__name__
-            assert some.__module__.startswith("torch.optim" if kind == "optimizer" else "studygroup."), name
+            assert some.__module__.startswith(ours.get(kind, "studygroup.")), name
 
 
 def test_every_recipe_of_a_file_is_known():

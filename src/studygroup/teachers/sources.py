@@ -218,10 +218,11 @@ class Frozen(Teacher):
 
 
 def _check_plain(network: nn.Module) -> None:
-    """Refuse what has several answers for a row."""
-    group = network if isinstance(network, Group) else getattr(network, "group", None)
+    """Refuse a group and a task, which have several answers for a row."""
+    is_task = hasattr(network, "group") and hasattr(network, "objectives")
+    group = network.group if is_task else network
     if isinstance(group, Group):
-        at = "" if group is network else ".group"
+        at = ".group" if is_task else ""
         raise ValueError(
             f"the teacher is a {type(network).__name__}, which answers for {group.students} students; give one of "
             f"them, teacher{at}.export(0), or a module that returns the mean of the logits of several"
