@@ -138,8 +138,8 @@ class SelfDistillation(Objective):
         pool: maps the input of the network's own classifier to (rows, features), see `teachers.pooled`.
 
     Raises:
-        ValueError: no layer, α outside [0, 1], λ that is negative or not finite, a temperature that is not positive and
-            finite, or no features or classes.
+        ValueError: no layer, α outside [0, 1], λ that is negative or not finite, a temperature that is not positive
+            and finite, or no features or classes.
     """
 
     sources = (bibliography.BYOT,)
