@@ -64,17 +64,22 @@ class Data:
         learn from in the first epoch. Pictures that stay encoded have `encoded` in place of `rows`; of more than
         65,536, as many are read.
         """
-        splits = {"training": self.train, "hold-out": self.holdout, "test": self.test}
+        return {**self.training_fingerprint, **_sums("test", self.test)}
+
+    @functools.cached_property
+    def training_fingerprint(self) -> Mapping[str, str]:
+        """The checksums without those of the test rows, which are not read."""
         return {
             "classes": sum_of(self.classes),
             "form": sum_of(self.form.facts),
             "noisy labels": sum_of_labels(self.training_labels(0)),
-            **{
-                f"{name} {what}": found
-                for name, split in splits.items()
-                for what, found in sums_of_split(split).items()
-            },
+            **_sums("training", self.train),
+            **_sums("hold-out", self.holdout),
         }
+
+
+def _sums(name: str, split: Split) -> dict[str, str]:
+    return {f"{name} {what}": found for what, found in sums_of_split(split).items()}
 
 
 def load(

@@ -3,8 +3,8 @@
 Each function writes one network, opens what it wrote with the library that it is meant for, and compares the answers.
 """
 
-from studygroup.formats.card import card
 from studygroup.formats.facts import Facts
+from studygroup.formats.hub_card import card
 from studygroup.formats.huggingface_folder import save_huggingface
 from studygroup.formats.onnx_file import save_onnx
 from studygroup.formats.pushing import push

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from studygroup.extras import missing
 from studygroup.formats.answers import check_classes, check_same
-from studygroup.formats.card import card as made_card
 from studygroup.formats.facts import Facts
 from studygroup.formats.folders import CARD, CONFIGURATION, write_folder
+from studygroup.formats.hub_card import card as made_card
 from studygroup.inputs import Inputs
 
 WEIGHTS = "model.safetensors"

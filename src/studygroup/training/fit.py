@@ -49,6 +49,7 @@ def fit(
     *,
     progress_bar: bool = True,
     more: Sequence[Callback] = (),
+    tests: bool = True,
 ) -> Trained:
     """Train, or resume from the newest readable checkpoint in the folder.
 
@@ -58,6 +59,7 @@ def fit(
         folder: receives checkpoints and logs.
         progress_bar: whether to draw a progress bar.
         more: further Lightning callbacks besides the run's own.
+        tests: whether test rows will be scored; they are not read otherwise.
 
     Raises:
         ConfigurationChangedError: the checkpoint belongs to other settings.
@@ -96,7 +98,7 @@ def fit(
     folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_of_run(folder.checkpoints, config, module.state_dict())
-    note_provenance(folder, settings, data, goes_on=found is not None)
+    note_provenance(folder, settings, data, goes_on=found is not None, tests=tests)
     with interruptible("what the last checkpoint holds is kept"), _quiet(), no_tracebacks():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
         start = found.epoch + 1 if found else 0

@@ -72,12 +72,13 @@ class Provenance:
     processes: tuple[Process, ...] = field(default=())
 
 
-def provenance_now(settings: Settings, data: Data) -> Provenance:
+def provenance_now(settings: Settings, data: Data, *, tests: bool = True) -> Provenance:
     """Return the provenance of a run that this process would train now.
 
     Args:
         settings: the settings of the run.
         data: as opened by `settings.load_data`.
+        tests: whether the test rows count; they are not read otherwise.
     """
     process = Process(
         since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -86,7 +87,8 @@ def provenance_now(settings: Settings, data: Data) -> Provenance:
         code=_code(settings),
         git=git_state(Path.cwd()),
     )
-    return Provenance(data=dict(data.fingerprint), processes=(process,))
+    sums = data.fingerprint if tests else data.training_fingerprint
+    return Provenance(data=dict(sums), processes=(process,))
 
 
 def read_provenance(folder: RunFolder) -> Provenance | None:
@@ -111,7 +113,9 @@ def read_provenance(folder: RunFolder) -> Provenance | None:
     return found
 
 
-def note_provenance(folder: RunFolder, settings: Settings, data: Data, *, goes_on: bool) -> None:
+def note_provenance(
+    folder: RunFolder, settings: Settings, data: Data, *, goes_on: bool, tests: bool = True
+) -> None:
     """Write where a run comes from; where it goes on, add this process if it is not like the one before.
 
     Args:
@@ -119,11 +123,13 @@ def note_provenance(folder: RunFolder, settings: Settings, data: Data, *, goes_o
         settings: the settings of the run.
         data: as opened by `settings.load_data`.
         goes_on: whether the run continues from a checkpoint.
+        tests: whether the test rows count; they are not read otherwise.
 
     Raises:
         ConfigurationChangedError: the run goes on, and was begun with other data.
     """
-    now, before = provenance_now(settings, data), read_provenance(folder) if goes_on else None
+    now = provenance_now(settings, data, tests=tests)
+    before = read_provenance(folder) if goes_on else None
     if before is not None:
         other = changes(before.data, now.data)
         if other:

@@ -180,7 +180,7 @@ def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *,
     gc.collect()  # a finished training leaves its network in reference cycles, which hold the device's memory
     data = settings.load_data()
     with computing(settings):
-        trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning])
+        trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning], tests=False)
         if pruning.stopped:
             raise optuna.TrialPruned
         return _anew(trained) if settings.reestimate_bn else trained.selected.holdout
