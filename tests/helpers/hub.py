@@ -1,7 +1,7 @@
 """A local stand-in for the Hugging Face hub's HTTP API: what is checked against it is not checked by the hub itself.
 
-It takes commits of regular files, serves them again, and refuses headers of model cards by the rules that the hub
-documents for those keys (hub-docs, modelcard.md).
+It takes commits of regular files, serves them again, and refuses headers of model cards by rules written here from
+what is known of the hub's; only the real hub knows all of its own.
 """
 
 import base64
