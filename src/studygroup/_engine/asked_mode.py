@@ -89,6 +89,8 @@ def _write(module: nn.Module, value: bool) -> None:
 
 def _is_known(frame: Any) -> bool:
     """Tell whether code does the same for every row in both modes."""
-    home, name = f"{frame.f_globals.get('__name__')}.", frame.f_code.co_qualname
+    home, code = f"{frame.f_globals.get('__name__')}.", frame.f_code
+    name = getattr(code, "co_qualname", None)  # from Python 3.11 on
+    name = name or f"{type(frame.f_locals.get('self')).__qualname__}.{code.co_name}"
     others = _ATTENTION if name.endswith("Attention.forward") else _KNOWN.get(name, ())
     return home.startswith((_OWN, _TORCHS, *others))
