@@ -40,18 +40,10 @@ class Mix(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixUp:
-    """Weighted means of two pictures and of their labels (Zhang et al. 2018), as torchvision's `v2.MixUp`.
+class _Pairs:
+    """What mixes every picture with another of the same student, by a share that is drawn once a batch."""
 
-    Attributes:
-        alpha: the share of a picture is drawn from Beta(alpha, alpha), once a batch; above 0.
-        p: probability that a batch is mixed.
-
-    Raises:
-        ValueError: an `alpha` that is not above 0, or a `p` outside [0, 1].
-    """
-
-    alpha: float = 0.2
+    alpha: float
     p: float = 1.0
 
     def __post_init__(self) -> None:
@@ -72,14 +64,42 @@ class MixUp:
         Raises:
             ValueError: the rows are texts.
         """
-        _check_pictures(images, "MixUp")
-        share, _, _ = _draw(self.alpha, self.p, generator)
+        if not isinstance(images, Tensor) or images.ndim != 4:
+            raise ValueError(f"{type(self).__name__} mixes pictures and these rows are none; leave `mix` out")
+        share, across, down = _draw(self.alpha, self.p, generator)
         other = to_device(_partners(len(labels), owner), images.device)
-        return share * images + (1 - share) * images[other], _labels(labels, other, classes, share)
+        mixed, kept = self._mixed(images, images[other], share, (down, across))
+        return mixed, _labels(labels, other, classes, kept)
+
+    def _mixed(
+        self, images: Tensor, others: Tensor, share: float, place: tuple[float, float]
+    ) -> tuple[Tensor, float]:
+        """Return the mixed pictures, and the share of its own that each keeps; `place` is (down, across)."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutMix:
+class MixUp(_Pairs):
+    """Weighted means of two pictures and of their labels (Zhang et al. 2018), as torchvision's `v2.MixUp`.
+
+    Attributes:
+        alpha: the share of a picture is drawn from Beta(alpha, alpha), once a batch; above 0.
+        p: probability that a batch is mixed.
+
+    Raises:
+        ValueError: an `alpha` that is not above 0, or a `p` outside [0, 1].
+    """
+
+    alpha: float = 0.2
+
+    def _mixed(
+        self, images: Tensor, others: Tensor, share: float, place: tuple[float, float]
+    ) -> tuple[Tensor, float]:
+        return share * images + (1 - share) * others, share
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix(_Pairs):
     """A rectangle of another picture in each, labels by area (Yun et al. 2019), as torchvision's `v2.CutMix`.
 
     Attributes:
@@ -91,42 +111,18 @@ class CutMix:
     """
 
     alpha: float = 1.0
-    p: float = 1.0
 
-    def __post_init__(self) -> None:
-        check_number("alpha", self.alpha, above=0)
-        check_share("p", self.p, of="the batches")
-
-    def __call__(
-        self,
-        images: Float[Tensor, "batch channels height width"],
-        labels: Int64[Tensor, "batch"],
-        *,
-        classes: int,
-        owner: Int64[Tensor, "batch"] | None,
-        generator: torch.Generator,
-    ) -> Mixed:
-        """Put a rectangle of another picture of the same student into every one, see `Mix`.
-
-        Raises:
-            ValueError: the rows are texts.
-        """
-        _check_pictures(images, "CutMix")
-        share, across, down = _draw(self.alpha, self.p, generator)
-        other = to_device(_partners(len(labels), owner), images.device)
-        height, width = images.shape[-2:]
+    def _mixed(
+        self, images: Tensor, others: Tensor, share: float, place: tuple[float, float]
+    ) -> tuple[Tensor, float]:
         half = 0.5 * math.sqrt(1 - share)
-        top, bottom = _side(int(down * height), int(half * height), height)
-        left, right = _side(int(across * width), int(half * width), width)
+        (top, bottom), (left, right) = (
+            _side(int(at * length), int(half * length), length)
+            for at, length in zip(place, images.shape[-2:], strict=True)
+        )
         mixed = images.clone()
-        mixed[..., top:bottom, left:right] = images[other][..., top:bottom, left:right]
-        kept = 1 - (bottom - top) * (right - left) / (height * width)
-        return mixed, _labels(labels, other, classes, kept)
-
-
-def _check_pictures(images: Any, name: str) -> None:
-    if not isinstance(images, Tensor) or images.ndim != 4:
-        raise ValueError(f"{name} mixes pictures and these rows are none; leave `mix` out")
+        mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
+        return mixed, 1 - (bottom - top) * (right - left) / images[0, 0].numel()
 
 
 def _draw(alpha: float, p: float, generator: torch.Generator) -> tuple[float, float, float]:
