@@ -37,6 +37,9 @@ _MOST_LAYOUTS = 32
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
 
+Seen = Bool[Tensor, "students rows"] | BatchLayout | None
+"""Which student sees which row: a table on the CPU, all that follows from one, or `None` where all see all."""
+
 
 class Group(ParameterGroups):
     """The base of everything that answers for several students: `StudyGroup`, `Peers`, their moving averages.
@@ -63,7 +66,7 @@ class Group(ParameterGroups):
         self,
         inputs: Inputs,
         *,
-        sees: Bool[Tensor, "students rows"] | None = None,
+        sees: Seen = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
@@ -197,6 +200,8 @@ class StudyGroup(Group):
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
         self._compared: dict[tuple[Hashable, ...], set[Hashable]] = {}
+        self._passed: dict[tuple[Hashable, ...], BatchLayout] = {}  # the newest layout of each sort of pass
+        self._together: dict[int, BatchLayout] = {}  # by rows that all students see, for compiled passes
         if example is not None:
             batch = self._row_inputs.read(example)
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
@@ -206,7 +211,7 @@ class StudyGroup(Group):
         self,
         inputs: Inputs,
         *,
-        sees: Bool[Tensor, "students rows"] | None = None,
+        sees: Seen = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the answers of every student.
@@ -214,7 +219,7 @@ class StudyGroup(Group):
         Args:
             inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
                 (tensors with that many rows are routed, others pass as they are, see `rows` and `shared`).
-            sees: which student sees which row; a CPU table. Omitted, all see all.
+            sees: which student sees which row; a CPU table, or what `prepared` has made of one. Omitted, all see all.
             capture: what to return besides logits.
 
         Raises:
@@ -224,7 +229,7 @@ class StudyGroup(Group):
                 logits, answers that differ from those of the students alone.
         """
         batch = self._row_inputs.read(inputs)
-        layout = self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
+        layout = self._layout_of(sees, batch)
         entering, ids, whole = batch.enter(layout)
         state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
         heads = [self._named_head()] if capture.features else []
@@ -238,7 +243,9 @@ class StudyGroup(Group):
             sharing(watched) as products,
         ):
             logits = call(self.model, entering, state)
-        self._row_inputs.remember(batch)
+        if not torch.compiler.is_compiling():
+            self._row_inputs.remember(batch)
+            self._passed[batch.structure, batch.sizes, layout.manner, self.model.training] = layout
         silent = [name for name in capture.activations if name not in activations]
         silent += [name for name in heads if name not in features]
         if silent:
@@ -346,6 +353,42 @@ class StudyGroup(Group):
         for layer in self._routed.values():
             layer.follow_first()
         return self
+
+    def prepared(
+        self, inputs: Inputs, sees: Bool[Tensor, "students rows"] | None, device: torch.device
+    ) -> BatchLayout | None:
+        """Return all that a pass needs to know of its rows, for `forward` in compiled code, which cannot find it out.
+
+        Args:
+            inputs: a batch, as for `forward`.
+            sees: as for `forward`.
+            device: where the rows are.
+
+        Returns:
+            The layout, or `None` before a first pass of this sort, which is to run uncompiled.
+        """
+        batch = self._row_inputs.read(inputs)
+        table = sees_table(sees, students=self.students, rows=batch.rows)
+        like = self._passed.get((batch.structure, batch.sizes, manner(table), self.model.training))
+        if like is None or self._apart is None:
+            return None
+        layout = self._together.get(batch.rows) if like.manner == "all" else None
+        if layout is None:
+            layout = like if torch.equal(like.sees, table) else BatchLayout(table, apart=self._apart)
+            if not layout.prepare(like, device):
+                return None
+        if layout.manner == "all":
+            self._together[batch.rows] = layout
+            if len(self._together) > _MOST_LAYOUTS:
+                del self._together[next(iter(self._together))]
+        return layout
+
+    def _layout_of(self, sees: Seen, batch: Batch) -> BatchLayout:
+        if isinstance(sees, BatchLayout):
+            return sees
+        if torch.compiler.is_compiling() and sees is None and batch.rows in self._together:
+            return self._together[batch.rows]
+        return self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
 
     def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
         """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""

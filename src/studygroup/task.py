@@ -23,8 +23,10 @@ from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
+from studygroup.objectives.layer_backward import LayerGradients
 from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
 from studygroup.outputs import Outputs
+from studygroup.planning import Plan
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
 from studygroup.teachers import Teacher
@@ -249,6 +251,39 @@ class CollaborativeLearning(ParameterGroups):
             ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
                 students that are trained in turn, or labels that an objective refuses.
         """
+        if torch.compiler.is_compiling():
+            step = torch.compiler.disable(CollaborativeLearning._compiled_step, recursive=False)  # type: ignore[no-untyped-call]
+            compiled: Losses = step(self, x, y, owner, progress)
+            return compiled
+        plan = self._planned(x, y, owner, progress)
+        losses = self._computed(x, y, plan)
+        self._noted(losses, plan)
+        return losses
+
+    def _compiled_step(
+        self, x: Inputs, y: Tensor, owner: Tensor | Sequence[int] | None, progress: float
+    ) -> Losses:
+        """Take a step of which the compiler sees `_computed` alone: this frame, and what it disables, are Python's."""
+        python = torch.compiler.disable
+        plan = python(self._planned)(x, y, owner, progress, compiled=True)  # type: ignore[no-untyped-call]
+        try:
+            computed = self._computed if plan.compiled else python(self._computed)  # type: ignore[no-untyped-call]
+            losses: Losses = computed(x, y, plan)
+        finally:
+            python(plan.ended)()  # type: ignore[no-untyped-call]
+        python(self._noted)(losses, plan)  # type: ignore[no-untyped-call]
+        return losses
+
+    def _planned(
+        self,
+        x: Inputs,
+        y: Tensor,
+        owner: Tensor | Sequence[int] | None,
+        progress: float,
+        *,
+        compiled: bool = False,
+    ) -> Plan:
+        """Check a step's arguments, and decide all that Python decides on the host."""
         rows = self.group.count_rows(x)
         check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
         if not y.ndim or len(y) != rows:
@@ -261,51 +296,81 @@ class CollaborativeLearning(ParameterGroups):
                 "students were to have sub-sets of their own, and no owner says which rows are whose: all are "
                 "supervised on all rows; hand in owner, or build the task with rows shared (subsets=False)",
                 NoOwnerWarning,
-                stacklevel=3,
+                stacklevel=6,
             )
         owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
+        consults = {teacher: teacher.consults(self.step) for teacher in self._teachers()}
+        asked = self._asked(consults, owns, of=None)
+        joint = self.peers == "joint" and self._want(one.capture for one in self._objectives()) == Capture()
+        plan = Plan(
+            progress,
+            self.weights(progress),
+            consults,
+            owns,
+            asked,
+            moves=any(one.moves_teachers and one.weight_at(progress) for one in self._objectives()),
+            joint=joint,
+            sees=owns if owns is None or asked is None or not joint else owns | asked,
+        )
+        if compiled:
+            plan.prepare(self, x, y.device)
+        return plan
+
+    def _computed(self, x: Inputs, y: Tensor, plan: Plan) -> Losses:
+        """Compute a step's losses: what `torch.compile` makes one graph of."""
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = self._answered(x, y, owns, progress)
-        losses = self._add(objectives, step, known)
-        if owns is None and losses.total.requires_grad:
+        return self._add(objectives, self._answered(x, y, plan), known, plan.weights)
+
+    def _noted(self, losses: Losses, plan: Plan) -> None:
+        """Note that a step was taken."""
+        if plan.owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
-        return losses
 
-    def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
+    def _answered(self, x: Inputs, y: Tensor, plan: Plan) -> Step:
         """Run the students and all other groups."""
-        consults = {teacher: teacher.consults(self.step) for teacher in self._teachers()}
+        consults = plan.consults
         own = self._want(one.capture for one in self._objectives())
         heard = self._want(teacher.capture for teacher in consults if teacher.of is None)
-        if owns is None:
+        if plan.owns is None:
             outputs = answers = self.group(x, capture=own | heard)
         else:
-            asked = self._asked(consults, owns, of=None)
-            moves = any(one.moves_teachers and one.weight_at(progress) for one in self._objectives())
-            outputs, answers = self._with_owners(x, owns, asked, own, heard, moves=moves)
+            outputs, answers = self._with_owners(x, plan.owns, plan, own, heard)
         by_others = {}
         for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
             want = self._want(teacher.capture for teacher in consults if teacher.of is other)
-            by_others[other] = other(x, sees=self._asked(consults, owns, of=other), capture=want)
-        return Step(self.group, outputs, answers, x, y, progress, self.criterion, consults, by_others)
+            by_others[other] = other(x, sees=self._asked(consults, plan.owns, of=other), capture=want)
+        return Step(
+            self.group,
+            outputs,
+            answers,
+            x,
+            y,
+            plan.progress,
+            self.criterion,
+            consults,
+            by_others,
+            LayerGradients(),
+        )
 
     def _with_owners(
-        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture, *, moves: bool
+        self, x: Inputs, owns: Tensor, plan: Plan, own: Capture, heard: Capture
     ) -> tuple[Outputs, Outputs]:
         """Return the answers of owners on their rows, and of those whom they consult there.
 
-        Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
+        Parameters of students who own no row get no gradient, unless `plan.moves` says that their answers have one.
         """
+        asked = plan.asked
         if asked is None:
-            outputs = self.group(x, sees=owns, capture=own)
+            outputs = self.group(x, sees=plan.sees, capture=own)
             return outputs, outputs
-        if self.peers == "joint" and own == Capture():
-            with self._moving(owns | asked if moves else owns):
-                both = self.group(x, sees=owns | asked, capture=heard)
+        if plan.joint:
+            with nullcontext() if plan.compiled else self._moving(owns | asked if plan.moves else owns):
+                both = self.group(x, sees=plan.sees, capture=heard)
             return both.part(owns), both.part(asked)
-        if not moves:
+        if not plan.moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
         # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
@@ -337,7 +402,13 @@ class CollaborativeLearning(ParameterGroups):
         asked = (reduce(or_, tables).T.to(torch.uint8) @ owns.to(torch.uint8)).bool()
         return asked if asked.any() else None
 
-    def _add(self, objectives: Sequence[Objective], step: Step, known: Mapping[str, Tensor | None]) -> Losses:
+    def _add(
+        self,
+        objectives: Sequence[Objective],
+        step: Step,
+        known: Mapping[str, Tensor | None],
+        weights: Mapping[str, float | Tensor],
+    ) -> Losses:
         """Weight and sum all objectives: the only place where that is done."""
         logits = single(step.outputs.logits)
         of_students = logits.new_zeros(self.group.students)
@@ -347,7 +418,8 @@ class CollaborativeLearning(ParameterGroups):
             value = known[one.name]
             value = one.loss(step) if value is None else value
             values[one.name] = value
-            weighted = one.weight_at(step.progress) * value
+            weight = weights[one.name]
+            weighted = (weight.to(value.dtype) if isinstance(weight, Tensor) else weight) * value
             if value.ndim:
                 of_students = of_students + weighted
             else:

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool
@@ -23,10 +21,9 @@ from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import manner
 from studygroup._engine.self_check import SelfCheck
+from studygroup._engine.uncompiled import compiler_loaded, uncompiled
 from studygroup._engine.watch import ToldApart, Watch
 
-P = ParamSpec("P")
-R = TypeVar("R")
 _OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
 _ROWS = (2, 3, 4)  # of each student; one more where a size of the network may be that by chance
 
@@ -45,20 +42,7 @@ class Explored:
     apart: tuple[int, ...]
 
 
-def _not_compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep a function out of the graphs of `torch.compile`; the compiler is imported only where it is at work."""
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.compiler.is_compiling():
-            found: R = torch.compiler.disable(function)(*args, **kwargs)  # type: ignore[no-untyped-call]
-            return found
-        return function(*args, **kwargs)
-
-    return run
-
-
-@_not_compiled
+@uncompiled
 def dry_run(
     model: nn.Module,
     routed: Mapping[str, RoutedLayer],
@@ -200,7 +184,7 @@ def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool
 @contextmanager
 def _eager() -> Iterator[None]:
     """Run compiled parts of a network as they are written; there are none while nobody has loaded the compiler."""
-    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+    with torch.compiler.set_stance("force_eager") if compiler_loaded() else nullcontext():
         yield
 
 

@@ -22,8 +22,8 @@ class ForwardState:
     Args:
         layout: which student sees which rows.
         rescale_gradients: whether gradients are divided by the number of branches where students part.
-        entering: the `id` of the tensors and lists that carry the rows that enter.
-        whole: the `id` of the tensors that enter and carry no rows.
+        entering: the tensors and lists that carry the rows that enter.
+        whole: the tensors that enter and carry no rows.
         trial: whether this is a dry run, whose answers are compared with those of each student alone.
 
     Attributes:
@@ -40,8 +40,8 @@ class ForwardState:
         layout: BatchLayout,
         *,
         rescale_gradients: bool,
-        entering: tuple[int, ...] = (),
-        whole: tuple[int, ...] = (),
+        entering: tuple[Any, ...] = (),
+        whole: tuple[Any, ...] = (),
         trial: bool = False,
     ) -> None:
         self.layout = layout
@@ -74,17 +74,38 @@ class ForwardState:
             self.rows = before
 
 
-_state: ContextVar[ForwardState | None] = ContextVar("studygroup_state", default=None)
+class _Current:
+    """Where the routed layers find their pass; the compiler can follow an attribute, and not a context variable."""
+
+    state: ForwardState | None = None
+
+
+_current: ContextVar[_Current | None] = ContextVar("studygroup_state", default=None)
+
+
+@contextmanager
+def a_current_state() -> Iterator[None]:
+    """Keep a place for the states of the passes inside; compiled ones need it made before."""
+    token = _current.set(_Current())
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @contextmanager
 def use_state(state: ForwardState) -> Iterator[ForwardState]:
     """Make a state the current one of the routed layers."""
-    token = _state.set(state)
+    current = _current.get()
+    if current is None:
+        with a_current_state(), use_state(state):
+            yield state
+        return
+    before, current.state = current.state, state
     try:
         yield state
     finally:
-        _state.reset(token)
+        current.state = before
 
 
 STUDENT = "studygroup_student"
@@ -110,7 +131,8 @@ class RoutedLayer(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Split the rows by module, run each module once, and put the rows back in canonical order."""
-        state = _state.get()
+        current = _current.get()
+        state = None if current is None else current.state
         if state is None:
             raise ValueError(
                 f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "
@@ -133,13 +155,14 @@ class RoutedLayer(nn.Module):
     def _run(self, split: Split, given: list[Any], read: list[Tensor], state: ForwardState) -> list[Any]:
         outputs = []
         copies = list(tensors(given)) if state.trial else []
-        versions = [None if tensor.is_inference() else tensor._version for tensor in (*read, *copies)]
+        watched = [] if torch.compiler.is_compiling() else [*read, *copies]  # dry runs have looked before
+        versions = [None if tensor.is_inference() else tensor._version for tensor in watched]
         for module, rows, (args, kwargs) in zip(split.modules, split.parts, given, strict=True):
             with state.on(rows):
                 outputs.append(self.bank[module](*args, **kwargs))
         changed = [
             tensor
-            for tensor, version in zip((*read, *copies), versions, strict=True)
+            for tensor, version in zip(watched, versions, strict=True)
             if version is not None and tensor._version != version
         ]
         parted = len(split.rows) > len(state.rows)

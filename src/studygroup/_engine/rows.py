@@ -6,7 +6,7 @@ its shape.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -28,17 +28,21 @@ class Rows:
         students: which students the row stands for.
         sample: which row of the caller's batch it is.
         entry: the row's position among the rows that entered the network.
+        place: where in a pass the table stands, by routes alone; the same in all passes.
+        apart: number of each student's sub-group, as students may have parted so far; empty where none has.
     """
 
     students: Bool[Tensor, "rows students"]
     sample: Int[Tensor, " rows"]
     entry: Int[Tensor, " rows"]
+    place: str = ""
+    apart: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample)
 
     def __getitem__(self, index: Tensor) -> "Rows":
-        return Rows(self.students[index], self.sample[index], self.entry[index])
+        return Rows(self.students[index], self.sample[index], self.entry[index], self.place, self.apart)
 
     def canonical(self) -> Tensor:
         """Return the order of these rows by lowest student, then by sample."""
@@ -124,12 +128,13 @@ class BatchLayout:
         rows = rows[rows.canonical()]
         if apart:
             rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
-        self.entry = Rows(rows.students, rows.sample, torch.arange(len(rows)))
+        self.entry = replace(rows, entry=torch.arange(len(rows)), place="")
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
-        self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
-        self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
-        self._shared: dict[Rows, _Scatter] = {}
-        self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
+        self._rows = {self.entry.place: self.entry}
+        self._splits: dict[tuple[tuple[int, ...], int, str], Split] = {}
+        self._scatters: dict[tuple[str, ...], _Scatter] = {}
+        self._shared: dict[str, _Scatter] = {}
+        self._row_weights: dict[tuple[str, torch.device, torch.dtype], RowWeights] = {}
 
     @cached_property
     def manner(self) -> Literal["all", "one", "mixed"]:
@@ -139,15 +144,16 @@ class BatchLayout:
     @_kept
     def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
         """Split rows at a layer where student k takes module `choice[k]` of `modules`."""
-        key = (choice, modules, rows)
+        key = (choice, modules, rows.place)
         if key not in self._splits:
-            self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
+            self._splits[key] = made = _split(rows, choice, modules, entries=len(self.entry))
+            self._rows |= {each.place: each for each in (*made.parts, made.rows)}
         return self._splits[key]
 
     @_kept
     def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
         """Return the weights of the rows in flight, on the device of the tensors; cached."""
-        key = (rows, device, dtype)
+        key = (rows.place, device, dtype)
         if key not in self._row_weights:
             students = rows.students.to(dtype)
             seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
@@ -157,18 +163,64 @@ class BatchLayout:
 
     def scatter(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
         """Lay rows out as (students, samples, ...); zero where a student did not see the sample."""
-        key = tuple(rows for rows, _ in pieces)
+        key = tuple([rows.place for rows, _ in pieces])
         if key not in self._scatters:
-            self._scatters[key] = _Scatter(key, self.sees)
+            self._scatters[key] = _Scatter([rows for rows, _ in pieces], self.sees)
         return self._scatters[key]([tensor for _, tensor in pieces])
 
     def scatter_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
         """Lay rows that nobody has parted from out as (samples, ...); zero where nobody saw the sample."""
         rows, tensor = piece
-        if rows not in self._shared:
+        return self._shared_by(rows)([tensor])[0]
+
+    def _shared_by(self, rows: Rows) -> "_Scatter":
+        if rows.place not in self._shared:
             together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
-            self._shared[rows] = _Scatter([together], self.sees.any(0, keepdim=True))
-        return self._shared[rows]([tensor])[0]
+            self._shared[rows.place] = _Scatter([together], self.sees.any(0, keepdim=True))
+        return self._shared[rows.place]
+
+    @_kept
+    def prepare(self, like: "BatchLayout", device: torch.device) -> bool:
+        """Make the tables that a pass has asked another layout for, and move them to a device at once.
+
+        Compiled code then asks for nothing that is not there, and takes rows by these indices, which change from batch
+        to batch, while its own form does not.
+
+        Args:
+            like: the layout of an earlier pass of the same sort, which may be this one.
+            device: of the tensors.
+
+        Returns:
+            Whether all could be made: not where a module has no rows here.
+        """
+        for choice, modules, place in list(like._splits):
+            if place not in self._rows:
+                return False
+            self.split(self._rows[place], choice, modules)
+        for places in list(like._scatters):
+            if not all(place in self._rows for place in places):
+                return False
+            if places not in self._scatters:
+                self._scatters[places] = _Scatter([self._rows[place] for place in places], self.sees)
+        for place in list(like._shared):
+            self._shared_by(self._rows[place])
+        if self.manner == "all":
+            return True  # the same in every step: slices are cheaper
+        scatters = [*self._scatters.values(), *self._shared.values()]
+        selections = [self.enter, *(scatter.select for scatter in scatters)]
+        for key, split in self._splits.items():
+            selections += [split.take, split.restore]
+            if key in like._splits and "take_entry" in vars(like._splits[key]):
+                selections.append(split.take_entry)
+        wanted = [index for selection in selections for index in selection.wanted]
+        moved = iter(to_device(torch.cat(wanted), device).split([len(index) for index in wanted]))
+        for selection in selections:
+            selection.gather_by([next(moved) for _ in selection.wanted])
+        if self.manner == "mixed":  # as many rows as who consults whom makes them: another number in every step
+            varying = [index for selection in selections for index in selection.gathers]
+            for table in (*varying, *(rows.sample for rows in self._rows.values())):
+                torch._dynamo.maybe_mark_dynamic(table, 0)  # type: ignore[no-untyped-call]
+        return True
 
 
 class _Scatter:
@@ -211,6 +263,13 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -
         together = _end_to_end(parts)
         order = together.canonical()
         after = together[order]
+    apart = _parting(rows.apart or (0,) * len(choice), choice)
+    if after is not rows or apart != rows.apart:
+        after = replace(after, place=f"{rows.place.rpartition('|')[0]}|{apart}", apart=apart)
+    parts = [
+        replace(part, place=f"{rows.place}>{choice}:{module}|", apart=apart)
+        for module, part in zip(busy, parts, strict=True)
+    ]
     return Split(
         modules=tuple(busy),
         parts=tuple(parts),
@@ -221,6 +280,12 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -
         take=Selection(sources, [len(rows)]),
         restore=Selection([order], [len(part) for part in parts]),
     )
+
+
+def _parting(apart: tuple[int, ...], choice: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sub-groups in which students may stand after a layer, numbered as they first appear."""
+    numbers: dict[tuple[int, int], int] = {}
+    return tuple([numbers.setdefault(pair, len(numbers)) for pair in zip(apart, choice, strict=True)])
 
 
 def _part(rows: Rows, found: Sequence[Tensor], sources: Sequence[Tensor]) -> tuple[list[Rows], list[Tensor]]:
