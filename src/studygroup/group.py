@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,14 +11,16 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import (
     Capture,
-    capturing,
     capturing_in_flight,
+    heard,
+    listening,
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
-from studygroup._engine.equal_starts import classes, kinds
+from studygroup._engine.equal_starts import equally_placed
 from studygroup._engine.forward import call
+from studygroup._engine.layouts import Layouts
 from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
@@ -33,7 +36,6 @@ from studygroup.inputs import Inputs, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
-_MOST_LAYOUTS = 32
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
 
@@ -196,12 +198,10 @@ class StudyGroup(Group):
         check_can_copy(model)
         self.model, self._routed = install(duplicate(model), routes, init=init)
         leave_behind(model)
-        self._layouts: list[BatchLayout] = []  # the newest last
+        self._layouts = Layouts()
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
         self._compared: dict[tuple[Hashable, ...], set[Hashable]] = {}
-        self._passed: dict[tuple[Hashable, ...], BatchLayout] = {}  # the newest layout of each sort of pass
-        self._together: dict[int, BatchLayout] = {}  # by rows that all students see, for compiled passes
         if example is not None:
             batch = self._row_inputs.read(example)
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
@@ -237,17 +237,17 @@ class StudyGroup(Group):
             copy for layer in capture.in_flight for name in layer.modules for copy in self.copies(name)
         ]
         with (
-            capturing(self.model, capture.activations, state) as activations,
-            capturing(self.model, heads, state, inputs=True) as features,
+            nullcontext() if torch.compiler.is_compiling() else self.listening(capture),
             capturing_in_flight(self.model, capture.in_flight, state) as in_flight,
             sharing(watched) as products,
         ):
             logits = call(self.model, entering, state)
         if not torch.compiler.is_compiling():
             self._row_inputs.remember(batch)
-            self._passed[batch.structure, batch.sizes, layout.manner, self.model.training] = layout
-        silent = [name for name in capture.activations if name not in activations]
-        silent += [name for name in heads if name not in features]
+            self._layouts.passed(self._sort(batch), layout)
+        activations = {name: heard(state, name) for name in capture.activations}
+        features = {name: heard(state, name, inputs=True) for name in heads}
+        silent = [name for name, pieces in (*activations.items(), *features.items()) if not pieces]
         if silent:
             raise ValueError(
                 f"layer {silent[0]!r} was not called, or gave no tensor, so there is nothing to capture of it; name "
@@ -255,7 +255,9 @@ class StudyGroup(Group):
             )
         return Outputs(
             logits=layout.scatter([(state.rows, logits)]),
-            sees=layout.sees,
+            sees=layout.sees_there
+            if torch.compiler.is_compiling() and layout.sees_there is not None
+            else layout.sees,
             features=layout.scatter(features[heads[0]]) if heads else None,
             trunk=layout.scatter_shared(state.trunk) if capture.trunk and state.trunk else None,
             activations={name: layout.scatter(pieces) for name, pieces in activations.items()},
@@ -263,6 +265,17 @@ class StudyGroup(Group):
             products=products,
             layout=layout,
         )
+
+    @contextmanager
+    def listening(self, capture: Capture) -> Iterator[None]:
+        """Let passes note activations and features; compiled ones cannot begin to, and are made inside of this.
+
+        Args:
+            capture: what to note of them.
+        """
+        heads = [self._named_head()] if capture.features else []
+        with listening(self.model, capture.activations), listening(self.model, heads, inputs=True):
+            yield
 
     def copies(self, name: str) -> list[nn.Module]:
         """Return all modules that take the place of one layer of the user's model.
@@ -292,22 +305,9 @@ class StudyGroup(Group):
         A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
         its equals. Views of one network, which take the same weights and part at layers without any, are left out.
         """
-        signatures: list[list[int]] = [[] for _ in range(self.students)]
-        for layer in self._routed.values():
-            if layer.has_state and len(layer.bank) > 1:
-                kind = kinds(list(layer.bank))
-                for student, module in enumerate(layer.choice):
-                    taken = 0 if self.rescale_gradients else layer.choice.count(module)
-                    signatures[student] += [kind[module], taken]
-        equal = classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
-        return tuple(students for students in equal if not self._are_views(students))
-
-    def _are_views(self, students: Sequence[int]) -> bool:
-        """Tell whether students take the same weights and part at layers without any, such as dropout."""
-        layers = self._routed.values()
-        weights = {tuple(layer.choice[k] for layer in layers if layer.has_state) for k in students}
-        paths = {tuple(layer.choice[k] for layer in layers) for k in students}
-        return len(weights) == 1 < len(paths)
+        return equally_placed(
+            list(self._routed.values()), students=self.students, rescaled=self.rescale_gradients
+        )
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
@@ -354,54 +354,33 @@ class StudyGroup(Group):
             layer.follow_first()
         return self
 
-    def prepared(
-        self, inputs: Inputs, sees: Bool[Tensor, "students rows"] | None, device: torch.device
-    ) -> BatchLayout | None:
-        """Return all that a pass needs to know of its rows, for `forward` in compiled code, which cannot find it out.
+    def prepared(self, inputs: Inputs, sees: Tensor | None, device: torch.device) -> BatchLayout | None:
+        """Return what `forward` takes for `sees` in compiled code; `None` before a first pass of this sort.
 
         Args:
             inputs: a batch, as for `forward`.
             sees: as for `forward`.
             device: where the rows are.
-
-        Returns:
-            The layout, or `None` before a first pass of this sort, which is to run uncompiled.
         """
         batch = self._row_inputs.read(inputs)
         table = sees_table(sees, students=self.students, rows=batch.rows)
-        like = self._passed.get((batch.structure, batch.sizes, manner(table), self.model.training))
-        if like is None or self._apart is None:
-            return None
-        layout = self._together.get(batch.rows) if like.manner == "all" else None
-        if layout is None:
-            layout = like if torch.equal(like.sees, table) else BatchLayout(table, apart=self._apart)
-            if not layout.prepare(like, device):
-                return None
-        if layout.manner == "all":
-            self._together[batch.rows] = layout
-            if len(self._together) > _MOST_LAYOUTS:
-                del self._together[next(iter(self._together))]
-        return layout
+        return self._layouts.prepared(self._sort(batch), table, self._apart or (), device)
+
+    def _sort(self, batch: Batch) -> Hashable:
+        return batch.structure, batch.sizes, self.model.training
 
     def _layout_of(self, sees: Seen, batch: Batch) -> BatchLayout:
         if isinstance(sees, BatchLayout):
             return sees
-        if torch.compiler.is_compiling() and sees is None and batch.rows in self._together:
-            return self._together[batch.rows]
+        if torch.compiler.is_compiling() and sees is None and batch.rows in self._layouts.together:
+            return self._layouts.together[batch.rows]
         return self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
 
     def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
         """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
         if self._apart is None:
             self._explore(batch, table)
-        known = (one for one in reversed(self._layouts) if one.sees.shape == table.shape)
-        layout = next((one for one in known if torch.equal(one.sees, table)), None)
-        if layout is None:
-            layout = BatchLayout(table, apart=self._apart or ())
-        else:
-            self._layouts.remove(layout)
-        self._layouts.append(layout)
-        del self._layouts[:-_MOST_LAYOUTS]
+        layout = self._layouts.of(table, self._apart or ())
         if not torch.compiler.is_compiling():
             sort = (batch.structure, layout.manner, self.model.training)
             compared = self._compared.setdefault(sort, set())

@@ -99,7 +99,11 @@ class Peers(Group):
         inner = replace(capture, trunk=False)
         found = {
             student: _answer(
-                student, group, inputs, sees=None if sees is None else table[student : student + 1], capture=inner
+                student,
+                group,
+                inputs,
+                sees=None if sees is None else table[student : student + 1],
+                capture=inner,
             )
             for student, group in enumerate(self._groups())
             if sees is None or table[student].any()

@@ -33,6 +33,7 @@ class ForwardState:
         notes: what a dry run has shown of layers' arguments.
         entered_alone: layers that a dry run has called on rows as they entered, although students had parted.
         changed: names of the layers that have changed their input in place in a dry run.
+        heard: rows and tensor of each module that is listened to, by layer and whether its input is meant.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ForwardState:
         self.notes: list[Note] = []
         self.entered_alone: list[Arguments] = []
         self.changed: list[str] = []
+        self.heard: dict[tuple[str, bool], dict[int, tuple[Rows, Tensor]]] = {}
         self.rows = layout.entry
         self.counts = [len(layout.entry)]
         self.reached: dict[str, None] = {}
@@ -108,6 +110,12 @@ def use_state(state: ForwardState) -> Iterator[ForwardState]:
         current.state = before
 
 
+def current_state() -> ForwardState | None:
+    """Return the pass that is under way."""
+    current = _current.get()
+    return None if current is None else current.state
+
+
 STUDENT = "studygroup_student"
 """Key of a memo: copies made with it have that student's module in place of each routed layer."""
 
@@ -131,8 +139,7 @@ class RoutedLayer(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Split the rows by module, run each module once, and put the rows back in canonical order."""
-        current = _current.get()
-        state = None if current is None else current.state
+        state = current_state()
         if state is None:
             raise ValueError(
                 f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "

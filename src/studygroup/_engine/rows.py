@@ -129,12 +129,19 @@ class BatchLayout:
         if apart:
             rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
         self.entry = replace(rows, entry=torch.arange(len(rows)), place="")
+        self._moved: Tensor | None = None  # the table, for compiled passes
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._rows = {self.entry.place: self.entry}
         self._splits: dict[tuple[tuple[int, ...], int, str], Split] = {}
         self._scatters: dict[tuple[str, ...], _Scatter] = {}
         self._shared: dict[str, _Scatter] = {}
         self._row_weights: dict[tuple[str, torch.device, torch.dtype], RowWeights] = {}
+
+    @property
+    def sees_there(self) -> Bool[Tensor, "students samples"]:
+        """The table, in a compiled pass on the device of the rows."""
+        moved = self._moved if torch.compiler.is_compiling() else None
+        return self.sees if moved is None else moved
 
     @cached_property
     def manner(self) -> Literal["all", "one", "mixed"]:
@@ -183,8 +190,8 @@ class BatchLayout:
     def prepare(self, like: "BatchLayout", device: torch.device) -> bool:
         """Make the tables that a pass has asked another layout for, and move them to a device at once.
 
-        Compiled code then asks for nothing that is not there, and takes rows by these indices, which change from batch
-        to batch, while its own form does not.
+        Compiled code then asks for nothing that is not there, and takes rows by these indices: they change from
+        batch to batch, and its own form does not.
 
         Args:
             like: the layout of an earlier pass of the same sort, which may be this one.
@@ -204,6 +211,7 @@ class BatchLayout:
                 self._scatters[places] = _Scatter([self._rows[place] for place in places], self.sees)
         for place in list(like._shared):
             self._shared_by(self._rows[place])
+        self._moved = to_device(self.sees, device)
         if self.manner == "all":
             return True  # the same in every step: slices are cheaper
         scatters = [*self._scatters.values(), *self._shared.values()]
@@ -216,7 +224,9 @@ class BatchLayout:
         moved = iter(to_device(torch.cat(wanted), device).split([len(index) for index in wanted]))
         for selection in selections:
             selection.gather_by([next(moved) for _ in selection.wanted])
-        if self.manner == "mixed":  # as many rows as who consults whom makes them: another number in every step
+        if (
+            self.manner == "mixed"
+        ):  # as many rows as who consults whom makes them: another number in every step
             varying = [index for selection in selections for index in selection.gathers]
             for table in (*varying, *(rows.sample for rows in self._rows.values())):
                 torch._dynamo.maybe_mark_dynamic(table, 0)  # type: ignore[no-untyped-call]
@@ -265,6 +275,8 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -
         after = together[order]
     apart = _parting(rows.apart or (0,) * len(choice), choice)
     if after is not rows or apart != rows.apart:
+        if after is rows:  # none has parted here by chance: compiled code tells tables apart by their tensors
+            after = rows[torch.arange(len(rows))]
         after = replace(after, place=f"{rows.place.rpartition('|')[0]}|{apart}", apart=apart)
     parts = [
         replace(part, place=f"{rows.place}>{choice}:{module}|", apart=apart)

@@ -27,7 +27,7 @@ def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def each_length_by_itself() -> Iterator[None]:
-    """Let code that is compiled inside hold for any numbers of rows: two that are equal by chance need not stay so."""
+    """Let what is compiled inside hold for any numbers of rows: two that are equal by chance need not stay so."""
     from torch.fx.experimental import _config
 
     with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]
