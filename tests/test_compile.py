@@ -1,0 +1,57 @@
+"""`torch.compile` of a task: one graph, the same numbers, and nothing compiled anew when owners change."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = Path(__file__).parent / "helpers" / "compiled_steps.py"
+
+
+def compared(how, *names):
+    """Returns what `compiled_steps` finds, in a process without checks of types."""
+    ran = subprocess.run([sys.executable, STEPS, how, *names], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(ran.stdout)
+
+
+def is_one_graph(result):
+    """The first step of a sort is taken as written; a graph follows, and another for the short batch."""
+    assert result["graphs"] == [0, 1, 0, 0, 1]
+    assert result["difference"] <= 1e-10
+    assert result["of the host"] == []
+    assert result["inputs"] > 10
+    assert result["breaks"] == 2  # Python's part of the step, before anything is computed
+    assert result["steps"] == [5, 5]
+
+
+def test_a_compiled_task_is_one_graph_whoever_owns_the_rows():
+    found = compared("from outside", "cgl")
+    is_one_graph(found["cgl"])
+
+
+@pytest.mark.slow
+def test_every_way_of_looking_at_a_network_is_in_the_one_graph():
+    names = ("cgl, nobody imitates", "dml", "byot", "okddip", "cl_ilr", "intra_out", "self_distillation")
+    found = compared("from outside", *names)
+    assert list(found) == list(names)
+    for name in names:
+        is_one_graph(found[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["in place", "inside a function"])
+def test_a_task_compiled_otherwise_is_one_graph_too(how):
+    found = compared(how, "cgl", "dml of peers")
+    for result in found.values():
+        assert result["graphs"] == [0, 1, 0, 0, 1]
+        assert result["difference"] <= 1e-10
+
+
+@pytest.mark.slow
+def test_a_step_with_a_second_pass_runs_as_written():
+    result = compared("from outside", "cgl, two passes")["cgl, two passes"]
+    assert result["graphs"] == [0, 0, 0, 0, 0]
+    assert result["difference"] == 0.0
