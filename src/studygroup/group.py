@@ -229,7 +229,7 @@ class StudyGroup(Group):
                 logits, answers that differ from those of the students alone.
         """
         batch = self._row_inputs.read(inputs)
-        layout = self._layout_of(sees, batch)
+        layout = self._layout(sees, batch)
         entering, ids, whole = batch.enter(layout)
         state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
         heads = [self._named_head()] if capture.features else []
@@ -268,11 +268,7 @@ class StudyGroup(Group):
 
     @contextmanager
     def listening(self, capture: Capture) -> Iterator[None]:
-        """Let passes note activations and features; compiled ones cannot begin to, and are made inside of this.
-
-        Args:
-            capture: what to note of them.
-        """
+        """Let passes note activations and features; compiled ones cannot begin to, and are made inside of this."""
         heads = [self._named_head()] if capture.features else []
         with listening(self.model, capture.activations), listening(self.model, heads, inputs=True):
             yield
@@ -302,12 +298,10 @@ class StudyGroup(Group):
     def equal_students(self) -> tuple[tuple[int, ...], ...]:
         """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
 
-        A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
-        its equals. Views of one network, which take the same weights and part at layers without any, are left out.
+        Views of one network, which take the same weights and part at layers without any, are left out.
         """
-        return equally_placed(
-            list(self._routed.values()), students=self.students, rescaled=self.rescale_gradients
-        )
+        layers = list(self._routed.values())
+        return equally_placed(layers, students=self.students, rescaled=self.rescale_gradients)
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
@@ -369,15 +363,13 @@ class StudyGroup(Group):
     def _sort(self, batch: Batch) -> Hashable:
         return batch.structure, batch.sizes, self.model.training
 
-    def _layout_of(self, sees: Seen, batch: Batch) -> BatchLayout:
-        if isinstance(sees, BatchLayout):
-            return sees
-        if torch.compiler.is_compiling() and sees is None and batch.rows in self._layouts.together:
-            return self._layouts.together[batch.rows]
-        return self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
-
-    def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
-        """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
+    def _layout(self, sees: Seen, batch: Batch) -> BatchLayout:
+        """Return where the rows go, after a dry run if none has seen inputs of this sort."""
+        together = self._layouts.together if sees is None and torch.compiler.is_compiling() else {}
+        given = sees if isinstance(sees, BatchLayout) else together.get(batch.rows)
+        if given is not None:
+            return given
+        table = sees_table(sees, students=self.students, rows=batch.rows)
         if self._apart is None:
             self._explore(batch, table)
         layout = self._layouts.of(table, self._apart or ())

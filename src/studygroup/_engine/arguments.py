@@ -168,7 +168,22 @@ def like(example: Any, items: Any) -> Any:
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
     """Return the same values, with gradients divided by the number of branches of each row (CL-ILR)."""
-    alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too
     per_row = branches.view(-1, *[1] * (batch.ndim - 1))
-    alias.register_hook(lambda gradient: gradient / per_row)  # type: ignore[no-untyped-call]
+    alias: Tensor = _Divided.apply(
+        batch, per_row
+    )  # a hook on the batch itself would reach shortcuts around the layer
     return alias
+
+
+class _Divided(torch.autograd.Function):
+    """The same values, with gradients divided."""
+
+    @staticmethod
+    def forward(ctx: Any, batch: Tensor, divisor: Tensor) -> Tensor:
+        ctx.save_for_backward(divisor)
+        return batch.view_as(batch)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (divisor,) = ctx.saved_tensors
+        return gradients[0] / divisor, None

@@ -64,7 +64,7 @@ class Layouts:
             return None
         together = like.manner == "all"
         layout = self.together.get(table.shape[1]) if together else None
-        if layout is None:
+        if layout is None or layout.device != device:
             layout = like if torch.equal(like.sees, table) else BatchLayout(table, apart=apart)
             if not layout.prepare(like, device):
                 return None

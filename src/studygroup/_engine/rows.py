@@ -6,7 +6,7 @@ its shape.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -74,15 +74,19 @@ class Split:
     sources: tuple[Tensor, ...]
     take: Selection
     restore: Selection
+    _branches: dict[torch.device, Tensor] = field(default_factory=dict)
 
     @cached_property
     def take_entry(self) -> Selection:
         """Like `take`, from a tensor whose rows stand as they entered the network."""
         return Selection([part.entry for part in self.parts], [self.entries])
 
+    @_kept
     def branches_on(self, device: torch.device) -> Int[Tensor, " rows"]:
         """Return into how many rows each row before the layer parts, on the device of the rows."""
-        return to_device(torch.bincount(torch.cat(self.sources)), device)
+        if device not in self._branches:
+            self._branches[device] = to_device(torch.bincount(torch.cat(self.sources)), device)
+        return self._branches[device]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,8 @@ class BatchLayout:
         if apart:
             rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
         self.entry = replace(rows, entry=torch.arange(len(rows)), place="")
-        self._moved: Tensor | None = None  # the table, for compiled passes
+        self.device: torch.device | None = None  # of compiled passes
+        self._moved = sees
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._rows = {self.entry.place: self.entry}
         self._splits: dict[tuple[tuple[int, ...], int, str], Split] = {}
@@ -140,8 +145,7 @@ class BatchLayout:
     @property
     def sees_there(self) -> Bool[Tensor, "students samples"]:
         """The table, in a compiled pass on the device of the rows."""
-        moved = self._moved if torch.compiler.is_compiling() else None
-        return self.sees if moved is None else moved
+        return self._moved if torch.compiler.is_compiling() else self.sees
 
     @cached_property
     def manner(self) -> Literal["all", "one", "mixed"]:
@@ -203,7 +207,9 @@ class BatchLayout:
         for choice, modules, place in list(like._splits):
             if place not in self._rows:
                 return False
-            self.split(self._rows[place], choice, modules)
+            made = self.split(self._rows[place], choice, modules)
+            if like._splits[choice, modules, place]._branches:
+                made.branches_on(device)
         for places in list(like._scatters):
             if not all(place in self._rows for place in places):
                 return False
@@ -211,7 +217,7 @@ class BatchLayout:
                 self._scatters[places] = _Scatter([self._rows[place] for place in places], self.sees)
         for place in list(like._shared):
             self._shared_by(self._rows[place])
-        self._moved = to_device(self.sees, device)
+        self.device, self._moved = device, to_device(self.sees, device)
         if self.manner == "all":
             return True  # the same in every step: slices are cheaper
         scatters = [*self._scatters.values(), *self._shared.values()]
