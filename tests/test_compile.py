@@ -55,3 +55,14 @@ def test_a_step_with_a_second_pass_runs_as_written():
     result = compared("from outside", "cgl, two passes")["cgl, two passes"]
     assert result["graphs"] == [0, 0, 0, 0, 0]
     assert result["difference"] == 0.0
+
+
+@pytest.mark.slow
+def test_a_network_compiled_before_it_is_handed_in_is_one_graph_with_its_routing():
+    found = compared("the network", "dml", "cgl", "byot")
+    for name in ("dml", "cgl"):
+        assert found[name]["graphs"] == [0, 1, 0, 0, 1]
+    assert found["byot"]["graphs"] == [0, 0, 0, 0, 0]  # its hooks are not part of what was compiled
+    for result in found.values():
+        assert result["difference"] <= 1e-10
+        assert result["breaks"] == []

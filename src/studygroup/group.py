@@ -3,10 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import (
@@ -19,8 +20,9 @@ from studygroup._engine.capture import (
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
 from studygroup._engine.equal_starts import equally_placed
-from studygroup._engine.forward import call
+from studygroup._engine.forward import call, holds_compiled_code
 from studygroup._engine.layouts import Layouts
+from studygroup._engine.layouts import Seen as Seen
 from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
@@ -32,15 +34,12 @@ from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.checks import check_flag, check_kind, check_whole
-from studygroup.inputs import Inputs, sees_table
+from studygroup.inputs import Inputs, first_tensor, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
-
-Seen = Bool[Tensor, "students rows"] | BatchLayout | None
-"""Which student sees which row: a table on the CPU, all that follows from one, or `None` where all see all."""
 
 
 class Group(ParameterGroups):
@@ -224,18 +223,22 @@ class StudyGroup(Group):
 
         Raises:
             ValueError: inputs that hold `labels`, or of which it cannot be told whether they carry rows; a table of
-                another shape or one in which no student sees anything, a routed layer that is never reached, a
-                captured one that is never called, students that part inside a residual connection, an output without
-                logits, answers that differ from those of the students alone.
+                another shape or in which no student sees anything, a routed layer never reached, a captured one never
+                called, students that part inside a residual connection, an output without logits, answers that differ
+                from those of the students alone.
         """
         batch = self._row_inputs.read(inputs)
         layout = self._layout(sees, batch)
         entering, ids, whole = batch.enter(layout)
-        state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
+        state = ForwardState(
+            layout,
+            rescale_gradients=self.rescale_gradients,
+            entering=ids,
+            whole=whole,
+            listens=capture != replace(_NOTHING, trunk=capture.trunk),
+        )
         heads = [self._named_head()] if capture.features else []
-        watched = [
-            copy for layer in capture.in_flight for name in layer.modules for copy in self.copies(name)
-        ]
+        watched = [one for layer in capture.in_flight for name in layer.modules for one in self.copies(name)]
         with (
             nullcontext() if torch.compiler.is_compiling() else self.listening(capture),
             capturing_in_flight(self.model, capture.in_flight, state) as in_flight,
@@ -378,6 +381,8 @@ class StudyGroup(Group):
             compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
+            if holds_compiled_code(self.model):
+                return self.prepared(batch.inputs, table, first_tensor(batch.inputs).device) or layout
         return layout
 
     def _named_head(self) -> str:

@@ -51,6 +51,18 @@ TASKS: dict[str, Callable[[], sg.CollaborativeLearning]] = {
 }
 
 
+OF_NETWORKS: dict[str, Callable[[Callable[[], nn.Module], str], sg.CollaborativeLearning]] = {
+    "dml": lambda build, inside: sg.recipes.dml(build(), init=build),
+    "cgl": lambda build, inside: sg.recipes.cgl(
+        build(), layers=[f"{inside}0", f"{inside}1"], students=4, init=build
+    ),
+    "byot": lambda build, inside: sg.recipes.byot(
+        build(), inner=[f"{inside}0", f"{inside}1"], example=EXAMPLE
+    ),
+}
+"""Tasks of a network that may have been compiled before: how it is built, and what stands before its names then."""
+
+
 class Counting:
     """A backend that runs graphs as they are, and keeps those with a call in them."""
 
@@ -94,14 +106,26 @@ def compare(name: str, how: str) -> dict[str, Any]:
     torch.compiler.reset()
     counters.clear()
     torch.manual_seed(0)
-    written = TASKS[name]().train()
-    task, backend = copy.deepcopy(written), Counting()
+    backend = Counting()
+    if how == "the network":
+        written = OF_NETWORKS[name](net, "").train()
+        # in a function, as copies of a backend would count for themselves
+        task = OF_NETWORKS[name](
+            lambda: torch.compile(net(), backend=lambda *of: backend(*of)), "_orig_mod."
+        ).train()
+        keys = [key for key in task.state_dict() if not key.endswith("_extra_state")]
+        kept = [value for key, value in written.state_dict().items() if not key.endswith("_extra_state")]
+        task.load_state_dict(dict(zip(keys, kept, strict=True)), strict=False)
+        call: Callable[..., Any] = task
+    else:
+        written = TASKS[name]().train()
+        task = copy.deepcopy(written)
     if how == "inside a function":
-        call: Callable[..., Any] = torch.compile(lambda *args, **more: task(*args, **more), backend=backend)
+        call = torch.compile(lambda *args, **more: task(*args, **more), backend=backend)
     elif how == "in place":
         task.compile(backend=backend)
         call = task
-    else:
+    elif how == "from outside":
         call = torch.compile(task, backend=backend)  # type: ignore[assignment]
     made, worst = [], 0.0
     for step in range(len(ROWS)):

@@ -4,7 +4,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import manner
 from studygroup._engine.self_check import SelfCheck
-from studygroup._engine.uncompiled import compiler_loaded, uncompiled
+from studygroup._engine.uncompiled import as_written, uncompiled
 from studygroup._engine.watch import ToldApart, Watch
 
 _OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
@@ -74,7 +74,7 @@ def dry_run(
     """
     attributes = Attributes(model)
     with ExitStack() as stack:
-        stack.enter_context(_eager())
+        stack.enter_context(as_written())
         stack.enter_context(_other_random_states())
         stack.callback(attributes.put_back)
         trial = _Trial(model, routed, batch, sees, attributes)
@@ -179,13 +179,6 @@ def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool
         return places, torch.eye(students, dtype=torch.bool).repeat(1, rows)
     chosen = sorted({int(place) for own in sees for place in own.nonzero().flatten()[:rows]})
     return chosen, sees[:, chosen]
-
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Run compiled parts of a network as they are written; there are none while nobody has loaded the compiler."""
-    with torch.compiler.set_stance("force_eager") if compiler_loaded() else nullcontext():
-        yield
 
 
 @contextmanager

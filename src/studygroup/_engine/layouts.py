@@ -10,6 +10,9 @@ from studygroup._engine.rows import BatchLayout, manner
 
 _MOST = 32
 
+Seen = Bool[Tensor, "students rows"] | BatchLayout | None
+"""Which student sees which row: a table on the CPU, all that follows from one, or `None` where all see all."""
+
 
 class Layouts:
     """The layouts of a group's passes: by their tables, and for compiled passes by what they have in common.

@@ -25,6 +25,7 @@ class ForwardState:
         entering: the tensors and lists that carry the rows that enter.
         whole: the tensors that enter and carry no rows.
         trial: whether this is a dry run, whose answers are compared with those of each student alone.
+        listens: whether layers are listened to by hooks, which code that was compiled before does not have.
 
     Attributes:
         rows: the rows that the code now running works on.
@@ -44,12 +45,14 @@ class ForwardState:
         entering: tuple[Any, ...] = (),
         whole: tuple[Any, ...] = (),
         trial: bool = False,
+        listens: bool = False,
     ) -> None:
         self.layout = layout
         self.rescale_gradients = rescale_gradients
         self.entering = entering
         self.whole = whole
         self.trial = trial
+        self.listens = listens
         self.notes: list[Note] = []
         self.entered_alone: list[Arguments] = []
         self.changed: list[str] = []

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -31,6 +31,13 @@ def each_length_by_itself() -> Iterator[None]:
     from torch.fx.experimental import _config
 
     with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]
+        yield
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run compiled parts of a network as they are written; there are none while nobody has loaded the compiler."""
+    with torch.compiler.set_stance("force_eager") if compiler_loaded() else nullcontext():
         yield
 
 
