@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.pages import blocks
+
 STEPS = Path(__file__).parent / "helpers" / "compiled_steps.py"
 
 
@@ -66,3 +68,10 @@ def test_a_network_compiled_before_it_is_handed_in_is_one_graph_with_its_routing
     for result in found.values():
         assert result["difference"] <= 1e-10
         assert result["breaks"] == []
+
+
+@pytest.mark.slow
+def test_the_snippet_of_the_page_runs():
+    (code,) = blocks("docs/compile.md")
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]

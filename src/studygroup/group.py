@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -230,13 +229,8 @@ class StudyGroup(Group):
         batch = self._row_inputs.read(inputs)
         layout = self._layout(sees, batch)
         entering, ids, whole = batch.enter(layout)
-        state = ForwardState(
-            layout,
-            rescale_gradients=self.rescale_gradients,
-            entering=ids,
-            whole=whole,
-            listens=capture != replace(_NOTHING, trunk=capture.trunk),
-        )
+        how = {"rescale_gradients": self.rescale_gradients, "listens": capture.by_hooks()}
+        state = ForwardState(layout, **how, entering=ids, whole=whole)
         heads = [self._named_head()] if capture.features else []
         watched = [one for layer in capture.in_flight for name in layer.modules for one in self.copies(name)]
         with (

@@ -109,10 +109,9 @@ def compare(name: str, how: str) -> dict[str, Any]:
     backend = Counting()
     if how == "the network":
         written = OF_NETWORKS[name](net, "").train()
-        # in a function, as copies of a backend would count for themselves
-        task = OF_NETWORKS[name](
-            lambda: torch.compile(net(), backend=lambda *of: backend(*of)), "_orig_mod."
-        ).train()
+        # a function, as copies of a backend would count for themselves
+        same: Any = lambda *of: backend(*of)
+        task = OF_NETWORKS[name](lambda: torch.compile(net(), backend=same), "_orig_mod.").train()
         keys = [key for key in task.state_dict() if not key.endswith("_extra_state")]
         kept = [value for key, value in written.state_dict().items() if not key.endswith("_extra_state")]
         task.load_state_dict(dict(zip(keys, kept, strict=True)), strict=False)

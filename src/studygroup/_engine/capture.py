@@ -55,6 +55,10 @@ class Capture:
     trunk: bool = False
     in_flight: tuple[Layer, ...] = ()
 
+    def by_hooks(self) -> bool:
+        """Tell whether anything is captured by hooks, which compiled code cannot be given afterwards."""
+        return bool(self.activations or self.features or self.in_flight)
+
     def __or__(self, other: "Capture") -> "Capture":
         """Return the union of both requests."""
         return Capture(
