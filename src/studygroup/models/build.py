@@ -24,6 +24,7 @@ from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 from studygroup.naming import did_you_mean
+from studygroup.trust import tensors_alone
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -141,7 +142,8 @@ def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any)
 def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
     import timm
 
-    network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+    with tensors_alone():  # options may name a file of weights
+        network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
     return network
 
 
