@@ -19,6 +19,8 @@ from helpers.small_run import small
 from helpers.summaries import summary
 from studygroup.cli import main
 from studygroup.data.arrays import saved_columns
+from studygroup.data.text import load_encoder
+from studygroup.data.text.kept import Kept
 from studygroup.formats import Facts, card
 from studygroup.models import build
 from studygroup.training import train
@@ -145,6 +147,35 @@ def test_libraries_read_tensors_alone(tmp_path, mark, monkeypatch):
     with tensors_alone():
         pass
     assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "0"
+
+
+PLAIN = {"alphabet": "ab", "length": 8, "full": True}
+TOKENIZERS = {
+    "too long": ("CharacterEncoder", PLAIN | {"length": 10**12}, {}),
+    "no length": ("CharacterEncoder", {"alphabet": "ab", "full": True}, {}),
+    "another length": ("CharacterEncoder", PLAIN | {"length": "8"}, {}),
+    "another alphabet": ("CharacterEncoder", PLAIN | {"alphabet": [1, 2]}, {}),
+    "more settings": ("CharacterEncoder", PLAIN | {"files": {}}, {}),
+    "a list of settings": ("CharacterEncoder", [1], {}),
+    "no model": ("SentencePieceEncoder", {"length": 8}, {}),
+    "no such model": ("SentencePieceEncoder", {"length": 8}, {"sentencepiece.model": b"nothing"}),
+    "a network": ("PretrainedEncoder", {"length": 8}, {"config.json": b"{}"}),
+    "weights": ("PretrainedEncoder", {"length": 8}, {"pytorch_model.bin": b""}),
+    "an adapter": ("PretrainedEncoder", {"length": 8}, {"adapter_config.json": b"{}"}),
+    "code": ("PretrainedEncoder", {"length": 8}, {"tokenizer.py": b""}),
+    "a tokenizer of nothing": ("PretrainedEncoder", {"length": 8}, {"tokenizer_config.json": b"[]"}),
+    "a class of nothing": ([], {}, {}),
+}
+
+
+def test_a_tokenizer_is_tried_before_it_is_used(tmp_path):
+    for name, (kind, settings, files) in TOKENIZERS.items():
+        folder = tmp_path / name
+        Kept(kind, settings, files).write(folder)
+        with soon(), pytest.raises(ValueError, match="the tokenizer in"):
+            load_encoder(folder)
+    Kept("CharacterEncoder", PLAIN, {}).write(tmp_path / "sound")
+    assert load_encoder(tmp_path / "sound")(["ab c"]) == [[3, 4, 2, 1]]
 
 
 # words
