@@ -1,6 +1,7 @@
 """A disk that is full at any moment: an error that names the file, and the same result once there is room."""
 
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from helpers.small_run import small
 from studygroup.cli import main
 from studygroup.training import RunFolder
+from studygroup.training.module import StudyModule
 
 SIZES = (0, 300, 2_000, 20_000, 60_000, 150_000)
 """Largest files, in bytes: from none to all but the checkpoints."""
@@ -101,3 +103,20 @@ def test_reports_analyses_and_comparisons(config, whole, tmp_path, capsys):
         assert full(command, 200, capsys)
         assert main(command) == 0
     assert no_litter(whole.path)
+
+
+@pytest.mark.parametrize("at", [1, 2, 4], ids=lambda at: f"update {at}")
+def test_a_folder_that_is_removed_meanwhile(at, config, tmp_path, monkeypatch, capsys):
+    folder, step = tmp_path / "run", StudyModule.training_step
+
+    def training_step(self, batch, batch_idx):
+        if self.global_step + 1 == at:
+            shutil.rmtree(folder)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(StudyModule, "training_step", training_step)
+    assert main(["train", f"--config={config}", f"--run_dir={folder}", "--progress_bar=false"]) == 1
+    said = capsys.readouterr().err
+    assert "the run folder was removed or emptied while the run trained" in said
+    assert "Traceback" not in said
+    assert not folder.exists()
