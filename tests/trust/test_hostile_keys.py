@@ -16,8 +16,8 @@ CALL, IMPORT = "helpers.hostile.mark", "helpers.hostile_import.Harmless"
 MARKS = {"class_path": "helpers.hostile.Marks", "init_args": {}}
 
 
-def hidden(name, **arguments):
-    return {"class_path": name, "init_args": arguments}
+def hidden(path, /, **arguments):
+    return {"class_path": path, "init_args": arguments}
 
 
 KEYS = {
