@@ -78,11 +78,12 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     """Build the network, or raise an error that names the option it does not take."""
     try:
         return make(classes, **options)
-    except TypeError as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
             given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
-            raise ValueError(f"{name} cannot be built with {given} ({error}); correct the types") from error
+            said = str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{name} cannot be built with {given} ({said:.200}); correct them") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error
 
