@@ -146,6 +146,9 @@ def _read(table: Any, column: str, *, where: str) -> _Column:
     return _Column(numbers, tuple(feature.names) if is_class_label(feature) else None)
 
 
+_DIGITS = 18  # of numbers of 64 bits
+
+
 def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Column:
     """Return labels from strings: whole numbers, if any is one, else names; blanks around them do not count."""
     values = pyarrow.compute.utf8_trim_whitespace(values)
@@ -159,7 +162,13 @@ def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Colum
                     f"{where}, row {row}: there is no label in column {column!r}; add it or remove the row"
                 )
             raise ValueError(
-                f"{where}, row {row}: the label is {string!r} and others are whole numbers; correct it"
+                f"{where}, row {row}: the label is {string!r:.80} and others are whole numbers; correct it"
+            )
+        if whole and len(string) > _DIGITS:
+            row = pyarrow.compute.index(values, string).as_py()
+            raise ValueError(
+                f"{where}, row {row}: the label is {string!r:.80}, a number of {len(string)} digits; number the classes "
+                "from 0 without gaps"
             )
     names = tuple(sorted(found))
     places = {name: number for number, name in enumerate(names)}
