@@ -39,7 +39,7 @@ def finished(tmp_path_factory):
 
 
 @contextmanager
-def soon(seconds=SECONDS, more=2**31):
+def soon(seconds=SECONDS, more=2**33):
     """Within the context, time and memory are bounded."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
@@ -103,7 +103,7 @@ def ship(folder, **build):
     "asked",
     [
         {"name": "text_transformer", "vocabulary": 10, "padding": 0, "blocks": 10**9},
-        {"name": "timm/resnet10t", "layers": [10**8, 1, 1, 1]},
+        {"name": "timm/resnet10t", "layers": [10**5, 1, 1, 1]},
         {"name": "cifar_resnet8", "channels": 3, "width": 10**7},
     ],
     ids=lambda asked: asked["name"].rpartition("/")[2],
@@ -116,15 +116,10 @@ def test_a_shipped_file_describes_no_network_without_end(asked, tmp_path):
 
 def test_every_networks_own_file_is_small_enough(tmp_path):
     """The bound on modules refuses none of ours, nor slim ones of timm and torchvision."""
+    text = {"vocabulary": 20, "padding": 0, "embedding": 8, "hidden": 8, "heads": 2, "feed_forward": 8}
     for name, more in (
-        *(
-            ("mlp", {"channels": 1}),
-            ("cifar_resnet8", {"width": 4}),
-            ("cifar_vgg16", {}),
-            ("timm/mobilenetv3_small_050", {}),
-        ),
-        *(("torchvision/squeezenet1_1", {}), ("text_transformer", {"vocabulary": 20, "padding": 0})),
-        *(("timm/vit_tiny_patch16_224", {}), ("vdcnn9", {"vocabulary": 20, "padding": 0})),
+        *(("mlp", {"channels": 1}), ("cifar_resnet8", {"width": 4}), ("text_transformer", text)),
+        *(("timm/mobilenetv3_small_050", {}), ("torchvision/squeezenet1_1", {})),
     ):
         asked, path = {"name": name, "classes": 2, **more}, tmp_path / "student.safetensors"
         facts = {"build": asked, "classes": ["a", "b"], "form": {}}

@@ -146,9 +146,6 @@ def _read(table: Any, column: str, *, where: str) -> _Column:
     return _Column(numbers, tuple(feature.names) if is_class_label(feature) else None)
 
 
-_DIGITS = 18  # of numbers of 64 bits
-
-
 def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Column:
     """Return labels from strings: whole numbers, if any is one, else names; blanks around them do not count."""
     values = pyarrow.compute.utf8_trim_whitespace(values)
@@ -163,12 +160,6 @@ def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Colum
                 )
             raise ValueError(
                 f"{where}, row {row}: the label is {string!r:.80} and others are whole numbers; correct it"
-            )
-        if whole and len(string) > _DIGITS:
-            row = pyarrow.compute.index(values, string).as_py()
-            raise ValueError(
-                f"{where}, row {row}: the label is {string!r:.80}, a number of {len(string)} digits; number the classes "
-                "from 0 without gaps"
             )
     names = tuple(sorted(found))
     places = {name: number for number, name in enumerate(names)}
