@@ -87,8 +87,9 @@ def _run(typed: Typed) -> int:
             if isinstance(said, tuple):
                 said, status = said
             print(printable(said))
-        except (ValueError, RuntimeError, OSError) as error:
-            print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            words = str(error) or "no memory is left"
+            print(f"studygroup {chosen}: {printable(words)}", file=sys.stderr)
             return 1
     return status
 

@@ -24,6 +24,7 @@ from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 from studygroup.naming import did_you_mean
+from studygroup.trust import tensors_alone
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -77,11 +78,12 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     """Build the network, or raise an error that names the option it does not take."""
     try:
         return make(classes, **options)
-    except TypeError as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
             given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
-            raise ValueError(f"{name} cannot be built with {given} ({error}); correct the types") from error
+            said = str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{name} cannot be built with {given} ({said:.200}); correct them") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error
 
@@ -141,7 +143,8 @@ def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any)
 def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
     import timm
 
-    network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+    with tensors_alone():  # options may name a file of weights
+        network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
     return network
 
 

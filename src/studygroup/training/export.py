@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from studygroup import models, seeding
 from studygroup.data import Data
@@ -86,9 +88,10 @@ def _check_size(builder: dict[str, Any], path: Path) -> None:
     Networks that cannot be built without memory are left to the comparison of their tensors.
     """
     with safe_open(path, framework="pt") as file:
-        there = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    there = sum(map(math.prod, shapes))
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _few_modules(_MODULES * (1 + len(shapes))):
             asked = sum(value.numel() for value in models.build(**builder).state_dict().values())
     except (TypeError, ValueError):
         raise
@@ -99,6 +102,29 @@ def _check_size(builder: dict[str, Any], path: Path) -> None:
 
 
 _LARGER = 2  # times as many numbers as in the file: tied weights lie there once
+_MODULES = 50  # times as many modules as tensors in the file: most have several, and some have none
+
+
+@contextmanager
+def _few_modules(most: int) -> Iterator[None]:
+    """Let a network be built of so many modules at most.
+
+    Raises:
+        ValueError: it has more.
+    """
+    left = most
+
+    def count(module: nn.Module, name: str, inner: nn.Module | None) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"it describes a network of more than {most:,} modules, many times its tensors")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from studygroup.training.tuning import results
 from studygroup.training.tuning.results import Tuned
 from studygroup.training.tuning.space import read_space
 from studygroup.training.tuning.study import (
+    answering,
     latest,
     median_pruner,
     open_study,
@@ -76,6 +77,7 @@ def tune(
 
     Raises:
         ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
+        RuntimeError: its storage can no longer be read or written, as where the disk is full.
         ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
     """
     settings = settings or Settings()
@@ -93,7 +95,7 @@ def tune(
     objective = Objective(
         space, seeds, draws, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar
     )
-    with _quiet():
+    with _quiet(), answering("--storage" if storage else str(folder / "study.db")):
         with objective.drawing:
             opened = open_study(
                 storage or f"sqlite:///{folder / 'study.db'}",
