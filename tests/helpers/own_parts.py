@@ -43,6 +43,15 @@ class Right(Metric):
         return self.hits / self.rows
 
 
+class Wrong(Right):
+    """Share of wrong answers."""
+
+    higher_is_better = False
+
+    def compute(self):
+        return 1 - self.hits / self.rows
+
+
 class PerClass(Right):
     def compute(self):
         return self.hits / self.rows * torch.ones(2)
@@ -142,7 +151,9 @@ class Sentences:
     def __init__(self, split: str) -> None:
         if split not in ("train", "val"):
             raise ValueError(f"there is no split {split}")
-        self.rows = [(f"{word} number {k}", label) for k in range(8) for label, word in enumerate(("no", "yes"))]
+        self.rows = [
+            (f"{word} number {k}", label) for k in range(8) for label, word in enumerate(("no", "yes"))
+        ]
 
     def __len__(self):
         return len(self.rows)
