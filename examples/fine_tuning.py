@@ -1,8 +1,8 @@
 """Fine-tuning of a pretrained network with few labels: students start from its weights, each with a head of its own.
 
-A small ResNet learns the first 50 classes of CIFAR-100 at 16 x 16 pixels. Its first two stages are then frozen, and the rest
-learns 20 other classes from ten pictures of each. Nothing is downloaded. The argument is a folder with Parquet files of
-train and test rows, columns img and fine_label:
+A small ResNet learns the first 50 classes of CIFAR-100 at 16 x 16 pixels. Its stem and first stage are then frozen,
+and the rest learns 20 other classes from ten pictures of each. The argument is a folder with Parquet files of train
+and test rows, columns img and fine_label:
 
     hf download uoft-cs/cifar100 --repo-type dataset --local-dir cifar100
     python examples/fine_tuning.py cifar100/cifar100
@@ -23,7 +23,7 @@ import pyarrow.parquet
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import studygroup as sg
@@ -132,7 +132,7 @@ def main(
     print(f"pretrained in {time.process_time() - begun:.0f} s", flush=True)
     rows, test = read(folder, "train", NEW), read(folder, "test", NEW)
     found: dict[str, list[float]] = {"from scratch": [], **{name: [] for name in methods}}
-    held, seconds = {name: 0.0 for name in found}, dict.fromkeys(found, 0.0)
+    held, seconds = dict.fromkeys(found, 0.0), dict.fromkeys(found, 0.0)
     for seed in seeds:
         train, held_out = draw(rows, seed)
         chosen, tested = DataLoader(held_out, batch_size=200), DataLoader(test, batch_size=500)

@@ -10,7 +10,7 @@ from helpers import own_parts
 from helpers.small_run import small, whole_and_resumed
 from studygroup import data, models
 from studygroup.cli import main
-from studygroup.training import Settings, load_shipped, methods, reproduce, train
+from studygroup.training import Settings, load_shipped, methods, train
 from studygroup.trust import NotAllowedError, allowing
 
 DML = functools.partial(methods.dml, students=2)
@@ -70,7 +70,6 @@ def test_what_opens_it_again_asks_to_be_allowed_and_then_does(run, tmp_path, cap
         whole.load()
     with allowing(OWN):
         assert isinstance(load_shipped(folder).net, own_parts.Net)
-        assert reproduce(folder).same
 
 
 def test_the_command_line_takes_paths_and_a_file_only_what_is_allowed(tmp_path, monkeypatch, capsys):

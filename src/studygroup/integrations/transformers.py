@@ -27,10 +27,10 @@ class StudyTrainer(Trainer):
     of *each* student. What ships is what `sg.best_student` selects; `save_model` saves the whole task.
 
     Evaluation reports `loss`, the mean of the students' own on the labels. What `compute_metrics` returns is that of
-    the student that would ship, the leader or else the most accurate (`student`), whatever it measures: labels other than
-    class indices are refused in evaluation. Every number NAME in it is also
-    reported of student k (`student_k_NAME`), of the ensemble (`ensemble_NAME`) and as the students' mean
-    (`students_mean_NAME`). `predict` returns logits (rows, students, classes).
+    the student that would ship, the leader or else the most accurate (`student`), whatever it measures; labels other
+    than class indices are refused. Every number NAME in it is also reported of student k (`student_k_NAME`), of the
+    ensemble (`ensemble_NAME`) and as the students' mean (`students_mean_NAME`). `predict` returns logits
+    (rows, students, classes).
 
     Args:
         model: the task; inputs are keyword arguments of its network, labels the column `labels`: class indices.
