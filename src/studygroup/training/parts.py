@@ -94,8 +94,8 @@ def named_factory(value: Any, key: str) -> tuple[str, dict[str, Any]]:
         return value, {}
     if not is_factory(value):
         raise ValueError(
-            f"{key} is {one_line(repr(value)):.80}; give a name, or in Python a class or function that builds it, or a "
-            "functools.partial of one with keyword arguments: what is built already could not be repeated from a file"
+            f"{key} is {one_line(repr(value)):.80}; give a name, or in Python a class or function that builds it, or "
+            "a functools.partial of one with keyword arguments: what is built could not be repeated from a file"
         )
     try:
         named = plain(value)

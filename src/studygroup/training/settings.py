@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -30,6 +30,10 @@ from studygroup.training.trying import check_answers, check_criterion
 from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+if TYPE_CHECKING:
+    Named = Any
+else:
+    Named = str  # in Python also a class or function, which becomes its import path
 CriterionFactory = Callable[[], nn.Module]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
@@ -125,7 +129,7 @@ class Settings:
     """
 
     recipe: Method = methods.cgl  # type: ignore[attr-defined]
-    data: str | Any = "digits"  # a text, or in Python a class or function, which becomes its path
+    data: Named = "digits"
     data_options: dict[str, Any] | None = None
     holdout: int | float = 0.1
     train_rows: int | None = None
@@ -136,7 +140,7 @@ class Settings:
     noise: Callable[..., Any] = clean
     tokenizer: Callable[..., Any] = _TOKENIZER
     holdout_noise: bool = True
-    model: str | Any = "cifar_resnet18"  # as `data`
+    model: Named = "cifar_resnet18"
     model_options: dict[str, Any] | None = None
     epochs: int = 20
     batch_size: int = 32
@@ -378,5 +382,5 @@ class Settings:
 
 NEVER_NULL = frozenset(item.name for item in fields(Settings) if item.default is not None)
 """Settings that have a value."""
-TEXTS = frozenset(item.name for item in fields(Settings) if item.type in (str, str | Any))
+TEXTS = frozenset(item.name for item in fields(Settings) if item.type is str)
 """Settings that are texts, whatever a text looks like."""
