@@ -56,7 +56,13 @@ def test_the_rows_of_a_seed_overlap_nowhere(example, folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["dml, 3 students", "cl_ilr, 3 branches", "cgl, 4 paths", "self_distillation"]
+    "name",
+    [
+        "dml, 3 students",
+        pytest.param("cl_ilr, 3 branches", marks=pytest.mark.slow),
+        pytest.param("cgl, 4 paths", marks=pytest.mark.slow),
+        pytest.param("self_distillation", marks=pytest.mark.slow),
+    ],
 )
 def test_frozen_stages_stay_and_everything_else_learns(name, example, folder, recwarn):
     torch.manual_seed(0)
