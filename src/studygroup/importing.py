@@ -47,7 +47,7 @@ def own_factory(path: str, *, what: str) -> Callable[..., Any]:
             f"{what} {path!r} cannot be imported ({error}); check the path, and that its module is importable "
             "(PYTHONPATH=. for a file of the working folder)"
         ) from error
-    if not inspect.isclass(found) and not callable(found):
+    if not inspect.isroutine(found) and not is_factory(found):
         raise ValueError(
             f"{what} {path!r} is a {type(found).__name__}, which a run cannot build anew; give a class or a function"
         )

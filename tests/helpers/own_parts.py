@@ -95,6 +95,9 @@ class Kept(Logger):
         self.settings = params
 
 
+BUILT = nn.ReLU()
+
+
 class Net(nn.Module):
     """A network that takes sizes under names of its own, with random answers in training."""
 

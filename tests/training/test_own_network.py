@@ -102,7 +102,7 @@ def test_the_command_line_takes_paths_and_a_file_only_what_is_allowed(tmp_path, 
         ({"model": own_parts.two_too_many}, r"logits of shape \(8, 5\) for 8 rows of 3 classes"),
         ({"model": own_parts.no_net}, "returns a str"),
         ({"model": f"{OWN}.Absent"}, "cannot be imported"),
-        ({"model": f"{OWN}.OWN"}, "cannot be imported"),
+        ({"model": f"{OWN}.BUILT"}, "is a ReLU, which a run cannot build anew"),
         (
             {"model": functools.partial(own_parts.Net, depth=2)},
             r"refuses its arguments.*it takes num_classes, in_",
