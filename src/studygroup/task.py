@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
+from studygroup._engine.equal_starts import EqualStudents, Learners
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
@@ -109,7 +109,7 @@ class CollaborativeLearning(ParameterGroups):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
-        warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
+        self._learners = Learners(group)
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
         self._equal = EqualStudents(group.model, group.routes, equal, asked)
@@ -270,6 +270,8 @@ class CollaborativeLearning(ParameterGroups):
         losses = self._add(objectives, step, known)
         if owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
+        if self.training and not self.in_turn:
+            self._learners.look(self.group)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
         return losses

@@ -147,9 +147,10 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
     parts.append(f"Test set of {run.data}, {summary.test.rows} rows, scored after the choice:")
     head, rows = score_header(summary), [row.cells for row in score_table(summary)]
     parts.append(text([head, *rows] if len(head) > 2 else rows))
+    by = f" by {shipped.select_by}" if shipped.select_by and not shipped.leads else ""
     parts.append(
-        f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'} on "
-        f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}) "
+        f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'}{by} on "
+        f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}{' right' if by else ''}) "
         + ("at the last epoch." if shipped.select == "last" else "over all epochs.")
     )
     parts += [said for said in (describe_noise(summary), _speed(run.texts)) if said]
@@ -195,7 +196,7 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: b
     answers = answers if file.endswith(".safetensors") else ""
     noise = f"\n{in_markdown(describe_noise(summary))}\n" if summary.noise else ""
     name, data, classes = map(in_markdown, (run.model["name"], run.data, ", ".join(run.classes)))
-    recipe, select = map(_in_code, (run.recipe, shipped.select))
+    recipe, rule = map(_in_code, (run.recipe, shipped.rule))
     reads = "\n".join(map(_with_code, run.input.splitlines()))
     estimated = "; batch-norm statistics taken anew before scoring" if shipped.reestimated_bn else ""
     several = f"One module of {run.students} networks, which answers with the mean of their probabilities,"
@@ -204,7 +205,7 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: b
     if not ensemble:
         chosen = f"""student {shipped.student} after epoch {shipped.epoch} was chosen on
 {summary.holdout.rows} held-out rows
-(`select={select}`, {shipped.holdout:.2%} there)"""
+(`{rule}`, {shipped.holdout:.2%}{" right" if shipped.select_by else ""} there)"""
     return f"""# {name} on {data}
 
 {what} trained with `{recipe}` by studygroup. It needs

@@ -19,9 +19,11 @@ from studygroup.data import Data
 from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.task import CollaborativeLearning
+from studygroup.training.by_path import names_code
 from studygroup.training.datamodule import DataModule
+from studygroup.training.parts import check_import
 from studygroup.training.plain import as_kind
-from studygroup.training.trust import check_options
+from studygroup.training.trust import check_options, reading
 from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_tree, parse_json
 
@@ -69,6 +71,9 @@ def _from_file(builder: dict[str, Any], path: Path) -> dict[str, Any]:
     Weights are the file's own, so none are fetched.
     """
     check_options(builder, path, "build")
+    if names_code("model", builder["name"]):
+        with reading(path, {"build": builder}):
+            check_import(builder["name"])
     return {key: value for key, value in builder.items() if key not in _WEIGHTS}
 
 
@@ -196,6 +201,7 @@ def load_net(path: Path) -> nn.Module:
         path: a file that `save_net` wrote.
 
     Raises:
+        NotAllowedError: it names a network of one's own, and nobody allowed its module.
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
     builder = _from_file(_rebuilding(dict(read_facts(path).build), path), path)

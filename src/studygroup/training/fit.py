@@ -21,6 +21,7 @@ from studygroup.training.metrics import GroupMetrics
 from studygroup.training.module import StudyModule
 from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
+from studygroup.training.scoring_by import scoring_by
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
 from studygroup.training.settings import Settings
 
@@ -89,7 +90,10 @@ def fit(
             settings.metrics or {}, students=task.shipped.students, classes=len(data.classes)
         ),
     )
-    best = BestSoFar()
+    name = settings.select_by
+    better = None if name is None else module.metrics.higher_is_better(name)
+    by = scoring_by(name, settings.select_mode, higher_is_better=better)
+    best = BestSoFar(by)
     callbacks: list[Callback] = [FiniteLoss(folder), FolderStays(folder), StopAtEpochEnd(), history, *more]
     callbacks += settings.build_callbacks()
     callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
@@ -145,7 +149,7 @@ def _select(settings: Settings, module: StudyModule, history: History, best: Bes
         net = module.task.shipped.export(best.student)
         net.load_state_dict(best.weights)
         return SelectedStudent(best.student, best.epoch, best.holdout, net)
-    student, epoch, holdout = best_at_last_epoch(history, module.task)
+    student, epoch, holdout = best_at_last_epoch(history, module.task, best.by)
     return SelectedStudent(student, epoch, holdout, module.task.shipped.export(student))
 
 

@@ -56,6 +56,11 @@ class GroupMetrics:
                     )
                 each[0].reset()
 
+    def higher_is_better(self, name: str) -> bool | None:
+        """Tell whether larger values of a metric are better, if it says so."""
+        found: bool | None = self._each[name][0].higher_is_better
+        return found
+
     def to(self, device: torch.device) -> "GroupMetrics":
         """Move what is accumulated to a device."""
         for each in self._each.values():
