@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
@@ -17,6 +18,7 @@ from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
+from studygroup._engine.selection import to_device
 from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
@@ -192,6 +194,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Iterator[Losses]:
         """Yield the losses of each update on a batch, one after another; update before taking the next.
 
@@ -203,6 +206,7 @@ class CollaborativeLearning(ParameterGroups):
             y: the labels.
             owner: as for `forward`; not with `in_turn`.
             progress: how far training has come.
+            share: as for `forward`.
 
         Raises:
             ValueError: as `forward`, or owners of rows that all students take in turn.
@@ -214,7 +218,7 @@ class CollaborativeLearning(ParameterGroups):
             ...     optimizer.step()
         """
         if not self.in_turn:
-            yield self(x, y, owner=owner, progress=progress)
+            yield self(x, y, owner=owner, progress=progress, share=share)
             return
         if owner is not None:
             raise ValueError(
@@ -222,7 +226,8 @@ class CollaborativeLearning(ParameterGroups):
             )
         for student in range(self.group.students):
             with only_trains(self.group.parameters(), self.group.parameters_of(student)):
-                losses: Losses = self(x, y, owner=[student] * self.group.count_rows(x), progress=progress)
+                own = [student] * self.group.count_rows(x)
+                losses: Losses = self(x, y, owner=own, progress=progress, share=share)
             yield losses
 
     def forward(
@@ -232,6 +237,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Losses:
         """Return the losses of one step.
 
@@ -244,10 +250,14 @@ class CollaborativeLearning(ParameterGroups):
                 so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
                 zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
+            share: where several processes divide a step, what the mean over each student's rows here counts, see
+                `parallel.part`. All values and the total are multiplied by it, so that their means over the processes
+                are those of the whole step.
 
         Raises:
             ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
-                students that are trained in turn, or labels that an objective refuses.
+                students that are trained in turn, shares that are not one for each student, or labels that an
+                objective refuses.
         """
         rows = self.group.count_rows(x)
         check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
@@ -266,7 +276,7 @@ class CollaborativeLearning(ParameterGroups):
         owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = self._answered(x, y, owns, progress)
+        step = replace(self._answered(x, y, owns, progress), share=self._checked(share))
         losses = self._add(objectives, step, known)
         if owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
@@ -345,7 +355,7 @@ class CollaborativeLearning(ParameterGroups):
         values = {}
         for one in objectives:
             value = known[one.name]
-            value = one.loss(step) if value is None else value
+            value = self._counted(one, step) if value is None else value
             values[one.name] = value
             weighted = one.weight_at(step.progress) * value
             if value.ndim:
@@ -356,6 +366,25 @@ class CollaborativeLearning(ParameterGroups):
         zero = step.layer_gradients.total(step.group, step.outputs)
         total = sum((*shared, *([] if zero is None else [zero])), reduced)
         return Losses(total, values, logits)
+
+    def _checked(self, share: Float64[Tensor, " students"] | None) -> Tensor | None:
+        """Return the students' shares in a step; `None` where this process does all of it."""
+        if share is None:
+            return None
+        if share.shape != (self.group.students,):
+            raise ValueError(
+                f"share has shape {tuple(share.shape)}; hand in one number for each of {self.group.students} students, "
+                "such as parallel.part(...).share"
+            )
+        return None if bool((share == 1).all()) else share
+
+    @staticmethod
+    def _counted(one: Objective, step: Step) -> Tensor:
+        """Return an objective's value, as much of it as the rows of this process count."""
+        value = one.loss(step)
+        if step.share is None:
+            return value
+        return value * (to_device(step.share, value.device).to(value) if value.ndim else step.share_of_all(one.name))
 
     def get_extra_state(self) -> Shaped[Tensor, ""]:
         """Return the step counter, for the state dict."""
