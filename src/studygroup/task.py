@@ -19,6 +19,7 @@ from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.selection import to_device
+from studygroup._engine.whole_norms import norms_are_whole
 from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
@@ -315,6 +316,11 @@ class CollaborativeLearning(ParameterGroups):
             with self._moving(owns | asked if moves else owns):
                 both = self.group(x, sees=owns | asked, capture=heard)
             return both.part(owns), both.part(asked)
+        if self.peers != "eval" and norms_are_whole():
+            raise ValueError(
+                "peers answer in a second pass, which a process whose students consult nobody leaves out, and batch "
+                "statistics over all processes wait for it; build the task with peers='joint', or 'eval'"
+            )
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
@@ -384,7 +390,9 @@ class CollaborativeLearning(ParameterGroups):
         value = one.loss(step)
         if step.share is None:
             return value
-        return value * (to_device(step.share, value.device).to(value) if value.ndim else step.share_of_all(one.name))
+        return value * (
+            to_device(step.share, value.device).to(value) if value.ndim else step.share_of_all(one.name)
+        )
 
     def get_extra_state(self) -> Shaped[Tensor, ""]:
         """Return the step counter, for the state dict."""

@@ -23,7 +23,11 @@ class SameForAllRows(nn.Dropout):
     """Dropout of whole features, so that its masks do not depend on how rows are divided."""
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return hidden * (torch.rand(hidden.shape[1:], dtype=torch.float32) >= self.p) / (1 - self.p) if self.training else hidden
+        return (
+            hidden * (torch.rand(hidden.shape[1:], dtype=torch.float32) >= self.p) / (1 - self.p)
+            if self.training
+            else hidden
+        )
 
 
 def network() -> Network:
@@ -67,7 +71,9 @@ def learn(name: str, *, divide: Divide | None = None) -> tuple[dict[str, torch.T
             by: Divide = "rows" if owner is None else divide
             mine = part(len(x), owner, students=made.group.students, divide=by)
             with whole_norms():
-                total = model(x[mine.rows], y[mine.rows], owner=mine.owner, progress=0.5, share=mine.share).total
+                total = model(
+                    x[mine.rows], y[mine.rows], owner=mine.owner, progress=0.5, share=mine.share
+                ).total
         total.backward()
         optimiser.step()
         totals.append(float(total.detach()))

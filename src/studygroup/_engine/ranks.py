@@ -27,9 +27,18 @@ def place() -> Place:
     return Place(dist.get_rank(), dist.get_world_size())
 
 
-def over_ranks(
-    values: Shaped[Tensor, "*shape"], how: str = "mean"
-) -> Shaped[Tensor, "*shape"]:
+def several() -> bool:
+    """Tell whether there are other processes."""
+    return place().ranks > 1
+
+
+def of_this_process() -> tuple[str, ...]:
+    """Return what names this process in the path of a draw for its own rows alone; nothing for the first."""
+    rank, _ = place()
+    return (f"rank {rank}",) if rank else ()
+
+
+def over_ranks(values: Shaped[Tensor, "*shape"], how: str = "mean") -> Shaped[Tensor, "*shape"]:
     """Return the mean, sum or maximum of numbers over all processes; all call it, in the same order.
 
     Args:

@@ -69,7 +69,10 @@ def _batch_norm(
     apart = wide - mean.view(shape)
     variance = _Sum.apply(apart.square().sum(axes)) / number.clamp(min=1)
     with torch.no_grad():
-        for running, found in ((running_mean, mean), (running_var, variance * number / (number - 1).clamp(min=1))):
+        for running, found in (
+            (running_mean, mean),
+            (running_var, variance * number / (number - 1).clamp(min=1)),
+        ):
             if running is not None:
                 running.lerp_(found.to(running), (number > 0).to(running) * momentum)
     result = apart * (variance + eps).rsqrt().view(shape)
