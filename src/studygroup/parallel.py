@@ -1,8 +1,8 @@
 """What one of several processes does of a step: some of its rows, or the rows of some of its students.
 
-All processes draw the same steps, as draws depend on (seed, step) alone; each takes its part. Every student's module is
-on every process, those of consulted peers too, so that no row and no answer moves: gradients alone do, and their mean
-over the processes, which `DistributedDataParallel` and FSDP form, is that of the whole step.
+All processes draw the same steps, as draws depend on (seed, step) alone; each takes its part. Every student's modules
+are on every process, those of consulted peers too, so that no row and no answer moves: gradients alone do, and their
+mean over the processes, which `DistributedDataParallel` and FSDP form, is that of the whole step.
 """
 
 from collections.abc import Iterator, Sequence

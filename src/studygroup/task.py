@@ -379,8 +379,8 @@ class CollaborativeLearning(ParameterGroups):
             return None
         if share.shape != (self.group.students,):
             raise ValueError(
-                f"share has shape {tuple(share.shape)}; hand in one number for each of {self.group.students} students, "
-                "such as parallel.part(...).share"
+                f"share has shape {tuple(share.shape)}; hand in one number for each of "
+                f"{self.group.students} students, such as parallel.part(...).share"
             )
         return None if bool((share == 1).all()) else share
 

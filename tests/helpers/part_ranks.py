@@ -90,3 +90,40 @@ def work(rank: int, folder: str, ranks: int, names: tuple[tuple[str, Divide], ..
         if rank == ranks - 1:
             torch.save((state, everybodys), Path(folder) / f"{name}-{divide}.pt")
     dist.destroy_process_group()
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def sharded(rank: int, folder: str, ranks: int) -> None:
+    """Train CGL in shards, by students, and beside it in one piece; save both."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
+    made = []
+    for shards in (False, True):
+        torch.manual_seed(0)
+        cgl = sg.recipes.cgl(plain(), layers=["0", "2"], students=3, modules=2, init=plain).double()
+        if shards:
+            fully_shard(cgl, mesh=init_device_mesh("cpu", (ranks,)))
+        optimiser = torch.optim.SGD(cgl.parameters(), lr=0.05, momentum=0.9)
+        for step in range(STEPS):
+            draw = torch.Generator().manual_seed(step)
+            x = torch.randn(12, 6, generator=draw, dtype=torch.float64)
+            y, owner = torch.randint(3, (12,), generator=draw), torch.arange(12) % 3
+            mine = part(
+                12, owner, students=3, divide="students", ranks=ranks if shards else 1, rank=rank * shards
+            )
+            optimiser.zero_grad()
+            cgl(x[mine.rows], y[mine.rows], owner=mine.owner, share=mine.share).total.backward()
+            optimiser.step()
+        options = StateDictOptions(full_state_dict=True)
+        made.append(get_model_state_dict(cgl, options=options) if shards else cgl.state_dict())
+    if rank == 0:
+        torch.save((made[1], made[0]), Path(folder) / "sharded.pt")
+    dist.barrier()
+    dist.destroy_process_group()

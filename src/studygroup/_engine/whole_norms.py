@@ -17,7 +17,7 @@ _whole: ContextVar[bool] = ContextVar("studygroup_whole_norms", default=False)
 
 
 def norms_are_whole() -> bool:
-    """Tell whether batch statistics are taken over all processes: each must then call every norm, without rows too."""
+    """Tell whether batch statistics are those of all processes: each then calls every norm, without rows too."""
     return _whole.get()
 
 

@@ -134,7 +134,7 @@ class GeneralTeacher(OneTeacher):
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:
-        """Update C with answers to rows with known labels, under DistributedDataParallel to those of all processes."""
+        """Update C with answers to rows with known labels, under DistributedDataParallel on all processes."""
         found = error_products(logits, y).to(self.products)
         if exchanging():
             rows = len(y) * torch.ones(1, *found.shape[1:]).to(found)

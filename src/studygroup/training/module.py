@@ -185,7 +185,7 @@ class StudyModule(LightningModule):
         self._first_bad = torch.where(bad, step, self._first_bad)
 
     def first_bad_step(self) -> int:
-        """Return an update of this epoch whose loss was not finite, the first on its process, or -1; all processes ask."""
+        """Return an update of this epoch whose loss was not finite, the first of a process, or -1; all ask."""
         return int(over_ranks(self._first_bad, "max"))
 
     def on_validation_epoch_start(self) -> None:

@@ -71,6 +71,6 @@ class SameStart(Callback):
         most, least = over_ranks(here, "max").tolist()
         if most != -least:
             raise ValueError(
-                f"processes have read checkpoints of {-least} to {most} epochs; keep the run folder where all machines "
-                "see it"
+                f"processes have read checkpoints of {-least} to {most} epochs; keep the run folder where all "
+                "machines see it"
             )
