@@ -52,7 +52,7 @@ def test_a_process_that_no_row_is_left_for_takes_two_that_do_not_count():
         ({"rows": 4, "students": 2, "divide": "students"}, "2 students who share all rows cannot be divided"),
         ({"rows": 4, "owner": [0, 0, 1, 1], "students": 2, "divide": "students", "ranks": 3}, "among 3 processes"),
         ({"rows": 4, "students": 2, "rank": 2, "ranks": 2}, "rank is 2 of 2 processes; give 0 to 1"),
-        ({"rows": 4, "students": 2, "divide": "cells"}, "divide is 'cells'"),
+        ({"rows": 4, "students": 2, "divide": "cells"}, "'cells'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(given, said):
@@ -76,7 +76,10 @@ TASKS = {
     "pcl": lambda: sg.recipes.pcl(build(), **BRANCH),
     "auxiliary": lambda: sg.recipes.auxiliary_training(build(), inner=["0"], example=EXAMPLE),
     "local classifiers": lambda: sg.recipes.intra(build(), example=EXAMPLE, mid=1.0, inner=["0"]),
-    "weights alone": lambda: sg.recipes.intra(build(), example=EXAMPLE, kernel=0.1),
+    "weights alone": lambda: sg.CollaborativeLearning(
+        sg.StudyGroup(build(), sg.routes.independent(students=2), init=build),
+        [sg.objectives.Supervised(), sg.objectives.KernelDecorrelation(["0"], weight=0.1)],
+    ),
 }
 
 

@@ -3,9 +3,10 @@
     python -m reproduction.benchmarks.parallel measure      # 1, 2 and 4 processes of one thread each, here
     python -m reproduction.benchmarks.parallel predict      # tables for 8 to 512 GPUs; nothing is measured
 
-CGL with four students on ResNet-18 of width 16, 64 rows of 32 x 32 a student. The whole step of one process and the parts
-of all are taken in turn, so that a busy machine slows both alike. The model, of which docs/scale.md speaks: the processes'
-own seconds add up to those of one process, and each adds what an exchange of all gradients costs, measured by itself.
+CGL with four students on ResNet-18 of width 16, 64 rows of 32 x 32 a student. The whole step of one process and the
+parts of all are taken in turn, so that a busy machine slows both alike. The model, of which docs/scale.md speaks: the
+processes' own seconds add up to those of one process, and to what an exchange of all gradients costs, measured by
+itself.
 """
 
 import argparse
