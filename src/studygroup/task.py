@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
@@ -18,15 +17,15 @@ from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
-from studygroup._engine.selection import to_device
-from studygroup._engine.whole_norms import norms_are_whole
+from studygroup._engine.whole_norms import check_passes_of_all
 from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
-from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
+from studygroup.objectives.shares import counted, with_share
+from studygroup.objectives.teaching import check_names_differ, check_teacher, check_turns, learns_from_labels
 from studygroup.outputs import Outputs
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
@@ -108,7 +107,7 @@ class CollaborativeLearning(ParameterGroups):
         self.in_turn = in_turn
         self.seed = seed
         self.step = 0
-        _check_names([one.name for one in added])
+        check_names_differ([one.name for one in added])
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
@@ -251,14 +250,12 @@ class CollaborativeLearning(ParameterGroups):
                 so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
                 zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
-            share: where several processes divide a step, what the mean over each student's rows here counts, see
-                `parallel.part`. All values and the total are multiplied by it, so that their means over the processes
-                are those of the whole step.
+            share: where several processes divide a step, what each student's rows here count, see `parallel.part`:
+                all values and the total are multiplied by it.
 
         Raises:
-            ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
-                students that are trained in turn, shares that are not one for each student, or labels that an
-                objective refuses.
+            ValueError: owners that are not students, labels or shares of another length, progress outside [0, 1], one
+                loss for students that are trained in turn, or labels that an objective refuses.
         """
         rows = self.group.count_rows(x)
         check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
@@ -277,7 +274,7 @@ class CollaborativeLearning(ParameterGroups):
         owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = replace(self._answered(x, y, owns, progress), share=self._checked(share))
+        step = with_share(self._answered(x, y, owns, progress), share)
         losses = self._add(objectives, step, known)
         if owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
@@ -309,18 +306,15 @@ class CollaborativeLearning(ParameterGroups):
 
         Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
         """
+        joint = self.peers == "joint" and own == Capture()
+        check_passes_of_all(joint or self.peers == "eval")
         if asked is None:
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
-        if self.peers == "joint" and own == Capture():
+        if joint:
             with self._moving(owns | asked if moves else owns):
                 both = self.group(x, sees=owns | asked, capture=heard)
             return both.part(owns), both.part(asked)
-        if self.peers != "eval" and norms_are_whole():
-            raise ValueError(
-                "peers answer in a second pass, which a process whose students consult nobody leaves out, and batch "
-                "statistics over all processes wait for it; build the task with peers='joint', or 'eval'"
-            )
         if not moves:
             answers = self._second_pass(x, asked, heard, gradient=False)
             return self.group(x, sees=owns, capture=own), answers
@@ -361,7 +355,7 @@ class CollaborativeLearning(ParameterGroups):
         values = {}
         for one in objectives:
             value = known[one.name]
-            value = self._counted(one, step) if value is None else value
+            value = counted(one, step) if value is None else value
             values[one.name] = value
             weighted = one.weight_at(step.progress) * value
             if value.ndim:
@@ -372,27 +366,6 @@ class CollaborativeLearning(ParameterGroups):
         zero = step.layer_gradients.total(step.group, step.outputs)
         total = sum((*shared, *([] if zero is None else [zero])), reduced)
         return Losses(total, values, logits)
-
-    def _checked(self, share: Float64[Tensor, " students"] | None) -> Tensor | None:
-        """Return the students' shares in a step; `None` where this process does all of it."""
-        if share is None:
-            return None
-        if share.shape != (self.group.students,):
-            raise ValueError(
-                f"share has shape {tuple(share.shape)}; hand in one number for each of "
-                f"{self.group.students} students, such as parallel.part(...).share"
-            )
-        return None if bool((share == 1).all()) else share
-
-    @staticmethod
-    def _counted(one: Objective, step: Step) -> Tensor:
-        """Return an objective's value, as much of it as the rows of this process count."""
-        value = one.loss(step)
-        if step.share is None:
-            return value
-        return value * (
-            to_device(step.share, value.device).to(value) if value.ndim else step.share_of_all(one.name)
-        )
 
     def get_extra_state(self) -> Shaped[Tensor, ""]:
         """Return the step counter, for the state dict."""
@@ -420,12 +393,3 @@ class CollaborativeLearning(ParameterGroups):
     @staticmethod
     def _want(captures: Iterable[Capture]) -> Capture:
         return reduce(or_, captures, Capture())
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(
-            f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
-            "told apart"
-        )

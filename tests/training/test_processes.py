@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from studygroup.cli import main
-from studygroup.training import Settings
+from studygroup.training import Settings, compare, tune
 from studygroup.training.processes import is_first
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +101,17 @@ def test_in_turn_by_two_processes(tmp_path):
     assert main([*turn, f"--run_dir={tmp_path / 'one'}"]) == 0
     call("-m", "studygroup.cli", *turn, *TWO, f"--run_dir={tmp_path / 'two'}")
     assert_equal_runs(tmp_path / "one", tmp_path / "two", tolerance=1e-10)
+
+
+def test_grids_are_of_runs_of_one_process(tmp_path):
+    two = tmp_path / "two.yaml"
+    two.write_text("devices: 2\n")
+    with pytest.raises(
+        ValueError, match="devices=2 and num_nodes=1 divide one run among 2 processes, and tune"
+    ):
+        tune(Settings(devices=2), search={"seed": [0, 1]}, run_dir=tmp_path / "tuned")
+    with pytest.raises(ValueError, match="among 2 processes, and compare makes many"):
+        compare([str(two)], run_dir=str(tmp_path / "compared"))
 
 
 @pytest.mark.parametrize(

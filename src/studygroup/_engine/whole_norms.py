@@ -21,6 +21,22 @@ def norms_are_whole() -> bool:
     return _whole.get()
 
 
+def check_passes_of_all(passes: bool) -> None:
+    """Refuse batch statistics of all processes where one of them may leave a pass out.
+
+    Args:
+        passes: whether all make the same ones.
+
+    Raises:
+        ValueError: they do not, within `whole_norms`.
+    """
+    if norms_are_whole() and not passes:
+        raise ValueError(
+            "peers answer in a second pass, which a process whose students consult nobody leaves out, and batch "
+            "statistics over all processes wait for it; build the task with peers='joint', or 'eval'"
+        )
+
+
 @contextmanager
 def whole_norms() -> Iterator[None]:
     """Within the context, take batch statistics over the rows of all processes.

@@ -30,6 +30,23 @@ def is_first(settings: Settings) -> bool:
     return said.get("NODE_RANK", "0") == said.get("LOCAL_RANK", "0") == "0"
 
 
+def check_one_process(settings: Settings, *, of: str) -> None:
+    """Refuse settings of several processes where one process hands out the runs.
+
+    Args:
+        settings: of a run.
+        of: who hands them out.
+
+    Raises:
+        ValueError: `devices` or `num_nodes` is above 1.
+    """
+    if settings.processes > 1:
+        raise ValueError(
+            f"devices={settings.devices} and num_nodes={settings.num_nodes} divide one run among "
+            f"{settings.processes} processes, and {of} makes many; leave them out, or train each by itself"
+        )
+
+
 def strategy(settings: Settings, task: CollaborativeLearning) -> str | Strategy:
     """Return how a run's processes exchange gradients.
 

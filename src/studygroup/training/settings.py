@@ -18,6 +18,7 @@ from studygroup.objectives import Criterion
 from studygroup.parallel import Divide
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
+from studygroup.training.accelerators import check_accelerator
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
@@ -390,26 +391,3 @@ NEVER_NULL = frozenset(item.name for item in fields(Settings) if item.default is
 """Settings that have a value."""
 TEXTS = frozenset(item.name for item in fields(Settings) if item.type is str)
 """Settings that are texts, whatever a text looks like."""
-
-
-def check_accelerator(name: str) -> None:
-    """Refuse an accelerator that Lightning does not know or that is not there.
-
-    Args:
-        name: Lightning's flag.
-
-    Raises:
-        ValueError: names those that are there.
-    """
-    from lightning.pytorch.accelerators import AcceleratorRegistry  # seconds that only training needs
-
-    known = {
-        key: AcceleratorRegistry[key]["accelerator"] for key in AcceleratorRegistry.available_accelerators()
-    }
-    there = sorted(key for key, some in known.items() if some.is_available())
-    chosen = [key for key in (("cuda", "mps") if name == "gpu" else (name,)) if key in there]
-    if name != "auto" and not chosen:
-        what = "is not there" if name in known or name == "gpu" else "is none that Lightning knows"
-        raise ValueError(
-            f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
-        )

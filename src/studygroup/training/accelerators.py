@@ -1,0 +1,24 @@
+"""The accelerators of Lightning that this machine has."""
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse an accelerator that Lightning does not know or that is not there.
+
+    Args:
+        name: Lightning's flag.
+
+    Raises:
+        ValueError: names those that are there.
+    """
+    from lightning.pytorch.accelerators import AcceleratorRegistry  # seconds that only training needs
+
+    known = {
+        key: AcceleratorRegistry[key]["accelerator"] for key in AcceleratorRegistry.available_accelerators()
+    }
+    there = sorted(key for key, some in known.items() if some.is_available())
+    chosen = [key for key in (("cuda", "mps") if name == "gpu" else (name,)) if key in there]
+    if name != "auto" and not chosen:
+        what = "is not there" if name in known or name == "gpu" else "is none that Lightning knows"
+        raise ValueError(
+            f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
+        )
