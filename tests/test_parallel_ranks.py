@@ -22,6 +22,7 @@ def compare(folder: Path, ranks: int, cases) -> None:
         worst = max(
             (float((state[key] - value).abs().max()), key) for key, value in expected.items() if value.numel()
         )
+        print(f"{name} by {divide} on {ranks}: {worst[0]:.1e} in {worst[1]}")
         assert worst[0] < 1e-11, (name, divide, worst)
         torch.testing.assert_close(
             torch.tensor(totals, dtype=torch.float64).mean(0),

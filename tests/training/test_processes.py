@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from studygroup.cli import main
 from studygroup.training import Settings, compare, tune
+from studygroup.training.accelerators import check_devices
 from studygroup.training.processes import is_first
 
 ROOT = Path(__file__).parents[2]
@@ -131,3 +132,11 @@ def test_which_process_is_the_first(said, first, monkeypatch):
         monkeypatch.setenv(name, value)
     assert is_first(Settings(devices=2, num_nodes=2)) is first
     assert is_first(Settings())  # of one process, whoever has started it
+
+
+def test_no_more_devices_than_there_are(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    check_devices("auto", 2)
+    check_devices("cpu", 3)
+    with pytest.raises(ValueError, match="devices=3, and this machine has 2 GPUs; give at most 2"):
+        check_devices("auto", 3)

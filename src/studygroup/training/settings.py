@@ -18,7 +18,7 @@ from studygroup.objectives import Criterion
 from studygroup.parallel import Divide
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
-from studygroup.training.accelerators import check_accelerator
+from studygroup.training.accelerators import check_accelerator, check_devices
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
@@ -257,10 +257,11 @@ class Settings:
         """Check what depends on this machine, and what only training uses, in a moment.
 
         Raises:
-            ValueError: there is no such accelerator here, or the optimiser, a callback or a logger is none or
-                refuses its arguments.
+            ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
+                none or refuses its arguments.
         """
         check_accelerator(self.accelerator)
+        check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
         try:
