@@ -1,5 +1,8 @@
 """Several processes that train one task: which of them this is, what they sum, and what they wait for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -20,9 +23,22 @@ class Place(NamedTuple):
     ranks: int
 
 
+_alone: ContextVar[bool] = ContextVar("studygroup_alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the context, this process is the only one, whatever others there are: they train something else."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
 def place() -> Place:
     """Return which process this is by `torch.distributed`; the only one where that is not in use."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if _alone.get() or not (dist.is_available() and dist.is_initialized()):
         return Place(0, 1)
     return Place(dist.get_rank(), dist.get_world_size())
 

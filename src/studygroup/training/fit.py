@@ -20,7 +20,7 @@ from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
 from studygroup.training.metrics import GroupMetrics
 from studygroup.training.module import StudyModule
-from studygroup.training.processes import SameStart, is_first, strategy
+from studygroup.training.processes import SameStart, is_first, strategy, together
 from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
@@ -70,6 +70,19 @@ def fit(
         NonFiniteLossError: the loss became infinite or not a number.
         ValueError: the task ships something other than its students.
     """
+    with together(settings):
+        return _fit(settings, data, folder, progress_bar=progress_bar, more=more, tests=tests)
+
+
+def _fit(
+    settings: Settings,
+    data: Data,
+    folder: RunFolder,
+    *,
+    progress_bar: bool,
+    more: Sequence[Callback],
+    tests: bool,
+) -> Trained:
     history = History(folder.metrics)
     task = settings.build_task(data)
     if task.shipped.students != task.group.students:

@@ -1,6 +1,7 @@
 """The processes of one run: the first writes, the others train beside it."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.distributed as dist
@@ -8,7 +9,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from studygroup._engine.ranks import over_ranks, place
+from studygroup._engine.ranks import alone, over_ranks, place
 from studygroup.ownership import Subsets
 from studygroup.task import CollaborativeLearning
 from studygroup.training.settings import Settings
@@ -45,6 +46,15 @@ def check_one_process(settings: Settings, *, of: str) -> None:
             f"devices={settings.devices} and num_nodes={settings.num_nodes} divide one run among "
             f"{settings.processes} processes, and {of} makes many; leave them out, or train each by itself"
         )
+
+
+def together(settings: Settings) -> AbstractContextManager[None]:
+    """Return a context in which the processes of a run count, and no others that `torch.distributed` knows of.
+
+    Args:
+        settings: of the run.
+    """
+    return nullcontext() if settings.processes > 1 else alone()
 
 
 def strategy(settings: Settings, task: CollaborativeLearning) -> str | Strategy:
@@ -84,7 +94,7 @@ class SameStart(Callback):
         Raises:
             ValueError: they differ.
         """
-        here = torch.tensor([self.start, -self.start], device=pl_module.device)
+        here = torch.tensor([self.start, -self.start], device=trainer.strategy.root_device)
         most, least = over_ranks(here, "max").tolist()
         if most != -least:
             raise ValueError(

@@ -57,7 +57,9 @@ class LastTwo(Checkpoint):
         """
         done, self.ended = trainer.current_epoch + 1, trainer.should_stop
         last = self.ended or done == trainer.max_epochs
-        asked = over_ranks(torch.tensor(stopping.asked(), dtype=torch.int32, device=pl_module.device), "max")
+        asked = over_ranks(
+            torch.tensor(stopping.asked(), dtype=torch.int32, device=trainer.strategy.root_device), "max"
+        )
         if done % self.every == 0 or last or asked:
             trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
             for old in saved(self.folder)[KEPT:] if trainer.is_global_zero else ():
