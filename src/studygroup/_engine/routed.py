@@ -13,6 +13,7 @@ from studygroup._engine.arguments import Arguments, Note, like
 from studygroup._engine.one_row import one_row_named
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
+from studygroup._engine.whole_norms import norms_are_whole
 from studygroup.inputs import tensors
 
 
@@ -121,7 +122,8 @@ class RoutedLayer(nn.Module):
         state.arrive(self.name, batch)
         if not (self.has_state or self.training):
             return self.bank[0](*args, **kwargs)  # deterministic and equal for all: nothing to part for
-        split = state.layout.split(state.rows, self.choice, len(self.bank))
+        every = self.training and norms_are_whole()
+        split = state.layout.split(state.rows, self.choice, len(self.bank), every=every)
         given, read = self.arguments.hand_out((args, kwargs), split, state)
         outputs = self._run(split, given, read, state)
         state.rows = split.rows

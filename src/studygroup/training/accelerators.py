@@ -1,4 +1,6 @@
-"""Whether the accelerator that a run asks for is there."""
+"""Whether the accelerators that a run asks for are there."""
+
+import torch
 
 
 def check_accelerator(name: str) -> None:
@@ -21,4 +23,21 @@ def check_accelerator(name: str) -> None:
         what = "is not there" if name in known or name == "gpu" else "is none that Lightning knows"
         raise ValueError(
             f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
+        )
+
+
+def check_devices(name: str, devices: int) -> None:
+    """Refuse more devices than this machine has; a CPU takes any number of processes.
+
+    Args:
+        name: Lightning's flag of the accelerator.
+        devices: how many are wanted.
+
+    Raises:
+        ValueError: there are fewer GPUs.
+    """
+    here = torch.cuda.device_count()
+    if name in ("cuda", "gpu", "auto") and here and devices > here:
+        raise ValueError(
+            f"devices={devices}, and this machine has {here} GPUs; give at most {here}, or accelerator=cpu"
         )

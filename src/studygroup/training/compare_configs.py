@@ -20,6 +20,7 @@ from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.plain import as_kind
+from studygroup.training.processes import check_one_process
 from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import train
 from studygroup.training.settings import Settings
@@ -75,6 +76,8 @@ def compare(
         )
     changes = _checked(overrides or {})
     chosen = {name: _read(Path(config), changes) for name, config in zip(names, configs, strict=True)}
+    for settings in chosen.values():
+        check_one_process(settings, of="compare")
     diverged: list[str] = []
 
     def make(cell: _Cell) -> None:

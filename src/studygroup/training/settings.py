@@ -14,9 +14,11 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
+from studygroup.objectives import Criterion
+from studygroup.parallel import Divide
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
-from studygroup.training.accelerators import check_accelerator
+from studygroup.training.accelerators import check_accelerator, check_devices
 from studygroup.training.by_path import BY_PATH, names_code
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
@@ -53,6 +55,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, 10**15)),
     **dict.fromkeys(("workers", "in_memory_bytes"), (0, 10**18)),
     "seed": (-(2**64), 2**64),  # what TensorBoard and others take for a number
+    **dict.fromkeys(("devices", "num_nodes"), (1, 10**6)),
     "threads": (1, 1024),  # more would end the process without a word
 }
 """The smallest and the largest value of whole numbers."""
@@ -122,6 +125,14 @@ class Settings:
         deterministic: whether to use torch's deterministic algorithms alone: slower, and on CUDA, too, the same bits
             every time; an operation that has none is an error. By default torch is left as it is set.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
+        devices: processes on each machine, one for each device: GPUs, or processes on the CPU.
+        num_nodes: machines.
+        strategy: how processes exchange gradients: `auto` and `ddp` are DistributedDataParallel. Networks that one
+            device does not hold are sharded in a loop of your own, see docs/scale.md.
+        divide: what processes divide of a step, where every student has its own rows: each student's `rows`, or the
+            `students` with all their rows. Rows that all students share are divided.
+        sync_batchnorm: whether batch statistics are those of all processes' rows, as of one process; otherwise each
+            process normalises by its own rows.
         workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
             images, where decoding would otherwise slow training down.
         in_memory_bytes: data sets of up to this decoded size are kept in memory.
@@ -163,6 +174,11 @@ class Settings:
     threads: int | None = None
     deterministic: bool | None = None
     accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    divide: Divide = "rows"
+    sync_batchnorm: bool = False
     workers: int | Literal["auto"] = "auto"
     in_memory_bytes: int = 4 * 2**30
     checkpoint_every: int = 1
@@ -265,10 +281,11 @@ class Settings:
         """Check what depends on this machine, and what only training uses, in a moment.
 
         Raises:
-            ValueError: there is no such accelerator here, or the optimiser, a callback or a logger is none or
-                refuses its arguments.
+            ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
+                none or refuses its arguments.
         """
         check_accelerator(self.accelerator)
+        check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
         try:
@@ -299,6 +316,11 @@ class Settings:
         from lightning.pytorch.loggers import Logger
 
         return [build_part(one, f"loggers[{k}]", Logger) for k, one in enumerate(self.loggers)]
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together."""
+        return self.devices * self.num_nodes
 
     @property
     def device(self) -> torch.device:
@@ -377,6 +399,7 @@ class Settings:
             workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
             mix=self.mix,
+            divide=self.divide,
         )
 
 

@@ -14,6 +14,7 @@ from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.config import Config, check_same
+from studygroup.training.processes import check_one_process
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning import results
 from studygroup.training.tuning.results import Tuned
@@ -82,6 +83,7 @@ def tune(
     """
     settings = settings or Settings()
     settings.check_here()
+    check_one_process(settings, of="tune")
     seeds = list(seeds) or [settings.seed]
     space = read_space(settings, search)
     space = space.grid() if sampler == "grid" else space
