@@ -133,8 +133,10 @@ class GeneralTeacher(OneTeacher):
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:
-        """Update C with answers to rows with known labels."""
-        self.products.lerp_(error_products(logits, y).to(self.products), 1 - self.decay)
+        """Update C with answers to rows with known labels; with answers that are no numbers it stays as it is."""
+        found = error_products(logits, y).to(self.products)
+        moved = self.products.lerp(found, 1 - self.decay)
+        self.products.copy_(torch.where(found.isfinite().all(), moved, self.products))
 
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
         """Return the same weights in every row, from the measurements so far."""
