@@ -42,7 +42,8 @@ class StudyTrainer(Trainer):
     Raises:
         TypeError: a model that is no task.
         ValueError: a task whose students are updated in turn, a loss of the Trainer's own (`compute_loss_func`,
-            `label_smoothing_factor`), metrics batch by batch, or several GPUs in one process.
+            `label_smoothing_factor`), its switch of activation checkpointing, metrics batch by batch, or several GPUs
+            in one process.
 
     Example:
         >>> task = sg.recipes.dml(network, students=2, init=make_network)
@@ -185,6 +186,11 @@ def _check(task: CollaborativeLearning, args: TrainingArguments, options: Mappin
         raise ValueError(
             "the Trainer would compute a loss of its own, and the task has one; for label smoothing hand in "
             "task.with_criterion(sg.objectives.CrossEntropy(label_smoothing=...))"
+        )
+    if getattr(args, "activation_checkpointing", False) or args.gradient_checkpointing:
+        raise ValueError(
+            "gradient_checkpointing=True is for a network of transformers, and the model is a task; switch it on in "
+            "the network, network.gradient_checkpointing_enable(), before the recipe takes it, and leave it out here"
         )
     if args.batch_eval_metrics:
         raise ValueError("batch_eval_metrics=True; metrics of students need all rows at once: leave it out")

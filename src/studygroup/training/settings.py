@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
-from studygroup.objectives import Criterion
 from studygroup.parallel import Divide
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
