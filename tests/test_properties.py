@@ -99,7 +99,8 @@ def weights_by_row(
     """How much each student listens to each, row by row: [row][listener][who is listened to]."""
     students, rows = task.group.students, range(len(batch.y))
     if how.teacher == "gate":
-        return [[gate] * students for gate in gates(task, batch, task.teachers[0])]
+        opened = gates(task, batch, task.teachers[0])
+        return [[gate if how.moves else [w.detach() for w in gate]] * students for gate in opened]
     if how.teacher == "attention":
         return [attention(task, batch.x[n : n + 1], task.teachers[0]) for n in rows]
     asked = teacher.consults(task.step) if teacher is not None else torch.zeros(students, students)
@@ -156,9 +157,9 @@ def total(task: sg.CollaborativeLearning, batch: Batch, how: Settings) -> Tensor
                 row = [answers[n] for answers in z]
                 loss = loss + how.soft * soft(row, k, label, listened[n][k], how) / len(rows)
         losses.append(loss)
-    if how.teacher == "gate":
-        for n, label in enumerate(batch.y):
-            ensemble = sum(w * answers[n] for w, answers in zip(listened[n][0], z, strict=True))
+    if how.teacher == "gate":  # which learns from the ensemble's own cross-entropy
+        for n, (label, gate) in enumerate(zip(batch.y, gates(task, batch, task.teachers[0]), strict=True)):
+            ensemble = sum(w * answers[n] for w, answers in zip(gate, z, strict=True))
             losses.append(-psi(ensemble)[int(label)].log() / len(batch.y))
     return sum(losses) / (students if how.reduction == "mean" else 1)
 
