@@ -61,7 +61,7 @@ def test_random_paths_are_distinct_and_no_module_idles_where_students_suffice(la
 
 
 def test_a_seed_gives_the_same_table_in_every_version():
-    """A structure that was reported can be drawn again; this one by the third draw of distinct paths, after two rows."""
+    """A structure that was reported can be drawn again; this one by the third draw of distinct paths."""
     table = r.random(["a", "b"], students=8, modules=4, seed=35)
     assert table.table == ((2, 2, 3, 3, 0, 2, 1, 3), (0, 3, 0, 3, 1, 1, 2, 2))
 
