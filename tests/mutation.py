@@ -23,6 +23,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,13 +155,19 @@ class Runner:
     """A plugin of pytest that, in place of running the tests once, runs them for every mutant in a fork."""
 
     def __init__(self, name: str, mutants: Mutants, sample: list[str], again: bool, seconds: float) -> None:
-        self.mutants, self.sample, self.again = mutants, sample, again
+        self.mutants = mutants
         self.end = time.monotonic() + seconds
-        self.verdicts = Kept(
-            WORK / f"{name}.verdicts"
-        )  # [version of the function, verdict, the test that failed]
-        self.tests = Kept(WORK / f"{name}.tests")  # [age, seconds, passed, functions called] of each test
-        self.failed, self.finished = "", False
+        # of each mutant: version of its function, verdict, the test that failed
+        self.verdicts = Kept(WORK / f"{name}.verdicts")
+        # of each test: age, seconds, whether it passes, functions that it calls
+        self.tests = Kept(WORK / f"{name}.tests")
+        self.failed = ""
+        kept = {each: (self.verdicts.get(each) or [""])[:2] for each in sample}
+        self.left = [
+            each
+            for each in sample
+            if kept[each][0] != mutants.version[each] or (again and kept[each][1] == "survived")
+        ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -178,17 +185,12 @@ class Runner:
             os._exit(0)
         gc.collect()
         gc.freeze()  # what a fork does not touch need not be copied
-        for number, mutant in enumerate(self.sample):
-            version, old = self.mutants.version[mutant], self.verdicts.get(mutant)
-            if old and old[0] == version and not (self.again and old[1] == "survived"):
-                continue
-            if time.monotonic() > self.end:
-                break
+        while self.left and time.monotonic() < self.end:
+            mutant = self.left[0]
             verdict, test = self.attempt(mutant, items)
-            self.verdicts.keep(mutant, [version, verdict, test])
-            print(
-                f"{number + 1}/{len(self.sample)} {mutant}: {verdict} {test}", file=sys.__stderr__, flush=True
-            )
+            self.verdicts.keep(mutant, [self.mutants.version[mutant], verdict, test])
+            self.left.pop(0)
+            print(f"{len(self.left)} left; {mutant}: {verdict} {test}", file=sys.__stderr__, flush=True)
         return True
 
     def record(self, items: list[pytest.Item], age: dict[str, str]) -> None:
@@ -204,13 +206,13 @@ class Runner:
                 print(f"left out, it fails on the copy: {self.failed}", file=sys.__stderr__, flush=True)
 
     def attempt(self, mutant: str, items: dict[str, pytest.Item]) -> tuple[str, str]:
-        """Return killed, timeout or survived, and the test that noticed."""
+        """Return killed, timeout (or a crash of the process) or survived, and the test that noticed."""
         mirror = f"test_{self.mutants.file[mutant].stem}"
         chosen, seconds = [], 0.0
         calling = [name for name in items if self.tests[name][2] and function(mutant) in self.tests[name][3]]
         for name in sorted(calling, key=lambda test: (mirror not in test, self.tests[test][1])):
             if chosen and seconds + self.tests[name][1] > BUDGET:
-                break
+                continue
             chosen.append(items[name])
             seconds += self.tests[name][1]
         report, writing = os.pipe()
@@ -253,15 +255,14 @@ def run(name: str, size: int, seed: int, again: bool, seconds: float) -> Iterabl
     sys.path.insert(0, str(WORK / name / "src"))
     os.environ["PYTHONPATH"] = os.pathsep.join((sys.path[0], str(ROOT)))
     runner = Runner(name, mutants, sample, again, seconds)
-    tests = [str(ROOT / "tests" / each) for each in PARTS[name].tests]
-    with (WORK / f"{name}.log").open("w", encoding="utf-8") as log:
-        sys.stdout, shown = log, sys.stdout
-        pytest.main(
-            [*tests, "-n", "0", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}"], plugins=[runner]
-        )
-        sys.stdout = shown
-    if not runner.finished:
-        sys.exit(f"not all were tried; the same command goes on, and {WORK / name}.log says what pytest did")
+    if runner.left:
+        tests = [str(ROOT / "tests" / each) for each in PARTS[name].tests]
+        options = ["-n", "0", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+        with (WORK / f"{name}.log").open("w", encoding="utf-8") as log, redirect_stdout(log):
+            pytest.main([*tests, *options], plugins=[runner])
+    if runner.left:
+        said = f"{WORK / name}.log says what pytest did"
+        sys.exit(f"{len(runner.left)} mutants are left; the same command goes on, and {said}")
     left = defaultdict(list)
     for each in sample:
         left[runner.verdicts[each][1]].append(each)
