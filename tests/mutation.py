@@ -13,7 +13,6 @@ import gc
 import json
 import math
 import os
-import random
 import re
 import resource
 import shutil
@@ -25,6 +24,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,11 @@ from mutmut.state import state
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutation"
-UNCOUNTED = re.compile(r"""(?<=CHECK\()\s*(?:f?"[^"]*"|None)|,? *strict=\w+""")  # a check's name for a value
+UNCOUNTED = (
+    (r"(\bcheck_\w+\(\s*)(?:f?\"[^\"]*\"|None)", r"\1"),  # a check's name for a value
+    (r",? *strict=\w+", ""),
+    (r",\s*\)", ")"),
+)
 BUDGET = 3.0  # seconds of tests that a mutant has to survive
 
 
@@ -102,11 +107,15 @@ class Mutants:
 
     def counts(self, mutant: str) -> bool:
         """Return whether a mutant differs in more than the name in an error, or the `strict` of `zip`."""
-        own, other = (
-            UNCOUNTED.sub("", re.sub(r"\bcheck_\w+\(", "CHECK(", "\n".join(lines)))
-            for lines in self.versions(mutant)
-        )
+        own, other = ("\n".join(lines) for lines in self.versions(mutant))
+        for found, left in UNCOUNTED:
+            own, other = re.sub(found, left, own), re.sub(found, left, other)
         return own != other
+
+    def sample(self, size: int, seed: int) -> list[str]:
+        """Return so many mutants, the same ones for a seed as long as there are no others."""
+        drawn = sorted(self.file, key=lambda name: sha256(f"{seed} {name}".encode()).digest())
+        return sorted(islice(filter(self.counts, drawn), size))
 
 
 def _lines(text: str, name: str) -> list[str]:
@@ -250,8 +259,7 @@ def wilson(killed: int, tried: int, z: float = 1.96) -> tuple[float, float]:
 def run(name: str, size: int, seed: int, again: bool, seconds: float) -> Iterable[str]:
     """Try a part's sample and yield its row of the table, then its survivors."""
     mutants = mutate(name)
-    names = sorted(filter(mutants.counts, mutants.file))
-    sample = sorted(random.Random(seed).sample(names, min(size, len(names))))
+    sample = mutants.sample(size, seed)
     sys.path.insert(0, str(WORK / name / "src"))
     os.environ["PYTHONPATH"] = os.pathsep.join((sys.path[0], str(ROOT)))
     runner = Runner(name, mutants, sample, again, seconds)
@@ -268,8 +276,9 @@ def run(name: str, size: int, seed: int, again: bool, seconds: float) -> Iterabl
         left[runner.verdicts[each][1]].append(each)
     killed = len(sample) - len(left["survived"])
     low, high = wilson(killed, len(sample))
+    whole = sum(map(mutants.counts, mutants.file))
     yield (
-        f"| {name} | {len(names)} | {len(sample)} | {killed} | {len(left['timeout'])} | {killed / len(sample):.1%} "
+        f"| {name} | {whole} | {len(sample)} | {killed} | {len(left['timeout'])} | {killed / len(sample):.1%} "
         f"| {low:.1%} to {high:.1%} | {len(left['survived'])} |"
     )
     for each in left["survived"]:

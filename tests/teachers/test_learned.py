@@ -41,7 +41,8 @@ def test_attention_wherever_the_leader_stands(leader, include_self):
     for n in range(rows):
         for a in range(students):
             heard = [b for b in peers if a == leader or include_self or b != a]
-            energy = [float(rule.query(h[a, n]) @ rule.key(h[b, n])) if a != leader else 0.0 for b in heard]
+            query = rule.query(h[a, n]).detach()
+            energy = [float(query @ rule.key(h[b, n]).detach()) if a != leader else 0.0 for b in heard]
             powers = [math.exp(e) for e in energy]
             expected = dict(zip(heard, (power / sum(powers) for power in powers), strict=True))
             assert weights[n, a].tolist() == pytest.approx(
