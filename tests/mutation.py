@@ -41,7 +41,6 @@ UNCOUNTED = (
     (r",? *strict=\w+", ""),
     (r",\s*\)", ")"),
 )
-BUDGET = 3.0  # seconds of tests that a mutant has to survive
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,9 @@ class Kept(dict[str, list]):
 class Runner:
     """A plugin of pytest that, in place of running the tests once, runs them for every mutant in a fork."""
 
-    def __init__(self, name: str, mutants: Mutants, sample: list[str], again: bool, seconds: float) -> None:
-        self.mutants = mutants
-        self.end = time.monotonic() + seconds
+    def __init__(self, name: str, mutants: Mutants, sample: list[str], args: argparse.Namespace) -> None:
+        self.mutants, self.budget = mutants, args.budget
+        self.end = time.monotonic() + 60 * args.minutes
         # of each mutant: version of its function, verdict, the test that failed
         self.verdicts = Kept(WORK / f"{name}.verdicts")
         # of each test: age, seconds, whether it passes, functions that it calls
@@ -175,7 +174,7 @@ class Runner:
         self.left = [
             each
             for each in sample
-            if kept[each][0] != mutants.version[each] or (again and kept[each][1] == "survived")
+            if kept[each][0] != mutants.version[each] or (args.again and kept[each][1] == "survived")
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -220,7 +219,7 @@ class Runner:
         chosen, seconds = [], 0.0
         calling = [name for name in items if self.tests[name][2] and function(mutant) in self.tests[name][3]]
         for name in sorted(calling, key=lambda test: (mirror not in test, self.tests[test][1])):
-            if chosen and seconds + self.tests[name][1] > BUDGET:
+            if chosen and seconds + self.tests[name][1] > self.budget:
                 continue
             chosen.append(items[name])
             seconds += self.tests[name][1]
@@ -256,13 +255,13 @@ def wilson(killed: int, tried: int, z: float = 1.96) -> tuple[float, float]:
     return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
 
 
-def run(name: str, size: int, seed: int, again: bool, seconds: float) -> Iterable[str]:
+def run(name: str, args: argparse.Namespace) -> Iterable[str]:
     """Try a part's sample and yield its row of the table, then its survivors."""
     mutants = mutate(name)
-    sample = mutants.sample(size, seed)
+    sample = mutants.sample(args.sample, args.seed)
     sys.path.insert(0, str(WORK / name / "src"))
     os.environ["PYTHONPATH"] = os.pathsep.join((sys.path[0], str(ROOT)))
-    runner = Runner(name, mutants, sample, again, seconds)
+    runner = Runner(name, mutants, sample, args)
     if runner.left:
         tests = [str(ROOT / "tests" / each) for each in PARTS[name].tests]
         options = ["-n", "0", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
@@ -292,23 +291,20 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=150, help="mutants of each part")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--again", action="store_true", help="try the survivors again, after new tests")
+    parser.add_argument(
+        "--budget", type=float, default=3.0, help="seconds of tests that a mutant has to survive"
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
     args = parser.parse_args()
     os.chdir(ROOT)
     WORK.mkdir(parents=True, exist_ok=True)
     config()  # read here: tests change the folder
     if len(args.parts) == 1:
-        print(
-            *run(args.parts[0], args.sample, args.seed, args.again, 60 * args.minutes), sep="\n", flush=True
-        )
+        print(*run(args.parts[0], args), sep="\n", flush=True)
         return
     rows, survivors = [], []
-    options = [
-        f"--sample={args.sample}",
-        f"--seed={args.seed}",
-        f"--minutes={args.minutes}",
-        *["--again"] * args.again,
-    ]
+    options = [f"--{key}={getattr(args, key)}" for key in ("sample", "seed", "minutes", "budget")]
+    options += ["--again"] * args.again
     for name in args.parts or PARTS:
         done = subprocess.run(
             [sys.executable, __file__, name, *options], stdout=subprocess.PIPE, text=True, check=True
