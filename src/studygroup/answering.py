@@ -8,6 +8,7 @@ from torch import Tensor
 from studygroup._engine.capture import Capture
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
+from studygroup._engine.whole_norms import check_passes_of_all
 from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.objectives import Step
@@ -51,6 +52,7 @@ def _with_owners(
 
     Parameters of students who own no row get no gradient, unless `plan.moves` says that their answers have one.
     """
+    check_passes_of_all(plan.joint or task.peers == "eval")
     asked = plan.asked
     if asked is None:
         outputs = task.group(x, sees=plan.sees, capture=plan.own)

@@ -25,6 +25,7 @@ from studygroup._engine.layouts import Seen as Seen
 from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
+from studygroup._engine.recomputed import Switches
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch, RowInputs
 from studygroup._engine.rows import BatchLayout, manner
@@ -196,6 +197,7 @@ class StudyGroup(Group):
         check_can_copy(model)
         self.model, self._routed = install(duplicate(model), routes, init=init)
         leave_behind(model)
+        self._switches = Switches(self.model)
         self._layouts = Layouts()
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
@@ -231,7 +233,7 @@ class StudyGroup(Group):
         entering, ids, whole = batch.enter(layout)
         how = {"rescale_gradients": self.rescale_gradients, "listens": capture.by_hooks()}
         state = ForwardState(layout, **how, entering=ids, whole=whole)
-        heads = [self._named_head()] if capture.features else []
+        heads = self._heads(capture)
         watched = [one for layer in capture.in_flight for name in layer.modules for one in self.copies(name)]
         with (
             nullcontext() if torch.compiler.is_compiling() else self.listening(capture),
@@ -252,9 +254,7 @@ class StudyGroup(Group):
             )
         return Outputs(
             logits=layout.scatter([(state.rows, logits)]),
-            sees=layout.sees_there
-            if torch.compiler.is_compiling() and layout.sees_there is not None
-            else layout.sees,
+            sees=layout.sees_there,
             features=layout.scatter(features[heads[0]]) if heads else None,
             trunk=layout.scatter_shared(state.trunk) if capture.trunk and state.trunk else None,
             activations={name: layout.scatter(pieces) for name, pieces in activations.items()},
@@ -266,7 +266,7 @@ class StudyGroup(Group):
     @contextmanager
     def listening(self, capture: Capture) -> Iterator[None]:
         """Let passes note activations and features; compiled ones cannot begin to, and are made inside of this."""
-        heads = [self._named_head()] if capture.features else []
+        heads = self._heads(capture)
         with listening(self.model, capture.activations), listening(self.model, heads, inputs=True):
             yield
 
@@ -346,19 +346,13 @@ class StudyGroup(Group):
         return self
 
     def prepared(self, inputs: Inputs, sees: Tensor | None, device: torch.device) -> BatchLayout | None:
-        """Return what `forward` takes for `sees` in compiled code; `None` before a first pass of this sort.
-
-        Args:
-            inputs: a batch, as for `forward`.
-            sees: as for `forward`.
-            device: where the rows are.
-        """
+        """Return what `forward` takes for `sees` in compiled code; `None` before a first pass of this sort."""
         batch = self._row_inputs.read(inputs)
         table = sees_table(sees, students=self.students, rows=batch.rows)
         return self._layouts.prepared(self._sort(batch), table, self._apart or (), device)
 
     def _sort(self, batch: Batch) -> Hashable:
-        return batch.structure, batch.sizes, self.model.training
+        return batch.structure, batch.sizes, self._switches.on, self.model.training
 
     def _layout(self, sees: Seen, batch: Batch) -> BatchLayout:
         """Return where the rows go, after a dry run if none has seen inputs of this sort."""
@@ -371,7 +365,7 @@ class StudyGroup(Group):
             self._explore(batch, table)
         layout = self._layouts.of(table, self._apart or ())
         if not torch.compiler.is_compiling():
-            sort = (batch.structure, layout.manner, self.model.training)
+            sort = (batch.structure, layout.manner, self._switches.on, self.model.training)
             compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
@@ -379,19 +373,22 @@ class StudyGroup(Group):
                 return self.prepared(batch.inputs, table, first_tensor(batch.inputs).device) or layout
         return layout
 
-    def _named_head(self) -> str:
+    def _heads(self, capture: Capture) -> list[str]:
+        if not capture.features:
+            return []
         if self.head is None:
             raise ValueError(
                 "the model calls no nn.Linear, so its head is not known; StudyGroup(head=...) names it"
             )
-        return self.head
+        return [self.head]
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
         training = self.model.training
         unread = {False, True} - {mode for (*_, mode), sizes in self._compared.items() if sizes}
         found = dry_run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
         for mode in {False, training}:
-            self._compared.setdefault((batch.structure, manner(table), mode), set()).add(batch.sizes)
+            sort = (batch.structure, manner(table), self._switches.on, mode)
+            self._compared.setdefault(sort, set()).add(batch.sizes)
         if self._apart is None:
             self._apart = found.apart
             self.head = self.head or found.head

@@ -9,10 +9,11 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from studygroup._engine.capture import Capture
+from studygroup._engine.ranks import several
 from studygroup._engine.routed import a_current_state
 from studygroup._engine.selection import to_device
 from studygroup._engine.uncompiled import each_length_by_itself
@@ -39,6 +40,8 @@ class Plan:
         owns: which student is supervised on which row; `None` where all are on all.
         asked: which student is consulted on which row.
         moves: whether those who are consulted get a gradient.
+        joint: whether they answer in one pass with the owners.
+        share: where several processes divide the step, what each student's rows here count.
         compiled: whether the step is computed by compiled code: its tables are then on the device.
         sees: what the students see in their one pass, or owners in theirs.
     """
@@ -52,6 +55,7 @@ class Plan:
     asked: Bool[Tensor, "teachers rows"] | None
     moves: bool
     joint: bool
+    share: Float64[Tensor, " students"] | None
     compiled: bool = False
     _around: ExitStack = field(default_factory=ExitStack)
 
@@ -62,8 +66,8 @@ class Plan:
     def prepare(self, task: "CollaborativeLearning", x: Inputs, device: torch.device) -> None:
         """Bring everything into the form in which compiled code takes it, if the step can be compiled.
 
-        It cannot where nothing of its sort has run yet, where a student has no rows, with a second pass, or with
-        objectives that train single layers inside the backward pass.
+        It cannot where nothing of its sort has run yet, where a student has no rows, with a second pass, with
+        objectives that train single layers inside the backward pass, or with several processes.
 
         Args:
             task: whose step it is.
@@ -90,8 +94,11 @@ class Plan:
 
     def _laid_out(self, task: "CollaborativeLearning", x: Inputs, device: torch.device) -> bool:
         """Lay out the rows of all passes; tell whether that could be done."""
-        if (self.own | self.heard).in_flight or any(
-            teacher.of is not None and teacher.capture != Capture() for teacher in self.consults
+        if (
+            several()
+            or self.share is not None
+            or (self.own | self.heard).in_flight
+            or any(teacher.of is not None and teacher.capture != Capture() for teacher in self.consults)
         ):
             return False
         if self.owns is None:
@@ -113,6 +120,7 @@ def planned(
     y: Tensor,
     owner: Tensor | Sequence[int] | None,
     progress: float,
+    share: Float64[Tensor, " students"] | None,
     *,
     compiled: bool = False,
 ) -> Plan:
@@ -124,6 +132,7 @@ def planned(
         y: labels.
         owner: whose row each is.
         progress: how far training has come.
+        share: what each student's rows here count.
         compiled: whether the step is to be computed by compiled code, where it can be.
     """
     rows = task.group.count_rows(x)
@@ -153,6 +162,7 @@ def planned(
         asked_of(None, consults, owns),
         moves=any(one.moves_teachers and one.weight_at(progress) for one in task._objectives()),
         joint=task.peers == "joint" and own == Capture(),
+        share=share,
     )
     if compiled:
         plan.prepare(task, x, y.device)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor, nn
 
-from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
+from studygroup._engine.equal_starts import EqualStudents, Learners
 from studygroup._engine.isolate import only_trains
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
@@ -18,7 +18,8 @@ from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
-from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
+from studygroup.objectives.shares import counted, with_share
+from studygroup.objectives.teaching import check_names_differ, check_teacher, check_turns, learns_from_labels
 from studygroup.ownership import SharedRows, Subsets
 from studygroup.planning import Plan, planned
 from studygroup.teachers import Teacher
@@ -99,11 +100,11 @@ class CollaborativeLearning(ParameterGroups):
         self.in_turn = in_turn
         self.seed = seed
         self.step = 0
-        _check_names([one.name for one in added])
+        check_names_differ([one.name for one in added])
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
-        warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
+        self._learners = Learners(group)
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
         self._equal = EqualStudents(group.model, group.routes, equal, asked)
@@ -186,6 +187,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Iterator[Losses]:
         """Yield the losses of each update on a batch, one after another; update before taking the next.
 
@@ -197,6 +199,7 @@ class CollaborativeLearning(ParameterGroups):
             y: the labels.
             owner: as for `forward`; not with `in_turn`.
             progress: how far training has come.
+            share: as for `forward`.
 
         Raises:
             ValueError: as `forward`, or owners of rows that all students take in turn.
@@ -208,7 +211,7 @@ class CollaborativeLearning(ParameterGroups):
             ...     optimizer.step()
         """
         if not self.in_turn:
-            yield self(x, y, owner=owner, progress=progress)
+            yield self(x, y, owner=owner, progress=progress, share=share)
             return
         if owner is not None:
             raise ValueError(
@@ -216,7 +219,8 @@ class CollaborativeLearning(ParameterGroups):
             )
         for student in range(self.group.students):
             with only_trains(self.group.parameters(), self.group.parameters_of(student)):
-                losses: Losses = self(x, y, owner=[student] * self.group.count_rows(x), progress=progress)
+                own = [student] * self.group.count_rows(x)
+                losses: Losses = self(x, y, owner=own, progress=progress, share=share)
             yield losses
 
     def forward(
@@ -226,6 +230,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Losses:
         """Return the losses of one step.
 
@@ -238,26 +243,33 @@ class CollaborativeLearning(ParameterGroups):
                 so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
                 zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
+            share: where several processes divide a step, what each student's rows here count, see `parallel.part`:
+                all values and the total are multiplied by it.
 
         Raises:
-            ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
-                students that are trained in turn, or labels that an objective refuses.
+            ValueError: owners that are not students, labels or shares of another length, progress outside [0, 1], one
+                loss for students that are trained in turn, or labels that an objective refuses.
         """
         if torch.compiler.is_compiling():
             step = torch.compiler.disable(CollaborativeLearning._compiled_step, recursive=False)  # type: ignore[no-untyped-call]
-            compiled: Losses = step(self, x, y, owner, progress)
+            compiled: Losses = step(self, x, y, owner, progress, share)
             return compiled
-        plan = planned(self, x, y, owner, progress)
+        plan = planned(self, x, y, owner, progress, share)
         losses = self._computed(x, y, plan)
         self._noted(losses, plan)
         return losses
 
     def _compiled_step(
-        self, x: Inputs, y: Tensor, owner: Tensor | Sequence[int] | None, progress: float
+        self,
+        x: Inputs,
+        y: Tensor,
+        owner: Tensor | Sequence[int] | None,
+        progress: float,
+        share: Tensor | None,
     ) -> Losses:
         """Take a step of which the compiler sees `_computed` alone; this frame and what it disables are Python's."""
         python = torch.compiler.disable
-        plan = python(planned)(self, x, y, owner, progress, compiled=True)  # type: ignore[no-untyped-call]
+        plan = python(planned)(self, x, y, owner, progress, share, compiled=True)  # type: ignore[no-untyped-call]
         try:
             computed = self._computed if plan.compiled else python(self._computed)  # type: ignore[no-untyped-call]
             losses: Losses = computed(x, y, plan)
@@ -270,12 +282,15 @@ class CollaborativeLearning(ParameterGroups):
         """Compute a step's losses: what `torch.compile` makes one graph of."""
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        return self._add(objectives, answered(self, x, y, plan), known, plan.weights)
+        step = with_share(answered(self, x, y, plan), plan.share)
+        return self._add(objectives, step, known, plan.weights)
 
     def _noted(self, losses: Losses, plan: Plan) -> None:
         """Note that a step was taken."""
         if plan.owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
+        if self.training and not self.in_turn:
+            self._learners.look(self.group)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
 
@@ -293,7 +308,7 @@ class CollaborativeLearning(ParameterGroups):
         values = {}
         for one in objectives:
             value = known[one.name]
-            value = one.loss(step) if value is None else value
+            value = counted(one, step) if value is None else value
             values[one.name] = value
             weight = weights[one.name]
             weighted = (weight.to(value.dtype) if isinstance(weight, Tensor) else weight) * value
@@ -328,12 +343,3 @@ class CollaborativeLearning(ParameterGroups):
 
     def _teachers(self) -> list[Teacher]:
         return [one for one in self.teachers if isinstance(one, Teacher)]
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(
-            f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
-            "told apart"
-        )

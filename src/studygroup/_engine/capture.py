@@ -1,11 +1,12 @@
 """Capture the activations of named layers of the user's model, wherever the surgery has put them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -90,14 +91,14 @@ def listening(model: nn.Module, names: Iterable[str], *, inputs: bool = False) -
         inputs: note inputs in place of outputs.
 
     Raises:
-        ValueError: a name that the model does not have.
+        ValueError: a name that the model does not have, or a layer that ran without gradient.
     """
     names = tuple(names)
     modules = _by_name(model, names)
-    with ExitStack() as hooks:
+    with _connected() as connect, ExitStack() as hooks:
         for name in names:
             for number, module in enumerate(modules[name]):
-                hooks.callback(_hook(module, name, number, inputs=inputs).remove)
+                hooks.callback(_hook(module, name, number, connect, inputs=inputs).remove)
         yield
 
 
@@ -122,12 +123,12 @@ def capturing_in_flight(
         Rows and tensor of each module by layer, filled when the pass has ended; empty for a layer never called.
 
     Raises:
-        ValueError: a name that the model does not have.
+        ValueError: a name that the model does not have, or a layer that ran without gradient.
     """
     modules = _by_name(model, [name for layer in layers for name in layer.modules])
-    watch = _Watch(layers, state)
     found: dict[Layer, Pieces] = {}
-    with ExitStack() as hooks:
+    with _connected() as connect, ExitStack() as hooks:
+        watch = _Watch(layers, state, connect)
         for layer in layers:
             for module in modules[layer.name]:
                 hooks.callback(module.register_forward_pre_hook(partial(watch.begin, layer)).remove)
@@ -141,14 +142,47 @@ def capturing_in_flight(
     found.update({layer: watch.last(layer) for layer in layers})
 
 
+_Connect = Callable[[str, nn.Module, Tensor], None]
+
+
+@contextmanager
+def _connected() -> Iterator[_Connect]:
+    """Refuse layers that learn and were captured without gradient, so that nothing would flow back into them.
+
+    So is what runs in activation checkpointing of the reentrant sort: its end alone is in the graph.
+
+    Yields:
+        A function that takes the name, the module and what was captured of it.
+
+    Raises:
+        ValueError: such a layer, at the end.
+    """
+    wanted = torch.is_grad_enabled()
+    doubtful: list[tuple[str, nn.Module, Tensor]] = []
+
+    def connect(name: str, module: nn.Module, tensor: Tensor) -> None:
+        if wanted and not torch.is_grad_enabled():
+            doubtful.append((name, module, tensor))
+
+    yield connect
+    for name, module, tensor in doubtful:
+        if not tensor.requires_grad and any(p.requires_grad for p in module.parameters()):
+            raise ValueError(
+                f"layer {name!r} ran without gradient, and what is learnt from it would not reach it: it is called "
+                "inside torch.utils.checkpoint with use_reentrant=True, or inside torch.no_grad(); give "
+                "use_reentrant=False, or freeze the layer, layer.requires_grad_(False)"
+            )
+
+
 class _Watch:
     """The outputs of each module of the layers, and of their activations."""
 
-    def __init__(self, layers: Sequence[Layer], state: ForwardState) -> None:
+    def __init__(self, layers: Sequence[Layer], state: ForwardState, connect: _Connect) -> None:
         self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
             layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
         self._state = state
+        self._connect = connect
         self._open: set[Layer] = set()  # layers whose activation has not been called yet
         self._begun: nn.Module | None = None
 
@@ -164,6 +198,7 @@ class _Watch:
         """Record a module's output; every row passes all stages, so earlier ones need not be kept."""
         tensor = first_tensor(output)
         if tensor is not None:
+            self._connect(layer.name, module, tensor)
             for before in self._stages[layer][:stage]:
                 before.clear()
             self._stages[layer][stage][self._state.rows] = tensor
@@ -203,10 +238,12 @@ def _is_activation(module: nn.Module) -> bool:
     return "activation" in type(module).__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
-def _hook(module: nn.Module, name: str, number: int, *, inputs: bool) -> RemovableHandle:
+def _hook(module: nn.Module, name: str, number: int, connect: _Connect, *, inputs: bool) -> RemovableHandle:
     def note(value: Any) -> None:
         state, tensor = current_state(), first_tensor(value)
         if state is not None and tensor is not None:
+            if not torch.compiler.is_compiling():  # compiled code keeps the hooks that it was made with
+                connect(name, module, tensor)
             state.heard.setdefault((name, inputs), {})[number] = (state.rows, tensor)
 
     if inputs:

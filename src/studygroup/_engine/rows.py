@@ -137,7 +137,7 @@ class BatchLayout:
         self._moved = sees
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
         self._rows = {self.entry.place: self.entry}
-        self._splits: dict[tuple[tuple[int, ...], int, str], Split] = {}
+        self._splits: dict[tuple[tuple[int, ...], int, str, bool], Split] = {}
         self._scatters: dict[tuple[str, ...], _Scatter] = {}
         self._shared: dict[str, _Scatter] = {}
         self._row_weights: dict[tuple[str, torch.device, torch.dtype], RowWeights] = {}
@@ -153,11 +153,19 @@ class BatchLayout:
         return manner(self.sees)
 
     @_kept
-    def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
-        """Split rows at a layer where student k takes module `choice[k]` of `modules`."""
-        key = (choice, modules, rows.place)
+    def split(self, rows: Rows, choice: tuple[int, ...], modules: int, *, every: bool = False) -> Split:
+        """Split rows at a layer where student k takes module `choice[k]` of `modules`.
+
+        Args:
+            rows: the rows that come in.
+            choice: the module of each student.
+            modules: number of modules.
+            every: whether modules without rows are called, too, on none.
+        """
+        key = (choice, modules, rows.place, every)
         if key not in self._splits:
-            self._splits[key] = made = _split(rows, choice, modules, entries=len(self.entry))
+            made = _split(rows, choice, modules, entries=len(self.entry), every=every)
+            self._splits[key] = made
             self._rows |= {each.place: each for each in (*made.parts, made.rows)}
         return self._splits[key]
 
@@ -204,11 +212,12 @@ class BatchLayout:
         Returns:
             Whether all could be made: not where a module has no rows here.
         """
-        for choice, modules, place in list(like._splits):
+        for key, known in list(like._splits.items()):
+            choice, modules, place, every = key
             if place not in self._rows:
                 return False
-            made = self.split(self._rows[place], choice, modules)
-            if like._splits[choice, modules, place]._branches:
+            made = self.split(self._rows[place], choice, modules, every=every)
+            if known._branches:
                 made.branches_on(device)
         for places in list(like._scatters):
             if not all(place in self._rows for place in places):
@@ -264,11 +273,11 @@ class _Scatter:
         return self.select([whole])[0].view(*self.shape, *whole.shape[1:])
 
 
-def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -> Split:
+def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int, every: bool = False) -> Split:
     takes = torch.tensor(choice)
     found = [rows.students & (takes == module) for module in range(modules)]
     sources = [students.any(1).nonzero().flatten() for students in found]
-    busy = [module for module, source in enumerate(sources) if len(source)]
+    busy = [module for module, source in enumerate(sources) if every or len(source)]
     sources = [sources[module] for module in busy]
     ends = torch.cat(sources)
     if len(ends) == len(rows):  # no student parts: the same rows, only grouped by module
