@@ -108,7 +108,9 @@ def test_frozen_layers_may_run_without_gradient():
     net = Trunk()
     x, y = batch()
     task = sg.recipes.byot(net, inner=["layer1"], example=x).train()
-    with pytest.raises(ValueError, match=r"layer 'layer1' ran without gradient.* layer.requires_grad_\(False\)"):
+    with pytest.raises(
+        ValueError, match=r"layer 'layer1' ran without gradient.* layer.requires_grad_\(False\)"
+    ):
         task(x, y)
     net.layer1.requires_grad_(False)
     task = sg.recipes.byot(net, inner=["layer1"], example=x).train()
@@ -129,6 +131,7 @@ class Around(Net):
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_around_routed_layers_there_is_a_way_out(reentrant):
+    torch.manual_seed(1)
     net = Around()
     net.reentrant = reentrant
     task = sg.recipes.dml(sg.StudyGroup(net, sg.routes.branches(["layer2", "fc"], students=2), init=Around))
@@ -157,7 +160,7 @@ def test_consulted_peers_in_a_pass_of_their_own(peers):
     with pytest.raises(CheckpointError):
         found.total.backward()
     recomputed(again := copy.deepcopy(task), "reentrant")
-    with pytest.raises(ValueError, match=r"of consulted peers is called inside torch.utils.checkpoint.* peers='joint'"):
+    with pytest.raises(ValueError, match=r"of consulted peers is called inside .* peers='joint'"):
         stepped(again)
 
 
@@ -238,7 +241,13 @@ SOME = [pytest.param(name, marks=pytest.mark.slow if name in SHORT else pytest.m
 def test_transformers_switch(name, reentrant):
     own = CASES["bert"]
     made, again = (
-        Case(functools.partial(from_transformers, on, reentrant), own.inputs, own.blocks, own.branch, own.source)
+        Case(
+            functools.partial(from_transformers, on, reentrant),
+            own.inputs,
+            own.blocks,
+            own.branch,
+            own.source,
+        )
         for on in (False, True)
     )
     compare(name, made, again)
@@ -264,7 +273,12 @@ def test_timms_switch_around_routed_blocks_and_what_to_do_instead():
 
     inputs, blocks = images(48), tuple(f"blocks.{i}" for i in range(6))
     made, again = (
-        Case(functools.partial(from_timm, "test_vit", False, img_size=48, **options), inputs, blocks, blocks[5:])
+        Case(
+            functools.partial(from_timm, "test_vit", False, img_size=48, **options),
+            inputs,
+            blocks,
+            blocks[5:],
+        )
         for options in ({}, {"block_fn": Recomputed})
     )
     compare("cgl", made, again)
@@ -273,7 +287,9 @@ def test_timms_switch_around_routed_blocks_and_what_to_do_instead():
     task(inputs(8), torch.arange(8) % 7).total.backward()
     task.group.model.set_grad_checkpointing()
     found = task(inputs(8), torch.arange(8) % 7)
-    with pytest.raises(ValueError, match=r"layer 'blocks.5' is routed.* set_grad_checkpointing\(False\) in timm"):
+    with pytest.raises(
+        ValueError, match=r"layer 'blocks.5' is routed.* set_grad_checkpointing\(False\) in timm"
+    ):
         found.total.backward()
 
 
@@ -285,7 +301,9 @@ def test_a_switch_thrown_in_training_makes_the_comparison_again():
     x = images(32)(8)
     group(x)
     group.model.set_grad_checkpointing()
-    with pytest.raises(ValueError, match=r"layer 'layer4' is routed but the model never calls it.* try without"):
+    with pytest.raises(
+        ValueError, match=r"layer 'layer4' is routed but the model never calls it.* try without"
+    ):
         group(x)
     group.model.set_grad_checkpointing(False)
     group(x).logits.sum().backward()

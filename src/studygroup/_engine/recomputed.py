@@ -27,4 +27,6 @@ def way_out(model: nn.Module) -> str:
     """Return what an error adds where activation checkpointing is on; empty where it is not."""
     if not Switches(model).on:
         return ""
-    return "; activation checkpointing is on, and may call its parts: try without, set_grad_checkpointing(False)"
+    return (
+        "; activation checkpointing is on, and may call its parts: try without, set_grad_checkpointing(False)"
+    )
