@@ -3,6 +3,7 @@
 import copy
 import functools
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -254,7 +255,9 @@ def test_transformers_switch(name, reentrant):
         )
         for on in (False, True)
     )
-    compare(name, made, again)
+    refused = name == "intra" and reentrant  # whose losses are for single layers' own parameters
+    with pytest.raises(ValueError, match="ran without gradient") if refused else nullcontext():
+        compare(name, made, again)
 
 
 @pytest.mark.parametrize("name", SOME)
