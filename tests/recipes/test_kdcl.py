@@ -232,7 +232,7 @@ def test_general_measures_what_it_is_told_to():
 
 
 def test_general_takes_in_no_answers_that_are_no_numbers():
-    """As a pass in half precision may give, whose update a scaler skips: the average would never be a number again."""
+    """As a pass in half precision may give them, whose update a scaler skips: the average stays a number."""
     rule = sg.teachers.GeneralTeacher()
     rule.join(students=2, seed=0)
     logits, y = torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 0])

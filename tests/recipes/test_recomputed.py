@@ -3,6 +3,7 @@
 import copy
 import functools
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -44,6 +45,10 @@ def assert_as_kept(name: str, ways: tuple[str, ...]) -> None:
     for way in ways:
         task = build(name)
         blocks = recomputed(task, way, 0.3)
+        if name == "intra" and "reentrant" in way:  # whose losses are for single layers' own parameters
+            with pytest.raises(ValueError, match="ran without gradient"):
+                losses(task, *batch())
+            continue
         found = losses(task, *batch())
         before = [block.calls for block in blocks]
         found.total.backward()
@@ -131,6 +136,7 @@ class Around(Net):
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_around_routed_layers_there_is_a_way_out(reentrant):
+    torch.manual_seed(1)
     net = Around()
     net.reentrant = reentrant
     task = sg.recipes.dml(sg.StudyGroup(net, sg.routes.branches(["layer2", "fc"], students=2), init=Around))
@@ -159,9 +165,7 @@ def test_consulted_peers_in_a_pass_of_their_own(peers):
     with pytest.raises(CheckpointError):
         found.total.backward()
     recomputed(again := copy.deepcopy(task), "reentrant")
-    with pytest.raises(
-        ValueError, match=r"of consulted peers is called inside torch.utils.checkpoint.* peers='joint'"
-    ):
+    with pytest.raises(ValueError, match=r"of consulted peers is called inside .* peers='joint'"):
         stepped(again)
 
 
@@ -251,7 +255,9 @@ def test_transformers_switch(name, reentrant):
         )
         for on in (False, True)
     )
-    compare(name, made, again)
+    refused = name == "intra" and reentrant  # whose losses are for single layers' own parameters
+    with pytest.raises(ValueError, match="ran without gradient") if refused else nullcontext():
+        compare(name, made, again)
 
 
 @pytest.mark.parametrize("name", SOME)

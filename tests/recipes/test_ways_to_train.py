@@ -55,21 +55,25 @@ class InHalf(TorchDispatchMode):
 
     OF_LAYERS = frozenset(
         [
-            "_to_copy",
-            "addmm",
-            "avg_pool2d",
-            "convolution",
-            "detach",
-            "expand",
-            "max_pool2d_with_indices",
-            "mm",
-            "native_batch_norm",
-            "relu",
-            "scalar_tensor",
-            "t",
-            "transpose",
-            "view",
-            "where",
+            *(
+                "addmm",
+                "avg_pool2d",
+                "convolution",
+                "max_pool2d_with_indices",
+                "mm",
+                "native_batch_norm",
+                "relu",
+            ),
+            *(
+                "_to_copy",
+                "detach",
+                "expand",
+                "scalar_tensor",
+                "t",
+                "transpose",
+                "view",
+                "where",
+            ),  # compute nothing
         ]
     )
 

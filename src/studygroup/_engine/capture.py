@@ -130,6 +130,10 @@ def capturing_in_flight(
     with _connected() as connect, ExitStack() as hooks:
         watch = _Watch(layers, state, connect)
         for layer in layers:
+            for part in (
+                part for name in layer.modules for module in modules[name] for part in module.modules()
+            ):
+                hooks.callback(part.register_forward_pre_hook(partial(_reach, connect, layer)).remove)
             for module in modules[layer.name]:
                 hooks.callback(module.register_forward_pre_hook(partial(watch.begin, layer)).remove)
             for stage, name in enumerate(layer.modules):
@@ -142,7 +146,7 @@ def capturing_in_flight(
     found.update({layer: watch.last(layer) for layer in layers})
 
 
-_Connect = Callable[[str, nn.Module, Tensor], None]
+_Connect = Callable[[str, nn.Module, Tensor | None], None]
 
 
 @contextmanager
@@ -152,26 +156,32 @@ def _connected() -> Iterator[_Connect]:
     So is what runs in activation checkpointing of the reentrant sort: its end alone is in the graph.
 
     Yields:
-        A function that takes the name, the module and what was captured of it.
+        A function that takes the layer's name, a module and what was captured of it; `None` of one whose own
+        parameters are to be reached.
 
     Raises:
         ValueError: such a layer, at the end.
     """
     wanted = torch.is_grad_enabled()
-    doubtful: list[tuple[str, nn.Module, Tensor]] = []
+    doubtful: list[tuple[str, nn.Module, Tensor | None]] = []
 
-    def connect(name: str, module: nn.Module, tensor: Tensor) -> None:
+    def connect(name: str, module: nn.Module, tensor: Tensor | None) -> None:
         if wanted and not torch.is_grad_enabled():
             doubtful.append((name, module, tensor))
 
     yield connect
     for name, module, tensor in doubtful:
-        if not tensor.requires_grad and any(p.requires_grad for p in module.parameters()):
+        cut = tensor is None or not tensor.requires_grad
+        if cut and any(p.requires_grad for p in module.parameters(recurse=tensor is not None)):
             raise ValueError(
                 f"layer {name!r} ran without gradient, and what is learnt from it would not reach it: it is called "
                 "inside torch.utils.checkpoint with use_reentrant=True, or inside torch.no_grad(); give "
                 "use_reentrant=False, or freeze the layer, layer.requires_grad_(False)"
             )
+
+
+def _reach(connect: _Connect, layer: Layer, module: nn.Module, args: Any) -> None:
+    connect(layer.name, module, None)
 
 
 class _Watch:

@@ -187,10 +187,13 @@ def _check(task: CollaborativeLearning, args: TrainingArguments, options: Mappin
             "the Trainer would compute a loss of its own, and the task has one; for label smoothing hand in "
             "task.with_criterion(sg.objectives.CrossEntropy(label_smoothing=...))"
         )
-    if getattr(args, "activation_checkpointing", False) or args.gradient_checkpointing:
+    again = [
+        name for name in ("activation_checkpointing", "gradient_checkpointing") if getattr(args, name, None)
+    ]
+    if again:
         raise ValueError(
-            "gradient_checkpointing=True is for a network of transformers, and the model is a task; switch it on in "
-            "the network, network.gradient_checkpointing_enable(), before the recipe takes it, and leave it out here"
+            f"{again[0]}=True is for a network of transformers, and the model is a task; switch it on in the "
+            f"network, network.{again[0]}_enable(), before the recipe takes it, and leave it out here"
         )
     if args.batch_eval_metrics:
         raise ValueError("batch_eval_metrics=True; metrics of students need all rows at once: leave it out")
