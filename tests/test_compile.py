@@ -36,14 +36,21 @@ def test_a_compiled_task_is_one_graph_whoever_owns_the_rows():
 
 @pytest.mark.slow
 def test_every_way_of_looking_at_a_network_is_in_the_one_graph():
-    names = ("cgl, nobody imitates", "dml", "byot", "okddip", "cl_ilr", "intra_out", "self_distillation")
+    names = ("byot", "cl_ilr")
     found = compared("from outside", *names)
     assert list(found) == list(names)
     for name in names:
         is_one_graph(found[name])
 
 
-@pytest.mark.slow
+@pytest.mark.long
+def test_other_recipes_are_one_graph_too():
+    names = ("cgl, nobody imitates", "dml", "okddip", "intra_out", "self_distillation")
+    for result in compared("from outside", *names).values():
+        is_one_graph(result)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["in place", "inside a function"])
 def test_a_task_compiled_otherwise_is_one_graph_too(how):
     found = compared(how, "cgl", "dml of peers")
@@ -52,7 +59,7 @@ def test_a_task_compiled_otherwise_is_one_graph_too(how):
         assert result["difference"] <= 1e-10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_step_with_a_second_pass_runs_as_written():
     result = compared("from outside", "cgl, two passes")["cgl, two passes"]
     assert result["graphs"] == [0, 0, 0, 0, 0]
@@ -70,7 +77,7 @@ def test_a_network_compiled_before_it_is_handed_in_is_one_graph_with_its_routing
         assert result["breaks"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_snippet_of_the_page_runs():
     (code,) = blocks("docs/compile.md")
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)

@@ -40,7 +40,7 @@ def meta(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in METHODS]
+    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.long) for name in METHODS]
 )
 def test_a_step_reads_nothing_and_moves_tables_by_pinned_memory(name, meta, monkeypatch):
     moved = []
