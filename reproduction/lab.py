@@ -191,6 +191,17 @@ def parse_places(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+_ONE_PROCESS: Config = {
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "divide": "rows",
+    "sync_batchnorm": False,
+}
+OF_PROCESSES = tuple(_ONE_PROCESS)
+"""Settings that runs of earlier versions lack; those of one process change no key."""
+
+
 def config_key(config: Config) -> str:
     """Hash a configuration: all settings, defaults included, but the seed and `RESULT_STAYS`.
 
@@ -200,8 +211,11 @@ def config_key(config: Config) -> str:
     Raises:
         ValueError: a name or value that the settings do not know.
     """
-    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
-    stays = (*RESULT_STAYS, "seed")
+    whole = (
+        _ONE_PROCESS | _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+    )
+    one = {name for name, value in _ONE_PROCESS.items() if whole[name] == value}
+    stays = {*RESULT_STAYS, "seed", *one}
     # what stands at None is left out at every depth, so that a new argument which is None changes no key
     telling = {
         name: _without_none(value) for name, value in whole.items() if name not in stays and value is not None
