@@ -21,6 +21,7 @@ from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 
@@ -191,17 +192,6 @@ def parse_places(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-_ONE_PROCESS: Config = {
-    "devices": 1,
-    "num_nodes": 1,
-    "strategy": "auto",
-    "divide": "rows",
-    "sync_batchnorm": False,
-}
-OF_PROCESSES = tuple(_ONE_PROCESS)
-"""Settings that runs of earlier versions lack; those of one process change no key."""
-
-
 def config_key(config: Config) -> str:
     """Hash a configuration: all settings, defaults included, but the seed and `RESULT_STAYS`.
 
@@ -212,9 +202,9 @@ def config_key(config: Config) -> str:
         ValueError: a name or value that the settings do not know.
     """
     whole = (
-        _ONE_PROCESS | _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+        ONE_PROCESS | _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
     )
-    one = {name for name, value in _ONE_PROCESS.items() if whole[name] == value}
+    one = {name for name, value in ONE_PROCESS.items() if whole[name] == value}
     stays = {*RESULT_STAYS, "seed", *one}
     # what stands at None is left out at every depth, so that a new argument which is None changes no key
     telling = {

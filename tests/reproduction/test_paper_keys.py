@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from reproduction.lab import OF_PROCESSES, Lab, config_key, parse_places
+from reproduction.lab import Lab, config_key, parse_places
 from reproduction.reading import merged, table_called, tables
 from reproduction.runner import wanted_runs
 from reproduction.scale import SMALL
 from studygroup.training import Settings
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS
 
 
@@ -58,7 +59,7 @@ def test_a_key_is_of_the_whole_configuration():
     config = {"recipe": "cgl", "model": "cifar_resnet18", "model_options": {"width": 16}, "data": "CIFAR-10"}
     whole = Settings.from_config(config).config()
     telling = {
-        name: value for name, value in whole.items() if name not in (*RESULT_STAYS, *OF_PROCESSES, "seed")
+        name: value for name, value in whole.items() if name not in (*RESULT_STAYS, *ONE_PROCESS, "seed")
     }
     assert config_key(config) == hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
     assert config_key(config) == config_key(config | {"devices": 1, "divide": "rows"})
