@@ -21,6 +21,7 @@ from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 
@@ -200,8 +201,11 @@ def config_key(config: Config) -> str:
     Raises:
         ValueError: a name or value that the settings do not know.
     """
-    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
-    stays = (*RESULT_STAYS, "seed")
+    whole = (
+        ONE_PROCESS | _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+    )
+    one = {name for name, value in ONE_PROCESS.items() if whole[name] == value}
+    stays = {*RESULT_STAYS, "seed", *one}
     # what stands at None is left out at every depth, so that a new argument which is None changes no key
     telling = {
         name: _without_none(value) for name, value in whole.items() if name not in stays and value is not None
