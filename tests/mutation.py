@@ -55,6 +55,7 @@ class Part:
 
 
 PARTS = {
+    "schedules": Part("schedules.py", ("test_schedules.py",)),
     "routes": Part("routes.py", ("test_routes.py", "test_route_drawing.py", "test_checks.py")),
     "functional": Part(
         "functional/*.py",
