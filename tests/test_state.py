@@ -1,8 +1,5 @@
 """State dicts fit the ecosystem: tensors alone, the route table among them, usable after inference."""
 
-import subprocess
-import sys
-
 import pytest
 import safetensors.torch
 import torch
@@ -110,32 +107,3 @@ def test_auxiliary_logits_that_would_be_dropped_are_refused():
     task = sg.recipes.baseline(net.to_empty(device="cpu")).train()
     with pytest.raises(ValueError, match="'aux_logits2' beside its logits"):
         task(torch.zeros(2, 3, 64, 64), torch.tensor([0, 1]))
-
-
-COMPILED = """
-import torch
-import studygroup as sg
-from torch import nn
-
-def make():
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
-
-def losses(prepare):
-    torch.manual_seed(0)
-    task = sg.recipes.dml(make(), students=3, init=make)
-    x, y = torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1])
-    total = prepare(task)(x, y).total
-    total.backward()
-    return [total.detach(), *(parameter.grad for parameter in task.parameters())]
-
-compiled = losses(lambda task: torch.compile(task, backend="eager"))
-torch.testing.assert_close(compiled, losses(lambda task: task))
-print(len(compiled))
-"""
-
-
-@pytest.mark.slow
-def test_a_compiled_task_has_the_losses_and_gradients_of_the_task():
-    """In a process of its own: the checks of types in tests cannot be compiled."""
-    said = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
-    assert said.stdout.strip() == "13", said.stderr[-500:]

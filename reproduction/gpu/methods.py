@@ -24,6 +24,7 @@ METHODS: dict[str, Make] = {
     "baseline": lambda n: sg.recipes.baseline(n.build()),
     "cgl": lambda n: sg.recipes.cgl(n.build(), init=n.build),
     "cgl_constant_peers": _constant_peers,
+    "cgl_rows_shared": lambda n: sg.recipes.cgl(n.build(), subsets=False, init=n.build),
     "cgl_two_passes": lambda n: sg.recipes.cgl(n.build(), peers="train", init=n.build),
     "auxiliary_training": lambda n: sg.recipes.auxiliary_training(
         n.build(), inner=n.inner, example=n.example

@@ -11,16 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import studygroup as sg
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS, owners
 from reproduction.gpu.network import Network
-from reproduction.gpu.step import Losses, batch, of_network, of_task, updates
+from reproduction.gpu.step import Losses, autocast, batch, of_network, of_task, updates
 from studygroup.models.resnet import BasicBlock
 
-LOOP, PLAIN, CGL = "loop", "baseline", "cgl"
+LOOP, PLAIN, CGL, STATIC = "loop", "baseline", "cgl", "cgl_rows_shared"
 _WARM = 3
 _BLOCK_SECONDS = 0.2  # so long that a clock's resolution and one wait do not matter
 _MOST_STEPS = 50
+LIMIT = 0.15
+"""Of the relative difference of gradients in half precision, as in the checks."""
+_COMPILED = {"task": "compiled", "graphs": "CUDA graphs", "blocks": "compiled blocks"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,14 @@ class Setting:
     Attributes:
         rows: of a step, all students together.
         dtype: of autocast; `torch.float32` for none.
-        compiled: whether `torch.compile` makes one graph of each residual block.
+        compiled: what `torch.compile` makes graphs of: `"blocks"`, each residual block by itself; `"task"`, the whole
+            step's losses; `"graphs"`, these, replayed as CUDA graphs; nothing where empty.
         blocks: of steps that are timed; each is one of the values that the median is of.
     """
 
     rows: int
     dtype: torch.dtype = torch.bfloat16
-    compiled: bool = False
+    compiled: str = ""
     blocks: int = 7
 
 
@@ -77,9 +82,11 @@ def measure(
     ]
     items = {_name(name, how, setting): partial(_item, name, network, device, how) for name, how in plan}
     items["baseline again"] = partial(_item, PLAIN, network, device, setting)  # how far the device drifts
-    if compiled:
-        how = replace(setting, compiled=True)
-        items |= {_name(name, how, setting): partial(_item, name, network, device, how) for name in trio}
+    for way in _COMPILED if compiled else ():
+        how = replace(setting, compiled=way)
+        # where who consults whom decides how many rows there are, nothing can be replayed
+        names = [LOOP, PLAIN, STATIC] if way == "graphs" else trio
+        items |= {_name(name, how, setting): partial(_item, name, network, device, how) for name in names}
     return work_through(items, clock, lambda part: write(_compared(part)))
 
 
@@ -88,7 +95,7 @@ def _name(name: str, how: Setting, usual: Setting) -> str:
     words = [name]
     words += [f"{how.rows} rows"] if how.rows != usual.rows else []
     words += ["float32"] if how.dtype != usual.dtype else []
-    words += ["compiled"] if how.compiled else []
+    words += [_COMPILED[how.compiled]] if how.compiled else []
     return ", ".join(words)
 
 
@@ -98,14 +105,19 @@ def _item(name: str, network: Network, device: torch.device, how: Setting) -> di
     x, y = batch(how.rows, pixels=network.example.shape[-1], classes=network.classes, device=device)
     module, losses = _losses(name, network, device, x, y)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    if how.compiled:
-        _compile_blocks(module)
     optimiser = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
-    found = timed(partial(updates, losses, optimiser, device, how.dtype), device, blocks=how.blocks)
+    step = partial(updates, losses, optimiser, device, how.dtype)
+    difference = {}
+    if how.compiled:
+        difference = checked(
+            module, losses, partial(_compile, module, how.compiled, device), device, how.dtype
+        )
+    found = timed(step, device, blocks=how.blocks)
     return {
         "rows": how.rows,
         "precision": str(how.dtype).removeprefix("torch."),
         "compiled": how.compiled,
+        **difference,
         "trainable": sum(p.numel() for p in parameters),
         **found,
         "images_per_second": round(1000 * how.rows / found["milliseconds"], 1),
@@ -122,8 +134,65 @@ def _losses(
     return task, of_task(task, x, y, owner=owners(task, len(x)))
 
 
-def _compile_blocks(module: nn.Module) -> None:
+def checked(
+    module: nn.Module,
+    losses: Losses,
+    compile_it: Callable[[], None],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, Any]:
+    """Compile a module, and compare the gradients of a step with those from before.
+
+    Args:
+        module: what is trained.
+        losses: of its step.
+        compile_it: compiles it in place.
+        device: where.
+        dtype: of autocast.
+
+    Returns:
+        `gradient_difference`, relative to all, with its `limit`, and whether it is within it; `compile_seconds` of
+        the first compiled steps. Under dropout, gradients are of other masks.
+    """
+
+    def gradients() -> list[Tensor]:
+        module.zero_grad()
+        if isinstance(module, sg.CollaborativeLearning):
+            module.step = 0  # the same draws
+        with autocast(device, dtype):
+            total = sum(losses(), torch.zeros((), device=device))
+        torch.autograd.backward(total)
+        return [p.grad.double().cpu() for p in module.parameters() if p.grad is not None]
+
+    expected = gradients()
+    start = time.perf_counter()
+    compile_it()
+    for _ in range(_WARM + 1):  # the first runs as written, the third is recorded, the fourth replayed
+        if device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        found = gradients()
+    took = time.perf_counter() - start
+    size = torch.stack([each.norm() for each in expected]).norm()
+    apart = torch.stack([(a - b).norm() for a, b in zip(found, expected, strict=True)]).norm() / size
+    return {
+        "gradient_difference": float(apart),
+        "limit": LIMIT,
+        "passed": bool(apart <= LIMIT),
+        "compile_seconds": round(took, 1),
+    }
+
+
+def _compile(module: nn.Module, how: str, device: torch.device) -> None:
     torch.compiler.reset()
+    if how == "blocks":
+        _compile_blocks(module)
+    elif device.type == "cuda":
+        module.compile(mode="reduce-overhead" if how == "graphs" else "default")
+    else:
+        module.compile(backend="eager")  # a dry run
+
+
+def _compile_blocks(module: nn.Module) -> None:
     torch._dynamo.config.recompile_limit = 64  # blocks share code, not shapes
     for block in module.modules():
         if isinstance(block, BasicBlock):

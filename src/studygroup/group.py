@@ -2,22 +2,26 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import (
     Capture,
-    capturing,
     capturing_in_flight,
+    heard,
+    listening,
     modules_called,
 )
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
-from studygroup._engine.equal_starts import classes, kinds
-from studygroup._engine.forward import call
+from studygroup._engine.equal_starts import equally_placed
+from studygroup._engine.forward import call, holds_compiled_code
+from studygroup._engine.layouts import Layouts
+from studygroup._engine.layouts import Seen as Seen
 from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
@@ -30,11 +34,10 @@ from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.checks import check_flag, check_kind, check_whole
-from studygroup.inputs import Inputs, sees_table
+from studygroup.inputs import Inputs, first_tensor, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
-_MOST_LAYOUTS = 32
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
 
@@ -64,7 +67,7 @@ class Group(ParameterGroups):
         self,
         inputs: Inputs,
         *,
-        sees: Bool[Tensor, "students rows"] | None = None,
+        sees: Seen = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
@@ -195,7 +198,7 @@ class StudyGroup(Group):
         self.model, self._routed = install(duplicate(model), routes, init=init)
         leave_behind(model)
         self._switches = Switches(self.model)
-        self._layouts: list[BatchLayout] = []  # the newest last
+        self._layouts = Layouts()
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
         self._compared: dict[tuple[Hashable, ...], set[Hashable]] = {}
@@ -208,7 +211,7 @@ class StudyGroup(Group):
         self,
         inputs: Inputs,
         *,
-        sees: Bool[Tensor, "students rows"] | None = None,
+        sees: Seen = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the answers of every student.
@@ -216,33 +219,34 @@ class StudyGroup(Group):
         Args:
             inputs: what the model takes: a tensor with rows along axis 0, or a mapping of keyword arguments
                 (tensors with that many rows are routed, others pass as they are, see `rows` and `shared`).
-            sees: which student sees which row; a CPU table. Omitted, all see all.
+            sees: which student sees which row; a CPU table, or what `prepared` has made of one. Omitted, all see all.
             capture: what to return besides logits.
 
         Raises:
             ValueError: inputs that hold `labels`, or of which it cannot be told whether they carry rows; a table of
-                another shape or one in which no student sees anything, a routed layer that is never reached, a
-                captured one that is never called, students that part inside a residual connection, an output without
-                logits, answers that differ from those of the students alone.
+                another shape or in which no student sees anything, a routed layer never reached, a captured one never
+                called, students that part inside a residual connection, an output without logits, answers that differ
+                from those of the students alone.
         """
         batch = self._row_inputs.read(inputs)
-        layout = self._layout(sees_table(sees, students=self.students, rows=batch.rows), batch)
+        layout = self._layout(sees, batch)
         entering, ids, whole = batch.enter(layout)
-        state = ForwardState(layout, rescale_gradients=self.rescale_gradients, entering=ids, whole=whole)
-        heads = [self._named_head()] if capture.features else []
-        watched = [
-            copy for layer in capture.in_flight for name in layer.modules for copy in self.copies(name)
-        ]
+        how = {"rescale_gradients": self.rescale_gradients, "listens": capture.by_hooks()}
+        state = ForwardState(layout, **how, entering=ids, whole=whole)
+        heads = self._heads(capture)
+        watched = [one for layer in capture.in_flight for name in layer.modules for one in self.copies(name)]
         with (
-            capturing(self.model, capture.activations, state) as activations,
-            capturing(self.model, heads, state, inputs=True) as features,
+            nullcontext() if torch.compiler.is_compiling() else self.listening(capture),
             capturing_in_flight(self.model, capture.in_flight, state) as in_flight,
             sharing(watched) as products,
         ):
             logits = call(self.model, entering, state)
-        self._row_inputs.remember(batch)
-        silent = [name for name in capture.activations if name not in activations]
-        silent += [name for name in heads if name not in features]
+        if not torch.compiler.is_compiling():
+            self._row_inputs.remember(batch)
+            self._layouts.passed(self._sort(batch), layout)
+        activations = {name: heard(state, name) for name in capture.activations}
+        features = {name: heard(state, name, inputs=True) for name in heads}
+        silent = [name for name, pieces in (*activations.items(), *features.items()) if not pieces]
         if silent:
             raise ValueError(
                 f"layer {silent[0]!r} was not called, or gave no tensor, so there is nothing to capture of it; name "
@@ -250,7 +254,7 @@ class StudyGroup(Group):
             )
         return Outputs(
             logits=layout.scatter([(state.rows, logits)]),
-            sees=layout.sees,
+            sees=layout.sees_there,
             features=layout.scatter(features[heads[0]]) if heads else None,
             trunk=layout.scatter_shared(state.trunk) if capture.trunk and state.trunk else None,
             activations={name: layout.scatter(pieces) for name, pieces in activations.items()},
@@ -258,6 +262,13 @@ class StudyGroup(Group):
             products=products,
             layout=layout,
         )
+
+    @contextmanager
+    def listening(self, capture: Capture) -> Iterator[None]:
+        """Let passes note activations and features; compiled ones cannot begin to, and are made inside of this."""
+        heads = self._heads(capture)
+        with listening(self.model, capture.activations), listening(self.model, heads, inputs=True):
+            yield
 
     def copies(self, name: str) -> list[nn.Module]:
         """Return all modules that take the place of one layer of the user's model.
@@ -284,25 +295,10 @@ class StudyGroup(Group):
     def equal_students(self) -> tuple[tuple[int, ...], ...]:
         """Return the students that have equal weights now and get equal gradients from equal rows, two at least each.
 
-        A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from
-        its equals. Views of one network, which take the same weights and part at layers without any, are left out.
+        Views of one network, which take the same weights and part at layers without any, are left out.
         """
-        signatures: list[list[int]] = [[] for _ in range(self.students)]
-        for layer in self._routed.values():
-            if layer.has_state and len(layer.bank) > 1:
-                kind = kinds(list(layer.bank))
-                for student, module in enumerate(layer.choice):
-                    taken = 0 if self.rescale_gradients else layer.choice.count(module)
-                    signatures[student] += [kind[module], taken]
-        equal = classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
-        return tuple(students for students in equal if not self._are_views(students))
-
-    def _are_views(self, students: Sequence[int]) -> bool:
-        """Tell whether students take the same weights and part at layers without any, such as dropout."""
-        layers = self._routed.values()
-        weights = {tuple(layer.choice[k] for layer in layers if layer.has_state) for k in students}
-        paths = {tuple(layer.choice[k] for layer in layers) for k in students}
-        return len(weights) == 1 < len(paths)
+        layers = list(self._routed.values())
+        return equally_placed(layers, students=self.students, rescaled=self.rescale_gradients)
 
     def export(self, student: int) -> nn.Module:
         """Return one student as a plain network.
@@ -349,31 +345,42 @@ class StudyGroup(Group):
             layer.follow_first()
         return self
 
-    def _layout(self, table: Tensor, batch: Batch) -> BatchLayout:
-        """Return what is kept of a table, after a dry run if none has seen inputs of this sort."""
+    def prepared(self, inputs: Inputs, sees: Tensor | None, device: torch.device) -> BatchLayout | None:
+        """Return what `forward` takes for `sees` in compiled code; `None` before a first pass of this sort."""
+        batch = self._row_inputs.read(inputs)
+        table = sees_table(sees, students=self.students, rows=batch.rows)
+        return self._layouts.prepared(self._sort(batch), table, self._apart or (), device)
+
+    def _sort(self, batch: Batch) -> Hashable:
+        return batch.structure, batch.sizes, self._switches.on, self.model.training
+
+    def _layout(self, sees: Seen, batch: Batch) -> BatchLayout:
+        """Return where the rows go, after a dry run if none has seen inputs of this sort."""
+        together = self._layouts.together if sees is None and torch.compiler.is_compiling() else {}
+        given = sees if isinstance(sees, BatchLayout) else together.get(batch.rows)
+        if given is not None:
+            return given
+        table = sees_table(sees, students=self.students, rows=batch.rows)
         if self._apart is None:
             self._explore(batch, table)
-        known = (one for one in reversed(self._layouts) if one.sees.shape == table.shape)
-        layout = next((one for one in known if torch.equal(one.sees, table)), None)
-        if layout is None:
-            layout = BatchLayout(table, apart=self._apart or ())
-        else:
-            self._layouts.remove(layout)
-        self._layouts.append(layout)
-        del self._layouts[:-_MOST_LAYOUTS]
+        layout = self._layouts.of(table, self._apart or ())
         if not torch.compiler.is_compiling():
             sort = (batch.structure, layout.manner, self._switches.on, self.model.training)
             compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
+            if holds_compiled_code(self.model):
+                return self.prepared(batch.inputs, table, first_tensor(batch.inputs).device) or layout
         return layout
 
-    def _named_head(self) -> str:
+    def _heads(self, capture: Capture) -> list[str]:
+        if not capture.features:
+            return []
         if self.head is None:
             raise ValueError(
                 "the model calls no nn.Linear, so its head is not known; StudyGroup(head=...) names it"
             )
-        return self.head
+        return [self.head]
 
     def _explore(self, batch: Batch, table: Tensor) -> None:
         training = self.model.training

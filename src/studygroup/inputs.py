@@ -1,7 +1,7 @@
 """Inputs of a group: a batch as the model takes it, and tables of which student sees which rows."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -86,6 +86,11 @@ def tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, Mapping | list | tuple):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from tensors(item)
+
+
+def among(value: Any, several: Iterable[Any]) -> bool:
+    """Tell whether a value itself is one of several; equal ones are not."""
+    return any(value is one for one in several)
 
 
 def count_rows(inputs: Any) -> int:

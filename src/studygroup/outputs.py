@@ -38,6 +38,10 @@ class Outputs:
     products: Mapping[Tensor, Sequence[Product]] = field(default_factory=dict)
     layout: BatchLayout | None = None
 
+    def all_see_all(self) -> bool:
+        """Tell whether every student saw every row."""
+        return bool(self.sees.all()) if self.layout is None else self.layout.manner == "all"
+
     def part(self, sees: Bool[Tensor, "students rows"]) -> "Outputs":
         """Return a part of the answers, zero elsewhere, as if nothing else had been computed.
 

@@ -98,9 +98,15 @@ class Peers(Group):
         table = sees_table(sees, students=self.students, rows=rows)
         inner = replace(capture, trunk=False)
         found = {
-            student: _answer(student, group, inputs, sees=table[student : student + 1], capture=inner)
+            student: _answer(
+                student,
+                group,
+                inputs,
+                sees=None if sees is None else table[student : student + 1],
+                capture=inner,
+            )
             for student, group in enumerate(self._groups())
-            if table[student].any()
+            if sees is None or table[student].any()
         }
         idle = [p for k, net in enumerate(self._groups()) if k not in found for p in net.parameters()]
         logits = _stack({k: out.logits for k, out in found.items()}, self.students, "logits")

@@ -1,24 +1,18 @@
 """A training task: the students, their objectives, and the one place where losses are weighted and summed."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import reduce
-from operator import or_
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor, nn
 
-from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import EqualStudents, Learners
-from studygroup._engine.isolate import only_trains, without_side_effects
+from studygroup._engine.isolate import only_trains
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
-from studygroup._engine.ranks import every_parameter_needs_a_gradient
-from studygroup._engine.whole_norms import check_passes_of_all
-from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
+from studygroup.answering import answered
+from studygroup.checks import check_choice, check_flag, check_kind, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
 from studygroup.inputs import Inputs
@@ -26,9 +20,8 @@ from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
 from studygroup.objectives.shares import counted, with_share
 from studygroup.objectives.teaching import check_names_differ, check_teacher, check_turns, learns_from_labels
-from studygroup.outputs import Outputs
-from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
-from studygroup.seeding import derive
+from studygroup.ownership import SharedRows, Subsets
+from studygroup.planning import Plan, planned
 from studygroup.teachers import Teacher
 
 Answering = Literal["joint", "train", "eval"]
@@ -257,99 +250,57 @@ class CollaborativeLearning(ParameterGroups):
             ValueError: owners that are not students, labels or shares of another length, progress outside [0, 1], one
                 loss for students that are trained in turn, or labels that an objective refuses.
         """
-        rows = self.group.count_rows(x)
-        check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
-        if not y.ndim or len(y) != rows:
-            raise ValueError(f"labels of shape {tuple(y.shape)} for {rows} rows; hand in one a row")
-        check_share("progress", progress, of="training done")
-        if self.in_turn and self.training and owner is None:
-            raise ValueError("in_turn=True updates one student after another; go through task.steps(x, y)")
-        if owner is None and self.training and isinstance(self.rows, Subsets):
-            warnings.warn(
-                "students were to have sub-sets of their own, and no owner says which rows are whose: all are "
-                "supervised on all rows; hand in owner, or build the task with rows shared (subsets=False)",
-                NoOwnerWarning,
-                stacklevel=3,
-            )
-        owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
+        if torch.compiler.is_compiling():
+            step = torch.compiler.disable(CollaborativeLearning._compiled_step, recursive=False)  # type: ignore[no-untyped-call]
+            compiled: Losses = step(self, x, y, owner, progress, share)
+            return compiled
+        plan = planned(self, x, y, owner, progress, share)
+        losses = self._computed(x, y, plan)
+        self._noted(losses, plan)
+        return losses
+
+    def _compiled_step(
+        self,
+        x: Inputs,
+        y: Tensor,
+        owner: Tensor | Sequence[int] | None,
+        progress: float,
+        share: Tensor | None,
+    ) -> Losses:
+        """Take a step of which the compiler sees `_computed` alone; this frame and what it disables are Python's."""
+        python = torch.compiler.disable
+        plan = python(planned)(self, x, y, owner, progress, share, compiled=True)  # type: ignore[no-untyped-call]
+        try:
+            computed = self._computed if plan.compiled else python(self._computed)  # type: ignore[no-untyped-call]
+            losses: Losses = computed(x, y, plan)
+        finally:
+            python(plan.ended)()  # type: ignore[no-untyped-call]
+        python(self._noted)(losses, plan)  # type: ignore[no-untyped-call]
+        return losses
+
+    def _computed(self, x: Inputs, y: Tensor, plan: Plan) -> Losses:
+        """Compute a step's losses: what `torch.compile` makes one graph of."""
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = with_share(self._answered(x, y, owns, progress), share)
-        losses = self._add(objectives, step, known)
-        if owns is None and losses.total.requires_grad:
+        step = with_share(answered(self, x, y, plan), plan.share)
+        return self._add(objectives, step, known, plan.weights)
+
+    def _noted(self, losses: Losses, plan: Plan) -> None:
+        """Note that a step was taken."""
+        if plan.owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
         if self.training and not self.in_turn:
             self._learners.look(self.group)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
-        return losses
 
-    def _answered(self, x: Inputs, y: Tensor, owns: Tensor | None, progress: float) -> Step:
-        """Run the students and all other groups."""
-        consults = {teacher: teacher.consults(self.step) for teacher in self._teachers()}
-        own = self._want(one.capture for one in self._objectives())
-        heard = self._want(teacher.capture for teacher in consults if teacher.of is None)
-        if owns is None:
-            outputs = answers = self.group(x, capture=own | heard)
-        else:
-            asked = self._asked(consults, owns, of=None)
-            moves = any(one.moves_teachers and one.weight_at(progress) for one in self._objectives())
-            outputs, answers = self._with_owners(x, owns, asked, own, heard, moves=moves)
-        by_others = {}
-        for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
-            want = self._want(teacher.capture for teacher in consults if teacher.of is other)
-            by_others[other] = other(x, sees=self._asked(consults, owns, of=other), capture=want)
-        return Step(self.group, outputs, answers, x, y, progress, self.criterion, consults, by_others)
-
-    def _with_owners(
-        self, x: Inputs, owns: Tensor, asked: Tensor | None, own: Capture, heard: Capture, *, moves: bool
-    ) -> tuple[Outputs, Outputs]:
-        """Return the answers of owners on their rows, and of those whom they consult there.
-
-        Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
-        """
-        joint = self.peers == "joint" and own == Capture()
-        check_passes_of_all(joint or self.peers == "eval")
-        if asked is None:
-            outputs = self.group(x, sees=owns, capture=own)
-            return outputs, outputs
-        if joint:
-            with self._moving(owns | asked if moves else owns):
-                both = self.group(x, sees=owns | asked, capture=heard)
-            return both.part(owns), both.part(asked)
-        if not moves:
-            answers = self._second_pass(x, asked, heard, gradient=False)
-            return self.group(x, sees=owns, capture=own), answers
-        # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
-        outputs = self.group(x, sees=owns, capture=own)
-        return outputs, self._second_pass(x, asked, heard, gradient=True)
-
-    def _moving(self, sees: Tensor) -> AbstractContextManager[None]:
-        """Keep the parameters of students without rows out of the graph, where no other rank needs them in it."""
-        present = sees.any(1).nonzero().flatten().tolist()
-        if len(present) == self.group.students or every_parameter_needs_a_gradient():
-            return nullcontext()
-        chosen = (parameter for student in present for parameter in self.group.parameters_of(student))
-        return only_trains(self.group.parameters(), chosen)
-
-    def _second_pass(self, x: Inputs, asked: Tensor, heard: Capture, *, gradient: bool) -> Outputs:
-        seed = derive(self.seed, "peers", self.step)
-        training = None if self.peers != "eval" and self.training else False  # None: a frozen norm stays one
-        with without_side_effects(self.group.model, training=training, seed=seed, gradient=gradient):
-            outputs: Outputs = self.group(x, sees=asked, capture=heard)
-        return outputs
-
-    def _asked(
-        self, consults: Mapping[Teacher, Tensor], owns: Tensor | None, *, of: Group | None
-    ) -> Bool[Tensor, "teachers rows"] | None:
-        """Return which students of a group are asked on which row; `None` where all are, or none is."""
-        tables = [table for teacher, table in consults.items() if teacher.of is of]
-        if owns is None or not tables:
-            return None
-        asked = (reduce(or_, tables).T.to(torch.uint8) @ owns.to(torch.uint8)).bool()
-        return asked if asked.any() else None
-
-    def _add(self, objectives: Sequence[Objective], step: Step, known: Mapping[str, Tensor | None]) -> Losses:
+    def _add(
+        self,
+        objectives: Sequence[Objective],
+        step: Step,
+        known: Mapping[str, Tensor | None],
+        weights: Mapping[str, float | Tensor],
+    ) -> Losses:
         """Weight and sum all objectives: the only place where that is done."""
         logits = single(step.outputs.logits)
         of_students = logits.new_zeros(self.group.students)
@@ -359,7 +310,8 @@ class CollaborativeLearning(ParameterGroups):
             value = known[one.name]
             value = counted(one, step) if value is None else value
             values[one.name] = value
-            weighted = one.weight_at(step.progress) * value
+            weight = weights[one.name]
+            weighted = (weight.to(value.dtype) if isinstance(weight, Tensor) else weight) * value
             if value.ndim:
                 of_students = of_students + weighted
             else:
@@ -391,7 +343,3 @@ class CollaborativeLearning(ParameterGroups):
 
     def _teachers(self) -> list[Teacher]:
         return [one for one in self.teachers if isinstance(one, Teacher)]
-
-    @staticmethod
-    def _want(captures: Iterable[Capture]) -> Capture:
-        return reduce(or_, captures, Capture())

@@ -48,8 +48,10 @@ def test_rows_stand_in_canonical_order(seed):
 def test_equal_row_counts_are_the_same_rows():
     layout = BatchLayout(torch.eye(4, dtype=torch.bool)[:, [2, 0, 3, 1, 0]])
     first = layout.split(layout.entry, (0, 1, 0, 1), 2)
-    assert len(first.rows) == len(layout.entry)
-    assert first.rows is layout.entry
+    assert torch.equal(first.rows.sample, layout.entry.sample)
+    assert torch.equal(first.rows.students, layout.entry.students)
+    again = layout.split(first.rows, (0, 1, 0, 1), 2)
+    assert again.rows is first.rows  # nobody can part there any more
     assert first.idle == ()
     assert layout.split(layout.entry, (1, 1, 1, 1), 2).idle == (0,)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from studygroup._engine.rows import Split
-from studygroup.inputs import tensors
+from studygroup.inputs import among, tensors
 
 if TYPE_CHECKING:
     from studygroup._engine.routed import ForwardState
@@ -38,7 +38,7 @@ class Arguments:
             ValueError: there is none, or rows stand as they entered although students have parted since.
         """
         given_tensors = list(tensors(given))
-        own = [t for t in given_tensors if t.ndim and id(t) not in state.whole]
+        own = [t for t in given_tensors if t.ndim and not among(t, state.whole)]
         found = next((t for t in own if not t.is_nested and len(t) == len(state.rows)), None)
         if found is not None:
             return found
@@ -50,7 +50,7 @@ class Arguments:
             )
         entered = next((t for t in own if not t.is_nested and len(t) == len(state.layout.entry)), None)
         if entered is not None:
-            inputs = id(entered) in state.entering
+            inputs = among(entered, state.entering)
             if state.trial:
                 state.entered_alone.append(self)
             if inputs or state.trial or self._entered_alone:
@@ -86,7 +86,7 @@ class Arguments:
         if isinstance(value, Tensor):
             taken.append(value)
             return self._tensor(value, split, state, path)
-        if id(value) in state.entering:  # a list of rows
+        if among(value, state.entering):  # a list of rows
             return [type(value)(value[place] for place in part.entry.tolist()) for part in split.parts]
         if isinstance(value, Mapping):
             columns = {
@@ -108,12 +108,13 @@ class Arguments:
             if state.rescale_gradients and value.requires_grad and len(split.rows) > len(state.rows):
                 value = _rescaled(value, split.branches_on(value.device))
             found = split.take([value])
-        unseen = value.is_inference() and len(found) > 1  # no version counter would tell of work in place
+        # no version counter would tell of work in place
+        unseen = len(found) > 1 and not torch.compiler.is_compiling() and value.is_inference()
         alone = len(split.modules) + len(split.idle) == 1
         return [tensor.clone() for tensor in found] if unseen or (state.trial and not alone) else found
 
     def _kind(self, path: str, value: Tensor, state: "ForwardState") -> Kind:
-        if id(value) in state.whole or not value.ndim or value.is_nested:
+        if among(value, state.whole) or not value.ndim or value.is_nested:
             return "whole"
         length = len(value)
         kind: Kind = "whole"
@@ -121,12 +122,14 @@ class Arguments:
             kind = "rows"
         elif length == len(state.layout.entry):
             kind = "entered"
-        if id(value) in state.entering or torch.compiler.is_compiling():
+        if among(value, state.entering):
             return kind
         if state.trial:
             state.notes.append((self, path, tuple(value.shape), kind))
             return kind
         seen = self._seen.get(path)
+        if torch.compiler.is_compiling():  # no guard on lengths: what has carried rows does, and nothing else
+            return "whole" if seen is not None and "whole" in seen and len(seen) == 1 else kind
         return kind if seen is None else self._known(kind, tuple(value.shape), seen, state)
 
     def _known(
@@ -165,7 +168,22 @@ def like(example: Any, items: Any) -> Any:
 
 def _rescaled(batch: Tensor, branches: Tensor) -> Tensor:
     """Return the same values, with gradients divided by the number of branches of each row (CL-ILR)."""
-    alias = batch.view_as(batch)  # a hook on the batch itself would reach shortcuts around the layer too
     per_row = branches.view(-1, *[1] * (batch.ndim - 1))
-    alias.register_hook(lambda gradient: gradient / per_row)  # type: ignore[no-untyped-call]
+    alias: Tensor = _Divided.apply(
+        batch, per_row
+    )  # a hook on the batch itself would reach shortcuts around the layer
     return alias
+
+
+class _Divided(torch.autograd.Function):
+    """The same values, with gradients divided."""
+
+    @staticmethod
+    def forward(ctx: Any, batch: Tensor, divisor: Tensor) -> Tensor:
+        ctx.save_for_backward(divisor)
+        return batch.view_as(batch)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (divisor,) = ctx.saved_tensors
+        return gradients[0] / divisor, None

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from studygroup._engine.routed import ForwardState, RoutedLayer
+from studygroup._engine.routed import ForwardState, RoutedLayer, current_state
 from studygroup._engine.rows import Rows
 from studygroup.inputs import first_tensor
 from studygroup.naming import check_layers
@@ -55,6 +56,10 @@ class Capture:
     trunk: bool = False
     in_flight: tuple[Layer, ...] = ()
 
+    def by_hooks(self) -> bool:
+        """Tell whether anything is captured by hooks, which compiled code cannot be given afterwards."""
+        return bool(self.activations or self.features or self.in_flight)
+
     def __or__(self, other: "Capture") -> "Capture":
         """Return the union of both requests."""
         return Capture(
@@ -77,42 +82,29 @@ def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Mo
 
 
 @contextmanager
-def capturing(
-    model: nn.Module, names: Iterable[str], state: ForwardState, *, inputs: bool = False
-) -> Iterator[dict[str, Pieces]]:
-    """Capture the outputs, or the first inputs, of named layers during a pass.
+def listening(model: nn.Module, names: Iterable[str], *, inputs: bool = False) -> Iterator[None]:
+    """Let the pass that is under way note the outputs, or the first inputs, of named layers.
 
     Args:
         model: a network with routed layers in it.
         names: layer names as the user's model has them.
-        state: the pass that tells which rows a module works on.
-        inputs: capture inputs in place of outputs.
-
-    Yields:
-        Rows and tensor of each module, by name, in the order of the last calls; only names that were called.
+        inputs: note inputs in place of outputs.
 
     Raises:
         ValueError: a name that the model does not have, or a layer that ran without gradient.
     """
     names = tuple(names)
     modules = _by_name(model, names)
-    seen: dict[str, dict[nn.Module, tuple[Rows, Tensor]]] = {}
-    called: dict[str, Pieces] = {}
-
     with _connected() as connect, ExitStack() as hooks:
-
-        def note(name: str, module: nn.Module, value: Any) -> None:
-            tensor = first_tensor(value)
-            if tensor is not None:
-                connect(name, module, tensor)
-                seen.setdefault(name, {})[module] = (state.rows, tensor)
-                called.pop(name, None)
-                called[name] = list(seen[name].values())
-
         for name in names:
-            for module in modules[name]:
-                hooks.callback(_hook(module, name, note, inputs=inputs).remove)
-        yield called
+            for number, module in enumerate(modules[name]):
+                hooks.callback(_hook(module, name, number, connect, inputs=inputs).remove)
+        yield
+
+
+def heard(state: ForwardState, name: str, *, inputs: bool = False) -> Pieces:
+    """Return rows and tensor of each module of a layer that was listened to; none if no module was called."""
+    return list(state.heard.get((name, inputs), {}).values())
 
 
 @contextmanager
@@ -256,9 +248,16 @@ def _is_activation(module: nn.Module) -> bool:
     return "activation" in type(module).__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
-def _hook(module: nn.Module, name: str, note: Any, *, inputs: bool) -> Any:
+def _hook(module: nn.Module, name: str, number: int, connect: _Connect, *, inputs: bool) -> RemovableHandle:
+    def note(value: Any) -> None:
+        state, tensor = current_state(), first_tensor(value)
+        if state is not None and tensor is not None:
+            if not torch.compiler.is_compiling():  # compiled code keeps the hooks that it was made with
+                connect(name, module, tensor)
+            state.heard.setdefault((name, inputs), {})[number] = (state.rows, tensor)
+
     if inputs:
         return module.register_forward_pre_hook(
-            lambda _, args, kwargs: note(name, module, (args, kwargs)), with_kwargs=True
+            lambda _, args, kwargs: note((args, kwargs)), with_kwargs=True
         )
-    return module.register_forward_hook(lambda _, args, output: note(name, module, output))
+    return module.register_forward_hook(lambda _, args, output: note(output))

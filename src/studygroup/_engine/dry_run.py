@@ -4,10 +4,8 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool
@@ -24,10 +22,9 @@ from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import manner
 from studygroup._engine.self_check import SelfCheck
+from studygroup._engine.uncompiled import as_written, uncompiled
 from studygroup._engine.watch import ToldApart, Watch
 
-P = ParamSpec("P")
-R = TypeVar("R")
 _OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
 _ROWS = (2, 3, 4)  # of each student; one more where a size of the network may be that by chance
 
@@ -46,20 +43,7 @@ class Explored:
     apart: tuple[int, ...]
 
 
-def _not_compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep a function out of the graphs of `torch.compile`; the compiler is imported only where it is at work."""
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.compiler.is_compiling():
-            found: R = torch.compiler.disable(function)(*args, **kwargs)  # type: ignore[no-untyped-call]
-            return found
-        return function(*args, **kwargs)
-
-    return run
-
-
-@_not_compiled
+@uncompiled
 def dry_run(
     model: nn.Module,
     routed: Mapping[str, RoutedLayer],
@@ -91,7 +75,7 @@ def dry_run(
     """
     attributes = Attributes(model)
     with ExitStack() as stack:
-        stack.enter_context(_eager())
+        stack.enter_context(as_written())
         stack.enter_context(_other_random_states())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
@@ -197,13 +181,6 @@ def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool
         return places, torch.eye(students, dtype=torch.bool).repeat(1, rows)
     chosen = sorted({int(place) for own in sees for place in own.nonzero().flatten()[:rows]})
     return chosen, sees[:, chosen]
-
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Run compiled parts of a network as they are written; there are none while nobody has loaded the compiler."""
-    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
-        yield
 
 
 @contextmanager

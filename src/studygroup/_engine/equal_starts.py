@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.routed import RoutedLayer
 from studygroup.routes import Routes
 
 _RATES = ("p", "drop_prob", "drop_rate", "dropout")
@@ -47,6 +48,35 @@ def classes(signatures: Sequence[Hashable]) -> Classes:
     for student, signature in enumerate(signatures):
         found.setdefault(signature, []).append(student)
     return tuple(tuple(students) for students in found.values() if len(students) > 1)
+
+
+def equally_placed(layers: Sequence[RoutedLayer], *, students: int, rescaled: bool) -> Classes:
+    """Return the students that have equal weights and get equal gradients from equal rows, two at least each.
+
+    A module that more students take gets a larger gradient, unless gradients are rescaled, so that it parts from its
+    equals. Views of one network, which take the same weights and part at layers without any, are left out.
+
+    Args:
+        layers: the routed layers.
+        students: how many there are.
+        rescaled: whether gradients are divided by the number of branches where students part.
+    """
+    signatures: list[list[int]] = [[] for _ in range(students)]
+    for layer in layers:
+        if layer.has_state and len(layer.bank) > 1:
+            kind = kinds(list(layer.bank))
+            for student, module in enumerate(layer.choice):
+                taken = 0 if rescaled else layer.choice.count(module)
+                signatures[student] += [kind[module], taken]
+    equal = classes([tuple(signature) for signature in signatures]) if any(signatures) else ()
+    return tuple(several for several in equal if not _are_views(several, layers))
+
+
+def _are_views(students: Sequence[int], layers: Sequence[RoutedLayer]) -> bool:
+    """Tell whether students take the same weights and part at layers without any, such as dropout."""
+    weights = {tuple(layer.choice[k] for layer in layers if layer.has_state) for k in students}
+    paths = {tuple(layer.choice[k] for layer in layers) for k in students}
+    return len(weights) == 1 < len(paths)
 
 
 def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

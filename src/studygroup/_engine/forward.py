@@ -1,11 +1,15 @@
 """One call of a network whose rows are in flight."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from studygroup._engine.one_row import one_row_named
 from studygroup._engine.routed import ForwardState, use_state
+from studygroup._engine.uncompiled import as_written, compiler_loaded, each_length_by_itself
 from studygroup.inputs import Inputs, answer, logits_of
 
 
@@ -13,6 +17,24 @@ def _other_logits(output: object) -> list[str]:
     """Return the names of the tensors in a named tuple, such as torchvision's GoogLeNet and Inception return."""
     fields = getattr(output, "_fields", ())
     return [name for name in fields if isinstance(getattr(output, name), Tensor)]
+
+
+def holds_compiled_code(model: nn.Module) -> bool:
+    """Tell whether a network, or a part of it, was compiled before it was handed in."""
+    return compiler_loaded() and any("_orig_mod" in module._modules for module in model.modules())
+
+
+@contextmanager
+def _compiled_code(model: nn.Module, state: ForwardState) -> Iterator[None]:
+    """Run compiled parts as they are written until it is known what they ask the layout for."""
+    if torch.compiler.is_compiling() or state.trial or not holds_compiled_code(model):
+        yield
+    elif state.layout.device is None or state.listens:
+        with as_written():
+            yield
+    else:
+        with each_length_by_itself():
+            yield
 
 
 def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
@@ -31,7 +53,7 @@ def call(model: nn.Module, inputs: Inputs, state: ForwardState) -> Tensor:
         ValueError: students that part inside a residual connection, or an output without logits for every row.
     """
     try:
-        with one_row_named(state.layout.entry), use_state(state):
+        with one_row_named(state.layout.entry), use_state(state), _compiled_code(model, state):
             output = answer(model, inputs)
     except RuntimeError as error:
         counts = [count for count in set(state.counts) if re.search(rf"\b{count}\b", str(error))]

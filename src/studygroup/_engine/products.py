@@ -60,6 +60,10 @@ def sharing(modules: Iterable[nn.Module]) -> Iterator[Mapping[Tensor, Sequence[P
         used too has none: its gradient comes from autograd alone.
     """
     found: dict[Tensor, Sequence[Product]] = {}
+    modules = list(modules)
+    if not modules:
+        yield found
+        return
     inner = dict.fromkeys(inner for module in modules for inner in module.modules())
     mode = _Sharing(module for module in inner if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d))
     if not (torch.is_grad_enabled() and mode.calls):

@@ -23,9 +23,10 @@ class ForwardState:
     Args:
         layout: which student sees which rows.
         rescale_gradients: whether gradients are divided by the number of branches where students part.
-        entering: the `id` of the tensors and lists that carry the rows that enter.
-        whole: the `id` of the tensors that enter and carry no rows.
+        entering: the tensors and lists that carry the rows that enter.
+        whole: the tensors that enter and carry no rows.
         trial: whether this is a dry run, whose answers are compared with those of each student alone.
+        listens: whether layers are listened to by hooks, which code that was compiled before does not have.
 
     Attributes:
         rows: the rows that the code now running works on.
@@ -34,6 +35,7 @@ class ForwardState:
         notes: what a dry run has shown of layers' arguments.
         entered_alone: layers that a dry run has called on rows as they entered, although students had parted.
         changed: names of the layers that have changed their input in place in a dry run.
+        heard: rows and tensor of each module that is listened to, by layer and whether its input is meant.
     """
 
     def __init__(
@@ -41,18 +43,21 @@ class ForwardState:
         layout: BatchLayout,
         *,
         rescale_gradients: bool,
-        entering: tuple[int, ...] = (),
-        whole: tuple[int, ...] = (),
+        entering: tuple[Any, ...] = (),
+        whole: tuple[Any, ...] = (),
         trial: bool = False,
+        listens: bool = False,
     ) -> None:
         self.layout = layout
         self.rescale_gradients = rescale_gradients
         self.entering = entering
         self.whole = whole
         self.trial = trial
+        self.listens = listens
         self.notes: list[Note] = []
         self.entered_alone: list[Arguments] = []
         self.changed: list[str] = []
+        self.heard: dict[tuple[str, bool], dict[int, tuple[Rows, Tensor]]] = {}
         self.rows = layout.entry
         self.counts = [len(layout.entry)]
         self.reached: dict[str, None] = {}
@@ -75,17 +80,44 @@ class ForwardState:
             self.rows = before
 
 
-_state: ContextVar[ForwardState | None] = ContextVar("studygroup_state", default=None)
+class _Current:
+    """Where the routed layers find their pass; the compiler can follow an attribute, and not a context variable."""
+
+    state: ForwardState | None = None
+
+
+_current: ContextVar[_Current | None] = ContextVar("studygroup_state", default=None)
+
+
+@contextmanager
+def a_current_state() -> Iterator[None]:
+    """Keep a place for the states of the passes inside; compiled ones need it made before."""
+    token = _current.set(_Current())
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @contextmanager
 def use_state(state: ForwardState) -> Iterator[ForwardState]:
     """Make a state the current one of the routed layers."""
-    token = _state.set(state)
+    current = _current.get()
+    if current is None:
+        with a_current_state(), use_state(state):
+            yield state
+        return
+    before, current.state = current.state, state
     try:
         yield state
     finally:
-        _state.reset(token)
+        current.state = before
+
+
+def current_state() -> ForwardState | None:
+    """Return the pass that is under way."""
+    current = _current.get()
+    return None if current is None else current.state
 
 
 STUDENT = "studygroup_student"
@@ -111,7 +143,7 @@ class RoutedLayer(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Split the rows by module, run each module once, and put the rows back in canonical order."""
-        state = _state.get()
+        state = current_state()
         if state is None:
             raise ValueError(
                 f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "
@@ -136,13 +168,14 @@ class RoutedLayer(nn.Module):
     def _run(self, split: Split, given: list[Any], read: list[Tensor], state: ForwardState) -> list[Any]:
         outputs = []
         copies = list(tensors(given)) if state.trial else []
-        versions = [None if tensor.is_inference() else tensor._version for tensor in (*read, *copies)]
+        watched = [] if torch.compiler.is_compiling() else [*read, *copies]  # dry runs have looked before
+        versions = [None if tensor.is_inference() else tensor._version for tensor in watched]
         for module, rows, (args, kwargs) in zip(split.modules, split.parts, given, strict=True):
             with state.on(rows):
                 outputs.append(self.bank[module](*args, **kwargs))
         changed = [
             tensor
-            for tensor, version in zip((*read, *copies), versions, strict=True)
+            for tensor, version in zip(watched, versions, strict=True)
             if version is not None and tensor._version != version
         ]
         parted = len(split.rows) > len(state.rows)

@@ -64,23 +64,19 @@ class Batch:
         )
         return replace(self, inputs=inputs, rows=len(places))
 
-    def enter(self, layout: BatchLayout) -> tuple[Inputs, tuple[int, ...], tuple[int, ...]]:
-        """Return the inputs of the rows that enter, and the `id` of what in them carries rows and of what does not.
+    def enter(self, layout: BatchLayout) -> tuple[Inputs, tuple[Any, ...], tuple[Any, ...]]:
+        """Return the inputs of the rows that enter, and what in them carries rows and what does not.
 
         Args:
             layout: which rows enter, as often as students part before.
         """
-        places = layout.entry.sample.tolist()
         entered = self.with_inputs(
             self.map(
-                lambda tensor: layout.enter([tensor])[0], lambda items: [items[place] for place in places]
+                lambda tensor: layout.enter([tensor])[0],
+                lambda items: [items[place] for place in layout.entry.sample.tolist()],
             )
         )
-        return (
-            entered.inputs,
-            tuple([id(part) for part in entered.parts(carrying=True)]),
-            tuple([id(part) for part in entered.parts(carrying=False)]),
-        )
+        return entered.inputs, tuple(entered.parts(carrying=True)), tuple(entered.parts(carrying=False))
 
     def walk(self) -> Iterator[tuple[str, Any]]:
         """Yield all parts with their paths."""

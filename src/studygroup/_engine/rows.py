@@ -6,7 +6,7 @@ its shape.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -28,17 +28,21 @@ class Rows:
         students: which students the row stands for.
         sample: which row of the caller's batch it is.
         entry: the row's position among the rows that entered the network.
+        place: where in a pass the table stands, by routes alone; the same in all passes.
+        apart: number of each student's sub-group, as students may have parted so far; empty where none has.
     """
 
     students: Bool[Tensor, "rows students"]
     sample: Int[Tensor, " rows"]
     entry: Int[Tensor, " rows"]
+    place: str = ""
+    apart: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample)
 
     def __getitem__(self, index: Tensor) -> "Rows":
-        return Rows(self.students[index], self.sample[index], self.entry[index])
+        return Rows(self.students[index], self.sample[index], self.entry[index], self.place, self.apart)
 
     def canonical(self) -> Tensor:
         """Return the order of these rows by lowest student, then by sample."""
@@ -70,15 +74,19 @@ class Split:
     sources: tuple[Tensor, ...]
     take: Selection
     restore: Selection
+    _branches: dict[torch.device, Tensor] = field(default_factory=dict)
 
     @cached_property
     def take_entry(self) -> Selection:
         """Like `take`, from a tensor whose rows stand as they entered the network."""
         return Selection([part.entry for part in self.parts], [self.entries])
 
+    @_kept
     def branches_on(self, device: torch.device) -> Int[Tensor, " rows"]:
         """Return into how many rows each row before the layer parts, on the device of the rows."""
-        return to_device(torch.bincount(torch.cat(self.sources)), device)
+        if device not in self._branches:
+            self._branches[device] = to_device(torch.bincount(torch.cat(self.sources)), device)
+        return self._branches[device]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +132,20 @@ class BatchLayout:
         rows = rows[rows.canonical()]
         if apart:
             rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
-        self.entry = Rows(rows.students, rows.sample, torch.arange(len(rows)))
+        self.entry = replace(rows, entry=torch.arange(len(rows)), place="")
+        self.device: torch.device | None = None  # of compiled passes
+        self._moved = sees
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
-        self._splits: dict[tuple[tuple[int, ...], int, Rows, bool], Split] = {}
-        self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
-        self._shared: dict[Rows, _Scatter] = {}
-        self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
+        self._rows = {self.entry.place: self.entry}
+        self._splits: dict[tuple[tuple[int, ...], int, str, bool], Split] = {}
+        self._scatters: dict[tuple[str, ...], _Scatter] = {}
+        self._shared: dict[str, _Scatter] = {}
+        self._row_weights: dict[tuple[str, torch.device, torch.dtype], RowWeights] = {}
+
+    @property
+    def sees_there(self) -> Bool[Tensor, "students samples"]:
+        """The table, in a compiled pass on the device of the rows."""
+        return self._moved if torch.compiler.is_compiling() else self.sees
 
     @cached_property
     def manner(self) -> Literal["all", "one", "mixed"]:
@@ -146,15 +162,17 @@ class BatchLayout:
             modules: number of modules.
             every: whether modules without rows are called, too, on none.
         """
-        key = (choice, modules, rows, every)
+        key = (choice, modules, rows.place, every)
         if key not in self._splits:
-            self._splits[key] = _split(rows, choice, modules, entries=len(self.entry), every=every)
+            made = _split(rows, choice, modules, entries=len(self.entry), every=every)
+            self._splits[key] = made
+            self._rows |= {each.place: each for each in (*made.parts, made.rows)}
         return self._splits[key]
 
     @_kept
     def row_weights(self, rows: Rows, device: torch.device, dtype: torch.dtype = torch.float32) -> RowWeights:
         """Return the weights of the rows in flight, on the device of the tensors; cached."""
-        key = (rows, device, dtype)
+        key = (rows.place, device, dtype)
         if key not in self._row_weights:
             students = rows.students.to(dtype)
             seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
@@ -164,18 +182,70 @@ class BatchLayout:
 
     def scatter(self, pieces: Sequence[tuple[Rows, Tensor]]) -> Tensor:
         """Lay rows out as (students, samples, ...); zero where a student did not see the sample."""
-        key = tuple(rows for rows, _ in pieces)
+        key = tuple([rows.place for rows, _ in pieces])
         if key not in self._scatters:
-            self._scatters[key] = _Scatter(key, self.sees)
+            self._scatters[key] = _Scatter([rows for rows, _ in pieces], self.sees)
         return self._scatters[key]([tensor for _, tensor in pieces])
 
     def scatter_shared(self, piece: tuple[Rows, Tensor]) -> Tensor:
         """Lay rows that nobody has parted from out as (samples, ...); zero where nobody saw the sample."""
         rows, tensor = piece
-        if rows not in self._shared:
+        return self._shared_by(rows)([tensor])[0]
+
+    def _shared_by(self, rows: Rows) -> "_Scatter":
+        if rows.place not in self._shared:
             together = Rows(torch.ones(len(rows), 1, dtype=torch.bool), rows.sample, rows.entry)
-            self._shared[rows] = _Scatter([together], self.sees.any(0, keepdim=True))
-        return self._shared[rows]([tensor])[0]
+            self._shared[rows.place] = _Scatter([together], self.sees.any(0, keepdim=True))
+        return self._shared[rows.place]
+
+    @_kept
+    def prepare(self, like: "BatchLayout", device: torch.device) -> bool:
+        """Make the tables that a pass has asked another layout for, and move them to a device at once.
+
+        Compiled code then asks for nothing that is not there, and takes rows by these indices: they change from
+        batch to batch, and its own form does not.
+
+        Args:
+            like: the layout of an earlier pass of the same sort, which may be this one.
+            device: of the tensors.
+
+        Returns:
+            Whether all could be made: not where a module has no rows here.
+        """
+        for key, known in list(like._splits.items()):
+            choice, modules, place, every = key
+            if place not in self._rows:
+                return False
+            made = self.split(self._rows[place], choice, modules, every=every)
+            if known._branches:
+                made.branches_on(device)
+        for places in list(like._scatters):
+            if not all(place in self._rows for place in places):
+                return False
+            if places not in self._scatters:
+                self._scatters[places] = _Scatter([self._rows[place] for place in places], self.sees)
+        for place in list(like._shared):
+            self._shared_by(self._rows[place])
+        self.device, self._moved = device, to_device(self.sees, device)
+        if self.manner == "all":
+            return True  # the same in every step: slices are cheaper
+        scatters = [*self._scatters.values(), *self._shared.values()]
+        selections = [self.enter, *(scatter.select for scatter in scatters)]
+        for key, split in self._splits.items():
+            selections += [split.take, split.restore]
+            if key in like._splits and "take_entry" in vars(like._splits[key]):
+                selections.append(split.take_entry)
+        wanted = [index for selection in selections for index in selection.wanted]
+        moved = iter(to_device(torch.cat(wanted), device).split([len(index) for index in wanted]))
+        for selection in selections:
+            selection.gather_by([next(moved) for _ in selection.wanted])
+        if (
+            self.manner == "mixed"
+        ):  # as many rows as who consults whom makes them: another number in every step
+            varying = [index for selection in selections for index in selection.gathers]
+            for table in (*varying, *(rows.sample for rows in self._rows.values())):
+                torch._dynamo.maybe_mark_dynamic(table, 0)  # type: ignore[no-untyped-call]
+        return True
 
 
 class _Scatter:
@@ -218,6 +288,15 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int, e
         together = _end_to_end(parts)
         order = together.canonical()
         after = together[order]
+    apart = _parting(rows.apart or (0,) * len(choice), choice)
+    if after is not rows or apart != rows.apart:
+        if after is rows:  # none has parted here by chance: compiled code tells tables apart by their tensors
+            after = rows[torch.arange(len(rows))]
+        after = replace(after, place=f"{rows.place.rpartition('|')[0]}|{apart}", apart=apart)
+    parts = [
+        replace(part, place=f"{rows.place}>{choice}:{module}|", apart=apart)
+        for module, part in zip(busy, parts, strict=True)
+    ]
     return Split(
         modules=tuple(busy),
         parts=tuple(parts),
@@ -228,6 +307,12 @@ def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int, e
         take=Selection(sources, [len(rows)]),
         restore=Selection([order], [len(part) for part in parts]),
     )
+
+
+def _parting(apart: tuple[int, ...], choice: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sub-groups in which students may stand after a layer, numbered as they first appear."""
+    numbers: dict[tuple[int, int], int] = {}
+    return tuple([numbers.setdefault(pair, len(numbers)) for pair in zip(apart, choice, strict=True)])
 
 
 def _part(rows: Rows, found: Sequence[Tensor], sources: Sequence[Tensor]) -> tuple[list[Rows], list[Tensor]]:

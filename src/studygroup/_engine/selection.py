@@ -25,6 +25,7 @@ class Selection:
         self.wanted = list(wanted)
         self.sizes = list(sizes)
         self._index: dict[torch.device, Tensor] = {}
+        self.gathers: tuple[Tensor, ...] | None = None
         breaks = [(index.diff() != 1).nonzero().flatten() + 1 for index in wanted]
         few = sum(len(b) + 1 for b in breaks) + len(sizes) <= _MOST_PIECES
         self._sliced = few and all(map(len, wanted)) and all(sizes)  # a set or a tensor may have no rows
@@ -41,10 +42,19 @@ class Selection:
         used = [piece for pieces in self._paste for piece in pieces]
         self._partition = len(used) == len(set(used))
 
+    def gather_by(self, index: Sequence[Tensor]) -> None:
+        """Gather in compiled code, by indices on the device, whatever the rows: slices would be part of the code."""
+        self.gathers = tuple(index)
+
     def __call__(self, tensors: Sequence[Shaped[Tensor, "_ *shape"]]) -> list[Shaped[Tensor, "_ *shape"]]:
         """Return the sets of rows, in the order of `wanted`; they keep the tensors' memory format."""
+        if self.gathers is not None and torch.compiler.is_compiling():
+            whole, index = _end_to_end(tensors), self.gathers
+            if len(index) == 1:
+                return [whole[index[0]]]
+            return list(whole[torch.cat(index)].unsafe_split_with_sizes([len(each) for each in index]))
         if not self._sliced:
-            whole = tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+            whole = _end_to_end(tensors)
             taken = whole[self._on(whole.device)]
             return list(taken.unsafe_split_with_sizes([len(index) for index in self.wanted]))
         pieces: list[Tensor] = []
@@ -64,8 +74,14 @@ class Selection:
         return self._index[device]
 
 
+def _end_to_end(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
 def to_device(table: Tensor, device: torch.device) -> Tensor:
-    """Move a small host table without stopping the device."""
+    """Move a small host table without stopping the device; one that is there already stays as it is."""
+    if table.device == device:
+        return table
     return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
 
 

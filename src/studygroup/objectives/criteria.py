@@ -181,7 +181,7 @@ class CrossEntropy(Criterion):
                 f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(spread.shape[1:])} with classes "
                 "last; hand in class indices of torch.int64, or one probability for each logit"
             )
-        if y.device.type != "cpu":
+        if not _can_look(y):
             return
         wrong = y[((y < 0) | (y >= spread.shape[-1])) & (y != self.ignore_index)]
         if len(wrong):
@@ -223,7 +223,7 @@ class BinaryCrossEntropy(Criterion):
         _check_numbers(spread[..., 0], y)
         there = self.labelled(y)
         targets = (y if there is None else torch.where(there, y, 0)).to(spread)
-        if y.device.type == "cpu" and not bool(((targets >= 0) & (targets <= 1)).all()):
+        if _can_look(y) and not bool(((targets >= 0) & (targets <= 1)).all()):
             raise ValueError("a label lies outside [0, 1]; a label is there (1) or not (0), or a probability")
         each = F.binary_cross_entropy_with_logits(
             spread[..., 0],
@@ -302,4 +302,9 @@ def _check_numbers(answers: Tensor, y: Tensor) -> None:
 
 def _unless_all(there: Tensor) -> Tensor | None:
     """Return the table, or `None` if it is all true on the CPU; on a device, where looking would wait, the table."""
-    return None if there.device.type == "cpu" and bool(there.all()) else there
+    return None if _can_look(there) and bool(there.all()) else there
+
+
+def _can_look(values: Tensor) -> bool:
+    """Tell whether values can be looked at without waiting for a device, and outside of compiled code."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup import bibliography
@@ -13,6 +13,7 @@ from studygroup.checks import check_number, check_share, check_whole
 from studygroup.functional import imitation_loss, label_loss, masked_mean
 from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Objective, Step
+from studygroup.outputs import Outputs
 from studygroup.schedules import Schedule
 from studygroup.teachers import pooled
 from studygroup.teachers.learned import Pool
@@ -174,7 +175,7 @@ class SelfDistillation(Objective):
         outputs, y = step.outputs, step.class_labels("SelfDistillation")
         assert outputs.features is not None
         answered = single(outputs.logits).detach()
-        seen, share = _seen(outputs.sees, answered)
+        seen, share = _seen(outputs, answered)
         deepest = single(self.pool(_rows(outputs.features, seen))).detach()
         targets = F.softmax(_rows(answered, seen) / self.temperature, dim=-1)
         labels = _rows(y.expand(len(answered), *y.shape), seen)
@@ -196,15 +197,16 @@ def _vectors(
     return pool(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
 
 
-def _seen(
-    sees: Bool[Tensor, "students rows"], like: Tensor
-) -> tuple[Int[Tensor, " seen"] | None, Float[Tensor, " seen"]]:
+def _seen(outputs: Outputs, like: Tensor) -> tuple[Int[Tensor, " seen"] | None, Float[Tensor, " seen"]]:
     """Return which of all students' rows were seen, if not all, and each row's share in its student's mean.
 
     Rows that were not seen are zeros, which a batch norm would count.
     """
+    sees = outputs.sees
     shares = sees.double() / sees.sum(1, keepdim=True).clamp(min=1)
-    index = None if sees.all() else to_device(sees.flatten().nonzero().squeeze(1), like.device)
+    if outputs.all_see_all():
+        return None, to_device(shares.flatten().to(like.dtype), like.device)
+    index = to_device(sees.flatten().nonzero().squeeze(1), like.device)
     return index, to_device(shares[sees].to(like.dtype), like.device)
 
 
