@@ -105,7 +105,9 @@ class Order:
                 return Outcome(make(self.lab, self.run), provenance())
             except NonFiniteLossError as error:
                 return Outcome(words=str(error), stopped=True)
-            except Exception as error:  # whatever it is, the coordinator is told, and the other runs go on
+            except (
+                Exception
+            ) as error:  # whatever it is, the coordinator learns of it, and the other runs go on
                 traceback.print_exc()
                 return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
 
@@ -116,7 +118,7 @@ class Job(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where its log lies."""
+        """The path of its log."""
 
     @abstractmethod
     def done(self) -> bool:

@@ -1,4 +1,4 @@
-"""Numbers of cells without runs of their own: counted, ranks of other cells, or convergence of other tables' runs."""
+"""Numbers of cells that have no runs: counts, ranks of other cells, or convergence of other tables' runs."""
 
 import functools
 import json
@@ -29,7 +29,7 @@ Finds = Callable[[Table], Mapping[Place, Found]]
 def derive(
     table: Table, found: Mapping[Place, Found], *, config: Callable[[Cell], Config], finds: Finds
 ) -> dict[Place, Found]:
-    """Return the numbers of cells without runs of their own, each as one run whose only figure is the measure's.
+    """Return the numbers of cells that have no runs, each as one run whose only figure is the measure's.
 
     Args:
         table: any.

@@ -112,7 +112,7 @@ class Lab:
         return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
 
     def found(self, table: Table) -> dict[Place, Found]:
-        """Return the runs of a table's cells, and the numbers that follow without runs of their own."""
+        """Return the runs of a table's cells, and the numbers derived from other runs."""
         known = self.read_results()
         # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
         likely = {_settings_only(found.settings) for found in known.values()}

@@ -136,7 +136,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
 
 
 class Parts:
-    """The settings that words stand for.
+    """The settings that words abbreviate.
 
     Args:
         parts: settings, words, or lists of both, by word.

@@ -119,7 +119,7 @@ def read_entries(path: Path) -> dict[str, Any]:
 
 
 def add_entry(path: Path, name: str, value: Any) -> None:
-    """Keep an entry, in the place of an earlier one, on a line of its own; missing folders are made."""
+    """Save an entry on a separate line, replacing an earlier one; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.stem}.lock")):
         content = {**read_entries(path), name: value}

@@ -137,7 +137,7 @@ def is_trained(run: Run, lab: Lab) -> bool:
 
 
 def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
-    """Train runs in order, but for those that another process has in hand or has finished.
+    """Train runs in order, except those that another process is working on or has finished.
 
     A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
     Runs whose data cannot be opened do not keep the others from being made.

@@ -1,6 +1,6 @@
 """Pack pictures of 5 bits a channel without loss, and unpack them with torch alone, on any device.
 
-Every picture is a stream of its own, so that all are unpacked side by side, pixel by pixel: a pixel is predicted from
+Every picture is a separate stream, so that all are unpacked in parallel, pixel by pixel: a pixel is predicted from
 its neighbours (the median rule of LOCO-I, Weinberger et al. 2000; red and blue as differences from green), and what
 is left is coded by range asymmetric numeral systems (Duda 2013) with the frequencies of its context: how much the
 neighbours vary, and how far the channel before was off. CIFAR-100 takes 1.9 bits a value, WebP 2.4.
@@ -20,7 +20,7 @@ _OFF = 8  # residuals beyond count as this one
 _CONTEXTS = len(_ORDER) * (len(_VARIATION) + 1) * (2 * _OFF + 1)
 
 Values = Callable[[int, int, int, Tensor, Tensor], Tensor]
-"""From row, column, channel, and every picture's context and prediction to the true values."""
+"""Maps row, column, channel, and every picture's context and prediction to the true values."""
 
 
 def pack(images: Tensor) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _encode(symbols: list[Tensor], contexts: list[Tensor], frequencies: Tensor) 
 
 
 def _slots(frequencies: Tensor) -> Tensor:
-    """Which symbol each of the 2^12 slots of each context stands for, one context behind the other."""
+    """Return the symbol of each of the 2^12 slots of each context, one context after the other."""
     symbols = torch.arange(LEVELS, device=frequencies.device).repeat(_CONTEXTS)
     return symbols.repeat_interleave(frequencies.flatten(), output_size=_CONTEXTS << _PRECISION)
 

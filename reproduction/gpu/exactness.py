@@ -1,4 +1,4 @@
-"""Whether a recipe's loss and gradients on a device are those on the CPU, in full and in half precision."""
+"""Compare a recipe's loss and gradients on a device with those on the CPU, in full and in half precision."""
 
 import copy
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ROWS, _PIXELS, _FLOOR = 16, 16, 1e-3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a second step of a task gives, on the CPU in double precision.
+    """The results of a task's second step, on the CPU in double precision.
 
     Attributes:
         loss: the sum over the step's updates.

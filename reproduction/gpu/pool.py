@@ -1,4 +1,4 @@
-"""Many small trainings side by side on one device, each in a process of its own, that all end in time."""
+"""Many small trainings in parallel on one device, each in its own process, all finished in time."""
 
 import queue
 import time
@@ -20,7 +20,7 @@ _TIMED_STEPS = 10
 
 @runtime_checkable
 class Cell(Protocol):
-    """What one process trains; it is sent there, so it can be pickled."""
+    """The work of one process; it can be pickled, because it is sent there."""
 
     def run(self, pictures: Pictures) -> Run:
         """Return a new training."""
@@ -28,7 +28,7 @@ class Cell(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where all cells find their pictures.
+    """The place where all cells find their pictures.
 
     Attributes:
         data: what `prepare` wrote.

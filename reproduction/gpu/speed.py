@@ -1,4 +1,4 @@
-"""What a training step takes, in time and in memory: every method, the plain network, a bare loop of torch."""
+"""Time and memory of a training step: every method, the plain network, a bare loop of torch."""
 
 import gc
 import time
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS, owners
 from reproduction.gpu.network import Network
-from reproduction.gpu.step import Losses, batch, of_network, of_task, updates
+from reproduction.gpu.step import Losses, batch, of_network, of_task, updates, wait
 from studygroup.models.resnet import BasicBlock
 
 LOOP, PLAIN, CGL = "loop", "baseline", "cgl"
@@ -25,7 +25,7 @@ _MOST_STEPS = 50
 
 @dataclass(frozen=True)
 class Setting:
-    """How steps are taken.
+    """The setting in which steps are taken.
 
     Attributes:
         rows: of a step, all students together.
@@ -145,7 +145,7 @@ def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dic
     start = time.perf_counter()
     for _ in range(_WARM):
         step()
-    _wait(device)
+    wait(device)
     warm = time.perf_counter() - start
     once = _seconds(step, 1, device)
     steps = max(1, min(_MOST_STEPS, round(_BLOCK_SECONDS / max(once, 1e-6))))
@@ -164,17 +164,12 @@ def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dic
 
 
 def _seconds(step: Callable[[], None], times: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(times):
         step()
-    _wait(device)
+    wait(device)
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _compared(part: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ GRID_SEEDS, GRID_SHARE = (100, 101), 0.25
 
 @dataclass(frozen=True)
 class Weights:
-    """What the paper searched, or what its plain network was tuned by.
+    """The grid that the paper searched, or by which its plain network was tuned.
 
     Attributes:
         rate: learning rate at the start.

@@ -86,3 +86,9 @@ def batch(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     y = torch.randint(classes, (rows,), generator=draw)
     return x.to(device, dtype, memory_format=layout), y.to(device)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -15,7 +15,7 @@ from reproduction.gpu.budget import Clock, OutOfTimeError
 from reproduction.gpu.methods import Make, owners
 from reproduction.gpu.network import Network
 from reproduction.gpu.pictures import Pictures, crop_and_flip
-from reproduction.gpu.step import autocast, of_task, updates
+from reproduction.gpu.step import autocast, of_task, updates, wait
 
 _SCORED = 1000  # rows at once
 
@@ -43,7 +43,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all methods of a comparison have in common.
+    """The settings that all methods of a comparison share.
 
     Attributes:
         rows: of a step, all students together.
@@ -138,7 +138,7 @@ class Run:
 
 
 def seconds_of(run: Run, *, steps: int) -> dict[str, float]:
-    """Measure what a step and the scoring of a row take; the run's weights change, so give one of its own.
+    """Measure the time of a step and of scoring a row; the run's weights change, so use a separate run.
 
     Args:
         run: it is trained a little.
@@ -147,17 +147,17 @@ def seconds_of(run: Run, *, steps: int) -> dict[str, float]:
     going = _without_end(run)
     for _ in range(steps):
         next(going)
-    _wait(run.device)
+    wait(run.device)
     start = time.perf_counter()
     for _ in range(steps):
         next(going)
-    _wait(run.device)
+    wait(run.device)
     step = (time.perf_counter() - start) / steps
     run.logits("holdout")
-    _wait(run.device)
+    wait(run.device)
     start = time.perf_counter()
     run.logits("holdout")
-    _wait(run.device)
+    wait(run.device)
     scored = (time.perf_counter() - start) / len(run.pictures.labels["holdout"])
     return {"step": step, "scored_row": scored}
 
@@ -225,8 +225,3 @@ def _noted(losses: Iterable[Tensor], seen: list[Tensor]) -> Iterator[Tensor]:
 def _without_end(run: Run) -> Iterator[Tensor]:
     while True:
         yield from run.epoch(0, 1)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -31,7 +31,7 @@ class Sources:
     folders: Folders
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the files of results as they are, by table: commands, versions and machines stand in them."""
+        """Return the files of results unchanged, by table, with their commands, versions and machines."""
         content: dict[str, list[dict[str, Any]]] = {}
         for lab in self.labs:
             for id in tables():

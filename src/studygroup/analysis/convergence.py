@@ -9,7 +9,7 @@ from pathlib import Path
 from studygroup.analysis.base import Analysis, Found, Run
 
 SHARE = 0.99
-"""Of the final level, which has to be reached: the paper does not print how it measures speed."""
+"""Share of the final level that has to be reached: the paper does not print how it measures speed."""
 
 
 def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
@@ -76,7 +76,7 @@ def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Convergence(Analysis):
-    """How soon the students' mean hold-out accuracy came near its final level, and whether it was still changing.
+    """Convergence: how soon the mean hold-out accuracy came near its final level, and whether it was still changing.
 
     Attributes:
         share: share of the final level to reach, in (0, 1]. The final level is the mean of the last fifth of the

@@ -17,7 +17,7 @@ _HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class Answer:
-    """What ends the program at once.
+    """An exception that ends the program at once.
 
     Attributes:
         status: the exit status.

@@ -1,4 +1,4 @@
-"""What the front door refuses: unknown names at every depth, values that cannot be meant, words that are missing."""
+"""Refusals before torch is imported: unknown names at every depth, impossible values, missing words."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -35,7 +35,7 @@ _TAKEN = {
 _PLAIN = re.compile(
     r"(int|float|bool|str|null|Path|Literal|Sequence|Iterable|tuple|list|Optional|Union|'[\w-]*'|\.{3}|[\[\],| ])+"
 )
-"""Types whose values have no names of their own below them."""
+"""Types whose values have no further names below them."""
 
 
 def table() -> dict[str, Any]:

@@ -57,7 +57,7 @@ def save_timm(
         folder: the folder.
         example: a row or more, as the network takes them.
         facts: the classes, and how pixels become input.
-        options: what it was built with besides classes and channels, such as `img_size` or `drop_rate`.
+        options: its further arguments, apart from classes and channels, such as `img_size` or `drop_rate`.
         card: the model card, see `card`; omitted, a short one.
 
     Raises:

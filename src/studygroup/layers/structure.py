@@ -45,7 +45,7 @@ def last_group(model: nn.Module) -> tuple[str, ...]:
     """Return the names of the last group of blocks and everything after it, for methods that branch.
 
     Args:
-        model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks stand in one row, as in a
+        model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks form one sequence, as in a
             transformer, the last block is the last group.
 
     Returns:
@@ -131,8 +131,8 @@ def _nothing(model: nn.Module, argument: str) -> str:
 def _stages(model: nn.Module, layout: _Layout) -> list[tuple[str, ...]]:
     """Return the groups of blocks from input to output, each as the modules that are called for it.
 
-    A group is the outermost module that holds some blocks but not all; where all stand in one row, each is a group. A
-    plain list of modules is never called, so that its blocks stand for it.
+    A group is the outermost module that holds some blocks but not all; if they form one sequence, each is a group. A
+    plain list of modules is never called, so its blocks are taken instead.
     """
     if not layout.groups:
         return [layout.stem]

@@ -48,7 +48,7 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
             `cifar_resnet8`, `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `mlp`,
             `torchvision/NAME` or `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`,
             `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder.
-        classes: how many classes the head tells apart.
+        classes: number of classes of the head.
         **options: passed to the network. Networks for pictures take `channels`, those of the images, by default 3
             (torchvision's take 3 only); those for texts take `vocabulary`, the number of ids, and `padding`,
             the id that pads rows. Others are the network's own, such as `width`, `img_size` or `drop_rate`;
