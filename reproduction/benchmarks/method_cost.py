@@ -3,12 +3,11 @@
     python reproduction/benchmarks/method_cost.py
 
 Each method's step (losses, gradients, SGD) and the plain network's are timed alternately, in pairs; the table gives
-the median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations of
-convolutions and matrix products in the forward and the backward pass of one step, the method's over the plain
+the median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations
+of convolutions and matrix products in the forward and the backward pass of one step, the method's over the plain
 network's. Because lower layers take more time per operation, the shares of trunk and branch in the plain network's
 step are timed too: by these, K branches cost trunk + K × branch. Memory is what the forward pass keeps for the
-backward pass.
-"""
+backward pass."""
 
 import argparse
 from collections.abc import Callable, Iterator

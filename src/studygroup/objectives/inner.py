@@ -76,7 +76,7 @@ class Bottleneck(nn.Module):
     each with batch norm and ReLU; then the mean over space.
 
     Reading:
-        The paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
+        The paper draws a bottleneck; kernels and channels are those of the authors' public code of SCAN.
 
     Args:
         width: channels of the layer's output.
