@@ -7,7 +7,8 @@ the median ratio with a 95 % bootstrap interval. The arithmetic is counted, not 
 of convolutions and matrix products in the forward and the backward pass of one step, the method's over the plain
 network's. Because lower layers take more time per operation, the shares of trunk and branch in the plain network's
 step are timed too: by these, K branches cost trunk + K × branch. Memory is what the forward pass keeps for the
-backward pass."""
+backward pass.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator
