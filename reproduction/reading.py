@@ -58,7 +58,8 @@ def read_paper(paper: Config, sets: Mapping[str, DataSet]) -> Iterator[Table]:
         sets: data sets by their names in the papers.
 
     Raises:
-        ValueError: a word that is not a part, a wrong number of numbers, or a cell or claim of an unknown row or column.
+        ValueError: a word that is not a part, a wrong count of numbers, or a cell or claim of an unknown row or
+            column.
     """
     for id, table in paper["tables"].items():
         yield _table(id, table, paper, sets)

@@ -1,4 +1,4 @@
-"""Measures which method helps when, on digits with a small perceptron: the pages of docs/gallery and their tables.
+"""Measure which method helps when, on digits with a small perceptron, for the pages of docs/gallery.
 
     python -m reproduction.benchmarks.gallery search --seeds 0 3            # settings, on rows nobody learns from
     python -m reproduction.benchmarks.gallery methods --seeds 200 208       # every recipe, on the test rows
@@ -10,11 +10,11 @@
     python -m reproduction.benchmarks.gallery                               # the tables of all finished runs
 
 897 rows of scikit-learn's digits are test rows, the same for every seed. The seed deals the other 900 into
-labelled rows, 50 or 100 held out to choose the student by, and the rest, on which the search judges settings. The
-search never sees a test row. Wrong labels are drawn once, uniformly among the other classes, for labelled and
-held-out rows alike. The plain network is trained by plain PyTorch, a method by the same loop; networks of one
-seed have the same rows and the same first weights. A finished run is never run again; several processes may work
-on one file.
+labelled rows, 50 or 100 rows held out to choose the student by, and the rest, on which the search judges settings.
+The search never sees a test row. Wrong labels are drawn once, uniformly among the other classes, for labelled and
+held-out rows alike. The plain network is trained by plain PyTorch, a method by the same loop; networks of one seed
+have the same rows and the same first weights. A finished run is never repeated; several processes may share one
+file.
 """
 
 import argparse

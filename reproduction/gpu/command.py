@@ -104,7 +104,7 @@ def standin(args: argparse.Namespace) -> int:
         args: of the sub-command `standin`.
 
     Returns:
-        The exit status: 1 where a training did not end in time.
+        The exit status: 1 if a training did not end in time.
 
     Raises:
         ValueError: the device is not there.
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the device is not there.
     """
     device = _device(args)
-    torch.set_num_threads(min(4, torch.get_num_threads()))  # small networks on the CPU gain nothing by more
+    torch.set_num_threads(min(4, torch.get_num_threads()))  # more do not speed up small networks on the CPU
     clock = Clock(60 * args.minutes)
     record = Record(args.json, environment=environment(device), minutes=args.minutes)
     passed = _checks(args, device, record)
@@ -186,7 +186,7 @@ def _comparison(args: argparse.Namespace, device: torch.device, record: Record, 
         compare(
             args.train, args.data, device, recipe, clock, put, width=args.width, most_epochs=args.most_epochs
         )
-    except (RuntimeError, ValueError) as error:  # what was measured before is printed all the same
+    except (RuntimeError, ValueError) as error:  # what was measured before is still printed
         put(record.content.get("comparison", {}) | {"error": f"{type(error).__name__}: {error}"[:500]})
 
 

@@ -19,7 +19,7 @@ from studygroup.models.resnet import BasicBlock
 
 LOOP, PLAIN, CGL = "loop", "baseline", "cgl"
 _WARM = 3
-_BLOCK_SECONDS = 0.2  # so long that a clock's resolution and one wait do not matter
+_BLOCK_SECONDS = 0.2  # long enough that the clock's resolution and one wait do not matter
 _MOST_STEPS = 50
 
 
@@ -31,7 +31,7 @@ class Setting:
         rows: of a step, all students together.
         dtype: of autocast; `torch.float32` for none.
         compiled: whether `torch.compile` makes one graph of each residual block.
-        blocks: of steps that are timed; each is one of the values that the median is of.
+        blocks: number of timed blocks of steps; the median is taken over them.
     """
 
     rows: int
@@ -51,17 +51,17 @@ def measure(
     few: int = 64,
     compiled: bool = True,
 ) -> dict[str, Any]:
-    """Time one method after another, the loop, the plain network and CGL in further settings, too.
+    """Time one method after another; also the loop, the plain network and CGL in further settings.
 
     Args:
         methods: names of `METHODS`.
-        network: what is trained.
+        network: the network to train.
         device: where.
         setting: of all methods.
         clock: of this phase.
-        write: is given the part so far.
-        few: rows of the smaller steps.
-        compiled: whether `torch.compile` is measured, last, as it takes longest.
+        write: called with the part so far.
+        few: number of rows of the smaller steps.
+        compiled: whether to measure `torch.compile`, last, because it takes longest.
 
     Returns:
         The part of the result: `results` by name and setting, each with its ratios to loop and plain network of the
@@ -84,7 +84,7 @@ def measure(
 
 
 def _name(name: str, how: Setting, usual: Setting) -> str:
-    """Name a measurement by its method and by what is not as usual."""
+    """Name a measurement by its method and its unusual settings."""
     words = [name]
     words += [f"{how.rows} rows"] if how.rows != usual.rows else []
     words += ["float32"] if how.dtype != usual.dtype else []
@@ -93,7 +93,7 @@ def _name(name: str, how: Setting, usual: Setting) -> str:
 
 
 def _item(name: str, network: Network, device: torch.device, how: Setting) -> dict[str, Any]:
-    gc.collect()  # tasks of before, whose memory would be counted
+    gc.collect()  # earlier tasks, whose memory would be counted
     torch.manual_seed(0)
     x, y = batch(how.rows, pixels=network.example.shape[-1], classes=network.classes, device=device)
     module, losses = _losses(name, network, device, x, y)
@@ -134,13 +134,13 @@ def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dic
     """Time a step in blocks, waiting for the device before and after each.
 
     Args:
-        step: what to take again and again; it is warmed up first.
+        step: the step to repeat; it is warmed up first.
         device: what to wait for.
-        blocks: how many values the median is of.
+        blocks: number of blocks.
 
     Returns:
         `milliseconds` of a step (median over blocks), `spread` (least and most), `blocks`, `steps` of each,
-        `warm_up_seconds`, and `peak_mib`, the most memory that torch had allocated on CUDA, elsewhere `None`.
+        `warm_up_seconds`, and `peak_mib`, the peak memory allocated by torch on CUDA, elsewhere `None`.
     """
     start = time.perf_counter()
     for _ in range(_WARM):
@@ -173,7 +173,7 @@ def _seconds(step: Callable[[], None], times: int, device: torch.device) -> floa
 
 
 def _compared(part: dict[str, Any]) -> dict[str, Any]:
-    """Add to each result its time over the bare loop's and the plain network's, its memory over the latter's."""
+    """Add to each result its time relative to loop and plain network, and its memory relative to the latter."""
     results = {name: dict(result) for name, result in part["results"].items()}
     by_setting = {
         (name.split(",")[0], r["rows"], r["precision"], r["compiled"]): r
