@@ -33,7 +33,7 @@ def peer_targets(
         aggregate: what is averaged.
 
     Returns:
-        Class probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
+        Class probabilities. If a student has no teacher (a row of zeros), the target is zero, so that its loss
         is 0: zero *logits* would be a uniform target.
 
     Raises:
