@@ -238,7 +238,7 @@ def has_parameters(module: nn.Module) -> bool:
 
 def parts(module: nn.Module, prefix: str, counts: Counts = has_parameters) -> list[tuple[str, nn.Module]]:
     """Return the children that count, with their full names."""
-    return [(prefix + name, child) for name, child in module.namedparts() if counts(child)]
+    return [(prefix + name, child) for name, child in module.named_children() if counts(child)]
 
 
 def unwrapped(module: nn.Module, prefix: str = "", counts: Counts = has_parameters) -> tuple[nn.Module, str]:
