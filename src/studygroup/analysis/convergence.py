@@ -76,7 +76,7 @@ def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Convergence(Analysis):
-    """Convergence: how soon the mean hold-out accuracy came near its final level, and whether it was still changing.
+    """How soon the students' mean hold-out accuracy came near its final level, and whether it was still changing.
 
     Attributes:
         share: share of the final level to reach, in (0, 1]. The final level is the mean of the last fifth of the
