@@ -14,6 +14,7 @@ from reproduction.reading import tables
 from reproduction.tables import Cell, Figures, Measure, Table
 from studygroup.files import read_object, write_text
 from studygroup.training.config import Config
+from studygroup.training.plain import as_kind
 
 _AGAIN = "take it from where it came, or, where the run folders are at hand, remove it: they are found again"
 
@@ -155,6 +156,43 @@ def read(path: Path) -> dict[str, Any]:
     """Read a file of results unchanged.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged; names the key.
     """
-    return read_object(path, way_out=_AGAIN, holds=("made", "cells"))
+    content = read_object(path, way_out=_AGAIN, holds=("made", "cells"))
+    try:
+        for key, entry in as_kind(_Cells, content).cells.items():
+            for seed, figures in entry.seeds.items():
+                _check_figures(figures, f"cells.{key}.seeds.{seed}", seed)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}; {_AGAIN}") from error
+    return content
+
+
+@dataclass(frozen=True)
+class _Entry:
+    data: str
+    settings: Mapping[str, Any]
+    seeds: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    cells: Mapping[str, _Entry]
+    made: tuple[Mapping[str, Any], ...]
+
+
+def _check_figures(figures: Mapping[str, Any], where: str, seed: str) -> None:
+    """Refuse the figures of a run where one is no number."""
+    if not (seed.isascii() and seed.isdecimal()):
+        raise ValueError(f"has {where}, where {seed!r:.80} is no seed")
+    for name in _NUMBERS:
+        if figures.get(name) is not None:
+            as_kind(float, figures[name], f"{where}.{name}")
+    if figures.get("curve") is not None:
+        as_kind(Mapping[str, tuple[float, ...]], figures["curve"], f"{where}.curve")
+
+
+_NUMBERS = (
+    *("holdout", "test", "test_top5", "students_mean", "ensemble", "diversity"),
+    *("updates", "seconds", "spent", "parameters"),
+)

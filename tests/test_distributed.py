@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from helpers.two_ranks import OWNERS, absent, rows, task, work
+from studygroup._engine.ranks import place
+from studygroup.training import Settings
+from studygroup.training.processes import together
 
 
 @pytest.mark.slow
@@ -36,3 +40,17 @@ def test_a_student_without_rows_on_any_rank_stays_where_unused_parameters_are_lo
     assert saved[0][True][2] == 0
     assert all(saved[0][finds][student] > 0 for finds in (False, True) for student in (0, 1))
     assert saved[0][False][2] > 0
+
+
+def test_processes_that_train_something_else_do_not_count():
+    """As where each of several processes makes a run of its own."""
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        assert place() == (1, 2)
+        with together(Settings(devices=2)):
+            assert place() == (1, 2)
+        with together(Settings()):
+            assert place() == (0, 1)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert place() == (0, 1)

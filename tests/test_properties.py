@@ -6,81 +6,24 @@ many more.
 
 import copy
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import studygroup as sg
+from helpers.drawn import FEW, IGNORED, LAYERS, MANY, Batch, alone, batches, net, tables
 from helpers.loss_loops import Settings, psi, soft
 from studygroup.data import StudentBatches, subsets
-
-FEW = settings(
-    max_examples=8,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-MANY = settings(FEW, max_examples=1500)
-WIDTH, LAYERS = 3, ("0", "2", "4")
-IGNORED = pytest.mark.filterwarnings("ignore")  # students that are drawn equal, or share a head
-
-
-def net(classes: int, width: int = 4) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(WIDTH, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, classes)
-    ).double()
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> sg.Routes:
-    """Any table of one to four students over some of the layers; students may meet again, and modules idle."""
-    students = draw(st.integers(1, 4))
-    layers = draw(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=3, unique=True).map(sorted))
-    rows = [draw(st.lists(st.integers(0, 2), min_size=students, max_size=students)) for _ in layers]
-    idle = draw(st.integers(0, 1))
-    return sg.Routes(tuple(layers), tuple(map(tuple, rows)), tuple(max(row) + 1 + idle for row in rows))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows, labels, and which student sees or owns which row."""
-
-    x: Tensor
-    y: Tensor
-    classes: int
-    sees: Tensor
-    owner: list[int] | None
-
-
-@st.composite
-def batches(draw: st.DrawFn, students: int) -> Batch:
-    rows, classes = draw(st.integers(1, 5)), draw(st.integers(2, 5))
-    numbers = torch.Generator().manual_seed(draw(st.integers(0, 99)))
-    x = 2 * torch.randn(rows, WIDTH, dtype=torch.float64, generator=numbers)
-    y = torch.tensor(draw(st.lists(st.integers(0, classes - 1), min_size=rows, max_size=rows)))
-    seen = draw(st.lists(st.booleans(), min_size=students * rows, max_size=students * rows).filter(any))
-    owners = st.lists(st.integers(0, students - 1), min_size=rows, max_size=rows)
-    return Batch(x, y, classes, torch.tensor(seen).view(students, rows), draw(st.none() | owners))
-
-
-def alone(group: sg.Group, student: int, x: Tensor) -> Tensor:
-    """A student's answers as its export gives them, row by row, by the group's own parameters."""
-    network = group.export(student)
-    own = dict(zip(dict(network.named_parameters()), group.parameters_of(student), strict=True))
-    for name, parameter in network.named_parameters():
-        assert torch.equal(parameter, own[name])
-    return torch.stack([torch.func.functional_call(network, own, row[None])[0] for row in x])
 
 
 def assert_equal_gradients(group: nn.Module, found: Tensor, expected: Tensor) -> None:
     """Of both numbers, with respect to every parameter; none is 0."""
-    parameters = list(group.parameters())
+    parameters = [p for p in group.parameters() if p.requires_grad]
 
     def gradients(value: Tensor) -> list[Tensor]:
         if not value.requires_grad:
@@ -150,27 +93,74 @@ def test_peers_answer_as_each_alone(batch, seed):
 # the losses
 
 
+def weights_by_row(
+    task: sg.CollaborativeLearning, batch: Batch, how: Settings, teacher: sg.teachers.Teacher | None
+) -> list[list[list[float | Tensor]]]:
+    """How much each student listens to each, row by row: [row][listener][who is listened to]."""
+    students, rows = task.group.students, range(len(batch.y))
+    if how.teacher == "gate":
+        opened = gates(task, batch, task.teachers[0])
+        return [[gate if how.moves else [w.detach() for w in gate]] * students for gate in opened]
+    if how.teacher == "attention":
+        return [attention(task, batch.x[n : n + 1], task.teachers[0]) for n in rows]
+    asked = teacher.consults(task.step) if teacher is not None else torch.zeros(students, students)
+    table = []
+    for k in range(students):
+        divisor = int(asked[k].sum())
+        if isinstance(teacher, sg.teachers.RandomSubgroup) and teacher.selection == "bernoulli":
+            divisor = teacher.probability * max(students - 1, 1)
+        table.append([float(each) / (divisor or 1) for each in asked[k]])
+    return [table for _ in rows]
+
+
+def gates(task: sg.CollaborativeLearning, batch: Batch, rule: nn.Module) -> list[list[Tensor]]:
+    """softmax(ReLU(BN(Linear(h)))) of ONE, h the last representation that all share, the norm over the rows."""
+    trunk = alone(task.group, 0, batch.x, until=int(task.group.routes.layers[0]))
+    opened = []
+    for k in range(task.group.students):
+        raw = [sum(a * b for a, b in zip(rule.linear.weight[k], h, strict=True)) for h in trunk]
+        mean = sum(raw) / len(raw)
+        variance = sum((value - mean) ** 2 for value in raw) / len(raw)
+        scaled = [(value - mean) / torch.sqrt(variance + rule.norm.eps) for value in raw]
+        normed = [value * rule.norm.weight[k] + rule.norm.bias[k] for value in scaled]
+        opened.append([value if value > 0 else value * 0 for value in normed])
+    return [list(psi(torch.stack(values))) for values in zip(*opened, strict=True)]
+
+
+def attention(task: sg.CollaborativeLearning, row: Tensor, rule: nn.Module) -> list[list[float | Tensor]]:
+    """Return softmax over peers of L(h_a) · E(h_b) of OKDDip; the leader, the last, hears all peers alike."""
+    peers = range(task.group.students - 1)
+    hidden = [alone(task.group, k, row, until=4)[0] for k in peers]
+    table: list[list[float | Tensor]] = []
+    for a in peers:
+        heard = [b for b in peers if rule.include_self or a != b]
+        energy = [(rule.query.weight @ hidden[a]) @ (rule.key.weight @ hidden[b]) for b in heard]
+        shares = dict(zip(heard, psi(torch.stack(energy)), strict=True))
+        table.append([shares.get(b, 0.0) for b in [*peers, len(peers)]])
+    return [*table, [1 / len(peers) for _ in peers] + [0.0]]
+
+
 def total(task: sg.CollaborativeLearning, batch: Batch, how: Settings) -> Tensor:
     """The loss by loops over students and rows."""
     students = task.group.students
     z = [alone(task.group, k, batch.x) for k in range(students)]
     teacher = copy.deepcopy(task.teachers[0]) if len(task.teachers) else None
-    asked = teacher.consults(task.step) if teacher is not None else torch.zeros(students, students)
+    listened = weights_by_row(task, batch, how, teacher)
     losses = []
     for k in range(students):
         rows = [n for n in range(len(batch.y)) if batch.owner is None or batch.owner[n] == k]
-        divisor = int(asked[k].sum())
-        if isinstance(teacher, sg.teachers.RandomSubgroup) and teacher.selection == "bernoulli":
-            divisor = teacher.probability * max(students - 1, 1)
-        weights = [float(each) / (divisor or 1) for each in asked[k]]
         loss = z[k].sum() * 0
         for n in rows:
             label = int(batch.y[n])
             loss = loss - how.hard * psi(z[k][n])[label].log() / len(rows)
             if how.soft and teacher is not None:
                 row = [answers[n] for answers in z]
-                loss = loss + how.soft * soft(row, k, label, weights, how) / len(rows)
+                loss = loss + how.soft * soft(row, k, label, listened[n][k], how) / len(rows)
         losses.append(loss)
+    if how.teacher == "gate":  # which learns from the ensemble's own cross-entropy
+        for n, (label, gate) in enumerate(zip(batch.y, gates(task, batch, task.teachers[0]), strict=True)):
+            ensemble = sum(w * answers[n] for w, answers in zip(gate, z, strict=True))
+            losses.append(-psi(ensemble)[int(label)].log() / len(batch.y))
     return sum(losses) / (students if how.reduction == "mean" else 1)
 
 
@@ -220,11 +210,13 @@ def of_recipes(draw: st.DrawFn) -> tuple[sg.CollaborativeLearning, Batch, Settin
     """Recipes with settings of their own, by the equations of their docstrings."""
     name = draw(
         st.sampled_from(
-            ["baseline", "dml", "kdcl", "multi_instance", "cl_ilr", "tree", "cgl", "distillation"]
+            [
+                "baseline", "dml", "kdcl", "multi_instance", "cl_ilr", "tree", "cgl", "distillation", "one", "okddip",
+            ]
         )
-    )
-    students = 1 if name in ("baseline", "distillation") else draw(st.integers(2, 4))
-    batch = draw(batches(students))
+    )  # fmt: skip
+    students = 1 if name in ("baseline", "distillation") else draw(st.integers(2 + (name == "okddip"), 4))
+    batch = draw(batches(students, least=2 if name == "one" else 1))  # ONE normalises over the rows
     build = partial(net, batch.classes)
     temperature, detach, scale = draw(TEMPERATURES), draw(st.booleans()), draw(st.booleans())
     alpha = draw(st.sampled_from([0.0, 0.3, 1.0]))
@@ -245,9 +237,22 @@ def of_recipes(draw: st.DrawFn) -> tuple[sg.CollaborativeLearning, Batch, Settin
             batch,
             how,
         )
+    if name in ("one", "okddip"):
+        aggregate = draw(st.sampled_from(["logits", "probabilities"]))
+        own = {"detach": detach} if name == "one" else {"reduction": 2, "include_self": not detach}
+        how = Settings(
+            temperature=temperature, scale_by_t2=scale, aggregate=aggregate, moves=name == "okddip" or not detach,
+            teacher="gate" if name == "one" else "attention",
+        )  # fmt: skip
+        task = getattr(sg.recipes, name)(
+            build(), init=build, layers=LAYERS[draw(st.integers(1, 2)) :], students=students, example=batch.x,
+            temperature=temperature, scale_by_t2=scale, aggregate=aggregate, **own,
+        )  # fmt: skip
+        return task.double(), batch, how
     if name == "cgl":
+        layers = draw(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=3, unique=True).map(sorted))
         options = {
-            "students": students, "layers": LAYERS[:2], "modules": 2, "temperature": temperature, "scale_by_t2": scale,  # noqa: E501
+            "students": students, "layers": layers, "modules": draw(st.integers(1, 3)), "temperature": temperature, "scale_by_t2": scale,  # noqa: E501
             "peers_gradient": not detach, "probability": alpha, "selection": draw(st.sampled_from(["fixed", "bernoulli"])),  # noqa: E501
             "seed": draw(st.integers(0, 9)),
         }  # fmt: skip
@@ -269,16 +274,21 @@ def of_recipes(draw: st.DrawFn) -> tuple[sg.CollaborativeLearning, Batch, Settin
         return sg.recipes.multi_instance(build(), students=students, **options), batch, how
     if name == "cl_ilr":
         task = sg.recipes.cl_ilr(
-            build(), layers=LAYERS[1:], students=students, rescale_gradients=False, **options
+            build(),
+            layers=LAYERS[draw(st.integers(0, 2)) :],
+            students=students,
+            rescale_gradients=False,
+            **options,
         )
         return task, batch, how
-    table = {"2": [k // 2 for k in range(students)], "4": list(range(students))}
+    drawn = draw(tables(students))
+    table = {name: [m % students for m in row] for name, row in zip(drawn.layers, drawn.table, strict=True)}
     return sg.recipes.tree(build(), table=table, rescale_gradients=False, **options), batch, how
 
 
 def losses_are_those_of_the_loops(drawn: tuple[sg.CollaborativeLearning, Batch, Settings]) -> None:
     task, batch, how = drawn
-    if how.teacher in KNOWING or how.teacher == "frozen":
+    if how.teacher in KNOWING or how.teacher in ("frozen", "gate"):
         batch = replace(batch, owner=None)
     for _ in range(2):  # the second step draws anew
         expected = (
@@ -286,7 +296,7 @@ def losses_are_those_of_the_loops(drawn: tuple[sg.CollaborativeLearning, Batch, 
         )
         found = task(batch.x, batch.y, owner=batch.owner, progress=1.0).total
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-        assert_equal_gradients(task.group, found, expected)
+        assert_equal_gradients(task, found, expected)
 
 
 def loss_of_distillation(task: sg.CollaborativeLearning, batch: Batch, how: Settings) -> Tensor:

@@ -14,6 +14,7 @@ MODULES = (
     "functional",
     "layers",
     "objectives",
+    "parallel",
     "recipes",
     "routes",
     "schedules",

@@ -60,6 +60,17 @@ def test_random_paths_are_distinct_and_no_module_idles_where_students_suffice(la
         assert routes == r.random(names, students=students, modules=modules, seed=seed)
 
 
+def test_a_seed_gives_the_same_table_in_every_version():
+    """A structure that was reported can be drawn again; this one by the third draw of distinct paths."""
+    table = r.random(["a", "b"], students=8, modules=4, seed=35)
+    assert table.table == ((2, 2, 3, 3, 0, 2, 1, 3), (0, 3, 0, 3, 1, 1, 2, 2))
+
+
+def test_any_student_leads():
+    for leader in range(3):
+        assert r.branches(["fc"], students=3, leader=leader).leader == leader
+
+
 @pytest.mark.parametrize(("layers", "students", "modules"), [(1, 3, 2), (3, 9, 2), (5, 2, 1)])
 def test_fewer_paths_than_students_are_warned_of_unless_equal_ones_are_asked_for(layers, students, modules):
     names = [f"l{i}" for i in range(layers)]

@@ -40,7 +40,7 @@ class Locked(nn.Module):
 
 SAID: dict[type[Warning], Callable[[], Any]] = {
     sg.EqualPathsWarning: lambda: sg.routes.random(["0"], students=3, modules=2),
-    sg.EqualStudentsWarning: lambda: sg.recipes.dml(plain(), init="copy"),
+    sg.EqualStudentsWarning: lambda: sg.recipes.dml(plain(), init="copy")(X, Y),
     sg.FreshInitWarning: lambda: sg.recipes.dml(resnet()),
     sg.NoGradientWarning: lambda: sg.recipes.baseline(plain().requires_grad_(False)),
     sg.NoOwnerWarning: lambda: sg.recipes.cgl(plain(), layers=["0"], students=2, init=plain)(X, Y),
@@ -88,7 +88,7 @@ def test_a_function_that_sets_a_seed_does_not_part_students(unchecked):
             return plain()
 
     with pytest.warns(sg.EqualStudentsWarning):
-        sg.recipes.dml(seeded(), students=2, init=seeded)
+        sg.recipes.dml(seeded(), students=2, init=seeded)(X, Y)
 
 
 def test_losses_under_autocast_are_float32_and_say_where_a_number_is_none(unchecked):

@@ -203,6 +203,7 @@ def method(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sg.EqualStudentsWarning)
             task = make(rows["train"][0][:2])
-        return score(fit_task(task, *rows["train"], setting=setting, batch=regime.batch), rows, on)
+            trained = fit_task(task, *rows["train"], setting=setting, batch=regime.batch)
+        return score(trained, rows, on)
 
     once(f"{part} | {regime} | {name}", seed, run)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from studygroup import analysis as analysis
     from studygroup import data as data
     from studygroup import formats as formats
-    from studygroup import functional, layers, objectives, recipes, routes, schedules, teachers
+    from studygroup import functional, layers, objectives, parallel, recipes, routes, schedules, teachers
     from studygroup import models as models
     from studygroup import training as training
     from studygroup._engine.copying import SharedAttributeWarning
@@ -62,6 +62,7 @@ __all__ = [
     "layers",
     "objectives",
     "owners",
+    "parallel",
     "recipes",
     "routes",
     "schedules",
@@ -72,7 +73,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_MODULES = ("functional", "layers", "objectives", "recipes", "routes", "schedules", "teachers")
+_MODULES = ("functional", "layers", "objectives", "parallel", "recipes", "routes", "schedules", "teachers")
 _WITH_EXTRA = ("analysis", "data", "formats", "models", "training")
 _FROM = {
     name: module

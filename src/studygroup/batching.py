@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Float64, Int32, Int64
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -23,11 +23,13 @@ class Draw(NamedTuple):
         rows: row numbers.
         owner: the student that each row belongs to; None where all students see every row.
         epoch: of the step, for anything that depends on it, such as labels with noise.
+        share: where several processes divide the step, what each student's rows here count, see `parallel.Part`.
     """
 
     rows: Int64[Tensor, "batch"]
     owner: Int64[Tensor, "batch"] | None
     epoch: int
+    share: Float64[Tensor, "students"] | None = None
 
 
 def subsets(

@@ -86,9 +86,11 @@ def _run(typed: Typed) -> int:
             said, status = _COMMANDS[chosen](arguments), 0
             if isinstance(said, tuple):
                 said, status = said
-            print(printable(said))
-        except (ValueError, RuntimeError, OSError) as error:
-            print(f"studygroup {chosen}: {printable(str(error))}", file=sys.stderr)
+            if said:
+                print(printable(said))
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            words = str(error) or "no memory is left"
+            print(f"studygroup {chosen}: {printable(words)}", file=sys.stderr)
             return 1
     return status
 
@@ -236,6 +238,7 @@ _REPRODUCE = {
 
 def _train(options: dict[str, Any]) -> str:
     from studygroup.training.check import check, describe_check
+    from studygroup.training.processes import is_first
     from studygroup.training.run import default_folder, train
 
     settings, others = _split(options)
@@ -245,6 +248,8 @@ def _train(options: dict[str, Any]) -> str:
     if others["resume"] and not folder.config.exists():
         print(f"nothing lies in {folder.path}: the run begins there", file=sys.stderr)
     result = train(settings, **others)
+    if not is_first(settings):
+        return ""  # the first process says it
     told = describe_run(result.folder, result.summary, finished_before=result.resumed_finished)
     return f"\n{told}\n\nReport with curves: {run_report(result.folder)}"
 

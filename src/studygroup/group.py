@@ -21,6 +21,7 @@ from studygroup._engine.forward import call
 from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
+from studygroup._engine.recomputed import Switches
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch, RowInputs
 from studygroup._engine.rows import BatchLayout, manner
@@ -193,6 +194,7 @@ class StudyGroup(Group):
         check_can_copy(model)
         self.model, self._routed = install(duplicate(model), routes, init=init)
         leave_behind(model)
+        self._switches = Switches(self.model)
         self._layouts: list[BatchLayout] = []  # the newest last
         self._copies: dict[str, list[nn.Module]] = {}
         self._apart: tuple[int, ...] | None = None  # until a dry run has told
@@ -360,7 +362,7 @@ class StudyGroup(Group):
         self._layouts.append(layout)
         del self._layouts[:-_MOST_LAYOUTS]
         if not torch.compiler.is_compiling():
-            sort = (batch.structure, layout.manner, self.model.training)
+            sort = (batch.structure, layout.manner, self._switches.on, self.model.training)
             compared = self._compared.setdefault(sort, set())
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
@@ -378,7 +380,8 @@ class StudyGroup(Group):
         unread = {False, True} - {mode for (*_, mode), sizes in self._compared.items() if sizes}
         found = dry_run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
         for mode in {False, training}:
-            self._compared.setdefault((batch.structure, manner(table), mode), set()).add(batch.sizes)
+            sort = (batch.structure, manner(table), self._switches.on, mode)
+            self._compared.setdefault(sort, set()).add(batch.sizes)
         if self._apart is None:
             self._apart = found.apart
             self.head = self.head or found.head

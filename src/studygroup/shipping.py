@@ -127,6 +127,24 @@ def right(scores: Float[Tensor, "*any classes"], labels: Int64[Tensor, "*labels"
     return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 
+def check_class_indices(labels: Shaped[Tensor, "rows *_"], scores: Float[Tensor, "rows *shape"]) -> None:
+    """Refuse labels that are no class indices: answers are then neither right nor wrong.
+
+    Args:
+        labels: of the rows.
+        scores: of one student, classes last.
+
+    Raises:
+        ValueError: labels of another kind or shape.
+    """
+    if labels.is_floating_point() or labels.shape != scores.shape[:-1]:
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)} for logits of {tuple(scores.shape)}; "
+            "answers are right or wrong where labels are class indices alone: score the students yourself, and hand "
+            "the scores to sg.student_to_ship"
+        )
+
+
 def split(batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     """Return inputs and labels of a mapping; labels are `None` where it has none."""
     return {k: v for k, v in batch.items() if k not in ("labels", "owner")}, batch.get("labels")
@@ -150,12 +168,7 @@ def _counted(
 ) -> Int64[Tensor, "2 students"]:
     """Return right answers and labelled places of a batch."""
     spread = criterion.spread(logits)
-    if labels.is_floating_point() or labels.shape != spread.shape[1:-1]:
-        raise ValueError(
-            f"labels are {labels.dtype} of shape {tuple(labels.shape)} for logits of {tuple(logits.shape[1:])}; "
-            "answers are right or wrong where labels are class indices alone: score the students yourself, and hand "
-            "the scores to sg.student_to_ship"
-        )
+    check_class_indices(labels, spread[0])
     labelled = criterion.labelled(labels)
     there = torch.ones_like(labels, dtype=torch.bool) if labelled is None else labelled
     hits = (right(spread, labels.long()) & there).flatten(1).sum(1)

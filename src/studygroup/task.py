@@ -8,22 +8,24 @@ from operator import or_
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
-from studygroup._engine.equal_starts import EqualStudents, warn_of_students_that_cannot_learn
+from studygroup._engine.equal_starts import EqualStudents, Learners
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
+from studygroup._engine.whole_norms import check_passes_of_all
 from studygroup.checks import check_choice, check_flag, check_kind, check_share, check_whole, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
-from studygroup.objectives.teaching import check_teacher, check_turns, learns_from_labels
+from studygroup.objectives.shares import counted, with_share
+from studygroup.objectives.teaching import check_names_differ, check_teacher, check_turns, learns_from_labels
 from studygroup.outputs import Outputs
 from studygroup.ownership import NoOwnerWarning, SharedRows, Subsets, owner_table
 from studygroup.seeding import derive
@@ -105,11 +107,11 @@ class CollaborativeLearning(ParameterGroups):
         self.in_turn = in_turn
         self.seed = seed
         self.step = 0
-        _check_names([one.name for one in added])
+        check_names_differ([one.name for one in added])
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
-        warn_of_students_that_cannot_learn([group.parameters_of(k) for k in range(group.students)])
+        self._learners = Learners(group)
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
         self._equal = EqualStudents(group.model, group.routes, equal, asked)
@@ -192,6 +194,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Iterator[Losses]:
         """Yield the losses of each update on a batch, one after another; update before taking the next.
 
@@ -203,6 +206,7 @@ class CollaborativeLearning(ParameterGroups):
             y: the labels.
             owner: as for `forward`; not with `in_turn`.
             progress: how far training has come.
+            share: as for `forward`.
 
         Raises:
             ValueError: as `forward`, or owners of rows that all students take in turn.
@@ -214,7 +218,7 @@ class CollaborativeLearning(ParameterGroups):
             ...     optimizer.step()
         """
         if not self.in_turn:
-            yield self(x, y, owner=owner, progress=progress)
+            yield self(x, y, owner=owner, progress=progress, share=share)
             return
         if owner is not None:
             raise ValueError(
@@ -222,7 +226,8 @@ class CollaborativeLearning(ParameterGroups):
             )
         for student in range(self.group.students):
             with only_trains(self.group.parameters(), self.group.parameters_of(student)):
-                losses: Losses = self(x, y, owner=[student] * self.group.count_rows(x), progress=progress)
+                own = [student] * self.group.count_rows(x)
+                losses: Losses = self(x, y, owner=own, progress=progress, share=share)
             yield losses
 
     def forward(
@@ -232,6 +237,7 @@ class CollaborativeLearning(ParameterGroups):
         *,
         owner: Int[Tensor, " rows"] | Sequence[int] | None = None,
         progress: float = 1.0,
+        share: Float64[Tensor, " students"] | None = None,
     ) -> Losses:
         """Return the losses of one step.
 
@@ -244,10 +250,12 @@ class CollaborativeLearning(ParameterGroups):
                 so that the optimiser leaves it as it is; with several processes that exchange gradients it gets
                 zeros, except under `DistributedDataParallel(find_unused_parameters=True)`.
             progress: how far training has come, from 0 to 1; weights are functions of it.
+            share: where several processes divide a step, what each student's rows here count, see `parallel.part`:
+                all values and the total are multiplied by it.
 
         Raises:
-            ValueError: owners that are not students, labels of another length, progress outside [0, 1], one loss for
-                students that are trained in turn, or labels that an objective refuses.
+            ValueError: owners that are not students, labels or shares of another length, progress outside [0, 1], one
+                loss for students that are trained in turn, or labels that an objective refuses.
         """
         rows = self.group.count_rows(x)
         check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
@@ -266,10 +274,12 @@ class CollaborativeLearning(ParameterGroups):
         owns = None if owner is None else owner_table(owner, rows=rows, students=self.group.students)
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = self._answered(x, y, owns, progress)
+        step = with_share(self._answered(x, y, owns, progress), share)
         losses = self._add(objectives, step, known)
         if owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
+        if self.training and not self.in_turn:
+            self._learners.look(self.group)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
         return losses
@@ -298,10 +308,12 @@ class CollaborativeLearning(ParameterGroups):
 
         Parameters of students who own no row get no gradient, unless `moves` says that their answers have one.
         """
+        joint = self.peers == "joint" and own == Capture()
+        check_passes_of_all(joint or self.peers == "eval")
         if asked is None:
             outputs = self.group(x, sees=owns, capture=own)
             return outputs, outputs
-        if self.peers == "joint" and own == Capture():
+        if joint:
             with self._moving(owns | asked if moves else owns):
                 both = self.group(x, sees=owns | asked, capture=heard)
             return both.part(owns), both.part(asked)
@@ -345,7 +357,7 @@ class CollaborativeLearning(ParameterGroups):
         values = {}
         for one in objectives:
             value = known[one.name]
-            value = one.loss(step) if value is None else value
+            value = counted(one, step) if value is None else value
             values[one.name] = value
             weighted = one.weight_at(step.progress) * value
             if value.ndim:
@@ -383,12 +395,3 @@ class CollaborativeLearning(ParameterGroups):
     @staticmethod
     def _want(captures: Iterable[Capture]) -> Capture:
         return reduce(or_, captures, Capture())
-
-
-def _check_names(names: Sequence[str]) -> None:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(
-            f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
-            "told apart"
-        )

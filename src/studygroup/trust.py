@@ -103,6 +103,23 @@ def unasked() -> Iterator[None]:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
+@contextmanager
+def tensors_alone() -> Iterator[None]:
+    """Let torch read tensors alone, whatever a library asks for; earlier versions of timm ask for all of a pickle."""
+    before = os.environ.get(_TENSORS_ALONE)
+    os.environ[_TENSORS_ALONE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_TENSORS_ALONE, None)
+        else:
+            os.environ[_TENSORS_ALONE] = before
+
+
+_TENSORS_ALONE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
 def is_inside(path: str, folder: str) -> bool:
     """Tell whether a path is a folder or lies in it; both are absolute and free of links."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

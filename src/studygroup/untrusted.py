@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def printable(text: str, *, lines: bool = True) -> str:
     """
     shown = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
     return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def in_markdown(text: str) -> str:
+    """Return a text, as one line, that brings no tags, no code and no links behind other words into Markdown."""
+    shown = printable(text, lines=False).replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"`|\](?=[(\[:])", r"\\\g<0>", shown)
 
 
 def check_file(path: Path, *, folder: Path | None = None, most: int | None = None) -> None:
@@ -70,6 +77,42 @@ def check_unpacked(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
                 raise ValueError("it is packed, as torch writes no file")
+
+
+def check_loaded(content: Any, path: Path) -> None:
+    """Refuse what `torch.load` read where it stands for more than the file holds.
+
+    A pickle names a value again without writing it again, and a tensor may repeat one number as often as it likes.
+
+    Args:
+        content: plain values and tensors.
+        path: the file.
+
+    Raises:
+        ValueError: what it stands for, all repetitions counted, is larger than the file, or nested in itself.
+    """
+    import torch
+
+    most = path.stat().st_size
+    left, seen = [content], 0
+    while left:
+        value = left.pop()
+        seen += 1
+        if seen > min(most, _MOST):
+            raise ValueError("it stands for more values than it holds, or for itself")
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            left += value
+        elif isinstance(value, torch.Tensor) and (
+            value.layout != torch.strided or value.numel() * value.element_size() > most
+        ):
+            raise ValueError(
+                f"a tensor of shape {tuple(value.shape)} is larger than the file of {most:,} bytes"
+            )
+
+
+_MOST = 10**7
 
 
 def check_tree(folder: Path) -> None:

@@ -38,20 +38,26 @@ COPIES = {
 
 
 def built(build) -> tuple[sg.CollaborativeLearning, list[str]]:
-    """A task, and what was said of equal students before training."""
+    """A task, and what was said of equal students when it was built and at the first step."""
     torch.manual_seed(0)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        task = build()
-    return task.train(), [str(one.message) for one in said if one.category is sg.EqualStudentsWarning]
+        task = build().train()
+        x, y = batch()
+        list(task.steps(x, y, owner=owners(task, len(y))))
+    task.step = 0
+    return task, [str(one.message) for one in said if one.category is sg.EqualStudentsWarning]
+
+
+def owners(task: sg.CollaborativeLearning, rows: int) -> torch.Tensor | None:
+    return torch.arange(rows) % task.group.students if isinstance(task.rows, sg.Subsets) else None
 
 
 def learn(task: sg.CollaborativeLearning, steps: int = 10) -> None:
     x, y = batch()
     optimiser = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=0.5)
-    owner = torch.arange(len(y)) % task.group.students if isinstance(task.rows, sg.Subsets) else None
     for _ in range(steps):
-        for losses in task.steps(x, y, owner=owner):
+        for losses in task.steps(x, y, owner=owners(task, len(y))):
             optimiser.zero_grad()
             losses.total.backward()
             optimiser.step()
@@ -127,7 +133,29 @@ def in_attention() -> nn.Module:
     return nn.Sequential(nn.Unflatten(1, (1, 6)), layer, nn.Flatten(), nn.Linear(6, 7))
 
 
+class Functional(nn.Module):
+    """Drops without a module that says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 8), nn.Linear(8, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(nn.functional.dropout(self.body(x).tanh(), 0.5, self.training))
+
+
+def heads_anew(task: sg.CollaborativeLearning) -> sg.CollaborativeLearning:
+    for head in task.group.copies("4"):
+        head.reset_parameters()
+    return task
+
+
 APART = {
+    "dropout as a function": lambda: sg.recipes.dml(Functional(), init="copy"),
+    "heads drawn anew": lambda: heads_anew(sg.recipes.dml(smooth(), init="copy")),
+    "heads of branches drawn anew": lambda: heads_anew(
+        sg.recipes.cl_ilr(smooth(), layers=["2", "4"], init="copy")
+    ),
     "other weights": lambda: sg.recipes.dml(smooth(), init=smooth),
     "dropout": lambda: sg.recipes.dml(dropping(), init="copy"),
     "dropout in attention": lambda: sg.recipes.dml(in_attention(), init="copy"),
@@ -149,6 +177,17 @@ def test_students_whom_something_parts_are_not_warned_of(name):
 
 def test_dropout_of_rate_zero_parts_nobody():
     assert built(lambda: sg.recipes.dml(dropping(0.0), init="copy"))[1]
+
+
+def test_those_that_nothing_parts_are_named_beside_a_head_drawn_anew():
+    def one_anew() -> sg.CollaborativeLearning:
+        task = sg.recipes.dml(smooth(), init="copy")
+        task.group.copies("4")[1].reset_parameters()
+        return task
+
+    said = built(one_anew)[1]
+    assert len(said) == 1
+    assert said[0].startswith("students 0 and 2 start with the same weights")
 
 
 def evaluated(net: nn.Module) -> nn.Module:
@@ -220,8 +259,22 @@ def test_frozen_branches_that_are_equal_are_warned_of():
     """What is frozen is the given one in every student, however it is drawn."""
     net = smooth()
     net[4].requires_grad_(False)
+    task = sg.recipes.cl_ilr(net, layers=["4"], init=smooth)
     with pytest.warns(sg.EqualStudentsWarning, match="all students start with the same weights"):
-        sg.recipes.cl_ilr(net, layers=["4"], init=smooth)
+        task(*batch())
+
+
+def test_a_student_frozen_after_the_task_was_built_is_warned_of_once_in_training():
+    task = sg.recipes.dml(smooth(), students=2, init=smooth)
+    for parameter in task.group.parameters_of(1):
+        parameter.requires_grad_(False)
+    task.eval()(*batch())
+    task.train()
+    with pytest.warns(sg.NoGradientWarning, match="student 1 cannot learn"):
+        task(*batch())
+    task(*batch())
+    turns = sg.recipes.dml(smooth(), students=2, init=smooth, in_turn=True)
+    list(turns.steps(*batch()))  # the others are held only while one learns
 
 
 def test_draws_go_on_in_evaluation_mode_and_stand_still_without_a_gradient():

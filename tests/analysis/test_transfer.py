@@ -101,7 +101,10 @@ def test_of_many_structures_orders_are_drawn():
 
 def comparison(folder, tests):
     """What `compare` leaves, as far as it is read: the rows, and of each run the summary."""
-    rows = [{"name": name, "n": len(some), "seeds": [*range(len(some))]} for name, some in tests.items()]
+    cost = {"updates": 1, "step_cost": 1.0}
+    rows = [
+        {"name": name, "n": len(some), "seeds": [*range(len(some))]} | cost for name, some in tests.items()
+    ]
     folder.mkdir()
     (folder / "comparison.json").write_text(json.dumps(rows))
     for name, some in tests.items():

@@ -29,6 +29,7 @@ MADE = {
     "Iterable[str | tuple[str, ...]] | null": "[a, [b, c]]",
     "Mapping[str | tuple[str, ...], Sequence[int]]": "{a: [0, 1]}",
     "Module | str": "runs/teacher",
+    "Literal['max', 'min'] | null": "max",
 }
 
 

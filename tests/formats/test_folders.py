@@ -1,5 +1,6 @@
 """Folders of transformers and timm, opened by them, and sent to a stand-in for the hub."""
 
+import copy
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 import studygroup as sg
 from helpers.hub import stand_in
 from studygroup.formats import Facts, card, push, save_huggingface, save_timm
+from studygroup.models import build
 
 timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
@@ -68,6 +70,34 @@ def test_a_folder_opens_with_from_pretrained(bert, tmp_path):
     assert net.config.id2label != again.config.id2label, "the network's own configuration stays"
     save_huggingface(net, tmp_path / "bert", example=ids, facts=WORDS)  # in its own place
     assert {one.name for one in tmp_path.iterdir()} == {"bert"}
+
+
+def test_a_folder_brings_no_code_of_others(bert, tmp_path):
+    """Nor what the configuration of a stranger's network asks for besides a network."""
+    net, ids = bert
+    other = copy.deepcopy(net)
+    other.config.auto_map = {"AutoModelForSequenceClassification": "evil/repo--evil.Network"}
+    save_huggingface(other, tmp_path / "bert", example=ids, facts=WORDS)
+    assert "evil" not in (tmp_path / "bert" / "config.json").read_text()
+    other.config.quantization_config = {"quant_method": "nothing"}
+    with pytest.raises(ValueError, match=r"does not open .*bert again"):
+        save_huggingface(other, tmp_path / "bert", example=ids, facts=WORDS)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"num_attention_heads": 0}, {"hidden_size": "x"}, {"num_labels": {}}, {"hidden_act": "os.system"},
+        {"torch_dtype": "os.system"}, {"attn_implementation": "flash_attention_9"}, {"model_type": {}},
+        {"id2label": "x"}, {"hidden_size": 10**9, "num_attention_heads": 7}, {"vocab_size": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_configuration_of_nonsense_is_told_as_such(more, bert, tmp_path):
+    content = bert[0].config.to_dict() | more
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"cannot build 'huggingface|cannot build '/|configuration of"):
+        build(f"huggingface/{tmp_path}", classes=3)
 
 
 def test_pictures_get_an_image_processor(tmp_path):

@@ -164,11 +164,47 @@ def test_masked_mean_of_nothing_is_zero_and_blind_to_what_is_not_seen(logits):
     assert means[2].item() == pytest.approx(values[2].mean().item())
 
 
+@pytest.mark.parametrize("places", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("kind", [None, "weights", "table"])
+def test_a_mean_over_rows_and_places_divides_by_what_counts(places, kind):
+    """Σ of a student's values over Σ of counts, place by place; a table of bools leaves values out."""
+    drawn = torch.Generator().manual_seed(5)
+    values = torch.randn(K, N, *places, dtype=torch.float64, generator=drawn)
+    sees = torch.tensor([[True, False, True, True, False], [False] * 5, [True] * 5])
+    counts = torch.rand(N, *places, dtype=torch.float64, generator=drawn)
+    counts = {None: None, "weights": 3 * counts, "table": counts < 0.6}[kind]
+    means = sgf.masked_mean(values, sees, counts)
+    for k in range(K):
+        total, divisor = 0.0, 0.0
+        for n in range(N):
+            each = values[k, n].flatten().tolist()
+            weighs = [1.0] * len(each) if counts is None else counts[n].flatten().double().tolist()
+            if sees[k, n]:
+                total += sum(v for v, w in zip(each, weighs, strict=True) if w or kind == "weights")
+                divisor += sum(weighs)
+        assert means[k].item() == pytest.approx(total / divisor if divisor else 0, abs=1e-12)
+    nothing = torch.zeros(N, *places, dtype=torch.bool)
+    assert sgf.masked_mean(values, sees, nothing).tolist() == [0] * K
+
+
+def test_label_loss(logits):
+    y = torch.tensor([0, 3, 6, 2, 2])
+    soft = torch.softmax(logits[0].flip(0), -1)
+    hard, mixed = sgf.label_loss(logits, y), sgf.label_loss(logits, soft)
+    for k in range(K):
+        for n in range(N):
+            p = psi(logits[k, n].tolist(), 1.0)
+            assert hard[k, n].item() == pytest.approx(-math.log(p[y[n]]), abs=1e-12)
+            expected = -sum(a * math.log(b) for a, b in zip(soft[n].tolist(), p, strict=True))
+            assert mixed[k, n].item() == pytest.approx(expected, abs=1e-12)
+
+
 def test_wrong_settings_say_what_is_right(logits, unchecked):
     with pytest.raises(ValueError, match="temperature is 0; give a finite number above 0"):
         sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 0)
-    with pytest.raises(ValueError, match="temperature is nan"):
-        sgf.imitation_loss(logits, logits, float("nan"))
+    for wrong in (0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"temperature is {wrong}; give a finite number above 0"):
+            sgf.imitation_loss(logits, logits, wrong)
     with pytest.raises(ValueError, match="'logits' or 'probabilities'"):
         sgf.peer_targets(logits, torch.eye(K, dtype=torch.float64), 1.0, "mean")
     with pytest.raises(ValueError, match="'kl' or 'cross_entropy'"):

@@ -37,6 +37,13 @@ def test_at_its_target_the_pull_has_no_gradient():
     assert own.grad.flatten().tolist() == pytest.approx([-1 / N] * N**2)
 
 
+@pytest.mark.parametrize("wrong", ["target", "source"])
+def test_similarities_of_other_rows_are_refused_by_name(wrong, unchecked):
+    given = {"target": drawn(N, N), "source": drawn(N, N)} | {wrong: drawn(1, N)}
+    with pytest.raises(ValueError, match=rf"{wrong} of shape \(1, {N}\) for a similarity of \({N}, {N}\)"):
+        sgf.pull_push(drawn(N, N), **given, pull=1.0, push=1.0)
+
+
 def test_linear_over_depth():
     assert sgf.linear_over_depth(5, 0.0, 1.0) == pytest.approx((0, 0.25, 0.5, 0.75, 1))
     assert sgf.linear_over_depth(3, 1.0, 0.0) == pytest.approx((1, 0.5, 0))

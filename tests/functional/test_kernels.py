@@ -59,6 +59,8 @@ def test_groups_are_not_compared():
     assert kernel_decorrelation(depthwise, groups=6).item() == 0
     with pytest.raises(ValueError, match="6 filters do not divide into 4 groups"):
         kernel_decorrelation(weight, groups=4)
+    with pytest.raises(ValueError, match="groups is 0; give a whole number, at least 1"):
+        kernel_decorrelation(weight, groups=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -75,6 +75,16 @@ def test_what_does_not_vary_gets_no_gradient_and_no_nan(dtype, value):
     assert all(h.grad[i].abs().max() > 1e-4 for i in (0, 3, 4))
 
 
+@pytest.mark.parametrize("statistic", ["deviation", "flatten"])
+def test_a_cosine_has_no_scale(statistic):
+    """Neither of all rows nor of each: only a row's own rounding tells whether it varies."""
+    h = drawn(N, D, 3, 2)
+    exact = sgf.similarity_matrix(h, statistic=statistic)
+    each = 10.0 ** torch.tensor([-9, 9, 0, -5, 5], dtype=torch.float64).view(-1, 1, 1, 1)
+    for scaled in (1e-9 * h, 1e9 * h, each * h):
+        torch.testing.assert_close(sgf.similarity_matrix(scaled, statistic=statistic), exact)
+
+
 def test_one_row_and_equal_rows_centred_over_the_batch():
     h = drawn(1, D, 3, 3).expand(3, -1, -1, -1).clone().requires_grad_()
     for rows in (h[:1], h):
@@ -104,6 +114,19 @@ def test_label_similarity(centre):
     assert flat(found.tolist()) == pytest.approx(flat(similarity_by_loop(one_hot, centre)), abs=1e-12)
     if centre == "channels":
         assert found[0].tolist() == pytest.approx([1, -0.2, -0.2, -0.2, 1])
+
+
+def test_labels_may_be_probabilities_and_must_be_classes(unchecked):
+    soft = torch.softmax(drawn(N, 6), -1)
+    found = sgf.label_similarity(soft, classes=6, dtype=torch.float64)
+    assert flat(found.tolist()) == pytest.approx(
+        flat(similarity_by_loop(soft.tolist(), "channels")), abs=1e-12
+    )
+    with pytest.raises(ValueError, match="a label is 3; number classes from 0 to 2"):
+        sgf.label_similarity(torch.tensor([0, 3, 1]), classes=3)
+    for wrong in (soft, torch.zeros(2, 2, dtype=torch.long), torch.tensor([True, False])):
+        with pytest.raises(ValueError, match="for 3 classes; hand in one class index a row"):
+            sgf.label_similarity(wrong, classes=3)
 
 
 def test_rows_without_a_label_are_similar_to_none():

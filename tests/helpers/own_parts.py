@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
+from PIL import Image
 from torch import nn
 from torchmetrics import Metric
 
@@ -40,6 +41,15 @@ class Right(Metric):
 
     def compute(self):
         return self.hits / self.rows
+
+
+class Wrong(Right):
+    """Share of wrong answers."""
+
+    higher_is_better = False
+
+    def compute(self):
+        return 1 - self.hits / self.rows
 
 
 class PerClass(Right):
@@ -83,3 +93,77 @@ class Kept(Logger):
 
     def log_hyperparams(self, params, *args, **kwargs):
         self.settings = params
+
+
+BUILT = nn.ReLU()
+
+
+class Net(nn.Module):
+    """A network that takes sizes under names of its own, with random answers in training."""
+
+    def __init__(self, num_classes: int, in_channels: int, width: int = 4) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        h = F.dropout(self.norm(self.conv1(x)).relu(), 0.2, self.training)
+        return self.fc(h.mean((2, 3)))
+
+
+def make_net(classes: int = 10, **options) -> nn.Module:
+    return Net(classes, 3, **options)
+
+
+def two_too_many(classes: int, channels: int) -> nn.Module:
+    return Net(classes + 2, channels)
+
+
+def no_net() -> str:
+    return "net"
+
+
+class Shapes:
+    """Pictures whose class can be seen: one of three corners is bright."""
+
+    classes = ("upper left", "upper right", "lower left")
+
+    def __init__(self, rows: int = 90, *, train: bool = True, kind: str = "tensor") -> None:
+        self.rows, self.kind = rows if train else 30, kind
+        self.draw = torch.Generator().manual_seed(int(train))
+        self.noise = torch.randint(0, 60, (self.rows, 3, 6, 6), generator=self.draw, dtype=torch.uint8)
+
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, row):
+        label = row % 3
+        picture = self.noise[row].clone()
+        picture[:, 3 * (label == 2) : 3 * (label == 2) + 3, 3 * (label == 1) : 3 * (label == 1) + 3] += 150
+        if self.kind == "pil":
+            return Image.fromarray(picture.permute(1, 2, 0).numpy()), label
+        if self.kind == "array":
+            return picture.permute(1, 2, 0).numpy(), torch.tensor(label)
+        return (picture.float() if self.kind == "float" else picture), label
+
+
+class Sentences:
+    """Texts in three splits, the test split under the name of the validation split."""
+
+    def __init__(self, split: str) -> None:
+        if split not in ("train", "val"):
+            raise ValueError(f"there is no split {split}")
+        self.rows = [
+            (f"{word} number {k}", label) for k in range(8) for label, word in enumerate(("no", "yes"))
+        ]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        return self.rows[row]
+
+
+def without_test(rows: int = 60) -> Shapes:
+    return Shapes(rows)

@@ -103,6 +103,7 @@ def test_a_training_step_has_the_loss_of_the_task(rows, tmp_path):
     assert torch.equal(run.compute_loss(run.model, dict(batch)), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # a later name says the same
 def test_what_would_be_another_loss_is_refused(tmp_path, unchecked):
     with pytest.raises(TypeError, match="the model is a Sequential; hand in a task"):
         StudyTrainer(make())
@@ -112,3 +113,8 @@ def test_what_would_be_another_loss_is_refused(tmp_path, unchecked):
     turns = sg.recipes.dml(make(), students=2, init=make, in_turn=True)
     with pytest.raises(ValueError, match="in_turn=False"):
         StudyTrainer(turns, transformers.TrainingArguments(str(tmp_path), use_cpu=True))
+    arguments = transformers.TrainingArguments(str(tmp_path), use_cpu=True, gradient_checkpointing=True)
+    with pytest.raises(
+        ValueError, match=r"_checkpointing=True is for a network.* before the recipe takes it"
+    ):
+        StudyTrainer(TASKS["dml"](), arguments)

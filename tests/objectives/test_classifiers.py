@@ -19,7 +19,7 @@ from helpers.intra_loops import (
     plain,
     sizes,
 )
-from studygroup.objectives import Layer, LocalClassifiers
+from studygroup.objectives import InnerClassifiers, Layer, LocalClassifiers, PullPush, SelfDistillation
 
 
 def make(number: str | None = None) -> tuple[sg.CollaborativeLearning, LocalClassifiers]:
@@ -206,3 +206,25 @@ def test_under_autocast_targets_and_losses_are_in_single_precision():
     expected = sum(mid_by_loop(z, n, i) for n in range(ROWS) for i in range(3)) / ROWS
     torch.testing.assert_close(losses.auxiliary["mid"], expected.detach().float(), atol=2e-7, rtol=1e-6)
     assert all(p.grad.isfinite().all() for p in task.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LocalClassifiers({Layer(("0",)): (4, 8, 8)}, classes=3, size=0), "size is 0"),
+        (lambda: LocalClassifiers({Layer(("0",)): (4, 8, 8)}, classes=3, channels=0), "channels is 0"),
+        (lambda: LocalClassifiers({Layer(("0",)): (4, 8, 8)}, classes=0), "classes is 0"),
+        (lambda: InnerClassifiers({"0": 4}, classes=0, weight=1.0), "classes is 0"),
+        (lambda: InnerClassifiers({"0": 0}, classes=3, weight=1.0), "the width of layer '0' is 0"),
+        (lambda: SelfDistillation({"0": nn.Identity()}, features=0, classes=3), "features is 0"),
+        (lambda: SelfDistillation({"0": nn.Identity()}, features=4, classes=0), "classes is 0"),
+        (
+            lambda: PullPush({Layer(("0",)): (4, 8, 8)}, classes=1),
+            "classes is 1; give a whole number, at least 2",
+        ),
+        (lambda: PullPush({Layer(("0",)): (4, 8, 8)}, classes=3, channels=0), "channels is 0"),
+    ],
+)
+def test_nothing_to_classify_or_to_look_with_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,5 +1,7 @@
 """What labels are: the plain losses of torch, and imitation against loops."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from torch import nn
 
 import studygroup as sg
 from studygroup.objectives import BinaryCrossEntropy, CrossEntropy, Imitation, SquaredError, Supervised
+from studygroup.objectives.criteria import Comparison
 from studygroup.teachers import MeanOfOthers
 
 STUDENTS, ROWS, CLASSES = 3, 6, 4
@@ -257,3 +260,61 @@ def test_teachers_that_know_labels_refuse_others():
     task = task_of(flat, Supervised(), Imitation(sg.teachers.MinLogit()))
     with pytest.raises(ValueError, match="need one class index a row"):
         task(x_of(5), SOFT)
+
+
+def test_class_weights_may_be_zero_and_must_be_numbers(unchecked):
+    for made in (CrossEntropy(torch.tensor([0.0, 1.0])), BinaryCrossEntropy(torch.tensor([0.0, 1.0]))):
+        assert 0.0 in next(made.buffers()).tolist()
+    for wrong in ([0.5, 1.0], torch.tensor([1, 2])):
+        with pytest.raises(ValueError, match="give a tensor of one floating-point number for each"):
+            CrossEntropy(wrong)
+    for wrong in ([-1.0, 1.0], [float("nan"), 1.0], [float("inf"), 1.0]):
+        with pytest.raises(ValueError, match="give finite ones, at least 0"):
+            BinaryCrossEntropy(torch.tensor(wrong))
+
+
+@pytest.mark.parametrize("criterion", [CrossEntropy(), BinaryCrossEntropy(), SquaredError()])
+def test_labels_come_in_the_precision_of_the_answers(criterion):
+    answers = x_of(CLASSES).float().expand(STUDENTS, -1, -1)
+    losses = [
+        criterion.loss(criterion.spread(answers), SOFT.to(kind))[0] for kind in (torch.float32, torch.float64)
+    ]
+    assert [loss.dtype for loss in losses] == [torch.float32] * 2
+    torch.testing.assert_close(*losses)
+
+
+def test_present_and_absent_may_be_whole_numbers():
+    spread = BinaryCrossEntropy().spread(x_of(CLASSES).expand(STUDENTS, -1, -1))
+    losses = [BinaryCrossEntropy().loss(spread, MANY.to(kind))[0] for kind in (torch.int64, torch.float64)]
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.uint8])
+def test_a_class_of_a_high_number_is_a_label(kind):
+    """In unsigned bytes 156 is what -100 wraps to."""
+    z = torch.randn(1, 3, 200, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([156, 0, 199], dtype=kind)
+    assert CrossEntropy().labelled(y) is None
+    loss, counts = CrossEntropy().loss(z, y)
+    assert counts is None
+    expected = [-z[0, n].log_softmax(-1)[int(label)].item() for n, label in enumerate(y)]
+    assert loss[0].tolist() == pytest.approx(expected)
+    assert CrossEntropy(ignore_index=255).labelled(y.new_tensor([255, 0])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("aggregate", ["logits", "divergences"])
+def test_distances_of_real_numbers_with_weights_for_each_row(aggregate):
+    """(Σ_j w_nkj z_j − z_k)², or Σ_j w_nkj (z_j − z_k)²; 0 on rows on which a student listens to nobody."""
+    draw = torch.Generator().manual_seed(2)
+    z = torch.randn(STUDENTS, ROWS, CLASSES, generator=draw, dtype=torch.float64)
+    weights = torch.rand(ROWS, STUDENTS, STUDENTS, generator=draw, dtype=torch.float64)
+    weights[1, 2] = 0
+    rule = SquaredError()
+    found = rule.imitation(rule.spread(z), rule.spread(z), weights, Comparison(aggregate=aggregate))
+    for k, n, c in itertools.product(range(STUDENTS), range(ROWS), range(CLASSES)):
+        w, said, own = weights[n, k].tolist(), z[:, n, c].tolist(), float(z[k, n, c])
+        if aggregate == "logits":
+            expected = (sum(a * b for a, b in zip(w, said, strict=True)) - own) ** 2 if any(w) else 0.0
+        else:
+            expected = sum(a * (b - own) ** 2 for a, b in zip(w, said, strict=True))
+        assert found[k, n, c].item() == pytest.approx(expected, abs=1e-12)

@@ -120,7 +120,8 @@ def test_weights_rise_and_fall_linearly_over_depth():
 def test_every_kind_of_output_has_a_projection(layer, shape, kind):
     (projection,) = PullPush({layer: shape}, classes=CLASSES).projections
     assert type(projection) is kind
-    assert projection.weight.shape[0] == min(shape[-1] if layer.tokens else shape[0], 64)
+    width, places = (shape[-1], len(shape) - 1) if layer.tokens else (shape[0], len(shape) - 1)
+    assert projection.weight.shape == (min(width, 64), width, *[3] * places)
     assert projection.bias is None
 
 

@@ -40,6 +40,17 @@ def test_an_ensemble_learns_from_the_labels_of_all_rows():
                 torch.testing.assert_close(own.grad, parameter.grad)
 
 
+def test_an_ensemble_takes_labels_as_the_task_does():
+    """Classes weigh in the divisor too, and rows without a label are no rows of the mean."""
+    x, y = batch()
+    weight = torch.linspace(0.5, 2, CLASSES, dtype=torch.float64)
+    for options in ({"weight": weight}, {"ignore_index": 2}, {"weight": weight, "ignore_index": 2}):
+        supervised = Supervised(sg.objectives.CrossEntropy(**options))
+        task = sg.CollaborativeLearning(grouped(), [supervised, Ensemble(Everybody())]).double()
+        mean = torch.stack([net(x) for net in networks(task)]).mean(0)
+        torch.testing.assert_close(task(x, y).auxiliary["ensemble"], F.cross_entropy(mean, y, **options))
+
+
 def test_an_ensemble_is_of_teachers_who_say_one_thing_to_all(unchecked):
     for other in (MeanOfOthers(), Self(of=Averages(grouped())), Frozen(build())):
         with pytest.raises(

@@ -229,3 +229,15 @@ def test_general_measures_what_it_is_told_to():
     for wrong in ({"decay": 1.0}, {"ridge": 0.0}):
         with pytest.raises(ValueError, match=r"(decay|ridge) is"):
             GeneralTeacher(**wrong)
+
+
+def test_general_takes_in_no_answers_that_are_no_numbers():
+    """As a pass in half precision may give them, whose update a scaler skips: the average stays a number."""
+    rule = sg.teachers.GeneralTeacher()
+    rule.join(students=2, seed=0)
+    logits, y = torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 0])
+    rule.measure(logits, y)
+    before = rule.products.clone()
+    rule.measure(logits.index_fill(1, torch.tensor([2]), torch.inf), y)
+    assert torch.equal(rule.products, before)
+    assert before.any()

@@ -67,6 +67,10 @@ FEW = ("resnet", "bert", "mlp")  # one of each kind; the others are long checks
 NETWORKS = {name: CASES[name] for name in (*FEW, "timm_vit")} | OURS
 
 
+def test_no_recipe_is_left_out():
+    assert set(sg.recipes.__all__) <= set(RECIPES)
+
+
 @pytest.fixture(params=RECIPES)
 def recipe(request):
     return RECIPES[request.param]

@@ -177,6 +177,23 @@ def test_damaged_results_are_named(lab):
     (lab.results_dir / "cgl-table-2.json").write_text('{"cells": ')
     with pytest.raises(ValueError, match=r"cgl-table-2\.json cannot be read"):
         lab.read_results()
+    made_up(lab, "cgl-table-4", {(ROW, "full CGL"): 0.62}, seeds=1)
+    path = lab.results_dir / "cgl-table-4.json"
+    (lab.results_dir / "cgl-table-2.json").unlink()
+    for damage, key in (
+        (lambda content, cell: cell["seeds"]["0"].update(test="<b>"), r"seeds\.0\.test='<b>'"),
+        (lambda content, cell: cell["seeds"].update(zero={}), "'zero' is no seed"),
+        (lambda content, cell: cell["seeds"]["0"].update(curve={"holdout": 3}), r"curve\.holdout=3"),
+        (lambda content, cell: cell.update(data=[]), r"data=\[\]"),
+        (lambda content, cell: cell.pop("settings"), r"lacks .*settings"),
+        (lambda content, cell: content.update(made={}), "made="),
+    ):
+        content = json.loads(path.read_text())
+        damage(content, next(iter(content["cells"].values())))
+        damaged = lab.results_dir / "cgl-table-2.json"
+        damaged.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=rf"cgl-table-2\.json .*{key}"):
+            lab.read_results()
 
 
 def test_all_tables_are_listed(lab, capsys):

@@ -82,6 +82,14 @@ def test_draws_depend_on_seed_and_step_alone():
     assert not torch.equal(ahead[0], joined(RandomSubgroup(0.25), seed=1).consults(0))
 
 
+def test_a_seed_draws_the_same_in_every_version():
+    """A run that was reported can be repeated."""
+    rule = joined(RandomSubgroup(0.25))
+    heard = [[row.nonzero().flatten().tolist() for row in rule.consults(step)] for step in (0, 1)]
+    assert heard[0] == [[2, 7], [2, 5], [1, 5], [6, 7], [1, 3], [1, 4], [2, 7], [2, 4]]
+    assert heard[1] == [[4, 5], [6, 7], [0, 4], [2, 7], [2, 7], [2, 7], [1, 7], [1, 6]]
+
+
 def test_one_student_has_nobody_to_listen_to():
     for selection in ("fixed", "bernoulli"):
         rule = joined(RandomSubgroup(0.5, selection=selection), 1)

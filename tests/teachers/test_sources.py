@@ -9,7 +9,7 @@ from torch import nn
 
 import studygroup as sg
 from helpers.averages import CLASSES, ROWS, STUDENTS, Followed, batch, net, step, students, taught, trained
-from studygroup.objectives import Imitation, Supervised
+from studygroup.objectives import Capture, Imitation, Supervised
 from studygroup.teachers import Averages, Frozen, MeanOfOthers, Self
 
 
@@ -30,6 +30,20 @@ def test_averages_are_scored_and_shipped_as_networks_that_can_be_trained():
     assert not any(parameter.requires_grad for parameter in task.shipped.parameters())
     with pytest.raises(ValueError, match="no student 2; the group has students 0 to 1"):
         task.shipped.export(2)
+
+
+def test_averages_give_features_and_inner_layers_as_their_exports_do():
+    """For teachers of averages that read more than logits."""
+    task = taught()
+    step(task, torch.optim.SGD(trained(task), lr=0.5))
+    x, _ = batch()
+    found = task.shipped(x, capture=Capture(activations=("0",), features=True, trunk=True))
+    for student in range(STUDENTS):
+        network = task.shipped.export(student)
+        hidden = network[0](x)
+        torch.testing.assert_close(found.activations["0"][student], hidden)
+        torch.testing.assert_close(found.features[student], hidden.tanh())
+        torch.testing.assert_close(found.trunk, hidden.tanh())
 
 
 def kl(q: torch.Tensor, z: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from helpers.averages import Followed, batch, step, students, taught, trained, weights
+from helpers.sharpness import SharpnessAware
 from studygroup.teachers import Averages
 
 
@@ -69,34 +70,6 @@ def test_closures_are_one_update_however_often_they_are_called():
     assert len(calls) > 4
     expected.assert_is(task.shipped)
     assert task.shipped.updates == 2
-
-
-class SharpnessAware(torch.optim.Optimizer):
-    """Foret et al. 2021: up the gradient by ρ, and from there the step of another optimiser, at the old place."""
-
-    def __init__(self, parameters, base, *, rho: float = 0.05, **options) -> None:
-        super().__init__(parameters, {"rho": rho, **options})
-        self.base = base(self.param_groups, **options)
-
-    @torch.no_grad()
-    def climb(self) -> None:
-        given = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.stack([p.grad.norm() for p in given]).norm()
-        self.climbed = [(p, p.grad * self.param_groups[0]["rho"] / norm) for p in given]
-        for parameter, away in self.climbed:
-            parameter.add_(away)
-
-    @torch.no_grad()
-    def descend(self) -> None:
-        for parameter, away in self.climbed:
-            parameter.sub_(away)
-        self.base.step()
-
-    def step(self, closure):
-        self.climb()
-        with torch.enable_grad():
-            closure()
-        self.descend()
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

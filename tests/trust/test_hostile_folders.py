@@ -59,6 +59,12 @@ CODE = {
             "init_args": {"teacher": {"class_path": "helpers.hostile_import.Network"}},
         }
     },
+    "model, a function": {"model": "helpers.hostile.mark"},
+    "model, an import": {"model": "helpers.hostile_import.harmless"},
+    "data, a function": {"data": "helpers.hostile.mark"},
+    "data, an import": {"data": "helpers.hostile_import.harmless"},
+    "model, through the library": {"model": "studygroup.files.os.system"},
+    "data options, a class": {"data_options": {"root": {"class_path": "helpers.hostile.Marks"}}},
     "model options, a class": {"model_options": {"width": {"class_path": "helpers.hostile.Marks"}}},
     "the library's own, of another kind": {"augment": "studygroup.cli.main"},
     "through an allowed module": {"noise": "studygroup.files.os.system"},
@@ -116,6 +122,8 @@ def test_a_configuration_is_not_read_by_half_a_name(words, run, mark, capsys):
 
 def test_no_search_of_a_configuration_runs_code(run, mark, capsys):
     rewrite(run, search={"augment": ["helpers.hostile.mark"]})
+    refused(["tune", "--config", run / "config.yaml", "--run_dir", run / "new"], mark, capsys)
+    rewrite(run, search={"model": ["helpers.hostile_import.harmless"]})
     refused(["tune", "--config", run / "config.yaml", "--run_dir", run / "new"], mark, capsys)
     rewrite(run, search={"recipe.init": ["helpers.hostile_import.harmless"], "epochs": [1]})
     refused(["tune", "--config", run / "config.yaml", "--run_dir", run / "new"], mark, capsys)
@@ -200,6 +208,14 @@ def test_a_shipped_file_brings_no_code(trusting, model_type, command, run, mark,
     reship(run, build={"name": f"huggingface/{folder}", "classes": 10, **trusting})
     given = ["predict", "seven.png", "--folder", run] if command == "predict" else ["evaluate", run]
     refused(given, mark, capsys)
+
+
+@pytest.mark.parametrize("name", ["helpers.hostile.mark", "helpers.hostile_import.harmless", "os.system"])
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_shipped_file_imports_no_network(name, command, run, mark, capsys):
+    reship(run, build={"name": name, "classes": 10})
+    given = ["predict", "seven.png", "--folder", run] if command == "predict" else ["evaluate", run]
+    assert "build.name names" in refused(given, mark, capsys)
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

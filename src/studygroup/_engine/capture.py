@@ -1,11 +1,12 @@
 """Capture the activations of named layers of the user's model, wherever the surgery has put them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from studygroup._engine.routed import ForwardState, RoutedLayer
@@ -91,21 +92,23 @@ def capturing(
         Rows and tensor of each module, by name, in the order of the last calls; only names that were called.
 
     Raises:
-        ValueError: a name that the model does not have.
+        ValueError: a name that the model does not have, or a layer that ran without gradient.
     """
     names = tuple(names)
     modules = _by_name(model, names)
     seen: dict[str, dict[nn.Module, tuple[Rows, Tensor]]] = {}
     called: dict[str, Pieces] = {}
 
-    def note(name: str, module: nn.Module, value: Any) -> None:
-        tensor = first_tensor(value)
-        if tensor is not None:
-            seen.setdefault(name, {})[module] = (state.rows, tensor)
-            called.pop(name, None)
-            called[name] = list(seen[name].values())
+    with _connected() as connect, ExitStack() as hooks:
 
-    with ExitStack() as hooks:
+        def note(name: str, module: nn.Module, value: Any) -> None:
+            tensor = first_tensor(value)
+            if tensor is not None:
+                connect(name, module, tensor)
+                seen.setdefault(name, {})[module] = (state.rows, tensor)
+                called.pop(name, None)
+                called[name] = list(seen[name].values())
+
         for name in names:
             for module in modules[name]:
                 hooks.callback(_hook(module, name, note, inputs=inputs).remove)
@@ -128,13 +131,17 @@ def capturing_in_flight(
         Rows and tensor of each module by layer, filled when the pass has ended; empty for a layer never called.
 
     Raises:
-        ValueError: a name that the model does not have.
+        ValueError: a name that the model does not have, or a layer that ran without gradient.
     """
     modules = _by_name(model, [name for layer in layers for name in layer.modules])
-    watch = _Watch(layers, state)
     found: dict[Layer, Pieces] = {}
-    with ExitStack() as hooks:
+    with _connected() as connect, ExitStack() as hooks:
+        watch = _Watch(layers, state, connect)
         for layer in layers:
+            for part in (
+                part for name in layer.modules for module in modules[name] for part in module.modules()
+            ):
+                hooks.callback(part.register_forward_pre_hook(partial(_reach, connect, layer)).remove)
             for module in modules[layer.name]:
                 hooks.callback(module.register_forward_pre_hook(partial(watch.begin, layer)).remove)
             for stage, name in enumerate(layer.modules):
@@ -147,14 +154,53 @@ def capturing_in_flight(
     found.update({layer: watch.last(layer) for layer in layers})
 
 
+_Connect = Callable[[str, nn.Module, Tensor | None], None]
+
+
+@contextmanager
+def _connected() -> Iterator[_Connect]:
+    """Refuse layers that learn and were captured without gradient, so that nothing would flow back into them.
+
+    So is what runs in activation checkpointing of the reentrant sort: its end alone is in the graph.
+
+    Yields:
+        A function that takes the layer's name, a module and what was captured of it; `None` of one whose own
+        parameters are to be reached.
+
+    Raises:
+        ValueError: such a layer, at the end.
+    """
+    wanted = torch.is_grad_enabled()
+    doubtful: list[tuple[str, nn.Module, Tensor | None]] = []
+
+    def connect(name: str, module: nn.Module, tensor: Tensor | None) -> None:
+        if wanted and not torch.is_grad_enabled():
+            doubtful.append((name, module, tensor))
+
+    yield connect
+    for name, module, tensor in doubtful:
+        cut = tensor is None or not tensor.requires_grad
+        if cut and any(p.requires_grad for p in module.parameters(recurse=tensor is not None)):
+            raise ValueError(
+                f"layer {name!r} ran without gradient, and what is learnt from it would not reach it: it is called "
+                "inside torch.utils.checkpoint with use_reentrant=True, or inside torch.no_grad(); give "
+                "use_reentrant=False, or freeze the layer, layer.requires_grad_(False)"
+            )
+
+
+def _reach(connect: _Connect, layer: Layer, module: nn.Module, args: Any) -> None:
+    connect(layer.name, module, None)
+
+
 class _Watch:
     """The outputs of each module of the layers, and of their activations."""
 
-    def __init__(self, layers: Sequence[Layer], state: ForwardState) -> None:
+    def __init__(self, layers: Sequence[Layer], state: ForwardState, connect: _Connect) -> None:
         self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
             layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
         self._state = state
+        self._connect = connect
         self._open: set[Layer] = set()  # layers whose activation has not been called yet
         self._begun: nn.Module | None = None
 
@@ -170,6 +216,7 @@ class _Watch:
         """Record a module's output; every row passes all stages, so earlier ones need not be kept."""
         tensor = first_tensor(output)
         if tensor is not None:
+            self._connect(layer.name, module, tensor)
             for before in self._stages[layer][:stage]:
                 before.clear()
             self._stages[layer][stage][self._state.rows] = tensor

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from studygroup._engine.copying import parts_of, tag
+from studygroup._engine.recomputed import SWITCHES
 
 _HOOKS = (
     ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
@@ -23,9 +24,10 @@ def carry_state(given: nn.Module, drawn: nn.Module) -> None:
     """Bring a newly initialised module of equal structure into the given one's state, trainable weights aside.
 
     `requires_grad`, attributes and gradient hooks of parameters, their precision, device and memory format, the
-    modules' modes and, where the new module has none, their hooks are carried over. Frozen parameters keep the given
-    values, and so do the buffers of modules of which nothing learns: that have no trainable parameter of their own
-    (what parametrises a weight aside, which follows that weight), and norms that are kept in evaluation.
+    modules' modes and switches of activation checkpointing and, where the new module has none, their hooks are
+    carried over. Frozen parameters keep the given values, and so do the buffers of modules of which nothing learns:
+    that have no trainable parameter of their own (what parametrises a weight aside, which follows that weight), and
+    norms that are kept in evaluation.
 
     Args:
         given: the module of the user's model.
@@ -47,6 +49,9 @@ def carry_state(given: nn.Module, drawn: nn.Module) -> None:
     }
     for before, after in zip(given.modules(), drawn.modules(), strict=True):
         after.training = before.training
+        for name in SWITCHES:
+            if name in vars(before):
+                setattr(after, name, vars(before)[name])
         frozen = _is_given(before) and id(before) not in following
         for name, buffer in before.named_buffers(recurse=False):
             _bring(after.get_buffer(name), buffer)

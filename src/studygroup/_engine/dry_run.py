@@ -19,6 +19,7 @@ from studygroup._engine.different_rows import different
 from studygroup._engine.isolate import dry_training, without_side_effects
 from studygroup._engine.parting import PartingError
 from studygroup._engine.passes import Passes
+from studygroup._engine.recomputed import way_out
 from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import manner
@@ -92,13 +93,14 @@ def dry_run(
     with ExitStack() as stack:
         stack.enter_context(_eager())
         stack.enter_context(_other_random_states())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
         stack.callback(attributes.put_back)
         trial = _Trial(model, routed, batch, sees, attributes)
         with asking_for_mode(model) as mode, without_side_effects(model, training=False) as put_back:
             explored = trial.compared(put_back, reads=False in unread)
         if training and mode.asked:
-            with dry_training(model, training=None) as put_back, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
+            with dry_training(model, training=None) as put_back:
                 trial.compared(put_back, reads=True in unread, apart=explored.apart, training=True)
     return explored
 
@@ -162,7 +164,7 @@ class _Trial:
             mode = " in training" if passes.training else ""
             raise ValueError(
                 f"layer {never[0]!r} is routed but the model never calls it{mode}, so its students would not differ; "
-                "leave it out, or name the block that holds it"
+                f"leave it out, or name the block that holds it{way_out(passes.model)}"
             )
         check = SelfCheck(passes)
         if check.compare(together, given, table):

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,10 @@ def drops_something(model: nn.Module, *, now: bool = False) -> bool:
 
 
 class EqualStudents:
-    """The students that start equal, see the same rows and are taught alike: warned of as soon as it is known.
+    """The students that start equal, see the same rows and are taught alike: warned of at the first training step.
+
+    Then it is known whether anything parts them: dropout, wherever it is called, or weights that were drawn anew
+    after the students were made. Nothing is said of a compiled task, whose answers are not looked at.
 
     Args:
         model: the students' network.
@@ -92,42 +95,29 @@ class EqualStudents:
         found: Classes | None,
         consults: Sequence[Callable[[int], Tensor]] = (),
     ) -> None:
-        paths, students = list(zip(*routes.table, strict=True)), routes.students
+        paths = list(zip(*routes.table, strict=True))
         self.found = tuple(
             one
             for one in found or ()
             if len({paths[student] for student in one}) == 1  # draws cannot part what is one network
             or all(_taught_alike(one, consult) for consult in consults)
         )
-        self._waits, self._looks = False, found is not None
-        if self.found and drops_something(model):
-            self._waits = True
-        elif self.found:
-            self._looks = False  # it is known
-            _warn(
-                f"{_named(self.found, students)} start with the same weights, see the same rows and draw nothing, so "
-                f"that they would stay equal; {_WAYS_OUT}"
-            )
+        self._waits, self._looks = bool(self.found), found is not None
 
     def look(self, model: nn.Module, logits: Tensor, *, step: int) -> None:
-        """Warn where dropout was to part the students and draws nothing, and where they are alike after some steps.
+        """Warn of students that nothing parts, at the first step, and of those that are alike after some steps.
 
         Args:
             model: the students' network.
             logits: (students, rows, ...) answers of a training pass in which all see the same rows.
             step: number of the step.
         """
+        if torch.compiler.is_compiling():  # no guard on what follows
+            return
         if self._waits:
             self._waits = False
-            if not drops_something(model, now=True):
-                _warn(
-                    f"{_named(self.found, len(logits))} start with the same weights and see the same rows, and "
-                    "dropout is in evaluation mode, so that they would stay equal; call train() on the task before "
-                    f"training, or {_WAYS_OUT.removesuffix(', or dropout')}"
-                )
-        if (
-            not torch.compiler.is_compiling() and self._looks and step == _LATER
-        ):  # in this order: no guard on steps
+            self._look_at_first(model, logits.detach())
+        if self._looks and step == _LATER:
             alike = _alike(logits.detach())
             if alike:
                 _warn(
@@ -135,23 +125,71 @@ class EqualStudents:
                     f"learnt from each other; {_WAYS_OUT}"
                 )
 
+    def _look_at_first(self, model: nn.Module, logits: Tensor) -> None:
+        """Warn of students that answer alike in their first training pass; dropout may draw too seldom to tell."""
+        if drops_something(model, now=True):
+            return
+        alike = [tuple(set(one) & set(other)) for one in self.found for other in _alike(logits)]
+        equal = tuple(tuple(sorted(one)) for one in alike if len(one) > 1)
+        if not equal:
+            return
+        start = f"{_named(equal, len(logits))} start with the same weights"
+        if drops_something(model):
+            _warn(
+                f"{start} and see the same rows, and dropout is in evaluation mode, so that they would stay equal; "
+                f"call train() on the task before training, or {_WAYS_OUT.removesuffix(', or dropout')}"
+            )
+            return
+        self._looks = False  # it is known
+        _warn(f"{start}, see the same rows and draw nothing, so that they would stay equal; {_WAYS_OUT}")
 
-def warn_of_students_that_cannot_learn(parameters: Sequence[Iterable[nn.Parameter]]) -> None:
-    """Warn of students none of whose parameters asks for a gradient.
+
+class HasParameters(Protocol):
+    """Students with parameters."""
+
+    @property
+    def students(self) -> int:
+        """How many."""
+        ...
+
+    def parameters_of(self, student: int) -> Iterable[nn.Parameter]:
+        """Return the parameters of one."""
+        ...
+
+
+class Learners:
+    """Warns of students none of whose parameters asks for a gradient: at once, and at the first training step.
 
     Args:
-        parameters: those of each student.
+        group: the students.
     """
-    fixed = tuple(
-        student for student, own in enumerate(parameters) if not any(one.requires_grad for one in own)
-    )
-    if fixed:
-        warnings.warn(
-            f"{_named((fixed,), len(parameters))} cannot learn: no parameter asks for a gradient; call "
-            "requires_grad_(True) on what is to learn, or make a fixed network a teacher (teachers.Frozen)",
-            NoGradientWarning,
-            stacklevel=4,
-        )
+
+    def __init__(self, group: HasParameters) -> None:
+        self._known: set[int] | None = set()
+        self._known = self._warn_of_others(group)
+
+    def look(self, group: HasParameters) -> None:
+        """Warn, the first time, of students that were frozen since; nothing is said of a compiled task."""
+        if torch.compiler.is_compiling() or self._known is None:
+            return
+        self._warn_of_others(group)
+        self._known = None
+
+    def _warn_of_others(self, group: HasParameters) -> set[int]:
+        fixed = {
+            student
+            for student in range(group.students)
+            if not any(one.requires_grad for one in group.parameters_of(student))
+        }
+        new = tuple(sorted(fixed - (self._known or set())))
+        if new:
+            warnings.warn(
+                f"{_named((new,), group.students)} cannot learn: no parameter asks for a gradient; call "
+                "requires_grad_(True) on what is to learn, or make a fixed network a teacher (teachers.Frozen)",
+                NoGradientWarning,
+                stacklevel=5,
+            )
+        return fixed
 
 
 def _taught_alike(students: Sequence[int], consults: Callable[[int], Tensor]) -> bool:

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+_depth: ContextVar[int] = ContextVar("studygroup_without_side_effects", default=0)
 
 
 @contextmanager
@@ -27,6 +31,10 @@ def without_side_effects(
 
     Yields:
         A function that puts buffers back at once, between passes.
+
+    Raises:
+        ValueError: a gradient is wanted, and a module that runs otherwise than before would be computed again in the
+            backward pass, when all is put back.
     """
     modes = {module: module.training for module in model.modules()}
     kept = _Buffers(model)
@@ -35,6 +43,11 @@ def without_side_effects(
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
     for norm in norms:
         norm.track_running_stats = False
+    wanted = gradient and torch.is_grad_enabled()
+    other = [m for m in modes if m in norms or m.training != modes[m]] if wanted else []
+    depth = _depth.get() + 1
+    entered = _depth.set(depth)
+    hooks = [module.register_forward_pre_hook(partial(_refuse_again, depth)) for module in other]
     try:
         with (
             torch.set_grad_enabled(gradient and torch.is_grad_enabled()),
@@ -43,11 +56,27 @@ def without_side_effects(
             _seed(seed, devices)
             yield kept.put_back
     finally:
+        _depth.reset(entered)
+        for hook in hooks:
+            hook.remove()
         kept.put_back()
         for norm in norms:
             norm.track_running_stats = True
         for module, mode in modes.items():
             module.training = mode
+
+
+def _refuse_again(depth: int, module: nn.Module, args: object) -> None:
+    """Refuse what runs without gradient where one is wanted: activation checkpointing, which would run it again.
+
+    A pass without side effects inside of this one, such as a dry run, has none by intention.
+    """
+    if _depth.get() == depth and not torch.is_grad_enabled():
+        raise ValueError(
+            f"a {type(module).__name__} of consulted peers is called inside torch.utils.checkpoint with "
+            "use_reentrant=True; the backward pass would run it again in another mode, and move its statistics. "
+            "Switch activation checkpointing off, or let peers answer in the owners' pass, peers='joint'"
+        )
 
 
 def _switch(model: nn.Module, training: bool | None) -> None:

@@ -122,6 +122,7 @@ class _Call:
         """Tell whether the weight-gradient product can be written down, and is precise."""
         return (
             self.weight.requires_grad
+            and torch.is_grad_enabled()
             and self.weight.dtype in (torch.float32, torch.float64)
             and not torch.is_autocast_enabled(self.weight.device.type)
             and not isinstance(self.padding, str)

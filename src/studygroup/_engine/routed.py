@@ -13,6 +13,7 @@ from studygroup._engine.arguments import Arguments, Note, like
 from studygroup._engine.one_row import one_row_named
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
+from studygroup._engine.whole_norms import norms_are_whole
 from studygroup.inputs import tensors
 
 
@@ -104,9 +105,9 @@ class RoutedLayer(nn.Module):
         super().__init__()
         self.name = name
         self.choice = tuple(choice)
-        self.bank = nn.ModuleList(bank)
-        self.has_state = any(True for _ in (*self.bank.parameters(), *self.bank.buffers()))
+        self.has_state = any(True for module in bank for _ in (*module.parameters(), *module.buffers()))
         self.arguments = Arguments(name)
+        self.bank = nn.ModuleList(bank)  # last: from here on settings are the modules'
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Split the rows by module, run each module once, and put the rows back in canonical order."""
@@ -114,14 +115,16 @@ class RoutedLayer(nn.Module):
         if state is None:
             raise ValueError(
                 f"layer {self.name!r} is routed and was called outside its group; call the StudyGroup, or "
-                "export(student=...) a plain network (re-computed activations are not supported around a "
-                "routed layer, only inside one)"
+                "export(student=...) a plain network. In a backward pass it is activation checkpointing around a "
+                "routed layer, which works inside one alone: switch it off, set_grad_checkpointing(False) in timm, "
+                "or build the network of layers that call torch.utils.checkpoint in their own forward"
             )
         batch = self.arguments.leading((args, kwargs), state)
         state.arrive(self.name, batch)
         if not (self.has_state or self.training):
             return self.bank[0](*args, **kwargs)  # deterministic and equal for all: nothing to part for
-        split = state.layout.split(state.rows, self.choice, len(self.bank))
+        every = self.training and norms_are_whole()
+        split = state.layout.split(state.rows, self.choice, len(self.bank), every=every)
         given, read = self.arguments.hand_out((args, kwargs), split, state)
         outputs = self._run(split, given, read, state)
         state.rows = split.rows
@@ -165,6 +168,18 @@ class RoutedLayer(nn.Module):
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the first module, where it has parts."""
         return iter(self.bank[0])  # type: ignore[call-overload, no-any-return]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a setting that the modules have, such as a switch of the model's, in all of them."""
+        bank = self.__dict__.get("_modules", {}).get("bank")
+        if bank is None or name in self.__dict__ or isinstance(value, Tensor | nn.Module):
+            super().__setattr__(name, value)
+            return
+        having = [module for module in bank if name in vars(module)]
+        for module in having:
+            setattr(module, name, value)
+        if not having:
+            super().__setattr__(name, value)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> nn.Module:
         """Return a deep copy, or that of one student's module."""

@@ -126,7 +126,7 @@ class BatchLayout:
             rows = _split(rows, apart, max(apart) + 1, entries=len(rows)).rows
         self.entry = Rows(rows.students, rows.sample, torch.arange(len(rows)))
         self.enter = Selection([self.entry.sample], [sees.shape[1]])
-        self._splits: dict[tuple[tuple[int, ...], int, Rows], Split] = {}
+        self._splits: dict[tuple[tuple[int, ...], int, Rows, bool], Split] = {}
         self._scatters: dict[tuple[Rows, ...], _Scatter] = {}
         self._shared: dict[Rows, _Scatter] = {}
         self._row_weights: dict[tuple[Rows, torch.device, torch.dtype], RowWeights] = {}
@@ -137,11 +137,18 @@ class BatchLayout:
         return manner(self.sees)
 
     @_kept
-    def split(self, rows: Rows, choice: tuple[int, ...], modules: int) -> Split:
-        """Split rows at a layer where student k takes module `choice[k]` of `modules`."""
-        key = (choice, modules, rows)
+    def split(self, rows: Rows, choice: tuple[int, ...], modules: int, *, every: bool = False) -> Split:
+        """Split rows at a layer where student k takes module `choice[k]` of `modules`.
+
+        Args:
+            rows: the rows that come in.
+            choice: the module of each student.
+            modules: number of modules.
+            every: whether modules without rows are called, too, on none.
+        """
+        key = (choice, modules, rows, every)
         if key not in self._splits:
-            self._splits[key] = _split(rows, choice, modules, entries=len(self.entry))
+            self._splits[key] = _split(rows, choice, modules, entries=len(self.entry), every=every)
         return self._splits[key]
 
     @_kept
@@ -196,11 +203,11 @@ class _Scatter:
         return self.select([whole])[0].view(*self.shape, *whole.shape[1:])
 
 
-def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int) -> Split:
+def _split(rows: Rows, choice: tuple[int, ...], modules: int, *, entries: int, every: bool = False) -> Split:
     takes = torch.tensor(choice)
     found = [rows.students & (takes == module) for module in range(modules)]
     sources = [students.any(1).nonzero().flatten() for students in found]
-    busy = [module for module, source in enumerate(sources) if len(source)]
+    busy = [module for module, source in enumerate(sources) if every or len(source)]
     sources = [sources[module] for module in busy]
     ends = torch.cat(sources)
     if len(ends) == len(rows):  # no student parts: the same rows, only grouped by module

@@ -26,7 +26,8 @@ class Selection:
         self.sizes = list(sizes)
         self._index: dict[torch.device, Tensor] = {}
         breaks = [(index.diff() != 1).nonzero().flatten() + 1 for index in wanted]
-        self._sliced = sum(len(b) + 1 for b in breaks) + len(sizes) <= _MOST_PIECES
+        few = sum(len(b) + 1 for b in breaks) + len(sizes) <= _MOST_PIECES
+        self._sliced = few and all(map(len, wanted)) and all(sizes)  # a set or a tensor may have no rows
         if self._sliced:
             self._slice([_runs(index, b) for index, b in zip(wanted, breaks, strict=True)])
 

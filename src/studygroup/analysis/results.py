@@ -1,6 +1,8 @@
 """Results of analyses, saved in the folder of their run."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -82,10 +84,29 @@ def analyse_with(run: Run, name: str, analysis: Analysis, *, device: str = "auto
     if path.exists():
         before = _read(path)
         if before["settings"] == settings:
+            with understood(path):
+                analysis.asked(before), analysis.table(before)
             return before
     found = {"settings": settings, **analysis(run, device=device)}
     write_text(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
     return found
+
+
+@contextmanager
+def understood(where: Path | str) -> Iterator[None]:
+    """Say that a file is damaged where what was read from it cannot be shown.
+
+    Args:
+        where: the file, for the message.
+
+    Raises:
+        ValueError: it is; names the file and what was looked for.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"{where} is damaged ({said:.200}); {_AGAIN}") from error
 
 
 def _read(path: Path) -> Found:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studygroup.untrusted import check_file, check_unpacked
+from studygroup.untrusted import check_file, check_loaded, check_unpacked
 
 _LONGEST = 2**33  # bytes, of a file and of what is packed in it
 _HARMLESS = {
@@ -88,6 +88,7 @@ def saved_columns(path: Path) -> dict[str, np.ndarray]:
         check_unpacked(path)
         with torch.serialization.safe_globals(_array_parts()):
             content = torch.load(path, map_location="cpu", weights_only=True)
+        check_loaded(content, path)
     except Exception as error:  # damaged files raise almost anything
         reason = str(error).partition("\n")[0][:200]
         raise ValueError(

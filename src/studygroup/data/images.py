@@ -55,7 +55,7 @@ def shape_of(record: Record) -> Shape:
         height, width = image.height, image.width
         if _orientation(image) in _SIDEWAYS:
             height, width = width, height
-        return (1 if image.mode in _GREY_MODES else 3, height, width)
+        return (1 if is_grey(image) else 3, height, width)
 
 
 def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height width"]:
@@ -73,16 +73,30 @@ def decode(record: Record, *, channels: int) -> UInt8[Tensor, "channels height w
         ValueError: a colour image where grey is asked for, or grey of more than 8 bits.
     """
     with _opened(record, whole=True) as image:
-        if image.mode in _DEEP_MODES:
-            raise ValueError(f"it has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
-        if channels == 1 and image.mode not in _GREY_MODES:
-            raise ValueError(
-                f"it is in colour (mode {image.mode}) and others are grey; convert all images to one mode"
-            )
-        plain = _converted(image, "L" if channels == 1 else "RGB")
-        turn = _TURNS.get(_orientation(image))
-        pixels = np.array(plain if turn is None else plain.transpose(turn))
-    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
+        return pixels(image, channels=channels)
+
+
+def is_grey(image: PIL.Image.Image) -> bool:
+    """Tell whether an image has no colours."""
+    return image.mode in _GREY_MODES
+
+
+def pixels(image: PIL.Image.Image, *, channels: int) -> UInt8[Tensor, "channels height width"]:
+    """Return the pixels of an opened image, as `decode` does.
+
+    Raises:
+        ValueError: a colour image where grey is asked for, or grey of more than 8 bits.
+    """
+    if image.mode in _DEEP_MODES:
+        raise ValueError(f"it has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
+    if channels == 1 and not is_grey(image):
+        raise ValueError(
+            f"it is in colour (mode {image.mode}) and others are grey; convert all images to one mode"
+        )
+    plain = _converted(image, "L" if channels == 1 else "RGB")
+    turn = _TURNS.get(_orientation(image))
+    found = np.array(plain if turn is None else plain.transpose(turn))
+    return torch.from_numpy(found).view(*found.shape[:2], channels).permute(2, 0, 1)
 
 
 def resize(

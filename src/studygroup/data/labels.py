@@ -159,7 +159,7 @@ def _strings(values: pyarrow.ChunkedArray, column: str, *, where: str) -> _Colum
                     f"{where}, row {row}: there is no label in column {column!r}; add it or remove the row"
                 )
             raise ValueError(
-                f"{where}, row {row}: the label is {string!r} and others are whole numbers; correct it"
+                f"{where}, row {row}: the label is {string!r:.80} and others are whole numbers; correct it"
             )
     names = tuple(sorted(found))
     places = {name: number for number, name in enumerate(names)}

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from studygroup.batching import Draw, EpochBatches
+from studygroup.batching import Draw
 from studygroup.data.noise import EpochLabels, SameLabels
 from studygroup.data.splits import Rows, Split
 
@@ -21,25 +21,27 @@ class Batch(NamedTuple):
         inputs: images (batch, channels, height, width) of pixels, 0 to 255, or a mapping of tensors.
         labels: class of each row.
         owner: the student that each row belongs to; None where all students see every row.
+        share: where several processes divide the step, what each student's rows here count, see `parallel.Part`.
     """
 
     inputs: Rows
     labels: Int64[Tensor, "batch"]
     owner: Int64[Tensor, "batch"] | None
+    share: Float64[Tensor, "students"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        """Move inputs and labels to a device; `owner` stays on the host, where rows are routed."""
+        """Move inputs and labels to a device; `owner` and `share` stay on the host."""
         inputs = self.inputs
         if isinstance(inputs, Tensor):
             moved: Rows = inputs.to(device, non_blocking=True)
         else:
             moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner)
+        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner, self.share)
 
 
 def loader(
     split: Split,
-    sampler: EpochBatches,
+    sampler: Sampler[Draw],
     *,
     labels: EpochLabels | None = None,
     workers: int = 0,
@@ -99,7 +101,7 @@ class _Steps(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw) -> Batch:
         """Return all rows of a step."""
-        rows, owner, epoch = draw
+        rows, owner, epoch, share = draw
         if epoch != self._epoch:  # drawn once an epoch in each process; all of them draw the same labels
             self._epoch, self._current = epoch, self.labels(epoch)
-        return Batch(self.split[rows][0], self._current[rows], owner)
+        return Batch(self.split[rows][0], self._current[rows], owner, share)

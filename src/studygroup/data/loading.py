@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -85,6 +86,7 @@ def _sums(name: str, split: Split) -> dict[str, str]:
 def load(
     spec: str | Path,
     *,
+    options: Mapping[str, Any] | None = None,
     holdout: float | int = 0.1,
     seed: int = 0,
     train_rows: int | None = None,
@@ -108,7 +110,9 @@ def load(
             (`train_data_batch_1` to 10 and `val_data`, as `.npz` or pickles), or images in one subfolder per
             class, optionally under `train` and `test`; else a name on the Hugging Face hub, such as
             `"uoft-cs/cifar10"`. A folder takes precedence over a hub name. Texts come from Parquet,
-            CSV (the official files of Zhang et al. too) and the hub, see docs/data.md.
+            CSV (the official files of Zhang et al. too) and the hub, see docs/data.md. Or the import path of a data
+            set of one's own, such as `torchvision.datasets.CIFAR10`, see docs/own_parts.md.
+        options: arguments of a data set of one's own.
         holdout: rows held out from training: a share in [0, 1), or, as an int, a number of rows.
         seed: of the draws of `train_rows` and `holdout`; the test rows never depend on it.
         train_rows: how many training rows to use, hold-out included; None uses all. Other rows are never
@@ -131,7 +135,7 @@ def load(
         ValueError: the data set is missing, damaged or ambiguous, its images or labels do not fit together, a
             class has no training rows, the noise does not fit the data, or an argument is out of range.
     """
-    source = open_source(spec, image_size=_size(image_size))
+    source = open_source(spec, options=options, image_size=_size(image_size))
     if len(source.classes) < 2:
         raise ValueError(
             f"{source.name} has one class, {source.classes[0]!r}, and there is nothing to tell apart; give rows "

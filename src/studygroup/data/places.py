@@ -32,6 +32,7 @@ from studygroup.data.official import (
     official_imagenet32,
     official_stl10,
 )
+from studygroup.data.own import is_own, own_source
 from studygroup.data.source import Size, Source, cut_test, from_pixels, from_tables
 from studygroup.data.sums import checked_tables
 from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
@@ -51,13 +52,20 @@ def names_folder(spec: str | Path) -> bool:
     return folder.is_absolute() or str(spec).startswith((".", "~")) or len(folder.parts) > 2
 
 
-def open_source(spec: str | Path, *, image_size: Size) -> Source:
+def open_source(spec: str | Path, *, image_size: Size, options: Mapping[str, Any] | None = None) -> Source:
     """Open the data set that `spec` names; see `studygroup.data.load` for the rules.
 
     Raises:
-        ValueError: nothing of that name exists, or it cannot be read.
+        ValueError: nothing of that name exists, it cannot be read, or `options` for what is no data set of one's own.
     """
     folder = Path(spec).expanduser()
+    if is_own(spec):
+        return own_source(str(spec), options or {}, image_size=image_size)
+    if options:
+        raise ValueError(
+            f"options {', '.join(options)} are given for {spec}, and only a data set of one's own takes some; leave "
+            "them out, or give the import path of its class"
+        )
     if spec == "digits":
         return digits(image_size=image_size)
     if not folder.exists():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from studygroup.formats.facts import Facts
+from studygroup.untrusted import in_markdown
 
 
 def card(
@@ -60,7 +61,8 @@ def card(
 
 
 def _words(facts: Facts, name: str) -> str:
-    lines = [f"# {name}", "", f"Logits of {len(facts.classes)} classes: {', '.join(facts.classes)}."]
+    classes = in_markdown(", ".join(facts.classes))
+    lines = [f"# {in_markdown(name)}", "", f"Logits of {len(facts.classes)} classes: {classes}."]
     if facts.shape is not None and facts.mean is not None and facts.std is not None:
         lines += [
             "",

@@ -56,6 +56,9 @@ def save_huggingface(
         with evaluated(net):
             net.save_pretrained(new)
         config = copy.deepcopy(net.config)
+        for name in _CODE:
+            if hasattr(config, name):
+                delattr(config, name)
         config.id2label = dict(enumerate(facts.classes))
         config.label2id = {name: number for number, name in enumerate(facts.classes)}
         config.save_pretrained(new)
@@ -64,7 +67,13 @@ def save_huggingface(
         if beside is not None:
             beside(new)
         (new / CARD).write_text(text, encoding="utf-8")
-        again = type(net).from_pretrained(new, dtype=net.dtype)
+        try:
+            again = type(net).from_pretrained(new, dtype=net.dtype)
+        except Exception as error:  # of any kind, for a configuration that brings more than a network
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(
+                f"transformers does not open {folder} again ({said:.400}); correct the network's configuration"
+            ) from error
         again.train(False)
 
         def asked(inputs: Inputs) -> Tensor:
@@ -74,6 +83,10 @@ def save_huggingface(
         check_same(net, asked, example, Path(folder))
 
     write_folder(Path(folder), write)
+
+
+_CODE = ("auto_map", "custom_pipelines")
+"""What would have others execute code that does not come with the folder."""
 
 
 def _processor(facts: Facts) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A Lightning callback that keeps the student that ships."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,35 +20,47 @@ class KeepsBest(Callback):
         student: the student that ships, from 0.
         epoch: the epoch after which it was kept, from 1; 0 before any.
         holdout: its accuracy on the hold-out rows, in [0, 1]; -1 before any.
+        score: what it was chosen by, more is better.
         weights: its state dict, on the CPU.
     """
 
     def __init__(self) -> None:
-        self.student, self.epoch, self.holdout = 0, 0, -1.0
+        self.student, self.epoch, self.holdout, self.score = 0, 0, -1.0, -math.inf
         self.weights: dict[str, Tensor] = {}
 
-    def keep(self, task: CollaborativeLearning, scores: tuple[float, ...], *, epoch: int) -> None:
+    def keep(
+        self,
+        task: CollaborativeLearning,
+        accuracies: Sequence[float],
+        *,
+        epoch: int,
+        by: Sequence[float] | None = None,
+    ) -> None:
         """Copy the weights of an epoch's best student if it is better than any before.
 
         Args:
             task: holds the students.
-            scores: the hold-out accuracy of each.
+            accuracies: on the hold-out rows, of each.
             epoch: from 1.
+            by: scores that decide in place of accuracies, more is better.
         """
+        scores = accuracies if by is None else by
         best = student_to_ship(task, scores)
-        if scores[best] > self.holdout:
-            self.student, self.epoch, self.holdout = best, epoch, scores[best]
+        if not self.weights or scores[best] > self.score:
+            self.student, self.epoch = best, epoch
+            self.holdout, self.score = accuracies[best], scores[best]
             exported = task.shipped.export(best).state_dict()
             self.weights = {name: value.detach().cpu().clone() for name, value in exported.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the choice so far, for the checkpoint."""
-        return {k: getattr(self, k) for k in ("student", "epoch", "holdout", "weights")}
+        return {k: getattr(self, k) for k in ("student", "epoch", "holdout", "score", "weights")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the choice so far from a checkpoint."""
+        before = {"score": state_dict["holdout"]}  # of versions that chose by accuracy alone
         for name in self.state_dict():
-            setattr(self, name, state_dict[name])
+            setattr(self, name, (before | state_dict)[name])
 
 
 class BestStudent(KeepsBest):

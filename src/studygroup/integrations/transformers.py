@@ -13,7 +13,7 @@ from transformers import EvalPrediction, Trainer, TrainingArguments
 
 from studygroup.loaders import student_loader
 from studygroup.ownership import Subsets
-from studygroup.shipping import right, split, student_to_ship
+from studygroup.shipping import check_class_indices, right, split, student_to_ship
 from studygroup.task import CollaborativeLearning
 
 Metrics = Callable[[EvalPrediction], Mapping[str, Any]]
@@ -27,9 +27,10 @@ class StudyTrainer(Trainer):
     of *each* student. What ships is what `sg.best_student` selects; `save_model` saves the whole task.
 
     Evaluation reports `loss`, the mean of the students' own on the labels. What `compute_metrics` returns is that of
-    the student that would ship, the leader or else the most accurate (`student`); every number NAME in it is also
-    reported of student k (`student_k_NAME`), of the ensemble (`ensemble_NAME`) and as the students' mean
-    (`students_mean_NAME`). `predict` returns logits (rows, students, classes).
+    the student that would ship, the leader or else the most accurate (`student`), whatever it measures; labels other
+    than class indices are refused. Every number NAME in it is also reported of student k (`student_k_NAME`), of the
+    ensemble (`ensemble_NAME`) and as the students' mean (`students_mean_NAME`). `predict` returns logits
+    (rows, students, classes).
 
     Args:
         model: the task; inputs are keyword arguments of its network, labels the column `labels`: class indices.
@@ -41,7 +42,8 @@ class StudyTrainer(Trainer):
     Raises:
         TypeError: a model that is no task.
         ValueError: a task whose students are updated in turn, a loss of the Trainer's own (`compute_loss_func`,
-            `label_smoothing_factor`), metrics batch by batch, or several GPUs in one process.
+            `label_smoothing_factor`), its switch of activation checkpointing, metrics batch by batch, or several GPUs
+            in one process.
 
     Example:
         >>> task = sg.recipes.dml(network, students=2, init=make_network)
@@ -131,6 +133,7 @@ class _OfStudents:
     def __call__(self, found: EvalPrediction) -> dict[str, Any]:
         """Return the metrics by name."""
         logits, labels = torch.as_tensor(found.predictions), torch.as_tensor(found.label_ids)
+        check_class_indices(labels, logits[:, 0])
         shares = right(logits.transpose(0, 1), labels).double().mean(-1).tolist()
         ensemble = logits.double().softmax(-1).mean(1).log().to(logits)
         each = [dict(self.compute(_of(found, one))) for one in (*logits.unbind(1), ensemble)]
@@ -183,6 +186,14 @@ def _check(task: CollaborativeLearning, args: TrainingArguments, options: Mappin
         raise ValueError(
             "the Trainer would compute a loss of its own, and the task has one; for label smoothing hand in "
             "task.with_criterion(sg.objectives.CrossEntropy(label_smoothing=...))"
+        )
+    again = [
+        name for name in ("activation_checkpointing", "gradient_checkpointing") if getattr(args, name, None)
+    ]
+    if again:
+        raise ValueError(
+            f"{again[0]}=True is for a network of transformers, and the model is a task; switch it on in the "
+            f"network, network.{again[0]}_enable(), before the recipe takes it, and leave it out here"
         )
     if args.batch_eval_metrics:
         raise ValueError("batch_eval_metrics=True; metrics of students need all rows at once: leave it out")

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from studygroup.extras import missing
+from studygroup.importing import is_import_path
 from studygroup.models.cifar import (
     cifar_resnet8,
     cifar_resnet18,
@@ -20,10 +21,12 @@ from studygroup.models.cifar import (
 )
 from studygroup.models.huggingface import huggingface
 from studygroup.models.mlp import mlp
+from studygroup.models.own import own_network
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 from studygroup.naming import did_you_mean
+from studygroup.trust import tensors_alone
 
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
     "cifar_resnet18": cifar_resnet18,
@@ -47,7 +50,8 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
         name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, `cifar_resnet101`, the narrow
             `cifar_resnet8`, `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `mlp`,
             `torchvision/NAME` or `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`,
-            `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder.
+            `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder. Or the import path of your
+            own class or function, such as `mypackage.nets.Net`, see docs/own_parts.md.
         classes: number of classes of the head.
         **options: passed to the network. Networks for pictures take `channels`, those of the images, by default 3
             (torchvision's take 3 only); those for texts take `vocabulary`, the number of ids, and `padding`,
@@ -61,6 +65,8 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
         ValueError: an unknown name (lists similar ones), options of the other kind of network or of a wrong type, or
             a number of channels that the network cannot take.
     """
+    if is_import_path(name):
+        return own_network(name, classes, **options)
     if reads_text(name):
         others = f"{', '.join(_PICTURES)}, torchvision/NAME and timm/NAME"
         _check(name, "texts", options, ("channels",), others)
@@ -77,11 +83,12 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     """Build the network, or raise an error that names the option it does not take."""
     try:
         return make(classes, **options)
-    except TypeError as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
             given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
-            raise ValueError(f"{name} cannot be built with {given} ({error}); correct the types") from error
+            said = str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{name} cannot be built with {given} ({said:.200}); correct them") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error
 
@@ -123,7 +130,8 @@ def _picture_network(name: str) -> Callable[..., nn.Module]:
         f"there is no network {name!r}{did_you_mean(name, _all_names())}; there are "
         f"{', '.join([*_PICTURES, *_TEXTS])}, torchvision's and timm's, "
         "such as timm/vit_tiny_patch16_224, and Hugging Face's, "
-        "as huggingface/NAME"
+        "as huggingface/NAME; a network of one's own goes by its import path, package.module.Name, whose module must "
+        "be importable"
     )
 
 
@@ -141,7 +149,8 @@ def _from_torchvision(name: str, classes: int, *, channels: int, **options: Any)
 def _from_timm(name: str, classes: int, *, channels: int, **options: Any) -> nn.Module:
     import timm
 
-    network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+    with tensors_alone():  # options may name a file of weights
+        network: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
     return network
 
 

@@ -113,11 +113,11 @@ def _loaded(name: str, place: str, config: Any, library: Any, code: dict[str, bo
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """Raise the library's errors as `ValueError`."""
+    """Raise the library's errors, which may be of any kind for a configuration of nonsense, as `ValueError`."""
     try:
         with unasked():
             yield
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"cannot build {name!r} ({type(error).__name__}: {reason}); if it is a folder, check its path and its "

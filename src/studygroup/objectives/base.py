@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
@@ -48,6 +48,7 @@ class Step:
         consults: who consults whom, by teacher.
         by_others: answers of groups other than the students, by group.
         layer_gradients: collects the gradients of objectives that train single layers.
+        share: where several processes divide the step, what the mean over each student's rows here counts.
     """
 
     group: Group
@@ -60,6 +61,7 @@ class Step:
     consults: Mapping[Teacher, Bool[Tensor, "students teachers"]] = field(default_factory=dict)
     by_others: Mapping[Group, Outputs] = field(default_factory=dict)
     layer_gradients: LayerGradients = field(default_factory=LayerGradients)
+    share: Float64[Tensor, " students"] | None = None
     _heard: dict[Teacher, Heard] = field(default_factory=dict)
 
     def class_labels(self, of: str) -> Shaped[Tensor, "rows *_"]:
@@ -79,6 +81,25 @@ class Step:
                 f"shape {tuple(self.y.shape)}; leave it out, or use CrossEntropy with one label a row"
             )
         return self.y
+
+    def share_of_all(self, of: str) -> float:
+        """Return what a mean over all rows here counts, where several processes divide the step; otherwise 1.
+
+        Args:
+            of: name of the objective, for the error.
+
+        Raises:
+            ValueError: students have unequal shares, and the objective does not tell them apart.
+        """
+        if self.share is None:
+            return 1.0
+        least, most = float(self.share.min()), float(self.share.max())
+        if least != most:
+            raise ValueError(
+                f"objective {of!r} has one value for all students, whose rows are divided among processes by unequal "
+                f"shares ({least:g} to {most:g}); divide the rows of each student equally"
+            )
+        return least
 
     def hear(self, teacher: Teacher) -> Heard:
         """Return a teacher's answers in this step: computed once for all objectives, with autocast off."""

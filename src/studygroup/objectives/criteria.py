@@ -12,7 +12,6 @@ from studygroup.checks import check_share, check_whole, shown
 from studygroup.functional import (
     Divergence,
     imitation_loss,
-    label_loss,
     mixed_answers,
     pairwise_loss,
     peer_targets,
@@ -138,10 +137,7 @@ class CrossEntropy(Criterion):
         if y.is_floating_point():
             return self._of_probabilities(spread, y), None
         self._check(spread, y)
-        plain = self.weight is None and self.label_smoothing == 0
         labelled = self.labelled(y)
-        if plain and labelled is None and y.ndim == 1:
-            return label_loss(spread, y), None
         each = F.cross_entropy(
             spread.flatten(0, -2),
             y.long().flatten().repeat(len(spread)),
@@ -153,7 +149,7 @@ class CrossEntropy(Criterion):
         if self.weight is None:
             return each, labelled
         there = torch.where(y == self.ignore_index, 0, y.long())
-        counts = self.weight.to(spread.dtype)[there.clamp(0, classes - 1)]
+        counts = self.weight[there.clamp(0, classes - 1)]
         return each, counts if labelled is None else torch.where(labelled, counts, 0)
 
     def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:

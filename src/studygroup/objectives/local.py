@@ -79,7 +79,7 @@ class Local(Objective):
         if not value.requires_grad:  # without gradient mode
             return value
         with torch.autocast(value.device.type, enabled=False):  # as an ordinary backward pass, outside of it
-            weighted = self.weight_at(step.progress) * value
+            weighted = self.weight_at(step.progress) * step.share_of_all(self.name) * value
             gradients = torch.autograd.grad(weighted, leaves, materialize_grads=True)
         step.layer_gradients.add(layer, partial(self.head_output, layer), self.head(layer), gradients)
         return value.detach()

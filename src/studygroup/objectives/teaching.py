@@ -40,3 +40,13 @@ def check_turns(teachers: Sequence[Teacher], *, shared: bool) -> None:
             f"{type(learning[0]).__name__} learns, and in_turn=True updates one student after another, each against "
             "constant peers; leave in_turn out, so that all learn in one step"
         )
+
+
+def check_names_differ(names: Sequence[str]) -> None:
+    """Refuse two objectives of one name."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"two objectives are called {twice[0]!r}; give each a name of its own, so that their values can be "
+            "told apart"
+        )

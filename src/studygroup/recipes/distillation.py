@@ -14,6 +14,7 @@ from studygroup.objectives import Imitation, Supervised, probe
 from studygroup.routes import independent
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import Frozen
+from studygroup.trust import tensors_alone
 
 _PAPER = """@misc{hinton2015distilling,
   author        = {Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff},
@@ -113,7 +114,8 @@ def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.
         )
     sizes: dict[str, Any] = {"in_chans": example.shape[1]}
     sizes |= {"pretrained": True} if weights is None else {"num_classes": classes, "checkpoint_path": weights}
-    network: nn.Module = timm.create_model(bare, **sizes)
+    with tensors_alone():
+        network: nn.Module = timm.create_model(bare, **sizes)
     return network
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.patches import Rectangle
 
 from studygroup.analysis import read_analyses
+from studygroup.analysis.results import FOLDER, understood
 from studygroup.report.drawing import (
     DASHES,
     INK,
@@ -239,12 +240,11 @@ def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
         some = {label: [one[name] for one in own if name in one] for label, own in runs.items()}
         return {label: own for label, own in some.items() if own}
 
-    drawn = [
-        *noise(title, having("flatness")),
-        *reliability(title, having("calibration")),
-        *similarities(title, having("similarity")),
-        *landscapes(title, having("landscape")),
-    ]
+    drawn: list[Plot] = []
+    for name, draw in _DRAWN.items():
+        some = having(name)
+        with understood(f"{FOLDER}/{name}.json of {', '.join(some)}"):
+            drawn += draw(title, some)
     columns = {
         head: of
         for head, of in _FIGURES.items()
@@ -256,6 +256,12 @@ def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
     return Analysed(title, drawn, ["run", *columns] if columns else [], rows if columns else [])
 
 
+_DRAWN: Mapping[str, Callable[[str, Runs], list[Plot]]] = {
+    "flatness": noise,
+    "calibration": reliability,
+    "similarity": similarities,
+    "landscape": landscapes,
+}
 _FIGURES: Mapping[str, Callable[[Kept], str]] = {
     "drop under noise, points": lambda one: f"{one['flatness']['drop']:.2f}",
     "calibration error": lambda one: f"{one['calibration']['shipped']['ece']:.4f}",
@@ -275,5 +281,5 @@ def _told(of: Callable[[Kept], str], one: Kept) -> str:
     """Return a figure as text; empty where the run does not have it."""
     try:
         return of(one)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return ""

@@ -39,6 +39,7 @@ DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and follows the page's font and colours
+    "text.parse_math": False,  # a name with two dollar signs is no formula
     "font.size": 11.0,
     "axes.titlesize": 11.0,
     "axes.labelsize": 11.0,

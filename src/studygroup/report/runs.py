@@ -224,7 +224,7 @@ def single(folder: RunFolder) -> Single:
         facts=(
             f"{run.students} student{'s' if run.students > 1 else ''} of {run.model['name']} ({options}), "
             f"{run.epochs} epochs, {run.updates:,} updates, {run.train_rows:,} rows, seed {run.seed}. Student "
-            f"{shipped.student} after epoch {shipped.epoch} ships, chosen by select={shipped.select} on "
+            f"{shipped.student} after epoch {shipped.epoch} ships, chosen by {shipped.rule} on "
             f"{summary.holdout.rows:,} held-out rows ({shipped.holdout:.2%} there)."
         ),
         verdict=_boxed(summary),

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from studygroup import bibliography
+from studygroup._engine.ranks import exchanging, over_ranks
 from studygroup.checks import check_flag, check_number, check_share, check_whole
 from studygroup.functional import best_mixture, error_products, least_error_weights
 from studygroup.outputs import Outputs
@@ -133,8 +134,17 @@ class GeneralTeacher(OneTeacher):
 
     @torch.no_grad()
     def measure(self, logits: Float[Tensor, "students rows classes"], y: Int[Tensor, " rows"]) -> None:
-        """Update C with answers to rows with known labels."""
-        self.products.lerp_(error_products(logits, y).to(self.products), 1 - self.decay)
+        """Update C with answers to rows with known labels, under DistributedDataParallel on all processes.
+
+        With answers that are no numbers it stays as it is.
+        """
+        found = error_products(logits, y).to(self.products)
+        if exchanging():
+            rows = len(y) * torch.ones(1, *found.shape[1:]).to(found)
+            sums = over_ranks(torch.cat([found * len(y), rows]), "sum")
+            found = sums[:-1] / sums[-1:]
+        moved = self.products.lerp(found, 1 - self.decay)
+        self.products.copy_(torch.where(found.isfinite().all(), moved, self.products))
 
     def weights(self, answers: Outputs, consults: Bool[Tensor, "students students"]) -> Weights:
         """Return the same weights in every row, from the measurements so far."""

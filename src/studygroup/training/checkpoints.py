@@ -18,7 +18,7 @@ from studygroup.training.migrate import upgraded
 from studygroup.training.plain import as_kind
 from studygroup.training.settings import RESULT_STAYS
 from studygroup.trust import NotAllowedError
-from studygroup.untrusted import check_file, check_unpacked
+from studygroup.untrusted import check_file, check_loaded, check_unpacked
 
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 _VERSION = "pytorch-lightning_version"
@@ -94,6 +94,7 @@ class Saved:
         check_unpacked(path)
         # our own files hold tensors, numbers and text only
         content = torch.load(path, map_location="cpu", weights_only=True)
+        check_loaded(content, path)
         facts: dict[str, Any] = as_kind(Mapping[str, Any], content)
         found: Saved = as_kind(cls, facts)
         _check_version(as_kind(str, facts.get(_VERSION), _VERSION))

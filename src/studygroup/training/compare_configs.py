@@ -19,6 +19,8 @@ from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
+from studygroup.training.plain import as_kind
+from studygroup.training.processes import check_one_process
 from studygroup.training.read_yaml import read_yaml
 from studygroup.training.run import train
 from studygroup.training.settings import Settings
@@ -74,6 +76,8 @@ def compare(
         )
     changes = _checked(overrides or {})
     chosen = {name: _read(Path(config), changes) for name, config in zip(names, configs, strict=True)}
+    for settings in chosen.values():
+        check_one_process(settings, of="compare")
     diverged: list[str] = []
 
     def make(cell: _Cell) -> None:
@@ -216,5 +220,10 @@ def _step_cost(settings: Settings, cell: Run) -> float:
         with computing(settings):
             cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
-    found = read_object(kept, way_out="remove it, the step is measured again", holds=("ratio",))
-    return float(found["ratio"])
+    again = "remove it, the step is measured again"
+    found = read_object(kept, way_out=again, holds=("ratio",))
+    try:
+        ratio: float = as_kind(float, found["ratio"], "ratio")
+    except ValueError as error:
+        raise ValueError(f"{kept} {error}; {again}") from error
+    return ratio

@@ -1,11 +1,13 @@
 """What `compare` leaves in its folder: rows of figures, the run folders behind them, and a table."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studygroup.files import checked, read_json
 from studygroup.training.folder import RunFolder
+from studygroup.training.plain import as_kind
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.tables import markdown
 
@@ -37,15 +39,37 @@ def read_rows(run_dir: Path) -> list[dict[str, Any]]:
         ) from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} holds no rows; {way_out}")
-    for row in rows:
-        checked(path, row, way_out=way_out, holds=("name", "seeds"))
-        name, seeds = row["name"], row["seeds"]
-        plain = isinstance(name, str) and name == Path(name).name and isinstance(seeds, list)
-        if not plain or not all(isinstance(seed, int) for seed in seeds):
-            raise ValueError(
-                f"{path} has a row {name!r} of the seeds {seeds!r}, which names no folder here; {way_out}"
-            )
+    for number, row in enumerate(rows):
+        name = checked(path, row, way_out=way_out, holds=("name", "seeds"))["name"]
+        if not isinstance(name, str) or name != Path(name).name or not name:
+            raise ValueError(f"{path} has a row {name!r:.80}, which names no folder here; {way_out}")
+        try:
+            as_kind(_Row, row, f"row {number}")
+        except ValueError as error:
+            raise ValueError(f"{path} {error}; {way_out}") from error
     return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """What every row has, and what it may have."""
+
+    name: str
+    n: int
+    seeds: tuple[int, ...]
+    updates: int
+    step_cost: float
+    classes: int = 0
+    holdout: float = 0.0
+    holdout_std: float | None = None
+    test: float = 0.0
+    test_std: float | None = None
+    top5: float = 0.0
+    top5_std: float | None = None
+    students_mean: float = 0.0
+    students_mean_std: float | None = None
+    ensemble: float = 0.0
+    ensemble_std: float | None = None
 
 
 def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:

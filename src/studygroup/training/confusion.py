@@ -18,6 +18,7 @@ from studygroup.untrusted import read_text
 NO_CLASS = -1
 """The answer where a score was not a number: no class, and never right."""
 _COLUMNS = ("label", "answer", "rows")
+_LONGEST = 2**24  # bytes
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def read_confusion(path: Path, *, classes: int, rows: int, right: float) -> Conf
         return None
     counts: dict[tuple[int, int], int] = {}
     try:
-        lines = csv.reader(io.StringIO(read_text(path, folder=path.parent), newline=""))
+        lines = csv.reader(io.StringIO(read_text(path, folder=path.parent, most=_LONGEST), newline=""))
         if tuple(next(lines, ())) != _COLUMNS:
             raise ValueError(f"its columns are not {', '.join(_COLUMNS)}")
         for line in lines:

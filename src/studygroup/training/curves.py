@@ -132,6 +132,23 @@ def log_result(folder: RunFolder, config: Config, summary: Summary) -> None:
     curves.finalize("success")
 
 
+def log_trial(folder: Path, values: Mapping[str, Any], accuracy: float) -> None:
+    """Record the values of a trial and what it reached, for TensorBoard's table of trials.
+
+    Args:
+        folder: the trial's folder.
+        values: by dotted name.
+        accuracy: on the hold-out rows, mean over seeds.
+
+    Raises:
+        OSError: they could not be written; names the folder.
+    """
+    curves = Curves(folder, start=0)
+    with no_tracebacks():
+        curves.log_hyperparams(dict(values), {"holdout/shipped": accuracy}, step=0)
+        curves.finalize("success")
+
+
 @contextmanager
 def no_tracebacks() -> Iterator[None]:
     """Print no traceback of the thread that writes: its errors are raised again where it is asked to write more."""

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from studygroup import seeding
-from studygroup.batching import training_batches
+from studygroup._engine.ranks import of_this_process, place
+from studygroup.batching import Draw, training_batches
 from studygroup.data import (
     Augment,
     Batch,
     Data,
-    EpochBatches,
     EpochLabels,
     Mix,
     Rows,
@@ -21,6 +21,7 @@ from studygroup.data import (
     loader,
 )
 from studygroup.inputs import Inputs
+from studygroup.parallel import Divide, PartBatches, ScoredPart
 from studygroup.task import CollaborativeLearning
 
 _SCORED = 512  # images scored at once
@@ -40,6 +41,7 @@ class DataModule(nn.Module):
         workers: loader processes; 0 is right for data in memory.
         channels_last: whether network input has this memory format.
         mix: mixture of training rows and their labels; by default none.
+        divide: what several processes divide of a step, see `parallel.part`.
     """
 
     def __init__(
@@ -52,14 +54,17 @@ class DataModule(nn.Module):
         workers: int,
         channels_last: bool,
         mix: Mix | None = None,
+        divide: Divide = "rows",
     ) -> None:
         super().__init__()
         self.data, self.batch_size, self.augment = data, batch_size, augment
-        self.seed, self.workers, self.mix = seed, workers, mix
+        self.seed, self.workers, self.mix, self.divide = seed, workers, mix, divide
         self.ready = data.form.ready(channels_last=channels_last)
 
     def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Batch]:
         """Return the training batches of one epoch, in an order and with labels that (seed, epoch) alone determine.
+
+        Where several processes train, they are this one's part of each.
 
         Args:
             task: its `rows` decide whether students share all rows or have subsets of their own.
@@ -73,15 +78,28 @@ class DataModule(nn.Module):
             lengths=self.data.train.lengths,
         )
         sampler.set_epoch(epoch)
-        return self._loader(self.data.train, sampler, self.data.training_labels)
+        here = place()
+        batches: Sampler[Draw] = sampler
+        if here.ranks > 1:
+            batches = PartBatches(sampler, students=task.group.students, divide=self.divide, here=here)
+        return self._loader(self.data.train, batches, self.data.training_labels)
 
-    def evaluation_loader(self, split: Split) -> DataLoader[Batch]:
-        """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length."""
+    def evaluation_loader(self, split: Split, *, part: bool = False) -> DataLoader[Batch]:
+        """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length.
+
+        Args:
+            split: the rows.
+            part: whether to return this process's part alone, where several train.
+        """
         size = _SCORED if split.lengths is None else _TEXTS_SCORED
         sampler = SharedBatches(len(split), batch_size=size, seed=0, shuffle=False, lengths=split.lengths)
-        return self._loader(split, sampler, None)
+        here = place()
+        batches: Sampler[Draw] = sampler
+        if part and here.ranks > 1:
+            batches = ScoredPart(sampler, here=here)
+        return self._loader(split, batches, None)
 
-    def _loader(self, split: Split, sampler: EpochBatches, labels: EpochLabels | None) -> DataLoader[Batch]:
+    def _loader(self, split: Split, sampler: Sampler[Draw], labels: EpochLabels | None) -> DataLoader[Batch]:
         pin = torch.cuda.is_available()
         return loader(split, sampler, labels=labels, workers=self.workers, pin_memory=pin)
 
@@ -93,6 +111,8 @@ class DataModule(nn.Module):
     def training_rows(self, batch: Batch, *, step: int) -> tuple[Inputs, Tensor]:
         """Convert a batch to network input and labels for training, augmented and mixed as (seed, step) determine.
 
+        Each of several processes draws for its own rows, the first as the only one would for them.
+
         Args:
             batch: on the datamodule's device.
             step: number of the update.
@@ -100,7 +120,7 @@ class DataModule(nn.Module):
         Returns:
             The input, and class indices (batch,) or, where rows are mixed, class probabilities (batch, classes).
         """
-        draw = seeding.generator(self.seed, "augment", step)
+        draw = seeding.generator(self.seed, "augment", step, *of_this_process())
         inputs = self.inputs(self.augment(batch.inputs, generator=draw))
         if self.mix is None:
             return inputs, batch.labels

@@ -9,6 +9,7 @@ from studygroup.training.scores import TOP5_FROM
 from studygroup.training.summary import Summary, TextFigures
 from studygroup.training.tables import Rows, text
 from studygroup.training.verdict import baseline_verdict
+from studygroup.untrusted import in_markdown, printable
 
 
 class ScoreRow(NamedTuple):
@@ -146,9 +147,10 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
     parts.append(f"Test set of {run.data}, {summary.test.rows} rows, scored after the choice:")
     head, rows = score_header(summary), [row.cells for row in score_table(summary)]
     parts.append(text([head, *rows] if len(head) > 2 else rows))
+    by = f" by {shipped.select_by}" if shipped.select_by and not shipped.leads else ""
     parts.append(
-        f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'} on "
-        f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}) "
+        f"Student {shipped.student} ships: {'the leader' if shipped.leads else 'best'}{by} on "
+        f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}{' right' if by else ''}) "
         + ("at the last epoch." if shipped.select == "last" else "over all epochs.")
     )
     parts += [said for said in (describe_noise(summary), _speed(run.texts)) if said]
@@ -192,7 +194,10 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: b
     asked += "" if file == WEIGHTS else f" --folder {file}"
     answers = f"`studygroup predict {asked}` answers from this folder alone.\n"
     answers = answers if file.endswith(".safetensors") else ""
-    noise = f"\n{describe_noise(summary)}\n" if describe_noise(summary) else ""
+    noise = f"\n{in_markdown(describe_noise(summary))}\n" if summary.noise else ""
+    name, data, classes = map(in_markdown, (run.model["name"], run.data, ", ".join(run.classes)))
+    recipe, rule = map(_in_code, (run.recipe, shipped.rule))
+    reads = "\n".join(map(_with_code, run.input.splitlines()))
     estimated = "; batch-norm statistics taken anew before scoring" if shipped.reestimated_bn else ""
     several = f"One module of {run.students} networks, which answers with the mean of their probabilities,"
     what = several if ensemble else "One plain network,"
@@ -200,18 +205,18 @@ def model_card(summary: Summary, *, lines: str, file: str = WEIGHTS, ensemble: b
     if not ensemble:
         chosen = f"""student {shipped.student} after epoch {shipped.epoch} was chosen on
 {summary.holdout.rows} held-out rows
-(`select={shipped.select}`, {shipped.holdout:.2%} there)"""
-    return f"""# {run.model["name"]} on {run.data}
+(`{rule}`, {shipped.holdout:.2%}{" right" if shipped.select_by else ""} there)"""
+    return f"""# {name} on {data}
 
-{what} trained with `{run.recipe}` by studygroup. It needs
+{what} trained with `{recipe}` by studygroup. It needs
 nothing of the method at inference.
 
 ```python
 {lines}
 ```
 
-Input: {run.input}
-{answers}Output: logits of {len(run.classes)} classes: {", ".join(run.classes)}.
+Input: {reads}
+{answers}Output: logits of {len(run.classes)} classes: {classes}.
 
 ## How it was trained
 
@@ -228,3 +233,14 @@ on {run.train_rows} rows; {chosen}{estimated}. All settings: `config.yaml`.
 {beside}
 The rows were scored once, after the choice. One run, one seed: differences of a few rows are noise.
 """
+
+
+def _in_code(text: str) -> str:
+    """Return a text for between backticks."""
+    return printable(text, lines=False).replace("`", "'")
+
+
+def _with_code(line: str) -> str:
+    """Return a line as Markdown shows it, but for code between backticks."""
+    parts = printable(line, lines=False).split("`")
+    return "".join(f"`{part}`" if at % 2 and part else in_markdown(part) for at, part in enumerate(parts))

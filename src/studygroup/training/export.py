@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from studygroup import models, seeding
 from studygroup.data import Data
 from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.task import CollaborativeLearning
+from studygroup.training.by_path import names_code
 from studygroup.training.datamodule import DataModule
+from studygroup.training.parts import check_import
 from studygroup.training.plain import as_kind
-from studygroup.training.trust import check_options
+from studygroup.training.trust import check_options, reading
 from studygroup.trust import NotAllowedError
 from studygroup.untrusted import check_file, check_tree, parse_json
 
@@ -67,6 +71,9 @@ def _from_file(builder: dict[str, Any], path: Path) -> dict[str, Any]:
     Weights are the file's own, so none are fetched.
     """
     check_options(builder, path, "build")
+    if names_code("model", builder["name"]):
+        with reading(path, {"build": builder}):
+            check_import(builder["name"])
     return {key: value for key, value in builder.items() if key not in _WEIGHTS}
 
 
@@ -86,9 +93,10 @@ def _check_size(builder: dict[str, Any], path: Path) -> None:
     Networks that cannot be built without memory are left to the comparison of their tensors.
     """
     with safe_open(path, framework="pt") as file:
-        there = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    there = sum(map(math.prod, shapes))
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _few_modules(_MODULES * (1 + len(shapes))):
             asked = sum(value.numel() for value in models.build(**builder).state_dict().values())
     except (TypeError, ValueError):
         raise
@@ -99,6 +107,29 @@ def _check_size(builder: dict[str, Any], path: Path) -> None:
 
 
 _LARGER = 2  # times as many numbers as in the file: tied weights lie there once
+_MODULES = 50  # times as many modules as tensors in the file: most have several, and some have none
+
+
+@contextmanager
+def _few_modules(most: int) -> Iterator[None]:
+    """Let a network be built of so many modules at most.
+
+    Raises:
+        ValueError: it has more.
+    """
+    left = most
+
+    def count(module: nn.Module, name: str, inner: nn.Module | None) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"it describes a network of more than {most:,} modules, many times its tensors")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @dataclass(frozen=True)
@@ -170,6 +201,7 @@ def load_net(path: Path) -> nn.Module:
         path: a file that `save_net` wrote.
 
     Raises:
+        NotAllowedError: it names a network of one's own, and nobody allowed its module.
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
     builder = _from_file(_rebuilding(dict(read_facts(path).build), path), path)

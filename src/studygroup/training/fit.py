@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import Strategy
 
 from studygroup.data import Data
 from studygroup.stopping import interruptible
@@ -19,8 +20,10 @@ from studygroup.training.folder import RunFolder, check_there
 from studygroup.training.keep_history import History
 from studygroup.training.metrics import GroupMetrics
 from studygroup.training.module import StudyModule
+from studygroup.training.processes import SameStart, is_first, strategy, together
 from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
+from studygroup.training.scoring_by import scoring_by
 from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
 from studygroup.training.settings import Settings
 
@@ -68,6 +71,19 @@ def fit(
         NonFiniteLossError: the loss became infinite or not a number.
         ValueError: the task ships something other than its students.
     """
+    with together(settings):
+        return _fit(settings, data, folder, progress_bar=progress_bar, more=more, tests=tests)
+
+
+def _fit(
+    settings: Settings,
+    data: Data,
+    folder: RunFolder,
+    *,
+    progress_bar: bool,
+    more: Sequence[Callback],
+    tests: bool,
+) -> Trained:
     history = History(folder.metrics)
     task = settings.build_task(data)
     if task.shipped.students != task.group.students:
@@ -88,22 +104,31 @@ def fit(
         metrics=GroupMetrics(
             settings.metrics or {}, students=task.shipped.students, classes=len(data.classes)
         ),
+        whole_norms=settings.sync_batchnorm,
     )
-    best = BestSoFar()
+    name = settings.select_by
+    better = None if name is None else module.metrics.higher_is_better(name)
+    by = scoring_by(name, settings.select_mode, higher_is_better=better)
+    best = BestSoFar(by)
     callbacks: list[Callback] = [FiniteLoss(folder), FolderStays(folder), StopAtEpochEnd(), history, *more]
     callbacks += settings.build_callbacks()
-    callbacks += [RunBar(settings.method_name, history)] if progress_bar else []
+    first = is_first(settings)
+    callbacks += [RunBar(settings.method_name, history)] if progress_bar and first else []
     callbacks += [best] if settings.select == "best" else []
     config = settings.config()
-    folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
+    if first:
+        folder.write_config(config)  # only after all parts are built: invalid settings leave no folder
     callbacks.append(LastTwo(folder.checkpoints, every=settings.checkpoint_every, config=config))
     found = newest_of_run(folder.checkpoints, config, module.state_dict())
-    note_provenance(folder, settings, data, goes_on=found is not None, tests=tests)
+    if first:
+        note_provenance(folder, settings, data, goes_on=found is not None, tests=tests)
     with interruptible("what the last checkpoint holds is kept"), _quiet(), no_tracebacks():
         clip = settings.gradient_clip_val if module.automatic_optimization else None  # else the module clips
         start = found.epoch + 1 if found else 0
         epochs = start if found and found.ended else settings.epochs
-        trainer = _trainer(settings, folder, callbacks, clip, start=start, epochs=epochs)
+        callbacks.append(SameStart(start))
+        how = strategy(settings, task)
+        trainer = _trainer(settings, folder, callbacks, clip, start=start, epochs=epochs, strategy=how)
         trainer.fit(module, ckpt_path=found.path if found else None, weights_only=True)
     check_there(folder)
     module.eval()
@@ -119,6 +144,7 @@ def _trainer(
     *,
     start: int,
     epochs: int,
+    strategy: str | Strategy,
 ) -> Trainer:
     own = settings.build_loggers()
     for logger in own:
@@ -126,7 +152,9 @@ def _trainer(
     return Trainer(
         max_epochs=epochs,
         accelerator=settings.accelerator,
-        devices=1,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=strategy,
         precision=settings.precision,  # type: ignore[arg-type]
         gradient_clip_val=clip,
         logger=[Curves(folder.path, start=start), *own],
@@ -145,7 +173,7 @@ def _select(settings: Settings, module: StudyModule, history: History, best: Bes
         net = module.task.shipped.export(best.student)
         net.load_state_dict(best.weights)
         return SelectedStudent(best.student, best.epoch, best.holdout, net)
-    student, epoch, holdout = best_at_last_epoch(history, module.task)
+    student, epoch, holdout = best_at_last_epoch(history, module.task, best.by)
     return SelectedStudent(student, epoch, holdout, module.task.shipped.export(student))
 
 
@@ -156,6 +184,8 @@ _NOISE = (
     ".*The number of training batches.*smaller than the logging interval.*",
     # Lightning asks torch's tree utilities in a way that torch has deprecated
     ".*isinstance\\(treespec, LeafSpec\\).*",
+    # what is logged is summed over processes before
+    ".*recommended to use `self.log.*sync_dist=True.*",
     # expected when a run is resumed
     ".*Checkpoint directory .* exists and is not empty.*",
 )

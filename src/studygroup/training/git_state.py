@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PATIENCE = 3.0  # seconds of one call
-_QUIET = ("-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null")
+_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.hooksPath=/dev/null",
+    "protocol.allow=never",
+)
+_QUIET = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _SUBMODULE = "160000"
 _SHA1 = 40  # digits
 UNKNOWN = "not looked for: too many files"

@@ -114,6 +114,9 @@ class EpochRow:
         return cls(**given)
 
 
+_LONGEST = 2**25  # bytes
+
+
 def read_history(path: Path) -> list[EpochRow]:
     """Read the rows of a `metrics.csv`.
 
@@ -126,11 +129,11 @@ def read_history(path: Path) -> list[EpochRow]:
     if not path.exists():
         return []
     try:
-        table = csv.DictReader(io.StringIO(read_text(path, folder=path.parent), newline=""))
-        lines = list(table)
+        text = read_text(path, folder=path.parent, most=_LONGEST)
+        table = csv.DictReader(io.StringIO(text, newline=""))
         if not table.fieldnames:
             raise ValueError("it has no columns")
-        filled = [{k: float(v) for k, v in line.items() if k and v not in ("", None)} for line in lines]
+        filled = ({k: float(v) for k, v in line.items() if k and v not in ("", None)} for line in table)
         return [EpochRow.from_columns(line) for line in filled]
     except NotAllowedError:
         raise

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from studygroup._engine.ranks import place
 from studygroup.files import write_text
 from studygroup.training.history import EpochRow
 
@@ -31,7 +32,9 @@ class History(Callback):
         self.write()
 
     def write(self) -> None:
-        """Write all rows, one line per epoch."""
+        """Write all rows, one line per epoch; of several processes the first does."""
+        if place().rank:
+            return
         rows = [row.columns() for row in self.rows]
         text = io.StringIO()
         writer = csv.DictWriter(

@@ -212,6 +212,7 @@ def export(
             student=number,
             epoch=before.epoch if student is None and not ensemble else found.summary.run.epochs,
             select=before.select if student is None else "by hand",
+            select_by=before.select_by if student is None else None,
             holdout=accuracy(net, found.datamodule.evaluation_batches(data.holdout, cpu)),
             test=test.students[0],
             test_top5=test.students_top5[0],

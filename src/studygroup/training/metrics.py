@@ -1,13 +1,18 @@
 """Metrics of torchmetrics for every student and for their ensemble."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from studygroup._engine.ranks import several
 from studygroup.training.parts import Part, build_part
 from studygroup.training.summary import MetricFigures
+
+
+def _never() -> bool:
+    return False
 
 
 class GroupMetrics:
@@ -18,13 +23,16 @@ class GroupMetrics:
             given where a class takes them.
         students: number of students.
         classes: number of classes.
+        alone: whether this process alone counts; otherwise what all have counted is read, in all of them.
 
     Raises:
         ValueError: a class that is no metric or refuses its arguments or class probabilities, or whose value is no
             single number.
     """
 
-    def __init__(self, parts: Mapping[str, Part], *, students: int, classes: int) -> None:
+    def __init__(
+        self, parts: Mapping[str, Part], *, students: int, classes: int, alone: bool = False
+    ) -> None:
         self._each = {}
         if parts:
             from torchmetrics import Metric
@@ -34,7 +42,14 @@ class GroupMetrics:
                 name: [build_part(part, f"metrics.{name}", Metric, given=given) for _ in range(students + 1)]
                 for name, part in parts.items()
             }
+        self._ask_others(_never)
         self._try(students, classes)
+        self._ask_others(_never if alone else several)
+
+    def _ask_others(self, whether: Callable[[], bool]) -> None:
+        for each in self._each.values():
+            for one in each:
+                one.distributed_available_fn = whether
 
     def _try(self, students: int, classes: int) -> None:
         labels = torch.arange(classes)
@@ -55,6 +70,11 @@ class GroupMetrics:
                         "average='macro'"
                     )
                 each[0].reset()
+
+    def higher_is_better(self, name: str) -> bool | None:
+        """Tell whether larger values of a metric are better, if it says so."""
+        found: bool | None = self._each[name][0].higher_is_better
+        return found
 
     def to(self, device: torch.device) -> "GroupMetrics":
         """Move what is accumulated to a device."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -13,8 +14,10 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from studygroup import seeding
+from studygroup._engine.ranks import of_this_process, over_ranks
 from studygroup.data import Batch
 from studygroup.losses import Losses
+from studygroup.parallel import whole_norms as norms_of_all
 from studygroup.task import CollaborativeLearning
 from studygroup.training.curves import tags
 from studygroup.training.datamodule import DataModule
@@ -47,6 +50,7 @@ class StudyModule(LightningModule):
         history: receives one row of figures per epoch.
         seed: the run's seed.
         metrics: further metrics on the hold-out rows.
+        whole_norms: whether batch statistics are those of all processes' rows.
 
     Attributes:
         holdout: scores on the hold-out rows after the last epoch.
@@ -69,12 +73,13 @@ class StudyModule(LightningModule):
         history: History,
         seed: int,
         metrics: GroupMetrics,
+        whole_norms: bool = False,
     ) -> None:
         super().__init__()
         self.task = task
         self.datamodule, self._epochs, self._seed, self._history = datamodule, epochs, seed, history
         self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
-        self._clip, self.metrics = gradient_clip_val, metrics
+        self._clip, self.metrics, self._whole_norms = gradient_clip_val, metrics, whole_norms
         self.automatic_optimization = not task.in_turn  # the trainer's own loop makes one update per batch
         self._updates = len(datamodule.training_batches(task, epoch=0))
 
@@ -104,7 +109,7 @@ class StudyModule(LightningModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the hold-out rows."""
-        return self.datamodule.evaluation_loader(self.datamodule.data.holdout)
+        return self.datamodule.evaluation_loader(self.datamodule.data.holdout, part=True)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move inputs and labels; `owner` stays on the host, where rows are routed."""
@@ -125,15 +130,21 @@ class StudyModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
-        torch.manual_seed(seeding.derive(self._seed, "step", step))  # dropout and the like
+        torch.manual_seed(
+            seeding.derive(self._seed, "step", step, *of_this_process())
+        )  # dropout and the like
         inputs, labels = self.datamodule.training_rows(batch, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
-        for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=self.progress_at(step)):
-            self._add(losses, step)
-            if self.automatic_optimization:
-                return losses.total
-            self._update(losses.total)
+        progress = self.progress_at(step)
+        with norms_of_all() if self._whole_norms else nullcontext():
+            for losses in self.task.steps(
+                inputs, labels, owner=batch.owner, progress=progress, share=batch.share
+            ):
+                self._add(losses, step)
+                if self.automatic_optimization:
+                    return losses.total
+                self._update(losses.total)
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return None
 
@@ -174,13 +185,13 @@ class StudyModule(LightningModule):
         self._first_bad = torch.where(bad, step, self._first_bad)
 
     def first_bad_step(self) -> int:
-        """Return the first update of this epoch whose loss was not finite, or -1; waits for the device."""
-        return int(self._first_bad)
+        """Return an update of this epoch whose loss was not finite, the first of a process, or -1; all ask."""
+        return int(over_ranks(self._first_bad, "max"))
 
     def on_validation_epoch_start(self) -> None:
         """Read losses and time of the training part, then start the tally of the hold-out rows."""
         sums = [self._total, *self._sums.flatten(), *self._objectives.values(), *self._teachers.values()]
-        self._losses = torch.stack(sums).div(self._updates).tolist()
+        self._losses = over_ranks(torch.stack(sums).div(self._updates)).tolist()
         self._seconds = time.perf_counter() - self._started
         self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)
@@ -194,6 +205,7 @@ class StudyModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Read the tally, here the host waits for the device, once per epoch; let callbacks watch the scores."""
+        self._tally.gather()
         self.holdout, self.figures = self._tally.read(), self.metrics.read()
         best, ensemble = max(self.holdout.students), self.holdout.ensemble
         watched = {"holdout_mean": self.holdout.mean, "holdout_best": best, "holdout_ensemble": ensemble}
@@ -212,13 +224,15 @@ class StudyModule(LightningModule):
         total, *each = self._losses
         further = each[2 * students :]
         named = [*self._objectives], [*self._teachers]
-        tokens = int(self._tokens) if self._places else None
+        counted = torch.tensor([self._rows, self._places, int(self._tokens)], device=self.device)
+        rows, places, counted_tokens = over_ranks(counted, "sum").tolist()
+        tokens = counted_tokens if places else None
         return EpochRow(
             epoch=self.current_epoch + 1,
             updates=self.done,
             seconds=self._seconds,
             cpu_seconds=self._cpu_seconds,
-            rows_per_second=self._rows / self._seconds,
+            rows_per_second=rows / self._seconds,
             lr=self._lr,
             imitation_weight=self.task.weights(self.progress_at(self.done - 1)).get("imitation", 0.0),
             loss=total,
@@ -229,7 +243,7 @@ class StudyModule(LightningModule):
             diversity=scores.diversity,
             disagreement=scores.disagreement,
             tokens_per_second=None if tokens is None else tokens / self._seconds,
-            padding=None if tokens is None else 1 - tokens / self._places,
+            padding=None if tokens is None else 1 - tokens / places,
             objectives=dict(zip(named[0], further, strict=False)),
             teachers=dict(zip(named[1], further[len(named[0]) :], strict=True)),
             metrics=metric_columns(self.figures, prefix=""),

@@ -1,4 +1,4 @@
-"""Classes of other packages or of one's own that a run builds: metrics, callbacks, loggers.
+"""Classes of other packages or of one's own that a run builds: metrics, callbacks, loggers, networks, data sets.
 
 A setting holds each as `config.yaml` does: its import path, or a mapping of that to its arguments. It is
 imported when it is built; where it comes from a file, at once, by the rule of `studygroup.training.trust`.
@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from studygroup.training.config import plain
+from studygroup.importing import is_factory
+from studygroup.training.by_path import names_code
+from studygroup.training.config import one_line, plain
 from studygroup.training.trust import import_part, is_reading
 
 Part = str | dict[str, dict[str, Any]]
@@ -52,6 +54,49 @@ def _split(value: Any, key: str) -> tuple[str, dict[str, Any]]:
         return str(path), dict(plain(options or {}))
     if not inspect.isclass(value) and not isinstance(value, functools.partial):
         raise wanted
+    try:
+        named = plain(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from error
+    return (named, {}) if isinstance(named, str) else (named["class_path"], named["init_args"])
+
+
+def check_import(name: str) -> None:
+    """Import what a file names, if it may name it; where no file is read, do nothing.
+
+    Raises:
+        NotAllowedError: it may not.
+        ValueError: it cannot be imported.
+    """
+    if not is_reading():
+        return
+    try:
+        import_part(name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{name!r} cannot be imported: {error}") from error
+
+
+def named_factory(value: Any, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a network or data set, and the arguments that stand with it.
+
+    Args:
+        value: a name as it is, or an importable class or function, or a `functools.partial` of one with keyword
+            arguments.
+        key: the setting.
+
+    Raises:
+        NotAllowedError: it stands in a file that may not name it.
+        ValueError: it is none of these.
+    """
+    if isinstance(value, str):
+        if names_code(key, value):
+            check_import(value)
+        return value, {}
+    if not is_factory(value):
+        raise ValueError(
+            f"{key} is {one_line(repr(value)):.80}; give a name, or in Python a class or function that builds it, or "
+            "a functools.partial of one with keyword arguments: what is built could not be repeated from a file"
+        )
     try:
         named = plain(value)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, is_unused
 from studygroup.training.load_run import Run
 from studygroup.training.metrics import GroupMetrics
+from studygroup.training.processes import is_first, wait_for_first
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.step_cost import measure_step_cost
@@ -88,12 +90,14 @@ def train_in(
         look: called with the data, before training; not where the run is finished already.
     """
     config = settings.config()
-    check_folder(folder, config, resume=resume)
+    first = is_first(settings)
+    if first:
+        check_folder(folder, config, resume=resume)
     if not folder.summary.exists():
         settings.check_here()
         with (
             interruptible(f"go on with train(..., run_dir='{folder.path}', resume=True)"),
-            exclusive(folder.path),
+            exclusive(folder.path) if first else nullcontext(),
         ):
             return _train(settings, folder, resume=resume, progress_bar=progress_bar, look=look)
     return _finished(folder)
@@ -103,16 +107,20 @@ def _train(
     settings: Settings, folder: RunFolder, *, resume: bool, progress_bar: bool, look: Callable[[Data], None]
 ) -> Run:
     """Train in a folder that this process holds."""
-    config = settings.config()
-    check_folder(folder, config, resume=resume)  # another process may have begun, and ended, meanwhile
-    if folder.summary.exists():
-        return _finished(folder)
+    first = is_first(settings)
+    if first:
+        # another process may have begun, and ended, meanwhile
+        check_folder(folder, settings.config(), resume=resume)
+        if folder.summary.exists():
+            return _finished(folder)
     data = settings.load_data()
     with computing(settings):
         look(data)
         trained = fit(settings, data, folder, progress_bar=progress_bar)
         beside = _baseline(settings, data, folder, progress_bar=progress_bar)
-        return _finish(settings, data, folder, trained, beside)
+        found = _finish(settings, data, folder, trained, beside) if first else None
+        wait_for_first()
+        return found or _finished(folder)
 
 
 def _refuse(folder: RunFolder) -> NoReturn:
@@ -163,7 +171,7 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
     if folder.baseline.summary.exists():
         return folder.baseline.read_summary()
     trained = fit(plain, data, folder.baseline, progress_bar=progress_bar)
-    return _finish(plain, data, folder.baseline, trained, None).summary
+    return _finish(plain, data, folder.baseline, trained, None).summary if is_first(settings) else None
 
 
 def plain_beside(settings: Settings) -> Settings | None:
@@ -187,8 +195,8 @@ def _finish(
         reestimate_bn(net, module.datamodule, task, device=device)
     answers = Answers()
     asked, classes = settings.metrics or {}, len(data.classes)
-    of_all = GroupMetrics(asked, students=task.group.students, classes=classes).to(device)
-    of_one = GroupMetrics(asked, students=1, classes=classes).to(device)
+    of_all = GroupMetrics(asked, students=task.group.students, classes=classes, alone=True).to(device)
+    of_one = GroupMetrics(asked, students=1, classes=classes, alone=True).to(device)
 
     def count(logits: Tensor, labels: Tensor) -> None:
         answers.add(logits, labels)

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from studygroup import stopping
+from studygroup._engine.ranks import over_ranks
 from studygroup.files import write_atomically
 from studygroup.training.checkpoints import saved
 
@@ -56,8 +57,11 @@ class LastTwo(Checkpoint):
         """
         done, self.ended = trainer.current_epoch + 1, trainer.should_stop
         last = self.ended or done == trainer.max_epochs
-        if done % self.every == 0 or last or stopping.asked():
+        asked = over_ranks(
+            torch.tensor(stopping.asked(), dtype=torch.int32, device=trainer.strategy.root_device), "max"
+        )
+        if done % self.every == 0 or last or asked:
             trainer.save_checkpoint(self.folder / f"epoch-{done:04d}.ckpt")
-            for old in saved(self.folder)[KEPT:]:
+            for old in saved(self.folder)[KEPT:] if trainer.is_global_zero else ():
                 old.unlink(missing_ok=True)
         stopping.stop_if_asked()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from studygroup._engine.ranks import over_ranks
 from studygroup.functional import disagreement, diversity
 from studygroup.inputs import Inputs, logits
 from studygroup.shipping import right
@@ -84,6 +85,12 @@ class Tally:
         among = [_among_five(scores, labels).sum(-1) for scores in (logits, ensemble)]
         self._sums += torch.cat([found[0], found[1][None], among[0], among[1][None], pairs])
         self._rows += rows
+
+    def gather(self) -> None:
+        """Add what all other processes have counted; all of them call it."""
+        rows = torch.tensor([self._rows], dtype=self._sums.dtype, device=self._sums.device)
+        *sums, rows = over_ranks(torch.cat([self._sums, rows]), "sum").split([len(self._sums), 1])
+        self._sums, self._rows = sums[0], int(rows)
 
     def read(self) -> Scores:
         """Return the scores of all batches so far; waits for the device once."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -14,19 +14,27 @@ from torch.optim import Optimizer
 
 from studygroup import models, seeding
 from studygroup.data import ArrowSplit, Data, SentencePiece, clean, identity, load
-from studygroup.objectives import Criterion
+from studygroup.parallel import Divide
 from studygroup.task import CollaborativeLearning
 from studygroup.training import methods
+from studygroup.training.accelerators import check_accelerator, check_devices
+from studygroup.training.by_path import BY_PATH, names_code
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
 from studygroup.training.methods import Method
-from studygroup.training.parts import as_part, build_part
+from studygroup.training.parts import as_part, build_part, named_factory
 from studygroup.training.rates import Cosine, Rate
+from studygroup.training.scoring_by import check_choice
 from studygroup.training.trust import check_config, reading
+from studygroup.training.trying import check_answers, check_criterion
 from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+if TYPE_CHECKING:
+    Named = Any
+else:
+    Named = str  # in Python also a class or function, which becomes its import path
 CriterionFactory = Callable[[], nn.Module]
 _ADAM = functools.partial(torch.optim.Adam, lr=2e-3)
 _FALLING = Cosine()
@@ -46,6 +54,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("epochs", "batch_size", "checkpoint_every", "train_rows", "test_rows"), (1, 10**15)),
     **dict.fromkeys(("workers", "in_memory_bytes"), (0, 10**18)),
     "seed": (-(2**64), 2**64),  # what TensorBoard and others take for a number
+    **dict.fromkeys(("devices", "num_nodes"), (1, 10**6)),
     "threads": (1, 1024),  # more would end the process without a word
 }
 """The smallest and the largest value of whole numbers."""
@@ -62,7 +71,9 @@ class Settings:
             `new`; with the decorator `studygroup.training.methods.register_recipe` its arguments are options, too.
             Where a recipe takes `layers` and none are given, it uses the model's layers that suit it, see
             `studygroup.training.methods`.
-        data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`.
+        data: `digits`, a folder, or a name on the Hugging Face hub; see `studygroup.data.load`. Or a data set of your
+            own: the import path of a class or function such as `torchvision.datasets.CIFAR10`, see docs/own_parts.md.
+        data_options: arguments of a data set of your own, such as `--data_options.root FOLDER`.
         holdout: rows held out of training to choose the student by: a share in (0, 1), or a number of rows.
         train_rows: use only so many training rows, hold-out included.
         test_rows: use only so many test rows.
@@ -79,7 +90,8 @@ class Settings:
             `--tokenizer.vocabulary 16000 --tokenizer.length 512`, `studygroup.data.Characters`, or
             `studygroup.data.Pretrained` with `--tokenizer.name NAME`. Pictures need none.
         holdout_noise: whether the hold-out labels get the same noise, drawn once, or stay the true ones.
-        model: name of a network, see `studygroup.models.build`.
+        model: name of a network, see `studygroup.models.build`. Or a network of your own: the import path of a class
+            or function such as `mypackage.nets.Net`, see docs/own_parts.md.
         model_options: further arguments of the network, such as `--model_options.width 64`. By default `width` is
             16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
         epochs: number of times that every training row is seen.
@@ -100,6 +112,9 @@ class Settings:
         channels_last: memory format of network and images, faster for convolutions on many machines.
         select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
             epochs; applies to the baseline, too.
+        select_by: name of one of the `metrics`, which takes the place of accuracy in this choice.
+        select_mode: whether its largest (`max`) or smallest (`min`) value is best; by default as the metric's own
+            `higher_is_better` says.
         reestimate_bn: whether to re-estimate the batch-norm statistics of the chosen network on the training rows,
             augmented as in training, before it is scored and shipped.
         seed: seed of every draw: hold-out, initial weights, routes, subsets, order, augmentation, peers, dropout.
@@ -109,6 +124,14 @@ class Settings:
         deterministic: whether to use torch's deterministic algorithms alone: slower, and on CUDA, too, the same bits
             every time; an operation that has none is an error. By default torch is left as it is set.
         accelerator: Lightning's flag: `auto`, `cpu`, `cuda`, ...
+        devices: processes on each machine, one for each device: GPUs, or processes on the CPU.
+        num_nodes: machines.
+        strategy: how processes exchange gradients: `auto` and `ddp` are DistributedDataParallel. Networks that one
+            device does not hold are sharded in a loop of your own, see docs/scale.md.
+        divide: what processes divide of a step, where every student has its own rows: each student's `rows`, or the
+            `students` with all their rows. Rows that all students share are divided.
+        sync_batchnorm: whether batch statistics are those of all processes' rows, as of one process; otherwise each
+            process normalises by its own rows.
         workers: processes that load data; `auto` is none for data in memory and 2 for a memory map of encoded
             images, where decoding would otherwise slow training down.
         in_memory_bytes: data sets of up to this decoded size are kept in memory.
@@ -116,7 +139,8 @@ class Settings:
     """
 
     recipe: Method = methods.cgl  # type: ignore[attr-defined]
-    data: str = "digits"
+    data: Named = "digits"
+    data_options: dict[str, Any] | None = None
     holdout: int | float = 0.1
     train_rows: int | None = None
     test_rows: int | None = None
@@ -126,7 +150,7 @@ class Settings:
     noise: Callable[..., Any] = clean
     tokenizer: Callable[..., Any] = _TOKENIZER
     holdout_noise: bool = True
-    model: str = "cifar_resnet18"
+    model: Named = "cifar_resnet18"
     model_options: dict[str, Any] | None = None
     epochs: int = 20
     batch_size: int = 32
@@ -141,12 +165,19 @@ class Settings:
     gradient_clip_val: float | None = None
     channels_last: bool = False
     select: Literal["last", "best"] = "last"
+    select_by: str | None = None
+    select_mode: Literal["max", "min"] | None = None
     reestimate_bn: bool = False
     seed: int = 0
     baseline: bool = True
     threads: int | None = None
     deterministic: bool | None = None
     accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    divide: Divide = "rows"
+    sync_batchnorm: bool = False
     workers: int | Literal["auto"] = "auto"
     in_memory_bytes: int = 4 * 2**30
     checkpoint_every: int = 1
@@ -156,6 +187,13 @@ class Settings:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is null; give a value, or leave it out")
         object.__setattr__(self, "recipe", methods.resolve(self.recipe))
+        for setting in BY_PATH:
+            name, options = named_factory(getattr(self, setting), setting)
+            object.__setattr__(self, setting, name)
+            if options:
+                object.__setattr__(
+                    self, f"{setting}_options", options | (getattr(self, f"{setting}_options") or {})
+                )
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
             object.__setattr__(self, "model_options", options)
@@ -181,6 +219,7 @@ class Settings:
                 f"a metric is called {wrong[0]!r}; give a name of letters, digits and underscores"
             )
         object.__setattr__(self, "metrics", metrics or None)
+        check_choice(self.select_by, self.select_mode, metrics)
         for setting in ("callbacks", "loggers"):
             parts = [as_part(one, f"{setting}[{k}]") for k, one in enumerate(getattr(self, setting) or ())]
             object.__setattr__(self, setting, parts or None)
@@ -241,10 +280,11 @@ class Settings:
         """Check what depends on this machine, and what only training uses, in a moment.
 
         Raises:
-            ValueError: there is no such accelerator here, or the optimiser, a callback or a logger is none or
-                refuses its arguments.
+            ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
+                none or refuses its arguments.
         """
         check_accelerator(self.accelerator)
+        check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
         try:
@@ -277,6 +317,11 @@ class Settings:
         return [build_part(one, f"loggers[{k}]", Logger) for k, one in enumerate(self.loggers)]
 
     @property
+    def processes(self) -> int:
+        """Number of processes that train together."""
+        return self.devices * self.num_nodes
+
+    @property
     def device(self) -> torch.device:
         """Device on which steps are measured: training's own if that is CUDA, else the CPU."""
         use_cuda = self.accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
@@ -290,6 +335,7 @@ class Settings:
         """
         data = load(
             self.data,
+            options=self.data_options,
             holdout=self.holdout,
             seed=self.seed,
             train_rows=self.train_rows,
@@ -329,24 +375,14 @@ class Settings:
         """Build the network and, with the recipe, its task, in the precision of the run's weights."""
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
         example = self._single(data).inputs(rows)
-        task = self.recipe(self.build_net(data), self.seed, example, lambda: self._new_net(data))
+        net = self.build_net(data)
+        if names_code("model", self.model):
+            check_answers(net, self.model, example, classes=len(data.classes))
+        task = self.recipe(net, self.seed, example, lambda: self._new_net(data))
         if self.criterion is not None:
-            self._check_criterion(task.with_criterion(self.criterion()).criterion, len(data.classes))
+            given = task.with_criterion(self.criterion()).criterion
+            check_criterion(given, classes=len(data.classes), mixed=self.mix is not None)
         return task.to(PRECISIONS[self.precision])
-
-    def _check_criterion(self, criterion: Criterion, classes: int) -> None:
-        """Try a criterion on labels as the run has them.
-
-        Raises:
-            ValueError: it does not give one number a row.
-        """
-        labels = torch.zeros(2, dtype=torch.int64)
-        labels = labels if self.mix is None else torch.full((2, classes), 1 / classes)
-        try:
-            criterion.loss(criterion.spread(torch.zeros(1, 2, classes)), labels)
-        except Exception as error:  # whatever a loss raises
-            kind = "one class a row" if self.mix is None else "class probabilities, as --mix makes them"
-            raise ValueError(f"the criterion does not take logits with {kind}: {error}") from error
 
     def build_datamodule(self, data: Data) -> DataModule:
         """Build the datamodule, which provides the batches, in the precision of the run's weights."""
@@ -362,6 +398,7 @@ class Settings:
             workers=2 * isinstance(data.train, ArrowSplit) if self.workers == "auto" else self.workers,
             channels_last=self.channels_last,
             mix=self.mix,
+            divide=self.divide,
         )
 
 
@@ -369,26 +406,3 @@ NEVER_NULL = frozenset(item.name for item in fields(Settings) if item.default is
 """Settings that have a value."""
 TEXTS = frozenset(item.name for item in fields(Settings) if item.type is str)
 """Settings that are texts, whatever a text looks like."""
-
-
-def check_accelerator(name: str) -> None:
-    """Refuse an accelerator that Lightning does not know or that is not there.
-
-    Args:
-        name: Lightning's flag.
-
-    Raises:
-        ValueError: names those that are there.
-    """
-    from lightning.pytorch.accelerators import AcceleratorRegistry  # seconds that only training needs
-
-    known = {
-        key: AcceleratorRegistry[key]["accelerator"] for key in AcceleratorRegistry.available_accelerators()
-    }
-    there = sorted(key for key, some in known.items() if some.is_available())
-    chosen = [key for key in (("cuda", "mps") if name == "gpu" else (name,)) if key in there]
-    if name != "auto" and not chosen:
-        what = "is not there" if name in known or name == "gpu" else "is none that Lightning knows"
-        raise ValueError(
-            f"accelerator {name!r} {what}; this machine has {', '.join(there)} (auto takes the best)"
-        )

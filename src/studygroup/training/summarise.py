@@ -69,6 +69,7 @@ def summarise(
             leads=trained.module.task.group.routes.leader is not None,
             epoch=selected.epoch,
             select=settings.select,
+            select_by=settings.select_by,
             reestimated_bn=settings.reestimate_bn,
             holdout=selected.holdout,
             test=shipped.students[0],

@@ -105,6 +105,7 @@ class ShippedStudent:
         test: accuracy on the test rows, in [0, 1].
         test_top5: share of test rows whose class is among the five likeliest.
         leads: whether it ships as the routes' leader.
+        select_by: name of the metric by which it was selected; None is accuracy.
     """
 
     student: int
@@ -115,6 +116,12 @@ class ShippedStudent:
     test: float
     test_top5: float
     leads: bool = False
+    select_by: str | None = None
+
+    @property
+    def rule(self) -> str:
+        """The rule by which it was selected, as the settings name it."""
+        return f"select={self.select}" + (f", select_by={self.select_by}" if self.select_by else "")
 
 
 @dataclass(frozen=True, kw_only=True)

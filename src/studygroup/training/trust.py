@@ -8,7 +8,6 @@ looked up through a module; where a user allows a module, what is found there mu
 
 import functools
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ import torch
 from jsonargparse import set_parsing_settings
 
 from studygroup import data, objectives, recipes, schedules, teachers
+from studygroup.importing import can_be_found, is_dotted
+from studygroup.training.by_path import names_code
 from studygroup.trust import NotAllowedError, allows_module, allows_remote_code
 from studygroup.untrusted import printable
 
@@ -110,6 +111,8 @@ def check_config(config: Any, where: Path) -> None:
             )
     for key, value in config.items():
         _check_value(str(key), value, where, kind=str(key) if key in known() else None)
+        if names_code(str(key), value):
+            _check_name(str(key), value, where, kind=None)
         for place, named in _entries(value) if key in PARTS else ():
             for name in named if isinstance(named, Mapping) else [named]:
                 _check_name(f"{key}.{place}", name, where, kind=None)
@@ -117,6 +120,8 @@ def check_config(config: Any, where: Path) -> None:
     for name, axis in search.items() if isinstance(search, Mapping) else ():
         for value in axis if isinstance(axis, list) else ():
             _check_value(f"search: {name}", value, where, kind=name if name in known() else None)
+            if names_code(str(name), value):
+                _check_name(f"search: {name}", value, where, kind=None)
 
 
 def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -249,12 +254,12 @@ class Reading:
 
     def check(self, name: str) -> None:
         """Refuse a name before it is imported."""
-        if name in _all_names() or name in self.typed or name in _BASE_NAMES or not _is_dotted(name):
+        if name in _all_names() or name in self.typed or name in _BASE_NAMES or not is_dotted(name):
             return
         if _is_metric(name):
             return
         where = self.where if isinstance(self.where, Path) else None
-        if allows_module(name, read=where) or not _can_be_found(name):
+        if allows_module(name, read=where) or not can_be_found(name):
             return
         key = next(_keys_of(name, self.values), "a value")
         raise _Refused(refusal(key, name, self.where))
@@ -282,18 +287,6 @@ _BASE_NAMES = {
 }
 """Abstract classes that the parser itself asks for."""
 _reading: ContextVar[Reading | None] = ContextVar("reading", default=None)
-
-
-def _is_dotted(name: Any) -> bool:
-    return isinstance(name, str) and "." in name and all(part.isidentifier() for part in name.split("."))
-
-
-def _can_be_found(name: str) -> bool:
-    """Tell whether there is such a top-level module; nothing is imported. A name of weights or of a layer is none."""
-    try:
-        return importlib.util.find_spec(name.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return True
 
 
 def _own_paths(found: Any) -> list[str]:

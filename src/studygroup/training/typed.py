@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studygroup.door.words import is_option, split_allowed
+from studygroup.training.by_path import BY_PATH
 from studygroup.training.dotted import texts
 from studygroup.training.migrate import upgraded
 from studygroup.training.read_yaml import TooLargeError, parse_yaml, read_yaml
@@ -15,7 +16,7 @@ from studygroup.training.trust import PARTS, check_config, known, reading
 from studygroup.trust import NotAllowedError
 
 _FILE = "--config"
-_NAMES_MORE = ("search", "model_options", *PARTS)
+_NAMES_MORE = ("search", "model_options", "data_options", *BY_PATH, *PARTS)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import statistics
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
 from helpers.small_run import small
 from helpers.tunings import SEARCH, run, shown
@@ -34,6 +36,11 @@ def test_the_best_is_written_as_a_configuration(tmp_path, pretend):
     words = describe_study(tuned)
     assert f"studygroup train --config {tmp_path}/best.yaml --seed 1 --run_dir {tmp_path}/best-1" in words
     assert f"highest of {len(tuned.trials)}" in words
+    events = EventAccumulator(str(tmp_path / f"trial-{best['trial']:04d}" / "tensorboard")).Reload()
+    plugin = events.PluginTagToContent(metadata.PLUGIN_NAME)[metadata.SESSION_START_INFO_TAG]
+    drawn = metadata.parse_session_start_info_plugin_data(plugin).hparams
+    assert {name: value.number_value for name, value in drawn.items()} == pytest.approx(best["values"])
+    assert [one.value for one in events.Scalars("holdout/shipped")] == pytest.approx([best["holdout"]])
 
 
 @pytest.mark.slow

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from studygroup.checks import check_whole
 from studygroup.data.text.characters import CharacterEncoder
-from studygroup.data.text.kept import read_kept
+from studygroup.data.text.kept import Kept, read_kept
 from studygroup.data.text.pieces import SentencePieceEncoder
 from studygroup.data.text.pretrained import PretrainedEncoder
+from studygroup.trust import NotAllowedError
 
+_LONGEST = 2**20  # ids of a row: rows of some encoders are always filled up
 _KINDS = (CharacterEncoder, SentencePieceEncoder, PretrainedEncoder)
 
 
@@ -75,8 +78,28 @@ def load_encoder(folder: str | Path) -> Encoder:
     kept = read_kept(folder)
     for kind in _KINDS:
         if kind.__name__ == kept.kind:
-            return kind.restored(kept)
+            return _usable(kind, kept, Path(folder))
     raise ValueError(
         f"the tokenizer in {folder} is a {kept.kind}, not one of {[kind.__name__ for kind in _KINDS]}; load it with "
         "the version or the code that saved it"
     )
+
+
+def _usable(kind: Any, kept: Kept, folder: Path) -> Encoder:
+    """Restore an encoder and try it; its settings may be anything.
+
+    Raises:
+        ValueError: it cannot be used.
+    """
+    try:
+        found: Encoder = kind.restored(kept)
+        check_whole("length", found.length, least=1)
+        if found.length > _LONGEST:
+            raise ValueError(f"length is {found.length:,}, and {_LONGEST:,} are the most")
+        found(["a"])
+    except NotAllowedError:
+        raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"the tokenizer in {folder} cannot be used ({said:.400}); save it anew") from error
+    return found

@@ -14,11 +14,13 @@ from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.config import Config, check_same
+from studygroup.training.processes import check_one_process
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning import results
 from studygroup.training.tuning.results import Tuned
 from studygroup.training.tuning.space import read_space
 from studygroup.training.tuning.study import (
+    answering,
     latest,
     median_pruner,
     open_study,
@@ -76,10 +78,12 @@ def tune(
 
     Raises:
         ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
+        RuntimeError: its storage can no longer be read or written, as where the disk is full.
         ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
     """
     settings = settings or Settings()
     settings.check_here()
+    check_one_process(settings, of="tune")
     seeds = list(seeds) or [settings.seed]
     space = read_space(settings, search)
     space = space.grid() if sampler == "grid" else space
@@ -93,7 +97,7 @@ def tune(
     objective = Objective(
         space, seeds, draws, folder, trials, FileLock(folder / ".drawing.lock"), progress_bar
     )
-    with _quiet():
+    with _quiet(), answering("--storage" if storage else str(folder / "study.db")):
         with objective.drawing:
             opened = open_study(
                 storage or f"sqlite:///{folder / 'study.db'}",

@@ -11,7 +11,17 @@ from studygroup.training.dotted import dotted_names, get_value, with_values
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning.axes import Axis, Values, read_axis
 
-_RULER = ("data", "holdout", "holdout_noise", "noise", "seed", "test_rows")
+_RULER = (
+    "data",
+    "data_options",
+    "select_by",
+    "select_mode",
+    "holdout",
+    "holdout_noise",
+    "noise",
+    "seed",
+    "test_rows",
+)
 """Settings that decide which rows or labels score a trial."""
 
 
@@ -67,11 +77,16 @@ def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
         search: axes by dotted name, as `studygroup.training.tuning.axes.read_axis` takes them.
 
     Raises:
-        ValueError: nothing to search, an unknown name, a value that its setting does not accept, or a setting that
+        ValueError: nothing to search, students chosen by a metric of one's own, an unknown name,
+            a value that its setting does not accept, or a setting that
             would make the accuracies of trials incomparable.
     """
     if not search:
         raise ValueError('the search is empty; name a setting, such as {"optimizer.lr": [0.01, 0.1]}')
+    if settings.select_by is not None:
+        raise ValueError(
+            f"select_by is {settings.select_by!r}, and trials are compared by hold-out accuracy; leave it out"
+        )
     base = settings.config()
     axes: dict[str, Axis] = {}
     for name in sorted(search, key=lambda name: name.count(".")):  # a class before its arguments

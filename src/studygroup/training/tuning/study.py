@@ -11,7 +11,8 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from studygroup import seeding
 from studygroup.training.folder import try_lock
@@ -92,6 +93,27 @@ def open_study(url: str, *, name: str, pruner: BasePruner) -> optuna.Study:
         raise ValueError(
             f"the storage cannot be opened ({shown}); give --storage the URL of a database that is there, such as "
             "sqlite:///folder/study.db or postgresql://user:password@host/name, and install its driver"
+        ) from error
+
+
+@contextmanager
+def answering(where: str) -> Iterator[None]:
+    """Within the context, say in one line that a study's storage refuses to be read or written.
+
+    Args:
+        where: the storage, for the message.
+
+    Raises:
+        RuntimeError: it does, as where the disk is full or its tables are damaged.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        found = error.__cause__ or error
+        said = f"{type(found).__name__}: {str(found).splitlines()[0]}"
+        raise RuntimeError(
+            f"the study in {where} can no longer be read or written ({said:.200}): make room there, then give the "
+            "same command again; where its tables are damaged, give another --run_dir"
         ) from error
 
 

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from studygroup.shipping import student_to_ship
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.computing import computing
+from studygroup.training.curves import log_trial
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
@@ -156,6 +157,7 @@ class Objective:
             run = RunFolder(folder / f"seed-{seed}")
             done.append(holdout_accuracy(settings, run, pruning, progress_bar=self.progress_bar))
             trial.set_user_attr("holdout", done)
+        log_trial(folder, values, statistics.fmean(done))
         return statistics.fmean(done)
 
 
