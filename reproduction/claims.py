@@ -1,10 +1,10 @@
-"""The claims of a table: which cells are compared, and which of them is said to be better.
+"""The claims of a table: which cells are compared, and which is claimed to be better.
 
 A claim says that column `better` is better than column `than`, in each of `rows` (all, if omitted); of lists every
-pair is compared, or, with `together: true`, one mean with the other. Or it says that what the columns `gains` gain
+pair is compared, or, with `together: true`, one mean with the other. Or it says that the gain of the columns `gains`
 over column `over` (each, if several) is larger in row `larger_at` than in row `than_at`. Or that counted numbers of
 column `constant` are the same in the rows `among`. `by` is the difference that the text prints. A claim with none of
-these is one that no cell can test.
+these cannot be tested by any cell.
 """
 
 import itertools
@@ -23,11 +23,11 @@ _KNOWN = {
 
 
 def claims(id: str, found: Sequence[Config], cells: Mapping[Place, Cell]) -> tuple[Claim, ...]:
-    """Return the claims of a table, of what its file has.
+    """Return the claims in a table's file.
 
     Raises:
-        ValueError: a claim about cells that are not there, of words that mean nothing, one difference for several
-            comparisons, or numbers said to be constant that have a spread.
+        ValueError: a claim about unknown cells or with unknown keys, one difference for several comparisons, or
+            numbers claimed to be constant that have a spread.
     """
     return tuple(_claim(id, claim, cells) for claim in found)
 

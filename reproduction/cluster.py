@@ -1,6 +1,6 @@
-"""Runs as tasks of Ray, one each: one coordinator hands them out and keeps the figures that come back.
+"""Runs as tasks of Ray, one each: a coordinator hands them out and saves the figures that come back.
 
-Only the coordinator decides who makes a run and writes results, so that nothing rests on locks between machines.
+Only the coordinator assigns runs and writes results, so that nothing depends on locks between machines.
 """
 
 import dataclasses
@@ -28,19 +28,19 @@ def on_ray(
 ) -> None:
     """Make runs as tasks of Ray, one each, and wait for them.
 
-    Ray ends the tasks when this process ends; called again, it goes on from their checkpoints. A task whose machine
-    is lost is tried again by Ray, as often as its `max_retries` says, and goes on in the same way.
+    Ray ends the tasks when this process ends; the next call resumes from their checkpoints. Ray retries a task whose
+    machine is lost, up to its `max_retries` times, and it resumes in the same way.
 
     Args:
         table: that they belong to.
-        lab: where and how; its folder, and the data, are seen by all machines.
+        lab: where and how; all machines see its folder and the data.
         runs: in order.
-        jobs: most tasks at a time; None is as many as the cluster has room for.
+        jobs: maximum number of simultaneous tasks; None is as many as the cluster has room for.
         cluster: `init`, arguments of `ray.init`, and `task`, options of each task, such as `num_gpus`.
 
     Raises:
         RuntimeError: a run failed.
-        ValueError: Ray is missing, does not take what is in `cluster`, or another call is at work.
+        ValueError: Ray is missing or refuses what is in `cluster`, or another call is running.
     """
     if not runs:
         return
@@ -65,14 +65,14 @@ def on_ray(
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of an order.
+    """The outcome of an order.
 
     Attributes:
-        found: figures of the finished run; None where there are none.
+        found: figures of the finished run; None if there are none.
         where: machine and versions, with `found`.
         words: why there are no figures.
-        failed: whether that is an error, and not a run that is left to others or whose loss is no number.
-        stopped: whether its loss is no number.
+        failed: whether this is an error, rather than a run left to others or one whose loss became infinite or NaN.
+        stopped: whether its loss became infinite or NaN.
     """
 
     found: Figures | None = None
@@ -84,12 +84,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Order:
-    """One run, to be made by whoever calls this, on any machine that sees the folder of runs.
+    """One run, made by calling this on any machine that sees the folder of runs.
 
     Attributes:
         lab: where and how, its folder absolute.
         run: to be made.
-        patience: seconds to wait for a folder that is held: some file systems let go of it late after a machine died.
+        patience: seconds to wait for a locked folder: some file systems release it late after a machine died.
     """
 
     lab: Lab
@@ -97,7 +97,7 @@ class Order:
     patience: float = 120.0
 
     def __call__(self) -> Outcome:
-        """Make the run, from its own checkpoint if it was begun."""
+        """Make the run, resuming from its checkpoint if it was started."""
         with _held(self.lab.folder(self.run.key, self.run.seed).path, self.patience) as free:
             if not free:
                 return Outcome(words="in hand elsewhere")
@@ -105,22 +105,22 @@ class Order:
                 return Outcome(make(self.lab, self.run), provenance())
             except NonFiniteLossError as error:
                 return Outcome(words=str(error), stopped=True)
-            except Exception as error:  # whatever it is, the coordinator is told, and the other runs go on
+            except Exception as error:  # the coordinator learns of any, and the other runs go on
                 traceback.print_exc()
                 return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
 
 
 class Job(ABC):
-    """A run that is with a cluster."""
+    """A run handed to a cluster."""
 
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where its log lies."""
+        """The path of its log."""
 
     @abstractmethod
     def done(self) -> bool:
-        """Return whether it has ended, well or not."""
+        """Return whether it has ended, successfully or not."""
 
     @abstractmethod
     def outcome(self) -> Outcome:
@@ -135,14 +135,14 @@ def hand_out(
     *,
     at_once: int | None,
 ) -> None:
-    """Have runs made, wait for them, and keep the figures of each as soon as it is finished.
+    """Hand out runs, wait for them, and save the figures of each as soon as it is finished.
 
     Args:
         table: that they belong to.
         lab: where and how.
         runs: in order.
         start: gives runs to the cluster.
-        at_once: most runs that are with it at a time; None is all of them.
+        at_once: maximum number of runs handed out at a time; None is all of them.
 
     Raises:
         RuntimeError: one of them failed; all others have ended.
@@ -165,7 +165,7 @@ def hand_out(
 
 
 def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
-    """Keep or tell the outcome of a run; return whether it failed."""
+    """Save or report the outcome of a run; return whether it failed."""
     outcome = job.outcome()
     if outcome.found is None:
         say(f"{run}: {outcome.words} ({job.place})")
@@ -180,7 +180,7 @@ def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
 
 @contextmanager
 def _held(folder: Path, patience: float) -> Iterator[bool]:
-    """Hold a folder, waiting for it if need be; give whether it is held."""
+    """Lock a folder, waiting for it if necessary; yield whether it is locked."""
     end = time.monotonic() + patience
     while True:
         with try_lock(folder) as free:
@@ -213,14 +213,14 @@ class _Task(Job):
 
 
 def _obey(order: Order, log: Path) -> Outcome:
-    """Carry out an order and write what it says to a file; this is what a task does."""
+    """Carry out an order and write its output to a file; this is the work of a task."""
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         return order()
 
 
 @contextmanager
 def _task(cluster: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Connect to Ray for a while; give it, and what starts a task."""
+    """Connect to Ray; yield it, and what starts a task."""
     try:
         import ray
     except ImportError as error:

@@ -36,8 +36,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command line without the program's name; omitted, the process's own.
 
     Returns:
-        The exit status: 0, or 1 after an error that the message tells how to mend, or 128 and the number of the
-        signal that stopped it.
+        The exit status: 0; 1 after an error, whose message says how to fix it; or 128 plus the number of the signal
+        that stopped it.
     """
     given = sys.argv[1:] if args is None else list(args)
     return run_program(go_on_with("python", "-m", "reproduction", *given), lambda: _main(given))
@@ -79,16 +79,21 @@ def _parser() -> ArgumentParser:
 
 def _add_options(parser: ArgumentParser, name: str) -> None:
     add = parser.add_argument
-    add("--run_dir", type=str, default="runs/papers", help="where runs and results lie")
+    add("--run_dir", type=str, default="runs/papers", help="folder of runs and results")
     add("--results", type=str | None, default=None, help="folder of the results; omitted, RUN_DIR/results")
-    add("--scale", type=Literal["small", "full"], default="small", help="one for a CPU, or the papers' own")
-    add("--rows", type=PositiveInt | None, default=None, help="training rows, in place of the scale's")
-    add("--epochs", type=PositiveInt | None, default=None, help="epochs, in place of the scale's")
+    add(
+        "--scale",
+        type=Literal["small", "full"],
+        default="small",
+        help="small fits a CPU, full is the papers' own",
+    )
+    add("--rows", type=PositiveInt | None, default=None, help="training rows, instead of the scale's")
+    add("--epochs", type=PositiveInt | None, default=None, help="epochs, instead of the scale's")
     add(
         "--change",
         type=dict[str, Any],
         default={},
-        help='settings laid over all, as {"precision": "bf16-mixed"}',
+        help='settings that override all others, such as {"precision": "bf16-mixed"}',
     )
     if name == "show":
         add(
@@ -106,7 +111,7 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
             type=str,
             default=[],
             metavar="WORDS",
-            help="cells that have all these words in their labels, as 'CIFAR-100, CGL'; may be given several times",
+            help="cells whose labels contain all these words, such as 'CIFAR-100, CGL'; may be repeated",
         )
         add(
             "--data",
@@ -114,15 +119,15 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
             type=str,
             default=[],
             metavar="NAME=FOLDER",
-            help="place of a data set, such as cifar100=FOLDER; may be given several times, and is remembered",
+            help="place of a data set, such as cifar100=FOLDER; may be repeated, and is remembered",
         )
     if name == "run":
         add(
             "--jobs",
             type=PositiveInt | None,
             default=None,
-            help="runs side by side: here processes, of one thread each if there are several (omitted, 1); on a "
-            "cluster at most so many at a time (omitted, all that it has room for)",
+            help="number of simultaneous runs: here processes, of one thread each if there are several (omitted, 1); "
+            "on a cluster a maximum (omitted, as many as fit)",
         )
         ways = Literal["here", "ray"]
         add("--on", type=ways, default="here", help="this machine, or a cluster that sees RUN_DIR")
@@ -130,7 +135,7 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
             "--cluster",
             type=dict[str, Any],
             default={},
-            help='options of Ray, as {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
+            help='options of Ray, such as {"init": {"address": "auto"}, "task": {"num_gpus": 1}}',
         )
 
 
@@ -148,10 +153,10 @@ def _lab(options: Mapping[str, Any]) -> Lab:
 
 
 def _to_be_shown(options: Mapping[str, Any]) -> Lab:
-    """Return the lab, but refuse what would show nothing by mistake.
+    """Return the lab; refuse options that would show nothing by mistake.
 
     Raises:
-        ValueError: a folder of results that is not there, or a change of a setting that there is not.
+        ValueError: the folder of results does not exist, or a changed setting is unknown.
     """
     lab = _lab(options)
     if lab.results is not None and not lab.results.is_dir():
@@ -163,12 +168,12 @@ def _to_be_shown(options: Mapping[str, Any]) -> Lab:
 
 
 def _list(options: Mapping[str, Any]) -> str:
-    """List every table and figure of the papers, and how much of it is run."""
+    """List every table and figure of the papers, and how much of it has been run."""
     return list_tables(tuple(tables().values()), _to_be_shown(options), seeds=options["seeds"])
 
 
 def _show(options: Mapping[str, Any]) -> str:
-    """Show a table in the paper's layout, ours beside the published numbers, and what the paper concludes."""
+    """Show a table in the paper's layout with published numbers and ours, and the paper's conclusions."""
     return as_text(view_of(table_called(options["id"]), _to_be_shown(options)), equal=_AT[options["at"]])
 
 
@@ -199,7 +204,7 @@ def _plan(options: Mapping[str, Any]) -> str:
 
 
 def _run(options: Mapping[str, Any]) -> str:
-    """Train what is missing of a table, all cells with seed 0 first; may be stopped and called again."""
+    """Train the missing runs of a table, all cells with seed 0 first; may be stopped and called again."""
     table, lab = table_called(options["id"]), _lab(options).with_saved_places()
     runs = with_data(wanted_runs(table, lab, seeds=options["seeds"], only=options["only"]), lab)
     left, jobs, cluster = missing_runs(runs, lab), options["jobs"], options["cluster"]
@@ -217,7 +222,7 @@ def _run(options: Mapping[str, Any]) -> str:
 
 
 def _report(options: Mapping[str, Any]) -> str:
-    """Write one HTML page: tables beside ours, claims, plots, costs, what is missing."""
+    """Write one HTML page: published tables and ours, claims, plots, costs, what is missing."""
     return f"wrote {report(**options)}"
 
 

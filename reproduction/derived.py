@@ -1,4 +1,4 @@
-"""Numbers of cells without runs of their own: counted, ranks of other cells, or convergence of other tables' runs."""
+"""Numbers of cells that have no runs: counts, ranks of other cells, or convergence of other tables' runs."""
 
 import functools
 import json
@@ -18,9 +18,9 @@ from studygroup.training.config import Config
 
 CONVERGENCE = "cgl-appendix-convergence"
 EXPERIMENTS = ("cgl-table-2", "cgl-table-3")
-"""Tables whose runs the appendix compares for their speed."""
+"""Tables whose runs the appendix compares in speed."""
 METHOD = "CGL"
-_SIDE = (32, 32)  # of pictures, where no setting says so; no number of parameters hangs on it here
+_SIDE = (32, 32)  # of pictures, unless a setting says otherwise; no number of parameters depends on it here
 
 Finds = Callable[[Table], Mapping[Place, Found]]
 """Returns the finished runs of a table's cells."""
@@ -29,13 +29,13 @@ Finds = Callable[[Table], Mapping[Place, Found]]
 def derive(
     table: Table, found: Mapping[Place, Found], *, config: Callable[[Cell], Config], finds: Finds
 ) -> dict[Place, Found]:
-    """Return the numbers of cells without runs of their own, each as one run whose only figure is the measure's.
+    """Return the numbers of cells that have no runs, each as one run whose only figure is the measure's.
 
     Args:
         table: any.
         found: the finished runs of its cells.
-        config: the settings of a cell at the scale that is asked for.
-        finds: the finished runs of other tables.
+        config: returns the settings of a cell at the requested scale.
+        finds: returns the finished runs of other tables.
     """
     following = _ranks(table, found) | _convergence(table, finds)
     for cell in table.cells.values():
@@ -48,13 +48,13 @@ def derive(
 
 
 def derived_remarks(table: Table, found: Mapping[Place, Found], *, finds: Finds) -> list[str]:
-    """Return what stands below some tables only: whether structures transfer, how fast experiments converge."""
+    """Return the remarks below certain tables: whether structures transfer, how fast experiments converge."""
     said = _transfer_remarks(table, found) if table.ranks else []
     return said + (_convergence_remarks(finds) if table.id == CONVERGENCE else [])
 
 
 def count(config: Config, data: DataSet, measure: str) -> float:
-    """Return a measure that nothing has to be trained for, of the settings of a cell on pictures."""
+    """Return a measure that needs no training, for the settings of a cell on pictures."""
     side = config.get("image_size") or _SIDE
     # as text, which can be cached
     return _count(
@@ -80,7 +80,7 @@ def _task(recipe: str, network: str, shape: str) -> CollaborativeLearning:
 
 
 def _scores(table: Table, row: str, found: Mapping[Place, Found]) -> Scores | None:
-    """Return the numbers of a row's runs, one list a column; None where a column has none."""
+    """Return the numbers of a row's runs, one list per column; None if a column has none."""
     places = [(row, column) for column in table.columns]
     result = [numbers(table.cells[place].measure, found[place]) if place in found else [] for place in places]
     return result if all(result) else None
@@ -95,7 +95,7 @@ def _ranks(table: Table, found: Mapping[Place, Found]) -> dict[Place, float]:
 
 
 def _transfer_remarks(table: Table, found: Mapping[Place, Found]) -> list[str]:
-    """Tell the rank correlation of the rows of scores, and their spread beside that of seeds."""
+    """Describe the rank correlation of the rows of scores, and their spread compared with that of seeds."""
     rows = {
         row: dict(zip((f"structure {column}" for column in table.columns), some, strict=True))
         for row in table.ranks.values()

@@ -1,4 +1,4 @@
-"""The folder of runs: how they are made, on which data, and the key that tells one configuration from another."""
+"""The folder of runs: their settings and data, and the key that identifies a configuration."""
 
 import dataclasses
 import functools
@@ -21,18 +21,19 @@ from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
 from studygroup.training.config import Config, complete, instances
 from studygroup.training.folder import RunFolder
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A folder of runs, made in one way.
+    """A folder of runs with common changes to their settings.
 
     Attributes:
-        run_dir: holds a folder for each run, and `data.json`, where the data are.
+        run_dir: holds a folder for each run, and `data.json` with the places of the data.
         scale: of the runs.
-        change: settings laid over all others, such as a precision.
-        data: what takes the place of the papers' data sets, by their short names: folders, hub names, `digits`.
+        change: settings that override all others, such as a precision.
+        data: replacements for the papers' data sets, by their short names: folders, hub names, `digits`.
         results: folder of the results; None is `run_dir/results`.
         further: folders of results that are shown with these.
     """
@@ -74,14 +75,14 @@ class Lab:
         return {name: words for folder in folders for name, words in read_stopped(folder).items()}
 
     def config(self, cell: Cell) -> Config:
-        """Return the settings of a cell's runs that are no defaults, without seed and with the name of the data."""
+        """Return the non-default settings of a cell's runs, without the seed and with the name of the data."""
         assert cell.settings is not None
         assert cell.data is not None
         scale = self.scale.changed(**cell.regime)
         return merged(scale.applied(cell.settings, cell.data), self.change) | {"data": cell.data.name}
 
     def key(self, cell: Cell) -> str:
-        """Return the key of a cell's configuration, wherever the data lie: 16 hexadecimal digits."""
+        """Return the key of a cell's configuration, whatever the place of the data: 16 hexadecimal digits."""
         return config_key(self.config(cell))
 
     def settings(self, cell: Cell, *, seed: int) -> Settings:
@@ -98,7 +99,7 @@ class Lab:
         """Return the place that a data set is taken from.
 
         Raises:
-            ValueError: it has no place of its own, and none was named.
+            ValueError: it has no default place, and none was named.
         """
         place = self.data.get(data.short, data.place)
         if place is None:
@@ -112,9 +113,9 @@ class Lab:
         return RunFolder(self.run_dir / "runs" / f"{key}-{seed}")
 
     def found(self, table: Table) -> dict[Place, Found]:
-        """Return the runs of a table's cells, and the numbers that follow without runs of their own."""
+        """Return the runs of a table's cells, and the numbers derived from other runs."""
         known = self.read_results()
-        # a key takes its time: it is made where settings alone, as far as they are no defaults, fit those of some run
+        # a key is slow to compute: do so only where the non-default settings match those of some run
         likely = {_settings_only(found.settings) for found in known.values()}
         cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
         keys = {cell.place: self.key(cell) for cell in cells}
@@ -127,7 +128,7 @@ class Lab:
         return trained | derive(table, trained, config=self.config, finds=self.found)
 
     def with_saved_places(self) -> "Lab":
-        """Return the same with the places of data that earlier runs in this folder had, and write them down.
+        """Return the lab with the places of data that earlier runs in this folder had, and save them.
 
         Raises:
             ValueError: earlier runs had the same data set from another place.
@@ -140,9 +141,9 @@ class Lab:
         return lab
 
     def with_places(self) -> "Lab":
-        """Return the same with the places of data that earlier runs in this folder had.
+        """Return the lab with the places of data that earlier runs in this folder had.
 
-        A place that nothing was trained on yet gives way.
+        A place on which nothing was trained yet may be replaced.
 
         Raises:
             ValueError: earlier runs had the same data set from another place.
@@ -170,10 +171,10 @@ def parse_places(given: Sequence[str]) -> dict[str, str]:
     """Return places of data by short names.
 
     Args:
-        given: as `cifar100=FOLDER`; folders that are there are made absolute.
+        given: such as `cifar100=FOLDER`; existing folders are made absolute.
 
     Raises:
-        ValueError: not of that form, an unknown name, or a folder that is not there.
+        ValueError: not of that form, an unknown name, or a folder that does not exist.
     """
     shorts = {cell.data.short for table in tables().values() for cell in table.cells.values() if cell.data}
     found = {}
@@ -192,17 +193,20 @@ def parse_places(given: Sequence[str]) -> dict[str, str]:
 
 
 def config_key(config: Config) -> str:
-    """Hash a configuration: all settings, defaults included, but the seed and `RESULT_STAYS`.
+    """Hash a configuration: all settings, including defaults, except the seed and `RESULT_STAYS`.
 
     Args:
         config: settings as plain values, model and its options among them.
 
     Raises:
-        ValueError: a name or value that the settings do not know.
+        ValueError: an unknown name or value.
     """
-    whole = _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
-    stays = (*RESULT_STAYS, "seed")
-    # what stands at None is left out at every depth, so that a new argument which is None changes no key
+    whole = (
+        ONE_PROCESS | _defaults() | {name: _whole(name, json.dumps(value)) for name, value in config.items()}
+    )
+    one = {name for name, value in ONE_PROCESS.items() if whole[name] == value}
+    stays = {*RESULT_STAYS, "seed", *one}
+    # None is left out at every depth, so that a new argument whose default is None changes no key
     telling = {
         name: _without_none(value) for name, value in whole.items() if name not in stays and value is not None
     }
@@ -217,20 +221,20 @@ def _without_none(value: Any) -> Any:
 
 
 def _settings_only(config: Config) -> str:
-    """Return settings to be compared, whatever their data."""
+    """Return settings without their data, for comparison."""
     return json.dumps({name: value for name, value in config.items() if name != "data"}, sort_keys=True)
 
 
-# one by one: tables have many cells of few different settings, and a parser takes its time
+# one by one: tables have many cells of few different settings, and a parser is slow
 @functools.cache
 def _whole(name: str, value: str) -> Any:
-    """Return one setting, from JSON, as a whole configuration has it."""
-    # an instance, whose classes are named where they stand
+    """Return one setting, from JSON, as a complete configuration has it."""
+    # an instance names its classes
     live = instances(Settings, {name: json.loads(value)}, only=name)
     return complete(Settings, live, only=name)[name]
 
 
 @functools.cache
 def _defaults() -> Config:
-    """Return all settings, as where the data are not digits, which have a default of their own."""
+    """Return the defaults of all settings, for data other than digits, which have their own."""
     return Settings.from_config({"data": "-"}).config()

@@ -1,4 +1,4 @@
-"""The measures of the tables: read from a finished run, or counted from a task that is built of shapes alone."""
+"""The measures of the tables: read from a finished run, or counted from a task that has only shapes."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ BATCHES = 16
 def build_task(
     method: Method, *, network: Mapping[str, Any], form: Mapping[str, Any], seed: int = 0
 ) -> CollaborativeLearning:
-    """Build a method on a network, shapes alone: on the device `meta`, where no number is kept.
+    """Build a method on a network without numbers: on the device `meta`, which keeps only shapes.
 
     Args:
         method: as a run calls it.
@@ -45,7 +45,7 @@ def build_task(
 
 
 def meta_batch(form: Mapping[str, Any], rows: int = 2) -> Inputs:
-    """Return a batch of shapes alone, of the `form` that `build_task` takes."""
+    """Return a batch without numbers, of the `form` that `build_task` takes."""
     if "tokenizer" in form:
         ids = torch.zeros(rows, form["tokenizer"]["length"], dtype=torch.long, device="meta")
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -53,7 +53,7 @@ def meta_batch(form: Mapping[str, Any], rows: int = 2) -> Inputs:
 
 
 def method_of(recipe: Any) -> Method:
-    """Return a recipe as a run calls it, without the parser, which takes its time.
+    """Return a recipe as a run calls it, without the parser, which is slow.
 
     Args:
         recipe: a name in `studygroup.recipes`, or `class_path` and `init_args`.
@@ -67,7 +67,7 @@ def method_of(recipe: Any) -> Method:
 
 
 def millions(task: CollaborativeLearning) -> float:
-    """Return millions of parameters in training, what does not ship included."""
+    """Return millions of parameters in training, including those that do not ship."""
     return parameters(task) / 1e6
 
 
@@ -84,12 +84,12 @@ def passes(task: CollaborativeLearning, *, peer: float = 1.0) -> float:
     """Return the cost of an epoch of `BATCHES` batches as CGL's appendix counts it, in passes forward and backward.
 
     Each of K students has N batches, or N / K with a sub-set of its own (more with an overlap); on these its peers
-    answer, too. Where all students see all rows, they consult one another for nothing. What students share costs each
-    of them again, as it does in print: a trunk, or the modules of a path.
+    answer, too. If all students see all rows, consulting one another costs nothing more. What students share, a trunk
+    or the modules of a path, counts for each of them, as in print.
 
     Args:
         task: any.
-        peer: cost of the answer of a peer; in print as much as a pass of one's own.
+        peer: cost of a peer's answer; in print, the same as a student's own pass.
     """
     students = task.group.students
     if not isinstance(task.rows, Subsets):

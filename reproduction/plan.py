@@ -21,14 +21,14 @@ _FILE = "prices.json"
 
 @dataclass(frozen=True)
 class Price:
-    """The time of a run on the machine where it was measured, as busy as that was.
+    """The time of a run on the machine where it was measured, under its load at that time.
 
     Attributes:
         step: seconds of a training step.
-        updates: steps in all.
+        updates: total number of steps.
         scoring: seconds of scoring one batch with all students.
-        batches: batches scored in all: the hold-out rows once an epoch, the test rows once.
-        machine: it was measured on.
+        batches: total number of scored batches: the hold-out rows once per epoch, the test rows once.
+        machine: the machine it was measured on.
     """
 
     step: float
@@ -59,14 +59,14 @@ def read_prices(folder: Path) -> Mapping[str, Price]:
 
 
 def add_price(folder: Path, key: str, price: Price) -> None:
-    """Keep the price of a configuration, in the place of an earlier one."""
+    """Save the price of a configuration, replacing an earlier one."""
     add_entry(folder / _FILE, key, asdict(price))
 
 
 def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
-    """Measure what one run of each configuration takes on this machine, by key; once, and kept with the results.
+    """Measure the time of one run of each configuration on this machine, by key; once, and saved with the results.
 
-    Configurations whose data cannot be opened are left out and told, unless there are none but them.
+    Configurations whose data cannot be opened are named and left out, unless there are no others.
 
     Raises:
         ValueError: data, network or recipe do not fit together; the file of prices is damaged.

@@ -80,7 +80,7 @@ def value_at(places: Sequence[float], values: Sequence[float], place: float) -> 
 def at_equal(curves: Mapping[str, Curve], axis: Axis) -> tuple[float, dict[str, float]]:
     """Return what each configuration has reached when the first of them is through, of those that have the axis.
 
-    The others are then in the middle of their schedules, with learning rates that are still high: it tells what a
+    The others are then in the middle of their schedules, with learning rates that are still high: it shows what a
     budget buys in the runs that were made, not what a schedule made for that budget would.
 
     Args:

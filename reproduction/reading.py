@@ -1,13 +1,13 @@
 """The papers' files: `intra.yaml`, `cgl.yaml` and `sets.yaml`, and `regime.yaml`, questions of our own.
 
-A paper's `common` settings stand once. A `part` is what a word adds to them: a network, a data set, a method; it is
-settings, another word, or a list of these. The labels of a table's rows and columns are such words, or several
-joined by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with those of
-four parts, each laid over the ones before; a part that several words share is laid once, by the first of them. A
-table may add words to all of its cells (`common`), have words of its own (`parts`), and change single cells
-(`cells`). Where columns are a mapping, its values are the words. Among settings, `regime` are rows, epochs and side
-of the pictures of a cell, whatever the scale's are. A file that is `like` another has its common settings and parts
-besides its own.
+A paper's `common` settings are given once. A `part` is what a word adds to them: a network, a data set, a method;
+it is settings, another word, or a list of these. The labels of a table's rows and columns are such words, or
+several joined by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `out+mid` has the common settings with
+those of four parts, each overriding the ones before; a part that several words share is applied once, by the first
+of them. A table may add words to all its cells (`common`), define words (`parts`), and change single cells
+(`cells`). If columns are a mapping, its values are the words. Among settings, `regime` gives a cell's rows, epochs
+and side of pictures, whatever the scale. A file that is `like` another also has the common settings and parts of
+that file.
 """
 
 import functools
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?(?: \((.+)\))?")
 
 @functools.cache
 def tables() -> Mapping[str, Table]:
-    """Read all tables and figures of both papers by their ids, in print's order, and then our own."""
+    """Read all tables and figures of both papers by their ids, in printed order, and then our own."""
     sets = {name: DataSet(name, **{"place": None, **rest}) for name, rest in read_yaml("sets").items()}
     found = (read_paper(_paper(name), sets) for name in ("intra", "cgl", "regime"))
     return {table.id: table for tables in found for table in tables}
@@ -40,7 +40,7 @@ def table_called(id: str) -> Table:
     """Return the table of an id.
 
     Raises:
-        ValueError: there is none, told with near matches.
+        ValueError: there is none; the message lists similar ones.
     """
     found = tables()
     if id not in found:
@@ -58,14 +58,15 @@ def read_paper(paper: Config, sets: Mapping[str, DataSet]) -> Iterator[Table]:
         sets: data sets by their names in the papers.
 
     Raises:
-        ValueError: a word that is no part, too few or too many numbers, or a cell or claim of no such row or column.
+        ValueError: a word that is not a part, a wrong count of numbers, or a cell or claim of an unknown row or
+            column.
     """
     for id, table in paper["tables"].items():
         yield _table(id, table, paper, sets)
 
 
 def merged(under: Config, over: Config) -> Config:
-    """Lay settings over others, level by level; another class takes the place of one before and of its arguments."""
+    """Override settings by others, level by level; a different class replaces the earlier one and its arguments."""
     result = dict(under)
     for name, value in over.items():
         old = result.get(name)
@@ -79,7 +80,7 @@ def merged(under: Config, over: Config) -> Config:
 
 
 def _paper(name: str) -> Config:
-    """Read a paper, with what it has of another."""
+    """Read a paper, with what it inherits from another."""
     paper = read_yaml(name)
     other = _paper(paper["like"]) if "like" in paper else {}
     inherited = {kind: {**other.get(kind, {}), **paper.get(kind, {})} for kind in ("common", "parts")}
@@ -87,7 +88,7 @@ def _paper(name: str) -> Config:
 
 
 def read_yaml(name: str) -> Config:
-    """Return the content of a file beside this one, by its name without `.yaml`."""
+    """Return the content of a file next to this one, by its name without `.yaml`."""
     content: Config = yaml.safe_load((files("reproduction") / f"{name}.yaml").read_text(encoding="utf-8"))
     return content
 
@@ -136,7 +137,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
 
 
 class Parts:
-    """The settings that words stand for.
+    """The settings that words abbreviate.
 
     Args:
         parts: settings, words, or lists of both, by word.
@@ -152,7 +153,7 @@ class Parts:
         return [label] if label in self._parts else re.split(r", |\+", label)
 
     def settings(self, common: Config, words: Sequence[Any]) -> Config:
-        """Lay the settings of the words over the common ones, in order, a word named again only once.
+        """Override the common settings by those of the words, in order; a repeated word counts once.
 
         Raises:
             ValueError: a word that is no part.
@@ -174,7 +175,7 @@ class Parts:
         return found[0]
 
     def _unfolded(self, part: Any, known: set[str]) -> Iterator[Config]:
-        """Yield all settings of a part, in order; a word that is `known` adds nothing: what changed since stays."""
+        """Yield all settings of a part, in order; a word that is `known` adds nothing, so later changes remain."""
         if isinstance(part, Mapping):
             yield dict(part)
         elif not isinstance(part, str):
@@ -193,7 +194,7 @@ class Parts:
 
 
 def _number(text: str) -> Number:
-    """Parse a number as the files have it: `93.97 ± 0.09 (?)`, deviation and mark optional."""
+    """Parse a number in the files' notation: `93.97 ± 0.09 (?)`, deviation and mark optional."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a number; write MEAN, MEAN ± STD, or MEAN (MARK)")

@@ -1,4 +1,4 @@
-"""Figures of finished runs: small JSON files, one a table, that all processes add to and everything reads."""
+"""Figures of finished runs: small JSON files, one per table, which all processes add to."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ class Found:
 
     Attributes:
         data: name of the folder or data set that they were trained on.
-        settings: as `keep` was given them.
+        settings: as given to `keep`.
         runs: figures by seed.
     """
 
@@ -35,9 +35,9 @@ class Found:
 
 
 def read_results(folder: Path) -> dict[str, Found]:
-    """Read the finished runs of all tables, by key: whichever table a run was made for, others may use it.
+    """Read the finished runs of all tables, by key: a run made for one table may serve others.
 
-    A missing folder has none.
+    A missing folder has no runs.
 
     Raises:
         ValueError: a file is damaged.
@@ -53,7 +53,7 @@ def read_results(folder: Path) -> dict[str, Found]:
 
 
 def numbers(measure: Measure, found: Found) -> list[float]:
-    """Return a measure of finished runs, of those whose figures have it, in the order of the seeds."""
+    """Return a measure of the finished runs whose figures have it, in the order of the seeds."""
     if measure.of is None:
         return []
     each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
@@ -61,7 +61,7 @@ def numbers(measure: Measure, found: Found) -> list[float]:
 
 
 def mean_of(found: Found, name: str) -> float | None:
-    """Return the mean of a figure over finished runs; None where one of them lacks it."""
+    """Return the mean of a figure over finished runs; None if any of them lacks it."""
     each = [run[name] for run in found.runs.values() if run.get(name) is not None]
     return statistics.fmean(each) if len(each) == len(found.runs) else None
 
@@ -77,17 +77,17 @@ def keep(
     found: Figures,
     made: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a run to those of a table, or renew its figures.
+    """Add a run to a table's results, or update its figures.
 
     Args:
         folder: of the results.
-        table: that it was made for.
+        table: the table that it was made for.
         cell: of that table.
         key: of the run's configuration.
         seed: of the run.
-        settings: of the run, as far as they are no defaults; `data` is a name.
+        settings: the run's non-default settings; `data` is a name.
         found: its figures.
-        made: what `provenance` gave where the run was made; omitted, in this process.
+        made: the `provenance` of the process that made the run; omitted, of this one.
     """
     path = folder / f"{table.id}.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def keep(
 
 
 def read_entries(path: Path) -> dict[str, Any]:
-    """Read a file of entries by name beside the results; a missing one has none.
+    """Read a file of named entries next to the results; a missing file has none.
 
     Raises:
         ValueError: it is damaged.
@@ -120,7 +120,7 @@ def read_entries(path: Path) -> dict[str, Any]:
 
 
 def add_entry(path: Path, name: str, value: Any) -> None:
-    """Keep an entry, in the place of an earlier one, on a line of its own; missing folders are made."""
+    """Save an entry on a separate line, replacing an earlier one; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.stem}.lock")):
         content = {**read_entries(path), name: value}
@@ -129,9 +129,9 @@ def add_entry(path: Path, name: str, value: Any) -> None:
 
 
 def read_stopped(folder: Path) -> Mapping[str, str]:
-    """Read which runs ended without figures, as their loss was no number any more, with the error of each.
+    """Read which runs ended without figures because their loss became infinite or NaN, with the error of each.
 
-    A run is repeatable, and would end so again.
+    A run is repeatable, and would end in the same way.
 
     Raises:
         ValueError: the file is damaged.
@@ -140,12 +140,12 @@ def read_stopped(folder: Path) -> Mapping[str, str]:
 
 
 def add_stopped(folder: Path, run: str, words: str) -> None:
-    """Write down that a run ended without figures, with the words of its error."""
+    """Record that a run ended without figures, with its error message."""
     add_entry(folder / "stopped.json", run, words)
 
 
 def _text(value: Any, *, depth: int = 0) -> str:
-    """Write JSON with a line for each run, and one for the settings of each cell."""
+    """Format JSON with one line for each run, and one for the settings of each cell."""
     if not isinstance(value, dict) or depth == 4 or "class_path" in value or "model" in value:
         return json.dumps(value, ensure_ascii=False)
     inner = (f"{' ' * depth} {json.dumps(k)}: {_text(v, depth=depth + 1)}" for k, v in value.items())
@@ -153,7 +153,7 @@ def _text(value: Any, *, depth: int = 0) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a file of results as it is.
+    """Read a file of results unchanged.
 
     Raises:
         ValueError: it is damaged; names the key.

@@ -1,4 +1,4 @@
-"""The runs of a table: each is trained once, whoever asks for it."""
+"""The runs of a table; each is trained once, however many tables need it."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,14 +52,14 @@ def wanted_runs(table: Table, lab: Lab, *, seeds: int, only: Sequence[str] = ())
     """Return the runs of a table: all cells with seed 0, then all with seed 1, and so on.
 
     Args:
-        table: whose cells are run.
+        table: the table whose cells are run.
         lab: where and how.
         seeds: how many, from 0.
-        only: what to choose, such as `CIFAR-100, CGL`: cells that have all these words in their labels; of several
-            choices any. Omitted, all cells.
+        only: selections such as `CIFAR-100, CGL`: cells whose labels contain all these words, of any selection;
+            omitted, all cells.
 
     Raises:
-        ValueError: nothing is trained for the table, or no cell is called so.
+        ValueError: nothing is trained for the table, or no cell has these words.
     """
     if not table.runnable:
         raise ValueError(
@@ -84,7 +84,7 @@ def has_words(cell: Cell, words: str) -> bool:
 
 
 def with_data(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
-    """Return the runs whose data have a place, and name the others; fail where there are none but those.
+    """Return the runs whose data have a place, and name the others; fail if there are no such runs.
 
     Raises:
         ValueError: none of the runs has data.
@@ -101,9 +101,9 @@ def with_data(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
 
 
 def missing_runs(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
-    """Return the runs without a result, or whose figures lack something: an analysis, or what was not kept before.
+    """Return the runs without a result, or whose figures lack an analysis or what older versions did not save.
 
-    Those that ended without figures are not among them: they would end so again, see `results.read_stopped`.
+    Runs that ended without figures are left out: they would end in the same way, see `results.read_stopped`.
 
     Raises:
         ValueError: the results of a run are of other data.
@@ -122,7 +122,7 @@ def missing_runs(runs: Sequence[Run], lab: Lab) -> tuple[Run, ...]:
 
 
 def _lacks(run: Run, found: Found | None, lab: Lab) -> bool:
-    """Return whether a run is not finished, or its figures lack something that can be had without training again."""
+    """Return whether a run is unfinished, or its figures lack something that can be added without training again."""
     if found is None or run.seed not in found.runs:
         return True
     figures, analysis = found.runs[run.seed], run.cell.measure.analysis
@@ -132,18 +132,18 @@ def _lacks(run: Run, found: Found | None, lab: Lab) -> bool:
 
 
 def is_trained(run: Run, lab: Lab) -> bool:
-    """Return whether the folder of a run holds it finished."""
+    """Return whether the folder of a run holds a finished run."""
     return lab.folder(run.key, run.seed).summary.exists()
 
 
 def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
-    """Train runs in order, but for those that another process has in hand or has finished.
+    """Train runs in order, except those that another process is working on or has finished.
 
-    A run that was begun goes on where it was. One whose loss is no number any more is left, told and written down.
-    Runs whose data cannot be opened do not keep the others from being made.
+    A run that was started resumes. One whose loss becomes infinite or NaN is given up, reported and recorded. If the
+    data of some runs cannot be opened, the others are still made.
 
     Raises:
-        UnavailableError: data could not be opened; the runs on other data are done.
+        UnavailableError: data could not be opened; the runs on other data are finished.
         ValueError: data, network or recipe do not fit together.
     """
 
@@ -166,11 +166,11 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 
 
 def make(lab: Lab, run: Run) -> Figures:
-    """Make a run, from wherever it is, or find it finished; then the analysis that its cell asks for.
+    """Train a run, resume it or find it finished; then make the analysis that its cell needs.
 
     Args:
         lab: where and how.
-        run: whose folder this process holds.
+        run: the run whose folder this process holds.
 
     Returns:
         Its figures, see `figures`, and the analysis by its name.
@@ -187,12 +187,12 @@ def make(lab: Lab, run: Run) -> Figures:
 
 
 def figures(result: FinishedRun) -> dict[str, Any]:
-    """Return what is kept of a finished run; accuracies are shares.
+    """Return the saved figures of a finished run; accuracies are shares.
 
-    `seconds` are those of the clock, `spent` those that runs can be compared by: of the processor, all threads added
-    up, where it trained, of the clock on a GPU; None in runs that did not take them.
+    `seconds` are wall-clock time. `spent` is what runs are compared by: CPU time, summed over all threads, or
+    wall-clock time on a GPU; None in runs that did not record it.
 
-    All is read in the run folder: the figures of a run that was finished long ago can be renewed.
+    Everything is read from the run folder, so the figures of old runs can be updated.
     """
     summary = result.summary
     curve = way(result.folder.metrics, device=summary.run.device)
@@ -206,7 +206,7 @@ def figures(result: FinishedRun) -> dict[str, Any]:
 
 
 def _parameters(result: FinishedRun) -> int:
-    """Return the number of parameters in training, what does not ship included."""
+    """Return the number of parameters in training, including those that do not ship."""
     settings, facts = result.settings, result.summary.run
     return parameters(
         build_task(settings.recipe, network=dict(facts.model), form=dict(facts.form), seed=settings.seed)
@@ -216,12 +216,12 @@ def _parameters(result: FinishedRun) -> int:
 def keep_run(
     table: Table, lab: Lab, run: Run, found: Figures, *, where: Mapping[str, Any] | None = None
 ) -> None:
-    """Keep the figures of a finished run; `where` is the `provenance` of another process that made it."""
+    """Save the figures of a finished run; `where` is the `provenance` of another process that made it."""
     assert run.cell.data is not None
     settings = lab.config(run.cell) | {"data": Path(lab.place(run.cell.data)).name}
     keep(lab.results_dir, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)
 
 
 def say(words: str) -> None:
-    """Print something on stderr while runs are made."""
+    """Print a message on stderr while runs are made."""
     print(words, file=sys.stderr, flush=True)

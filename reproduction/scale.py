@@ -8,12 +8,12 @@ from reproduction.reading import merged, read_yaml
 from reproduction.tables import DataSet
 from studygroup.training.config import Config
 
-_EIGHTH = 8  # padding of crops is so much of a picture's side, as 4 of 32
+_EIGHTH = 8  # padding of crops is this fraction of a picture's side, such as 4 of 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """Changes to the settings of one network, see `scales.yaml`; None leaves what the table says."""
+    """Changes to the settings of one network, see `scales.yaml`; None keeps the table's."""
 
     rows: int | None = None
     test_rows: int | None = None
@@ -33,7 +33,7 @@ class Regime:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """A size of all experiments.
+    """A size at which all experiments are run.
 
     Attributes:
         name: on the command line.
@@ -44,7 +44,7 @@ class Scale:
     regimes: Mapping[str, Regime]
 
     def applied(self, settings: Config, data: DataSet) -> Config:
-        """Return the settings of a run at this scale, of those of a cell at the paper's."""
+        """Return a run's settings at this scale, given the cell's settings at the paper's scale."""
         regime = self.regimes[settings["model"]]
         result = _rows(settings, regime, data)
         result = _shorter(result, regime.epochs)
@@ -54,16 +54,16 @@ class Scale:
     def changed(
         self, *, rows: int | None = None, epochs: int | None = None, side: int | None = None
     ) -> "Scale":
-        """Return the same with other rows, epochs or sides of pictures for all networks; None leaves them."""
+        """Return the scale with other rows, epochs or sides of pictures for all networks; None keeps them."""
         named = {"rows": rows, "epochs": epochs, "side": side}
-        # a command line's numbers may be of a class of their own, which no file holds
+        # numbers from a command line may be instances of special classes, which no file can hold
         given: Config = {name: int(value) for name, value in named.items() if value is not None}
         regimes = {name: dataclasses.replace(regime, **given) for name, regime in self.regimes.items()}
         return dataclasses.replace(self, regimes=regimes)
 
 
 def _rows(settings: Config, regime: Regime, data: DataSet) -> Config:
-    """Take fewer rows, of which the same share is held out."""
+    """Take fewer rows, holding out the same share of them."""
     test = {} if regime.test_rows is None else {"test_rows": regime.test_rows}
     if regime.rows is None:
         return settings | test

@@ -18,7 +18,7 @@ def as_text(view: View, *, equal: Axis | None = None) -> str:
 
     Args:
         view: of the table.
-        equal: adds the hold-out accuracies that a row's configurations have when the first of them is through.
+        equal: adds the hold-out accuracies that a row's configurations have when the first of them finishes.
     """
     table, lines = view.table, [("", "", *view.table.columns)]
     groups = comparable_cells(table).values() if equal is not None else ()
@@ -106,7 +106,7 @@ def _at_equal(view: View, group: Mapping[str, Place], axis: Axis) -> dict[str, t
 
 
 def _without_axis(view: View, axis: Axis) -> list[str]:
-    """Name the configurations that have results, but no curve over this axis."""
+    """Name the configurations that have results but no curve over this axis."""
     cells = (cell for cell in view.table.runnable if cell.place in view.found)
     curves = {cell.label: mean_curve(view.found[cell.place]) for cell in cells}
     lacking = [name for name, curve in curves.items() if curve is None or not getattr(curve, axis)]

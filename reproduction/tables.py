@@ -16,13 +16,13 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """The meaning of the numbers of a table.
+    """The meaning of a table's numbers.
 
     Attributes:
         name: in the tables' files.
-        unit: as printed behind the name.
-        digits: behind the point.
-        sign: 1 where more is better, -1 where less is.
+        unit: as printed after the name.
+        digits: after the decimal point.
+        sign: 1 if more is better, -1 if less is.
         of: the number of a run in this unit, or None where its figures lack it; None where no run of a cell gives it.
         analysis: one of `studygroup.analysis.analyses` whose result a run's figures have to have, under that name.
         counted: the number of a task and a batch, both shapes alone, where nothing has to be trained to know it.
@@ -101,7 +101,7 @@ class Cell:
 
     @property
     def trained(self) -> bool:
-        """Whether its number comes from runs of its own."""
+        """Whether runs are trained for its number."""
         return self.settings is not None and self.measure.counted is None
 
 
@@ -148,12 +148,12 @@ class Table:
         id: on the command line.
         paper: its name.
         title: number and subject.
-        rows: labels of the rows, in print's order.
+        rows: labels of the rows, in the printed order.
         columns: labels of the columns.
-        cells: all, row by row.
+        cells: all cells, row by row.
         claims: what the paper concludes.
         marks: what the marks of published numbers mean.
-        note: what else is to be known.
+        note: further remarks.
         ranks: rows that hold the ranks of other rows' numbers, with those.
     """
 
@@ -175,7 +175,7 @@ class Table:
 
     @property
     def untrained(self) -> str:
-        """Where its numbers come from if nothing is trained for it."""
+        """The origin of its numbers if nothing is trained for it."""
         if any(cell.measure.counted for cell in self.cells.values()):
             return "counted"
         made = any(cell.measure.of for cell in self.cells.values())

@@ -39,7 +39,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with what was found of it.
+    """A claim with its results.
 
     Attributes:
         claim: the sentence.
@@ -75,7 +75,7 @@ class Judged:
         return sum(agree), len(agree)
 
     def count(self, verdict: Verdict) -> int:
-        """Return how many comparisons came out so."""
+        """Return how many comparisons have this verdict."""
         return sum(compared.verdict is verdict for compared in self.compared)
 
 
@@ -86,7 +86,7 @@ def _exact(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tupl
 
 
 def judge(table: Table, values: Mapping[Place, Sequence[float]]) -> tuple[Judged, ...]:
-    """Judge all claims of a table by one number a seed of each cell that has runs, in the table's unit."""
+    """Judge all claims of a table by one number per seed of each cell that has runs, in the table's unit."""
     return tuple(
         Judged(
             claim,
@@ -118,7 +118,7 @@ def _published(table: Table, contrast: Contrast) -> float | None:
 
 
 def _signed(table: Table, contrast: Contrast) -> list[float]:
-    """Return the weights, turned around where less is better."""
+    """Return the weights, with the sign reversed where less is better."""
     return [weight * table.cells[place].measure.sign for place, weight in contrast.weights]
 
 
@@ -138,7 +138,7 @@ def claim_cells(judged: Judged) -> tuple[str, str, str]:
 
 
 def comparison_lines(judged: Judged) -> Sequence[str]:
-    """Return what came of each comparison that was tested, where a claim makes several."""
+    """Return the outcome of each tested comparison, if a claim makes several."""
     if len(judged.compared) == 1:
         return ()
     pairs = zip(judged.claim.contrasts, judged.compared, strict=True)
@@ -172,7 +172,7 @@ def _words(judged: Judged) -> str:
 
 
 def _in_print(judged: Judged) -> str:
-    """Tell what the published numbers say."""
+    """Describe what the published numbers say."""
     agree, known = judged.in_print
     if not known:
         return "no numbers"

@@ -1,4 +1,4 @@
-"""A table with everything that results say of it: numbers, verdicts and remarks, for the terminal and the report."""
+"""A table with its results: numbers, verdicts and remarks, for the terminal and the report."""
 
 import dataclasses
 import statistics
@@ -15,17 +15,17 @@ from reproduction.tables import Cell, Place, Table
 from reproduction.verdicts import Judged, Verdict, judge
 
 CONVERGED = 0.5
-"""Points by which hold-out accuracy changes over the last fifth of the epochs where training has not converged."""
+"""Change of hold-out accuracy over the last fifth of the epochs, in points, that counts as not converged."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A table beside the results of a folder.
+    """A table with the results of a folder.
 
     Attributes:
         table: any.
         lab: whose results are shown.
-        found: the finished runs of the table's cells, and the numbers that follow without runs.
+        found: the finished runs of the table's cells, and the derived numbers.
     """
 
     table: Table
@@ -34,13 +34,13 @@ class View:
 
     @cached_property
     def values(self) -> dict[Place, list[float]]:
-        """One number a seed of each cell that has runs, in the table's unit, in the order of the seeds."""
+        """One number per seed of each cell that has runs, in the table's unit, in the order of the seeds."""
         each = {place: numbers(self.table.cells[place].measure, some) for place, some in self.found.items()}
         return {place: some for place, some in each.items() if some}
 
     @cached_property
     def trained(self) -> dict[Place, list[float]]:
-        """The numbers that come from runs of their own."""
+        """The numbers of cells that are trained."""
         return {place: some for place, some in self.values.items() if self.table.cells[place].trained}
 
     @cached_property
@@ -55,7 +55,7 @@ class View:
 
     @property
     def untested(self) -> list[Judged]:
-        """The claims that no results decide on."""
+        """The claims without a verdict."""
         return [one for one in self.claims if one.verdict is Verdict.UNTESTED]
 
     @property
@@ -68,7 +68,7 @@ class View:
         return [self.table.cells[row, column] for column in self.table.columns]
 
     def ours(self, cell: Cell) -> str:
-        """Return mean ± sample deviation (n) of the runs, or the number that follows; empty where there is none."""
+        """Return mean ± sample deviation (n) of the runs, or the derived number; empty if there is none."""
         own = self.values.get(cell.place, ())
         if not own:
             return ""
@@ -76,7 +76,7 @@ class View:
         return f"{mean}{std and f' ± {std}'}{f' ({len(own)})' if cell.trained else ''}"
 
     def remarks(self) -> list[str]:
-        """Return what is to be known of the numbers: marks, scale, data, what has not converged, runs without any."""
+        """Return remarks on the numbers: marks, scale, data, what has not converged, runs without figures."""
         table = self.table
         said = [table.note] if table.note else []
         said += [f"({mark}) {meaning}." for mark, meaning in table.marks.items()]
@@ -102,7 +102,7 @@ class View:
         return [f"{name} is `{other}` here." for name, other in names.items()]
 
     def _unconverged(self) -> list[str]:
-        """Name configurations whose hold-out accuracy still changed by `CONVERGED`, or of which it is not known."""
+        """Name configurations whose hold-out accuracy still changed by `CONVERGED`, or for which this is unknown."""
         changes = {cell.label: late_change(self.found[cell.place]) for cell in self._cells_with_runs()}
         some = [
             f"{label} ({c:+.1f})" for label, c in changes.items() if c is not None and abs(c) >= CONVERGED
@@ -114,14 +114,14 @@ class View:
         return [*said, f"{unknown}: {', '.join(short)}."] if short else said
 
     def _stopped(self) -> list[str]:
-        """Name the runs that ended without figures, so that nobody takes the seeds that are left for all."""
+        """Name the runs that ended without figures, so that the remaining seeds are not taken for all."""
         ended = self.lab.read_stopped()
         keys = {self.lab.key(cell): cell.label for cell in self.table.runnable} if ended else {}
         pairs = ((*name.rpartition("-")[::2], words) for name, words in ended.items())
         return [f"{keys[key]}, seed {seed}: no figures, {words}" for key, seed, words in pairs if key in keys]
 
     def _scale(self) -> str:
-        """Tell the scale as it is for the table's networks."""
+        """Describe the scale of the table's networks."""
         cells, scale = self.table.runnable, self.lab.scale
         stated = dict.fromkeys(name for cell in cells for name in cell.regime)
         nothing: dict[str, Any] = dict.fromkeys(stated)

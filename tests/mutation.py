@@ -36,6 +36,9 @@ from mutmut.state import state
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "mutation"
+AT_IMPORT = re.compile(
+    r"def _should_skip_dynamo\(.*?return False", re.DOTALL
+)  # called before there is a switch
 UNCOUNTED = (
     (r"(\bcheck_\w+\(\s*)(?:f?\"[^\"]*\"|None)", r"\1"),  # a check's name for a value
     (r",? *strict=\w+", ""),
@@ -52,6 +55,7 @@ class Part:
 
 
 PARTS = {
+    "schedules": Part("schedules.py", ("test_schedules.py",)),
     "routes": Part("routes.py", ("test_routes.py", "test_route_drawing.py", "test_checks.py")),
     "functional": Part(
         "functional/*.py",
@@ -131,17 +135,31 @@ def function(mutant: str) -> str:
 
 def mutate(name: str) -> Mutants:
     """Write a copy of the library with all mutants of a part, each behind a switch, and return their names."""
-    folder, made = WORK / name / "src", Mutants()
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "src", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in sorted((folder / "studygroup").glob(PARTS[name].files)):
-        module = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-        mutated = mutate_file_contents(str(path), path.read_text(encoding="utf-8"))
-        path.write_text(mutated.code, encoding="utf-8")
-        made.code[path] = mutated.code
-        for each in mutated.mutant_names:
-            made.file[f"{module}.{each}"] = path
-            made.version[f"{module}.{each}"] = mutated.hash_by_function_name[function(each)]
+    folder, kept, versions = WORK / name / "src", WORK / f"{name}.mutants", {}
+    digest = sha256(repr(config().do_not_mutate_patterns).encode())
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        digest.update(path.read_bytes())
+    old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if old.get("of") == digest.hexdigest():
+        versions = old["versions"]
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(ROOT / "src", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in sorted((folder / "studygroup").glob(PARTS[name].files)):
+            text = AT_IMPORT.sub(r"\g<0>  # pragma: no mutate", path.read_text(encoding="utf-8"))
+            mutated = mutate_file_contents(str(path), text)
+            path.write_text(mutated.code, encoding="utf-8")
+            versions[str(path.relative_to(folder))] = {
+                each: mutated.hash_by_function_name[function(each)] for each in mutated.mutant_names
+            }
+        kept.write_text(json.dumps({"of": digest.hexdigest(), "versions": versions}), encoding="utf-8")
+    made = Mutants()
+    for file, own in versions.items():
+        module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        made.code[folder / file] = (folder / file).read_text(encoding="utf-8")
+        for each, version in own.items():
+            made.file[f"{module}.{each}"] = folder / file
+            made.version[f"{module}.{each}"] = version
     return made
 
 

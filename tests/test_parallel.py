@@ -52,12 +52,16 @@ def test_a_process_that_no_row_is_left_for_takes_two_that_do_not_count():
         ({"rows": 4, "students": 2, "divide": "students"}, "2 students who share all rows cannot be divided"),
         ({"rows": 4, "owner": [0, 0, 1, 1], "students": 2, "divide": "students", "ranks": 3}, "among 3 processes"),
         ({"rows": 4, "students": 2, "rank": 2, "ranks": 2}, "rank is 2 of 2 processes; give 0 to 1"),
-        ({"rows": 4, "students": 2, "divide": "cells"}, "'cells'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
         part(**given)
+
+
+def test_cells_are_not_divided(unchecked):
+    with pytest.raises(ValueError, match="divide='cells'; use 'rows' or 'students'"):
+        part(4, students=2, divide="cells")
 
 
 def build() -> nn.Module:

@@ -123,6 +123,11 @@ def test_tables_compose():
     [
         (lambda: sg.Routes((), ()), "nobody to route"),
         (lambda: sg.Routes(("a",), ((),)), "nobody to route"),
+        (lambda: sg.Routes((), ((0, 1),)), "nobody to route"),
+        (lambda: sg.Routes(("a",), ()), "nobody to route"),
+        (lambda: r.branches(["a"], students=0), "students is 0; give a whole number, at least 1"),
+        (lambda: r.random(["a"], students=0, modules=2), "students is 0; give a whole number, at least 1"),
+        (lambda: r.random(["a"], students=2, modules=0), "modules is 0; give a whole number, at least 1"),
         (lambda: sg.Routes(("a", "b"), ((0, 1), (0,))), "every row all students"),
         (lambda: sg.Routes(("a",), ((0, 2),), modules=(2,)), "modules 0 to 1"),
         (lambda: sg.Routes(("a", "a"), ((0,), (0,))), "named 2 times"),

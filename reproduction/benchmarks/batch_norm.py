@@ -1,12 +1,12 @@
-"""Which batch do shared modules normalise by? The comparison behind docs/batch-normalisation.md.
+"""Compare which batch shared modules normalise by, for docs/batch-normalisation.md.
 
 Collaborative Group Learning on real images, trained three ways that differ only in how rows reach a shared
 module's batch normalisation. Every student is then scored on the test set twice: with the running statistics
-as trained, and after re-estimating them for his own path (`torch.optim.swa_utils.update_bn`).
+as trained, and after re-estimating them for its own path (`torch.optim.swa_utils.update_bn`).
 
     python reproduction/benchmarks/batch_norm.py --data FOLDER_OR_HUB_NAME --seeds 3
 
-A run that is stopped continues where it was: every finished cell is kept in results/batch_norm.json.
+A stopped run resumes: every finished cell is saved in results/batch_norm.json.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _NOTHING = Capture()
 
 
 class OneCallPerStudent(sg.StudyGroup):
-    """The other way: each student is normalised by its own rows, shared modules collect the statistics of all."""
+    """The alternative: each student is normalised by its own rows, shared modules collect the statistics of all."""
 
     def forward(
         self, inputs: Tensor, *, sees: Tensor | None = None, capture: Capture = _NOTHING

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from scipy.stats import t as student_t
 
 from reproduction.benchmarks.environment import provenance
+from studygroup.analysis.intervals import half_width
 from studygroup.files import read_object, write_text
 
 Runs = Mapping[int, Mapping[str, Any]]
@@ -18,7 +18,7 @@ Runs = Mapping[int, Mapping[str, Any]]
 
 
 class Cells:
-    """Finished runs in a file, which several processes may work on.
+    """Finished runs in a file that several processes may share.
 
     Args:
         path: the file; it need not exist.
@@ -34,7 +34,7 @@ class Cells:
         return {name: {int(seed): own for seed, own in runs.items()} for name, runs in found.items()}
 
     def keep(self, name: str, seed: int, figures: Mapping[str, Any]) -> None:
-        """Keep the figures of a finished run."""
+        """Save the figures of a finished run."""
         with FileLock(self.path.with_name(f".{self.path.stem}.lock")):
             found = self.known()
             found.setdefault(name, {})[seed] = dict(figures)
@@ -51,14 +51,13 @@ def spread(runs: Runs, figure: str) -> str:
 def interval(runs: Runs, figure: str, base: Runs, of_base: str = "shipped") -> tuple[float, float, int]:
     """Return the mean of the differences of the same seed in points, half its 95 % t-interval, and their number.
 
-    Half an interval is not a number where there is one difference.
+    Half an interval is NaN if there is only one difference.
     """
     differences = [100 * (run[figure] - base[seed][of_base]) for seed, run in runs.items() if seed in base]
     n = len(differences)
     if n < 2:
         return statistics.mean(differences), math.nan, n
-    half = float(student_t.ppf(0.975, n - 1)) * statistics.stdev(differences) / math.sqrt(n)
-    return statistics.mean(differences), half, n
+    return statistics.mean(differences), half_width(differences, fewest=2), n
 
 
 def over(runs: Runs, base: Runs, figure: str, of_base: str = "shipped") -> str:

@@ -1,20 +1,20 @@
-"""What a step of Collaborative Group Learning costs over the plain network's, against the arithmetic.
+"""The cost of a step of Collaborative Group Learning relative to the plain network's, against the arithmetic.
 
-Owners and those whom they consult answer in one pass (`joint`) or in two (`train`, `eval`), and peers are moved by
-the loss or constant. By arithmetic a supervised pass is 3 units a row (forward 1, backward 2), a constant peer in a
-pass of its own 1 unit, a moved one 3: with two peers 5/3 and 3 of the plain network's step. One pass computes
-prefixes that paths share once; its arithmetic is that of the convolutions and matrix products that it really has,
-counted by PyTorch, which includes the backward pass through constant peers. With p = 2/K the cost and the number of
-parameters should not change as students join.
+Owners and the peers they consult are computed in one pass (`joint`) or in two (`train`, `eval`), and peers are
+moved by the loss or constant. By arithmetic a supervised pass is 3 units per row (forward 1, backward 2), a
+constant peer in a separate pass 1 unit, a moved one 3: with two peers 5/3 and 3 of the plain network's step. One
+pass computes shared prefixes of paths once; its arithmetic is that of the convolutions and matrix products that it
+really has, counted by PyTorch, including the backward pass through constant peers. With p = 2/K the cost and the
+number of parameters should not change as students join.
 
     python reproduction/benchmarks/cgl_cost.py
     python reproduction/benchmarks/cgl_cost.py --pairs 0 --size 8         # counts only: operations go with the pixels
     python reproduction/benchmarks/cgl_cost.py --profile                  # where the time of a step goes, K = 8
 
-All ways are measured in turn with the plain network; the table gives the median ratio of processor times with a 95
-% bootstrap interval, which other work on the machine moves less than wall time. Memory is the most that a step
-(forward, backward, Adam) has allocated at once beyond what was there before, from the allocator's own events, which
-PyTorch's profiler tells on a CPU too; the plain network's is 1.
+All variants alternate with the plain network; the table gives the median ratio of CPU times with a 95 % bootstrap
+interval, which other work on the machine affects less than wall time. Memory is the most that a step (forward,
+backward, Adam) has allocated at once beyond what was there before, from the allocator's own events, which PyTorch's
+profiler reports on a CPU too; the plain network's is 1.
 """
 
 import argparse
@@ -47,7 +47,7 @@ KINDS = {
 
 
 def step_of(task: sg.CollaborativeLearning, args: argparse.Namespace) -> Step:
-    """One training step: losses, gradients, Adam."""
+    """Return one training step: losses, gradients, Adam."""
     students = task.group.students
     owner = torch.arange(students).repeat_interleave(args.rows // students) if students > 1 else None
     draw = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def group(students: int, way: str, args: argparse.Namespace) -> Step:
 
 
 def compare(students: int, args: argparse.Namespace) -> dict[str, Any]:
-    """All ways with so many students."""
+    """Measure all variants with some number of students."""
     torch.manual_seed(0)
     steps = [plain(args), *(group(students, way, args) for way in WAYS)]
     pairs = in_turn(
@@ -95,7 +95,7 @@ def compare(students: int, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def where(step: Step, *, turns: int = 3) -> dict[str, float]:
-    """Milliseconds of a step by kind of operation."""
+    """Return milliseconds of a step by kind of operation."""
     step.take()
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         for _ in range(turns):

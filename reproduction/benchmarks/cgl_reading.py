@@ -1,15 +1,15 @@
-"""Which reading of CGL's equation 4? Its open points one at a time, by hold-out rows, where few rows are learnt.
+"""Decide between readings of CGL's equation 4, one open point at a time, by hold-out rows, with few training rows.
 
 Three regimes, small enough that a cell takes half a minute of one core: CIFAR-10 at 8 x 8 (1,200 rows, four blocks of
 two convolutions), digits (400 rows, four fully connected layers), both with batch norm, and TREC (1,200 questions, a
 small Transformer with layer norm and dropout). Adam, its rate halved at 30, 60 and 80 % of the epochs; 8 students, 2
-modules a layer, 8 rows a student and step, 32 for the plain network. The hold-out rows are drawn from the training
-rows; they alone decide between readings, and between the students of a run.
+modules per layer, 8 rows per student and step, 32 for the plain network. The hold-out rows are drawn from the
+training rows; they alone decide between readings, and between the students of a run.
 
     python reproduction/benchmarks/cgl_reading.py --data FOLDER           # with cifar10 and trec in it, in Parquet
-    python reproduction/benchmarks/cgl_reading.py --tables                # of what is there
+    python reproduction/benchmarks/cgl_reading.py --tables                # of finished cells
 
-Cells (regime, variant, seed) go on where they were: each finished one is kept in results/cgl_reading.json. Variants
+Finished cells (regime, variant, seed) are saved in results/cgl_reading.json and not repeated. Variants
 differ from the reference in one thing; differences are paired by seed, with a 95 % interval of Student's t.
 """
 
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import t as student_t
 from torch import Tensor, nn
 
 import studygroup as sg
 from environment import environment, load, save
 from studygroup import data as sgd
+from studygroup.analysis.intervals import half_width
 from studygroup.functional import diversity
 from studygroup.models import text_transformer
 from studygroup.objectives import Imitation, Supervised
@@ -296,7 +296,7 @@ def gain(differences: Sequence[float]) -> str:
     mean, count = statistics.mean(differences), len(differences)
     if count == 1:
         return f"{mean:+.2f} (n=1)"
-    half = float(student_t.ppf(0.975, count - 1)) * statistics.stdev(differences) / count**0.5
+    half = half_width(differences, fewest=2)
     return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark writes down beside its numbers."""
+"""The environment that every benchmark records with its numbers."""
 
 import json
 import os
@@ -58,13 +58,13 @@ def _processor() -> str:
 
 
 def save(name: str, content: dict[str, Any]) -> None:
-    """Keep raw numbers as `results/NAME.json`, written whole or not at all."""
+    """Write raw numbers to `results/NAME.json`, whole or not at all."""
     RESULTS.mkdir(exist_ok=True)
     write_text(RESULTS / f"{name}.json", json.dumps(content, indent=1) + "\n")
 
 
 def load(name: str) -> dict[str, Any]:
-    """Read what `save` kept, or nothing."""
+    """Read what `save` wrote; an empty mapping if there is nothing."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
@@ -76,7 +76,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def available_gib() -> float:
-    """Return the memory that a process can have without swapping, in GiB; nothing where the system does not tell."""
+    """Return the memory available without swapping, in GiB; 0 if the system does not say."""
     info = Path("/proc/meminfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvail")), 0.0)

@@ -1,14 +1,14 @@
-"""Searches the first run, what `studygroup train` without arguments and `examples/own_loop.py` train, and scores it.
+"""Search the first run, which `studygroup train` without arguments and `examples/own_loop.py` train, and score it.
 
     python -m reproduction.benchmarks.first_run search --seeds 0 10       # hold-out rows decide
     python -m reproduction.benchmarks.first_run own_loop --seeds 100 111   # the example as it is, on its test rows
     python -m reproduction.benchmarks.first_run train --seeds 100 116     # the command as it is, on its test rows
     python -m reproduction.benchmarks.first_run                            # the tables of all finished cells
 
-The task: scikit-learn's digits, 100 labelled rows to learn from and 50 to choose the student by. In the search
-networks are judged by the 750 other rows that the example does not test on; the plain network's learning rate and
-epochs are searched like everything else, and methods have its rate. A finished cell is never run again; several
-processes may work on one file.
+The task: scikit-learn's digits, 100 labelled rows to learn from and 50 to choose the student by. In the search,
+networks are judged by the 750 other rows that the example does not test on. The plain network's learning rate and
+epochs are searched too, and methods use its rate. A finished cell is never repeated; several processes may share
+one file.
 """
 
 import argparse
@@ -37,7 +37,7 @@ network = EXAMPLE["network"]
 
 
 def plain(**options: Any) -> tuple[Callable[[int], sg.CollaborativeLearning], dict[str, Any]]:
-    """Build the plain network, trained so."""
+    """Train the plain network with these settings."""
     return lambda seed: sg.recipes.baseline(network()), options
 
 
@@ -72,7 +72,7 @@ SEARCH: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
 
 
 def search(seed: int, most: int | None = None) -> None:
-    """Run the cells that one seed lacks, and score them by the rows that nobody learns from or is tested on."""
+    """Run the cells that one seed lacks, and score them on rows used neither for learning nor for testing."""
     rows = EXAMPLE["digits"](seed)
     for name, (make, options) in list(SEARCH.items())[:most]:
         if seed in CELLS.known().get(f"search | {name}", {}):
@@ -93,7 +93,7 @@ def search(seed: int, most: int | None = None) -> None:
 
 
 def own_loop(seed: int) -> None:
-    """Run the example as it is, and the plain network four times as long, which costs as much."""
+    """Run the example unchanged, and the plain network four times as long, which costs as much."""
     if seed in CELLS.known().get(f"own_loop | {CHOSEN}", {}):
         return
     begun = time.process_time()
@@ -109,7 +109,7 @@ def own_loop(seed: int) -> None:
 
 
 def command(seed: int) -> None:
-    """Run `studygroup train` as it is."""
+    """Run `studygroup train` unchanged."""
     if seed in CELLS.known().get(f"train | {CHOSEN}", {}):
         return
     settings = dataclasses.replace(first_run(), seed=seed)
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def show(part: str) -> None:
-    """Print the finished cells of a part: accuracies, and what they are above the plain network's, seed by seed."""
+    """Print the finished cells of a part: accuracies, and differences from the plain network's, paired by seed."""
     found = {
         name.partition(" | ")[2]: runs
         for name, runs in CELLS.known().items()

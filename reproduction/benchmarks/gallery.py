@@ -1,4 +1,4 @@
-"""Measures which method helps when, on digits with a small perceptron: the pages of docs/gallery and their tables.
+"""Measure which method helps when, on digits with a small perceptron, for the pages of docs/gallery.
 
     python -m reproduction.benchmarks.gallery search --seeds 0 3            # settings, on rows nobody learns from
     python -m reproduction.benchmarks.gallery methods --seeds 200 208       # every recipe, on the test rows
@@ -10,11 +10,11 @@
     python -m reproduction.benchmarks.gallery                               # the tables of all finished runs
 
 897 rows of scikit-learn's digits are test rows, the same for every seed. The seed deals the other 900 into
-labelled rows, 50 or 100 held out to choose the student by, and the rest, on which the search judges settings. The
-search never sees a test row. Wrong labels are drawn once, uniformly among the other classes, for labelled and
-held-out rows alike. The plain network is trained by plain PyTorch, a method by the same loop; networks of one
-seed have the same rows and the same first weights. A finished run is never run again; several processes may work
-on one file.
+labelled rows, 50 or 100 rows held out to choose the student by, and the rest, on which the search judges settings.
+The search never sees a test row. Wrong labels are drawn once, uniformly among the other classes, for labelled and
+held-out rows alike. The plain network is trained by plain PyTorch, a method by the same loop; networks of one seed
+have the same rows and the same first weights. A finished run is never repeated; several processes may share one
+file.
 """
 
 import argparse
@@ -65,17 +65,17 @@ METHODS: dict[str, Callable[[Tensor], sg.CollaborativeLearning]] = {
     ),
     "intra, out, with dropout": lambda x: recipes.intra(dropout_network(), example=x, out=1.0),
 }
-"""Every recipe that fits a perceptron, with four students where it has any, all else as by default."""
+"""Every recipe that suits a perceptron, with four students if it has several, all else by default."""
 
 NOISE = {share: Regime(400, 100, share, batch=32) for share in (0, 20, 40, 60)}
 SIZES = {rows: Regime(rows, batch=16 if rows < 400 else 32) for rows in (50, 100, 200, 400, 800)}
 
 Trial = tuple[Setting, Callable[[Tensor], sg.CollaborativeLearning] | None]
-"""A setting of the loop, and the method; none is the plain network."""
+"""A setting of the loop, and the method; None is the plain network."""
 
 
 def noise_trials(regime: Regime) -> dict[str, dict[str, Trial]]:
-    """Return what the search tries under label noise, where short training is best: half as much again if plain."""
+    """Return the trials of the search under label noise, where short training is best; the plain network has more."""
     kinds: dict[str, Callable[[Tensor], sg.CollaborativeLearning] | None] = {
         "plain": None,
         "dml": METHODS["dml, T = 3, T² times"],
@@ -102,7 +102,7 @@ SIZE_TRIALS: dict[str, Trial] = {
     "plain, lr 0.003, 60 epochs": (Setting(lr=0.003), None),
     "plain, dropout, 60 epochs": (Setting(dropout=True), None),
 }
-"""What the search tries of the plain network for each number of labelled rows."""
+"""The trials of the search for the plain network, for each number of labelled rows."""
 DML_SIZE_TRIALS: dict[str, Trial] = {
     "dml, 60 epochs": (Setting(), METHODS["dml, T = 3, T² times"]),
     "dml, smoothing, 60 epochs": (Setting(smoothing=0.5), METHODS["dml, T = 3, T² times"]),
@@ -119,7 +119,7 @@ def run_trial(part: str, seed: int, regime: Regime, name: str, trial: Trial, on:
 
 
 def chosen(regime: Regime, trials: Mapping[str, Trial]) -> str:
-    """Return the trial whose student was best in the search, on the mean over the seeds that all trials have."""
+    """Return the trial whose student was best in the search, by the mean over the seeds that all trials have."""
     known = CELLS.known()
     found = {name: known.get(f"search | {regime} | {name}", {}) for name in trials}
     seeds = set.intersection(*(set(runs) for runs in found.values()))
@@ -129,7 +129,7 @@ def chosen(regime: Regime, trials: Mapping[str, Trial]) -> str:
 
 
 def search(seed: int) -> None:
-    """Try settings, and judge them by rows that nobody learns from, chooses by or tests on."""
+    """Try settings, and judge them by rows used neither for learning nor for choosing nor for testing."""
     for regime in NOISE.values():
         for trials in noise_trials(regime).values():
             for name, trial in trials.items():
@@ -181,7 +181,7 @@ def label_noise(seed: int) -> None:
 
 
 def few_labels(seed: int) -> None:
-    """Run the first run's method on more and fewer rows, each with the handling that the search chose for it."""
+    """Run the first run's method on more and fewer rows, each with the setting that the search chose."""
     for rows, regime in SIZES.items():
         trials = SIZE_TRIALS
         name = chosen(SIZES[min(rows, 400)], trials)

@@ -1,4 +1,4 @@
-"""An ensemble distilled into one network, with labelled rows alone and with rows that have no label."""
+"""An ensemble distilled into one network, with labelled rows alone and with unlabelled rows."""
 
 import statistics
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from reproduction.benchmarks.gallery_runs import (
 )
 
 REGIME, SETTING = Regime(), Setting()
-UNLABELLED = 400  # rows without a label that a teacher may be asked about
+UNLABELLED = 400  # rows without a label that the teacher may use
 ALPHAS, TEMPERATURES = (0.5, 1.0), (1.0, 2.0, 4.0)
 SMOOTH = Setting(smoothing=0.5)
 GROUPS = {"apart": SETTING, "dml": SETTING, "apart, smoothing": SMOOTH, "dml, smoothing": SMOOTH}
@@ -47,7 +47,7 @@ class MeanOfStudents(nn.Module):
 
 
 def trained(seed: int, rows: Rows, name: str) -> sg.CollaborativeLearning:
-    """Train four networks that know nothing of each other, or four that teach each other."""
+    """Train four separate networks, or four that teach each other."""
     torch.manual_seed(seed)
     if name.startswith("dml"):
         task = sg.recipes.dml(network(), students=4, temperature=3.0, scale_by_t2=True, init=network)
@@ -68,11 +68,11 @@ def averaged(group: sg.StudyGroup) -> nn.Module:
 def distilled(
     seed: int, teacher: nn.Module, rows: Rows, *, alpha: float, temperature: float, unlabelled: int
 ) -> nn.Module:
-    """Train one network on the labelled rows and a teacher's answers; with other rows on the answers alone."""
+    """Train one network on the labelled rows and a teacher's answers; with unlabelled rows, on the answers alone."""
     x, y = rows["train"]
     if unlabelled:
         x = torch.cat([x, rows["unused"][0][:unlabelled]])
-        y = teacher(x).argmax(1)  # of no weight: alpha is 1
+        y = teacher(x).argmax(1)  # without weight: alpha is 1
         assert alpha == 1
     torch.manual_seed(seed)
     task = sg.recipes.distillation(
@@ -83,7 +83,7 @@ def distilled(
 
 
 def trials() -> Iterator[tuple[str, float, float, int]]:
-    """Yield name, alpha, temperature and number of unlabelled rows of what the search tries."""
+    """Yield name, alpha, temperature and number of unlabelled rows of each trial of the search."""
     for alpha in ALPHAS:
         for temperature in TEMPERATURES:
             yield f"labelled, alpha {alpha}, T = {temperature}", alpha, temperature, 0
@@ -92,7 +92,7 @@ def trials() -> Iterator[tuple[str, float, float, int]]:
 
 
 def search_ensemble(seed: int) -> None:
-    """Try weights and temperatures on the ensemble of networks that were trained apart."""
+    """Try weights and temperatures on the ensemble of separately trained networks."""
     rows = digits(seed, REGIME)
     x, y = (tensor[UNLABELLED:] for tensor in rows["unused"])
     teacher: nn.Module | None = None
@@ -106,7 +106,7 @@ def search_ensemble(seed: int) -> None:
 
 
 def chosen(kind: str) -> tuple[str, float, float, int]:
-    """Return the best trial of the search, with labelled rows alone or with others."""
+    """Return the best trial of the search, with labelled rows alone or with unlabelled rows."""
     known = CELLS.known()
     found = [trial for trial in trials() if trial[0].startswith(kind)]
 
@@ -117,7 +117,7 @@ def chosen(kind: str) -> tuple[str, float, float, int]:
 
 
 def ensemble(seed: int) -> None:
-    """Score students, ensembles, mean weights and what the ensembles teach one network, on the test rows."""
+    """Score students, ensembles, mean weights and networks distilled from the ensembles, on the test rows."""
     rows = digits(seed, REGIME)
     for epochs in (SETTING.epochs, 4 * SETTING.epochs):
         more = f", {epochs} epochs" if epochs != SETTING.epochs else ""
@@ -128,7 +128,7 @@ def ensemble(seed: int) -> None:
 
 
 def _ensemble(seed: int, rows: Rows, name: str) -> None:
-    """Score what one group gives, unless that is done."""
+    """Score the results of one group, unless that is done."""
     part = f"ensemble | {REGIME} | "
     if seed in CELLS.known().get(f"{part}{name}, ensemble distilled, unlabelled", {}):
         return

@@ -1,4 +1,4 @@
-"""Rows, loops and scores of the gallery: digits, a small perceptron, the plain network and a method trained alike."""
+"""Rows, loops and scores of the gallery: digits, a small perceptron, and the same training for all networks."""
 
 import dataclasses
 import runpy
@@ -31,13 +31,13 @@ def dropout_network() -> nn.Module:
 
 @dataclasses.dataclass(frozen=True)
 class Regime:
-    """What there is to learn from, and how one learns.
+    """The rows to learn from, and the batch size.
 
     Attributes:
-        labelled: how many rows there are to learn from.
-        held_out: how many there are to choose the student by.
+        labelled: number of rows to learn from.
+        held_out: number of rows to choose the student by.
         wrong: share of wrong labels in percent.
-        batch: rows a step.
+        batch: rows per step.
     """
 
     labelled: int = 100
@@ -52,11 +52,11 @@ class Regime:
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Settings that every network has.
+    """Settings of every network.
 
     Attributes:
         epochs: passes over the labelled rows.
-        lr: Adam's first rate, under a cosine.
+        lr: Adam's initial rate, with a cosine schedule.
         smoothing: label smoothing.
         dropout: whether the plain network has dropout.
     """
@@ -68,7 +68,7 @@ class Setting:
 
 
 def digits(seed: int, regime: Regime) -> Rows:
-    """Deal the rows of a seed; what is not labelled, held out or for the test keeps its true label."""
+    """Deal out the rows of a seed; rows that are not labelled, held out or for the test keep their true labels."""
     images, labels = map(torch.as_tensor, load_digits(return_X_y=True))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     draw = torch.Generator().manual_seed(seed)
@@ -91,7 +91,7 @@ def fit(
     setting: Setting,
     batch: int,
 ) -> None:
-    """Train with Adam under a cosine; the loss is given the numbers of a step's rows, and the progress."""
+    """Train with Adam and a cosine schedule; the loss is called with a step's row numbers and the progress."""
     optimiser = torch.optim.Adam(parameters, lr=setting.lr, fused=True)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, setting.epochs)
     for epoch in range(setting.epochs):
@@ -117,7 +117,7 @@ def fit_plain(x: Tensor, y: Tensor, *, setting: Setting, batch: int) -> nn.Modul
 def fit_task(
     task: sg.CollaborativeLearning, x: Tensor, y: Tensor, *, setting: Setting, batch: int
 ) -> sg.CollaborativeLearning:
-    """Train a group; where students have rows of their own, these are dealt by turns."""
+    """Train a group; if students have their own rows, these are dealt in turn."""
     if setting.smoothing:
         task.with_criterion(sg.objectives.CrossEntropy(label_smoothing=setting.smoothing))
     subsets = isinstance(task.rows, sg.Subsets)
@@ -133,7 +133,7 @@ def fit_task(
 
 @torch.no_grad()
 def accuracies(logits: Tensor, y: Tensor) -> list[float]:
-    """Return the share of right answers of logits (students, rows, classes), student by student."""
+    """Return the accuracy of logits (students, rows, classes), student by student."""
     shares: list[float] = (logits.argmax(-1) == y).double().mean(-1).tolist()
     return shares
 
@@ -154,7 +154,7 @@ def score(task: sg.CollaborativeLearning, rows: Rows, on: str) -> dict[str, floa
 
 
 def once(name: str, seed: int, run: Callable[[], Mapping[str, float]]) -> None:
-    """Run what the file lacks, and keep it."""
+    """Run what the file lacks, and save it."""
     if seed in CELLS.known().get(name, {}):
         return
     torch.manual_seed(seed)
@@ -173,7 +173,7 @@ def plain(
     on: str = "test",
     with_held_out: bool = False,
 ) -> None:
-    """Train and score the plain network, also with the hold-out rows, which it does not need, among its own."""
+    """Train and score the plain network, optionally also on the hold-out rows, which it does not need."""
 
     def run() -> dict[str, float]:
         rows = digits(seed, regime)

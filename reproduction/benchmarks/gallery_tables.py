@@ -20,7 +20,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "few_labels": ("plain, as the first run's", "plain, searched", "plain, searched, 240 epochs"),
     "ensemble": ("plain", "plain, smoothing"),
 }
-"""What the runs of each part are compared with, seed by seed; a run that begins so with a colon is meant, too."""
+"""Bases that the runs of each part are compared with, seed by seed; also those that begin so before a colon."""
 
 
 def found(part: str) -> dict[str, dict[str, Runs]]:
@@ -34,12 +34,12 @@ def found(part: str) -> dict[str, dict[str, Runs]]:
 
 
 def named(runs: dict[str, Runs], name: str) -> Runs | None:
-    """Return the runs of a name, or of the one that begins so before a colon."""
+    """Return the runs of a name, or of the one that begins with it before a colon."""
     return next((own for key, own in runs.items() if key.partition(":")[0] == name), None)
 
 
 def table(part: str, regime: str, runs: dict[str, Runs]) -> str:
-    """Return one regime's table: accuracies, and what is shipped above each base, seed by seed."""
+    """Return one regime's table: accuracies, and the shipped network's difference from each base, paired by seed."""
     bases = [name for name in BASES[part] if named(runs, name)]
     group = ["mean of students", "ensemble"] if part != "ensemble" else []
     heads = [regime, "n", "shipped", *group, *(f"over {name}" for name in bases)]
@@ -65,7 +65,7 @@ def show(parts: Sequence[str] = tuple(BASES)) -> None:
 
 
 def draw() -> None:
-    """Draw the pictures of the pages; words stay words, and nothing is painted behind them."""
+    """Draw the pictures of the pages; text stays text, without a background."""
     import matplotlib
 
     matplotlib.use("svg")

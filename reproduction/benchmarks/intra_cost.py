@@ -1,13 +1,13 @@
-"""What each part of intra-model collaborative learning costs over the plain network: memory and time.
+"""The cost of each part of intra-model collaborative learning relative to the plain network: memory and time.
 
     python reproduction/benchmarks/intra_cost.py memory  # the paper's case: ResNet-101, 64 images of 3 x 64 x 64
     python reproduction/benchmarks/intra_cost.py time    # ResNet-18 of width 64, 128 images of 3 x 32 x 32
 
-Memory is the peak of what one step (forward, backward, update) allocates, by the allocator's events, with gradients
-and without parameters and momentum; beside it what is alive between forward and backward. Times are taken in
-turn with the plain network's, in pairs: median ratio with a 95 % bootstrap interval, and beside it the ratio of
-floating-point operations of convolutions and matrix products in forward and backward. Parts that the results
-hold already are not measured again.
+Memory is the peak of what one step (forward, backward, update) allocates, by the allocator's events, including
+gradients but not parameters and momentum; also what is alive between forward and backward. Times alternate with the
+plain network's, in pairs: median ratio with a 95 % bootstrap interval, and the ratio of floating-point operations
+of convolutions and matrix products in forward and backward. Parts that are already in the results are not measured
+again.
 
 Both networks end in three fully connected layers with dropout 0.5 after the first two, as in the paper.
 """
@@ -43,7 +43,7 @@ TREE = {"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
 
 
 def resnet101() -> nn.Module:
-    """With the stem for small images, whose plain step comes nearest to the paper's 8.77 GB."""
+    """Build a ResNet-101 with the stem for small images, whose plain step is nearest to the paper's 8.77 GB."""
     return build("cifar_resnet101", classes=CLASSES, hidden=(512, 512))
 
 
@@ -62,7 +62,7 @@ def step_of(part: str, net: nn.Module, x: Tensor) -> Step:
 
 
 def prime(step: Step) -> None:
-    """Make the optimiser's momentum, which is there in every step but the first."""
+    """Create the optimiser's momentum, which exists in every step but the first."""
     for parameter in step.task.parameters():
         parameter.grad = torch.zeros_like(parameter)
     step.optimizer.step()
@@ -70,7 +70,7 @@ def prime(step: Step) -> None:
 
 
 def one_memory(part: str, rows: int, threads: int) -> dict[str, int]:
-    """Peak and kept bytes of one part's step."""
+    """Return peak and kept bytes of one part's step."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     step = step_of(part, resnet101(), torch.randn(rows, 3, 64, 64))

@@ -1,13 +1,13 @@
-"""How many images per second the loader, the augmentation and the normalisation deliver, and what the model takes.
+"""Images per second that loader, augmentation and normalisation deliver, and that the model consumes.
 
 Measures batches of 512 (8 students x 64 rows) and 64 images from memory and from a memory map of encoded images,
-end to end on one device, beside a few training steps of the fastest network (CIFAR ResNet-18 of width 8). The
-target is five times the model's rate, so that the input never limits training. Where other programs share the
-processor, `--threads 1` disturbs the model least; the load is kept with the result.
+end to end on one device, and a few training steps of the fastest network (CIFAR ResNet-18 of width 8). The target
+is five times the model's rate, so that the input never limits training. If other programs share the processor,
+`--threads 1` disturbs the model least; the load is saved with the result.
 
     python reproduction/benchmarks/loader.py --data FOLDER [--workers 2]
 
-`--data` takes what `studygroup.data.load` takes; CIFAR-10 is meant.
+`--data` takes what `studygroup.data.load` takes; it should be CIFAR-10.
 """
 
 import argparse
@@ -39,7 +39,7 @@ TARGET = 5.0
 def measured(
     step: Callable[[], int], *, warm_up: int, steps: int, synchronise: Callable[[], None]
 ) -> list[float]:
-    """Images per second of each step after the first ones."""
+    """Return images per second of each step after the first ones."""
     rates = []
     for number in range(warm_up + steps):
         begun = time.perf_counter()
@@ -51,7 +51,7 @@ def measured(
 
 
 def summary(rates: list[float]) -> dict[str, float | int]:
-    """Median and quartiles in images per second."""
+    """Return median and quartiles in images per second."""
     low, middle, high = statistics.quantiles(rates, n=4)
     return {
         "n": len(rates),
@@ -62,7 +62,7 @@ def summary(rates: list[float]) -> dict[str, float | int]:
 
 
 def endless(split: Split, sampler: StudentBatches | SharedBatches, workers: int) -> Iterator[Batch]:
-    """Batches of one epoch after the other."""
+    """Yield batches of one epoch after the other."""
     batches = loader(split, sampler, workers=workers, pin_memory=torch.cuda.is_available())
     epoch = 0
     while True:
@@ -74,7 +74,7 @@ def endless(split: Split, sampler: StudentBatches | SharedBatches, workers: int)
 def delivering(
     split: Split, data: Data, students: int, workers: int, device: torch.device
 ) -> Callable[[], int]:
-    """One step of the whole way from the split to normalised images on the device."""
+    """Take one step of the whole way from the split to normalised images on the device."""
     rows = len(split)
     sampler = StudentBatches(subsets(rows, students)) if students > 1 else SharedBatches(rows)
     batches = endless(split, sampler, workers)
@@ -89,7 +89,7 @@ def delivering(
 
 
 def training(batch_size: int, device: torch.device) -> Callable[[], int]:
-    """One training step of the fastest network."""
+    """Take one training step of the fastest network."""
     net = cifar_resnet18(10, width=8).to(device)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     images = torch.randn(batch_size, 3, 32, 32, device=device)
@@ -119,7 +119,7 @@ def arguments() -> argparse.Namespace:
 
 
 def compared(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One result for each batch size and each way to keep the images."""
+    """Return one result for each batch size and each way of keeping the images."""
     device = torch.device(options.device)
     synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     sizes = {"train_rows": options.rows, "test_rows": 10, "holdout": 0}

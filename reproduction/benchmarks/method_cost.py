@@ -1,11 +1,11 @@
-"""What a training step of every method costs over the plain network's: time, memory, arithmetic.
+"""The cost of a training step of every method relative to the plain network's: time, memory, arithmetic.
 
     python reproduction/benchmarks/method_cost.py
 
-Each method's step (losses, gradients, SGD) and the plain network's are timed in turn, in pairs; the table gives the
-median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations of
-convolutions and matrix products in the forward and the backward pass of one step, the method's over the plain
-network's. As lower layers take more time for each operation, the shares of trunk and branch in the plain network's
+Each method's step (losses, gradients, SGD) and the plain network's are timed alternately, in pairs; the table gives
+the median ratio with a 95 % bootstrap interval. The arithmetic is counted, not estimated: floating-point operations
+of convolutions and matrix products in the forward and the backward pass of one step, the method's over the plain
+network's. Because lower layers take more time per operation, the shares of trunk and branch in the plain network's
 step are timed too: by these, K branches cost trunk + K × branch. Memory is what the forward pass keeps for the
 backward pass.
 """
@@ -72,12 +72,12 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def once(loss: Callable[[], Tensor]) -> Iterator[Tensor]:
-    """Return the losses of a step of one update."""
+    """Yield the loss of a step with one update."""
     yield loss()
 
 
 def shares(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure what trunk and branch alone cost of the plain network's step, backward and update included."""
+    """Measure the shares of trunk and branch in the plain network's step, including backward pass and update."""
     torch.manual_seed(0)
     x = torch.randn(args.rows, 3, 32, 32).to(memory_format=torch.channels_last)
     y = torch.randint(10, (args.rows,))

@@ -1,14 +1,14 @@
-"""Measures what one network keeps of an ensemble's gain: taught by it at the end of training, or averaged of it.
+"""Measure what one network keeps of an ensemble's gain, distilled at the end of training, or averaged.
 
     python -m reproduction.benchmarks.one_network run --seeds 300 306 --regimes digits "digits, smoothing"
     python -m reproduction.benchmarks.one_network run --seeds 300 305 --regimes cifar10 --data FOLDER_OR_HUB_NAME
     python -m reproduction.benchmarks.one_network                     # the tables of all finished runs
 
-Four students of one perceptron each, the plain network beside them, all from the same rows and the seed's first
-weights. Students and soups are chosen on hold-out rows; accuracies are those of test rows, which no choice has seen.
-Settings were fixed beforehand: alpha 0.5 and T = 2 as by default in `distillation`, alpha 1 where rows have no label,
-the last quarter of training, or a quarter of its epochs more at the rate with which that quarter begins. A finished
-run is never run again; several processes may work on one file.
+Four students with one perceptron each, and the plain network, all with the same rows and the seed's initial
+weights. Students and soups are chosen on hold-out rows; accuracies are those of test rows, which no choice has
+seen. Settings were fixed beforehand: alpha 0.5 and T = 2 as by default in `distillation`, alpha 1 for unlabelled
+rows, the last quarter of training, or a quarter more epochs at the rate with which that quarter begins. A finished
+run is never repeated; several processes may share one file.
 """
 
 import argparse
@@ -41,13 +41,13 @@ BASES = ("plain", "plain, 4 times as long", "the group's best student")
 
 @dataclass(frozen=True)
 class Regime:
-    """What there is to learn from, and how one learns.
+    """The rows to learn from, and how networks learn.
 
     Attributes:
         network: builds a network.
         setting: epochs, rate and smoothing of every network.
-        batch: rows a step.
-        unlabelled: how many rows without a label there are.
+        batch: rows per step.
+        unlabelled: number of rows without a label.
     """
 
     network: Callable[[], nn.Module]
@@ -70,7 +70,7 @@ LABELLED, HELD_OUT, TEST = 1000, 500, 2000  # of CIFAR-10
 
 
 def rows_of(name: str, seed: int, place: str) -> Rows:
-    """Deal the rows of a seed."""
+    """Deal out the rows of a seed."""
     regime = REGIMES[name]
     if name.startswith("digits"):
         return gallery_runs.digits(seed, gallery_runs.Regime())
@@ -99,18 +99,18 @@ def learn(task: sg.CollaborativeLearning, x: Tensor, y: Tensor, regime: Regime, 
 
 
 def shorter(setting: Setting, share: float, *, last: bool = False) -> Setting:
-    """Return a share of a setting's epochs; with the rate at which the last such share of its cosine begins."""
+    """Return a setting with a share of the epochs, and the rate at which the last such share of its cosine begins."""
     rate = (1 + math.cos(math.pi * (1 - share))) / 2 if last else 1.0
     return Setting(round(share * setting.epochs), lr=rate * setting.lr, smoothing=setting.smoothing)
 
 
 def late(progress: float) -> float:
-    """Weigh nothing before the last part of training."""
+    """Return the weight: 0 before the last part of training."""
     return float(progress >= 1 - LAST)
 
 
 def group_of(kind: str, regime: Regime, *, towards_mean: bool) -> sg.CollaborativeLearning:
-    """Build four students, apart or by mutual learning, which may imitate the mean of all at the end of training."""
+    """Build four students, separate or in mutual learning, which may imitate the mean of all in the end."""
     network = regime.network
     if kind == "dml":
         task = recipes.dml(network(), students=STUDENTS, temperature=3.0, scale_by_t2=True, init=network)
@@ -160,11 +160,11 @@ def plain(regime: Regime, rows: Rows, times: float) -> nn.Module:
 
 
 def taught(net: nn.Module, teacher: nn.Module, regime: Regime, rows: Rows, *, how: str) -> nn.Module:
-    """Go on with one network: on labels and the ensemble's answers, on its answers alone, or on labels alone."""
+    """Continue training one network: on labels and the ensemble's answers, on these alone, or on labels alone."""
     x, y = rows["train"]
     if how == "unlabelled":
         x = torch.cat([x, rows["unused"][0][: regime.unlabelled]])
-        y = torch.zeros(len(x), dtype=torch.int64)  # of no weight: alpha is 1
+        y = torch.zeros(len(x), dtype=torch.int64)  # without weight: alpha is 1
     alpha = {"labelled": TAUGHT["alpha"], "unlabelled": 1.0, "labels alone": 0.0}[how]
     task = recipes.distillation(
         net, teacher=teacher, example=x[:2], alpha=alpha, temperature=TAUGHT["temperature"]
@@ -174,7 +174,7 @@ def taught(net: nn.Module, teacher: nn.Module, regime: Regime, rows: Rows, *, ho
 
 
 def in_own_order(net: nn.Module, regime: Regime, rows: Rows) -> sg.CollaborativeLearning:
-    """Train four copies of a network for half the epochs, every one on all rows in an order of its own."""
+    """Train four copies of a network for half the epochs, each on all rows in its own order."""
     group = sg.StudyGroup(net, sg.routes.independent(students=STUDENTS), init="copy")
     task = sg.CollaborativeLearning(group, [objectives.Supervised()], rows=sg.Subsets(overlap=1.0))
     task.with_criterion(objectives.CrossEntropy(label_smoothing=regime.setting.smoothing)).train()
@@ -193,7 +193,7 @@ def in_own_order(net: nn.Module, regime: Regime, rows: Rows) -> sg.Collaborative
 
 
 def cells(regime: Regime, rows: Rows, seed: int) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Yield name and figures of all that is trained with one seed."""
+    """Yield name and figures of everything trained with one seed."""
     for times in (1, 4):
         torch.manual_seed(seed)
         yield (
@@ -236,7 +236,7 @@ LAST_CELL = "one start, greedy soup"
 
 
 def run(name: str, seed: int, place: str) -> None:
-    """Run all of one regime and seed, unless that is done."""
+    """Run all of one regime and seed, unless it is finished."""
     if seed in CELLS.known().get(f"{name} | {LAST_CELL}", {}):
         return
     begun = time.process_time()
@@ -260,7 +260,7 @@ def table(name: str, runs: Mapping[str, Runs]) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Return the tables of all finished runs, by regime; of fewer than three seeds there is none."""
+    """Return the tables of all finished runs, by regime; none for fewer than three seeds."""
     found: dict[str, dict[str, Runs]] = {}
     for key, runs in CELLS.known().items():
         name, _, cell = key.partition(" | ")

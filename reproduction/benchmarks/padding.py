@@ -1,4 +1,4 @@
-"""How much of a step is padding, with rows in random order and with rows of like length together.
+"""The share of padding in a step, with rows in random order and with rows of similar length together.
 
     python reproduction/benchmarks/padding.py --data IMDB
 
@@ -26,7 +26,7 @@ STUDENTS = 8
 
 
 def padding(steps: Iterable[Draw], tokens: torch.Tensor) -> float:
-    """Share of places that hold no token, each step filled up to its longest row."""
+    """Return the share of places without a token, with each step padded to its longest row."""
     filled, places = 0, 0
     for draw in steps:
         lengths = tokens[draw.rows]
@@ -52,7 +52,7 @@ def epochs(split: TokenSplit) -> dict[str, dict[str, float]]:
 
 
 def step_times(split: TokenSplit, vocabulary: int, steps: int) -> dict[str, Any]:
-    """Time of a few steps of both orders, taken in turn, and tokens a second in the second."""
+    """Return the time of a few alternating steps of both orders, and tokens per second in the second."""
     task = recipes.baseline(
         build("text_transformer", classes=2, vocabulary=vocabulary, padding=split.padding)
     )

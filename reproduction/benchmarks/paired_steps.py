@@ -1,4 +1,4 @@
-"""What a training step of every recipe takes in one checkout over another: processor time and peak memory.
+"""The cost of a training step of every recipe in one checkout relative to another: CPU time and peak memory.
 
     python reproduction/benchmarks/paired_steps.py OLD/src NEW/src
 
@@ -38,7 +38,7 @@ MOST_ROWS = 1024
 
 
 def answer() -> None:
-    """Run the process of one source tree: make a step, take it, measure its memory, as it is told line by line."""
+    """Run the process of one source tree: make a step, take it, measure its memory, as told line by line."""
     beside = Path(os.environ["PYTHONPATH"]).parent / "tests"
     sys.path.insert(0, str(beside if any((beside / name).exists() for name in TASKS) else ROOT / "tests"))
     warnings.simplefilter("ignore")
@@ -60,7 +60,7 @@ def answer() -> None:
 
 
 def step(name: str, rows: int) -> Callable[[], None]:
-    """Forward, backward, update of a recipe; only names that users see are touched."""
+    """Return forward, backward and update of a recipe; only public names are used."""
     import studygroup as sg
 
     tasks = importlib.import_module("helpers.snapshot_tasks" if hasattr(sg, "teachers") else "snapshot_tasks")
@@ -82,7 +82,7 @@ def step(name: str, rows: int) -> Callable[[], None]:
 
 
 def memory() -> Any:
-    """How memory is measured in this checkout, whatever the source tree."""
+    """Return this checkout's function that measures memory, whatever the source tree."""
     file = ROOT / "src" / "studygroup" / "analysis" / "memory.py"
     spec = importlib.util.spec_from_file_location("memory_of_this_checkout", file)
     assert spec is not None
@@ -106,7 +106,7 @@ class Tree:
         )
 
     def __call__(self, *what: Any) -> Any:
-        """Has something done there and waits for the answer."""
+        """Have a command carried out there, and wait for the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(what) + "\n")
@@ -124,7 +124,7 @@ class Tree:
 
 
 def rows_for(old: Tree, name: str, *, least: float) -> int:
-    """Return the batch with which a recipe's step takes so many seconds at least."""
+    """Return the batch size with which a recipe's step takes at least so many seconds."""
     rows, seconds = 8, 0.0
     while seconds < least and rows < MOST_ROWS:
         rows *= 2
@@ -134,7 +134,7 @@ def rows_for(old: Tree, name: str, *, least: float) -> int:
 
 
 def one_round(trees: Sequence[Tree], name: str, rows: int, *, turns: int) -> dict[str, Any]:
-    """Pairs of steps of one recipe, and the peak memory of each tree's."""
+    """Return pairs of steps of one recipe, and the peak memory of each tree's."""
     for tree in trees:
         tree("make", name, rows)
         tree("step")
@@ -148,11 +148,11 @@ def one_round(trees: Sequence[Tree], name: str, rows: int, *, turns: int) -> dic
 
 
 def over_rounds(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean ratio of process time and its interval, and the ratio of peaks."""
+    """Return the mean ratio of process time with its interval, and the ratio of peaks."""
     logs = []
     for found in rounds:
         each = [math.log(new[1] / old[1]) for old, new in found["pairs"]]
-        # who goes first pays for cold caches: both orders weigh the same
+        # the first of a pair pays for cold caches: both orders count the same
         logs.append(statistics.mean((statistics.median(each[::2]), statistics.median(each[1::2]))))
     mean, half = statistics.mean(logs), math.inf
     if len(logs) > 1:

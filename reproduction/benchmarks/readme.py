@@ -18,7 +18,7 @@ BEGIN, END = "<!-- tables: written by benchmarks/readme.py -->", "<!-- end of ta
 
 
 def with_tables(page: str, text: str) -> str:
-    """Return a page with another text, which ends with a line break, between its marks.
+    """Replace the text between a page's marks; the new text ends with a line break.
 
     Raises:
         ValueError: a mark is missing, or they are not in order.

@@ -3,7 +3,7 @@
     python -m reproduction.benchmarks.self_check [resnet50] [vit_b_16] [bert]
 
 Three students part in the last block, two rows a batch, one process. The first step has the dry run in it, the next
-ones do not; compare with another version by PYTHONPATH.
+ones do not. To compare with another version, set PYTHONPATH.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
     python -m reproduction.benchmarks.start_up
 
-Each is called five times in turn, in a process of its own; median, least and most of the wall clock.
+Each is called five times, alternating, in a new process; shown are median, least and most wall-clock time.
 """
 
 import statistics
@@ -29,7 +29,7 @@ def seconds(words: Sequence[str], folder: str) -> float:
 
     Args:
         words: the command line.
-        folder: where it works.
+        folder: the working directory.
     """
     start = time.perf_counter()
     code = "from studygroup.program import main; raise SystemExit(main())"

@@ -1,4 +1,4 @@
-"""A training step of a task on one batch, and what it takes by arithmetic."""
+"""A training step of a task on one batch, and its count of operations."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import studygroup as sg
 from studygroup.analysis.cost import Step
 
-warnings.simplefilter("ignore", sg.FreshInitWarning)  # what a step takes does not depend on the first weights
+warnings.simplefilter(
+    "ignore", sg.FreshInitWarning
+)  # the cost of a step does not depend on the initial weights
 
 
 def training_step(
@@ -25,7 +27,7 @@ def training_step(
     """Losses late in training, gradients, an update; task and pictures in `channels_last`.
 
     Args:
-        task: what is trained.
+        task: the task to train.
         x: pictures.
         y: class indices.
         optimiser: a class of `torch.optim`.

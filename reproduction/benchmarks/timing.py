@@ -1,4 +1,4 @@
-"""Times two things in turn, so that a busy machine slows both alike, and tells their ratio with an interval."""
+"""Time two things alternately, so that a busy machine slows both alike, and give their ratio with an interval."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ Pair = tuple[tuple[float, float], ...]
 
 
 def in_turn(steps: Sequence[Callable[[], object]], *, turns: int) -> list[Pair]:
-    """Time every step once a turn, after one turn to warm up."""
+    """Time every step once per turn, after a warm-up turn."""
     for step in steps:
         step()
     return [tuple(_timed(step) for step in steps) for _ in range(turns)]
@@ -28,7 +28,7 @@ def ratios(pairs: Sequence[Pair], *, of: int, to: int) -> dict[str, Any]:
 
 
 def cell(found: dict[str, Any]) -> str:
-    """Return a ratio as a table shows it."""
+    """Format a ratio for a table."""
     low, high = found["interval"]
     return f"{found['median']:.2f} ({low:.2f} to {high:.2f})"
 

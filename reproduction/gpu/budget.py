@@ -1,4 +1,4 @@
-"""Minutes are given out to phases, and what is at work when they are over is cut off."""
+"""Give minutes to phases, and cut off what is running when they are over."""
 
 import signal
 import threading
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class OutOfTimeError(Exception):
-    """The time that was given is over."""
+    """The time is over."""
 
 
 _AGAIN = 1.0
-"""Seconds after which a signal whose exception was dropped comes again."""
+"""Seconds after which a signal whose exception was dropped is repeated."""
 
 
 class Clock:
-    """Count down from so many seconds.
+    """Count down from a number of seconds.
 
     Args:
         seconds: until `left` is 0.
@@ -35,10 +35,10 @@ class Clock:
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTimeError` inside when the time is over, by a signal; without effect outside the main thread.
+    """Raise `OutOfTimeError` in the block when the time is over, by a signal; no effect outside the main thread.
 
-    The signal comes again every second until the block ends: Python drops what is raised inside the callback of a
-    weak reference or a finaliser, wherever the signal happens to find the program.
+    The signal is repeated every second until the block ends, because Python drops exceptions raised inside the
+    callback of a weak reference or a finaliser, where the signal may happen to arrive.
 
     Args:
         seconds: more than 0.
@@ -67,15 +67,15 @@ def work_through(
     clock: Clock,
     write: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Measure one item after another until the time is over; an error is noted and the next item's turn comes.
+    """Measure one item after another until the time is over; an error is recorded, and the next item follows.
 
     Args:
-        items: what is measured, by name.
+        items: functions that measure, by name.
         clock: of the phase.
-        write: is given the part so far after every item.
+        write: called with the part so far after every item.
 
     Returns:
-        `results` by name (an item that failed has its `error` alone), `not_done` (names), and the phase's `seconds`.
+        `results` by name (a failed item has only its `error`), `not_done` (names), and the phase's `seconds`.
     """
     start, given = time.monotonic(), clock.left
     part: dict[str, Any] = {"seconds_given": round(given, 1), "results": {}, "not_done": list(items)}

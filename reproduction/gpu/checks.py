@@ -1,18 +1,22 @@
-"""The checks of every recipe on a small network: exact, without waiting, sound in half precision."""
+"""Check every recipe on a small network: exactness, waits for the device, half precision."""
 
+import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+import studygroup as sg
 from reproduction.gpu import exactness
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import small
-from reproduction.gpu.waiting import waits
+from reproduction.gpu.step import batch, of_task, updates
 
 CPU = torch.device("cpu")
 
@@ -72,7 +76,7 @@ def _failed(part: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Inside, float32 is float32 in convolutions and matrix products, and not TF32."""
+    """Use float32 rather than TF32 in convolutions and matrix products."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -83,3 +87,85 @@ def _full_precision() -> Iterator[None]:
 
 def _word(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+_PACKAGE = str(Path(sg.__file__).parent)
+_MOST = 20  # places that are reported
+_WORDS = "called a synchronizing CUDA operation"
+
+
+def waits(task: sg.CollaborativeLearning, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Take steps with `torch.cuda.set_sync_debug_mode("error")`, and name the places where one waits.
+
+    Two steps come first, in which tables are made and kernels chosen; then three, because subgroups are drawn anew in
+    each step.
+
+    Args:
+        task: on the device; it is trained.
+        device: a CUDA one; elsewhere nothing is checked.
+        dtype: of autocast; `torch.float32` for none.
+    """
+    if device.type != "cuda":
+        return {"skipped": f"{device.type} has nothing to wait for"}
+    x, y = batch(16, pixels=16, classes=10, device=device)
+    task.to(memory_format=torch.channels_last).train()
+    learning = [p for p in task.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(learning, lr=0.01, momentum=0.9)
+    losses = of_task(task, x, y)
+
+    def step() -> None:
+        updates(losses, optimiser, device, dtype)
+
+    for _ in range(2):
+        step()
+    torch.cuda.synchronize(device)
+    return found_waiting(step, times=3)
+
+
+def found_waiting(step: Callable[[], None], *, times: int) -> dict[str, Any]:
+    """Take a step so many times where waiting is an error, and once more to count where it waits, if it does.
+
+    Args:
+        step: what to take.
+        times: number of steps; what a step does may differ from one to the next.
+
+    Returns:
+        Whether it `passed`; if not, the `first` place inside the library and `all` places with their counts.
+
+    Raises:
+        RuntimeError: the step fails for another reason.
+    """
+    try:
+        with _mode("error"):
+            for _ in range(times):
+                step()
+    except RuntimeError as error:
+        if _WORDS not in str(error):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(_PACKAGE)]
+        first = own[-1].removeprefix(f"{_PACKAGE}/") if own else "backward pass or optimiser"
+        return {"passed": False, "first": first, "all": _places(step)}
+    return {"passed": True}
+
+
+def _places(step: Callable[[], None]) -> dict[str, int]:
+    """Count the waits of one step by file and line; those of a backward pass are at its call."""
+    with _mode("warn"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        step()
+    found: dict[str, int] = {}
+    for warning in caught:
+        if _WORDS in str(warning.message):
+            place = f"{warning.filename}:{warning.lineno}".removeprefix(f"{_PACKAGE}/")
+            found[place] = found.get(place, 0) + 1
+    return dict(list(found.items())[:_MOST])
+
+
+@contextmanager
+def _mode(mode: str) -> Iterator[None]:
+    torch.cuda.set_sync_debug_mode(mode)
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

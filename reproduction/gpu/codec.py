@@ -1,9 +1,9 @@
-"""Pack pictures of 5 bits a channel without loss, and unpack them with torch alone, on any device.
+"""Pack pictures of 5 bits per channel losslessly, and unpack them with torch alone, on any device.
 
-Every picture is a stream of its own, so that all are unpacked side by side, pixel by pixel: a pixel is predicted from
-its neighbours (the median rule of LOCO-I, Weinberger et al. 2000; red and blue as differences from green), and what
-is left is coded by range asymmetric numeral systems (Duda 2013) with the frequencies of its context: how much the
-neighbours vary, and how far the channel before was off. CIFAR-100 takes 1.9 bits a value, WebP 2.4.
+Every picture is a separate stream, so that all are unpacked in parallel, pixel by pixel: a pixel is predicted from
+its neighbours (the median rule of LOCO-I, Weinberger et al. 2000; red and blue as differences from green), and the
+residual is coded by range asymmetric numeral systems (Duda 2013) with the frequencies of its context: how much the
+neighbours vary, and the residual of the previous channel. CIFAR-100 takes 1.9 bits per value, WebP 2.4.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _OFF = 8  # residuals beyond count as this one
 _CONTEXTS = len(_ORDER) * (len(_VARIATION) + 1) * (2 * _OFF + 1)
 
 Values = Callable[[int, int, int, Tensor, Tensor], Tensor]
-"""From row, column, channel, and every picture's context and prediction to the true values."""
+"""Maps row, column, channel, and every picture's context and prediction to the true values."""
 
 
 def pack(images: Tensor) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def pack(images: Tensor) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any], device: torch.device) -> Tensor:
-    """Give back the pictures that `pack` was given, on a device."""
+    """Return the pictures that were given to `pack`, on a device."""
     count, height, width = packed["size"]
     frequencies = packed["frequencies"].to(device, torch.int64)
     starts = (frequencies.cumsum(1) - frequencies).flatten()
@@ -95,7 +95,7 @@ def unpack(packed: dict[str, Any], device: torch.device) -> Tensor:
 
 
 def _walk(height: int, width: int, count: int, device: torch.device, values: Values) -> None:
-    """Go through all pictures at once, value by value, with what is known before each: context and prediction."""
+    """Visit all pictures at once, value by value, with context and prediction of each."""
     # planes stand with a margin: a row above, a column on either side
     planes = torch.zeros(height + 1, width + 2, 3, count, dtype=torch.int16, device=device)
     variation = _VARIATION.to(device)
@@ -133,7 +133,7 @@ def _frequencies(symbols: list[Tensor], contexts: list[Tensor]) -> Tensor:
 
 
 def _encode(symbols: list[Tensor], contexts: list[Tensor], frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Code from the last symbol to the first: final states, and words in the order in which they are read."""
+    """Code from the last symbol to the first; return final states, and words in reading order."""
     starts = (frequencies.cumsum(1) - frequencies).flatten()
     flat = frequencies.flatten()
     states = torch.full((len(symbols[0]),), 1 << 16, dtype=torch.int64)
@@ -149,7 +149,7 @@ def _encode(symbols: list[Tensor], contexts: list[Tensor], frequencies: Tensor) 
 
 
 def _slots(frequencies: Tensor) -> Tensor:
-    """Which symbol each of the 2^12 slots of each context stands for, one context behind the other."""
+    """Return the symbol of each of the 2^12 slots of each context, one context after the other."""
     symbols = torch.arange(LEVELS, device=frequencies.device).repeat(_CONTEXTS)
     return symbols.repeat_interleave(frequencies.flatten(), output_size=_CONTEXTS << _PRECISION)
 

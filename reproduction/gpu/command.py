@@ -1,12 +1,16 @@
-"""The command line, and how the minutes are given out."""
+"""The command line, the shares of the minutes, and the file of results."""
 
 import argparse
+import json
+import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import studygroup as sg
 from reproduction.gpu.budget import Clock
 from reproduction.gpu.checks import check
 from reproduction.gpu.comparison import compare
@@ -14,10 +18,10 @@ from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import full
 from reproduction.gpu.pool import Place
 from reproduction.gpu.prepare import DATA, prepare
-from reproduction.gpu.record import Record, environment
 from reproduction.gpu.speed import Setting, measure
 from reproduction.gpu.standin import Column, Weights, table
 from reproduction.gpu.training import Recipe
+from studygroup.files import write_text
 
 PREPARED, RESULT = Path("runs/gpu"), Path("reproduction/results/gpu.json")
 FEW = "few.pt"
@@ -25,6 +29,53 @@ FEW = "few.pt"
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 SHARES = {"checks": 0.2, "speed": 0.35}
 """Of the minutes, at most; the comparison has all that is left."""
+
+
+class Record:
+    """A JSON file of parts, written whole after every measurement: a killed run leaves what it has measured.
+
+    Args:
+        path: where it is written.
+        **head: what precedes the parts.
+    """
+
+    def __init__(self, path: Path, **head: Any) -> None:
+        self.path = path
+        self.content: dict[str, Any] = {**head, "finished": False}
+        self._write()
+
+    def put(self, phase: str, part: dict[str, Any]) -> None:
+        """Replace a phase's part."""
+        self.content[phase] = part
+        self._write()
+
+    def finish(self) -> str:
+        """Mark the result as finished, and return the text of the file."""
+        self.content["finished"] = True
+        self._write()
+        return self._text()
+
+    def _text(self) -> str:
+        return json.dumps(self.content, indent=1) + "\n"
+
+    def _write(self) -> None:
+        write_text(self.path, self._text())
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return versions, the device and the command."""
+    found = {
+        "device": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        "studygroup": sg.__version__,
+        "command": " ".join(["python -m reproduction.gpu", *sys.argv[1:]]),
+    }
+    if device.type == "cuda":
+        found["device"] = torch.cuda.get_device_name(device)
+        found["cudnn"] = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +104,7 @@ def standin(args: argparse.Namespace) -> int:
         args: of the sub-command `standin`.
 
     Returns:
-        The exit status: 1 where a training did not end in time.
+        The exit status: 1 if a training did not end in time.
 
     Raises:
         ValueError: the device is not there.
@@ -84,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the device is not there.
     """
     device = _device(args)
-    torch.set_num_threads(min(4, torch.get_num_threads()))  # small networks on the CPU gain nothing by more
+    torch.set_num_threads(min(4, torch.get_num_threads()))  # more do not speed up small networks on the CPU
     clock = Clock(60 * args.minutes)
     record = Record(args.json, environment=environment(device), minutes=args.minutes)
     passed = _checks(args, device, record)
@@ -135,7 +186,7 @@ def _comparison(args: argparse.Namespace, device: torch.device, record: Record, 
         compare(
             args.train, args.data, device, recipe, clock, put, width=args.width, most_epochs=args.most_epochs
         )
-    except (RuntimeError, ValueError) as error:  # what was measured before is printed all the same
+    except (RuntimeError, ValueError) as error:  # what was measured before is still printed
         put(record.content.get("comparison", {}) | {"error": f"{type(error).__name__}: {error}"[:500]})
 
 

@@ -1,4 +1,4 @@
-"""The comparison on real pictures: how many epochs fit, and what each method reaches in them."""
+"""The comparison on real pictures: the number of epochs that fit, and what each method reaches in them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,21 +28,21 @@ def compare(
     width: int,
     most_epochs: int = 200,
 ) -> dict[str, Any]:
-    """Train methods for equally many epochs on equally many rows, as many as a measured step says will fit.
+    """Train methods for the same number of epochs on the same rows: as many as fit by a measured step.
 
     Args:
         methods: names of `METHODS`.
         data: what `prepare` wrote.
-        device: where pictures and networks lie.
-        recipe: what all methods have in common.
+        device: the device of pictures and networks.
+        recipe: the settings that all methods share.
         clock: of this phase.
-        write: is given the part so far.
+        write: called with the part so far.
         width: of ResNet-18.
-        most_epochs: however many would fit; 200 in the CGL paper.
+        most_epochs: maximum number of epochs; 200 in the CGL paper.
 
     Returns:
-        The part of the result: `measured` seconds by method, `epochs`, `results` by method; `too_little_time` and no
-        results where not one epoch of all would fit.
+        The part of the result: `measured` seconds by method, `epochs`, `results` by method; `too_little_time` and
+        no results if not even one epoch of all would fit.
     """
     start = time.monotonic()
     part: dict[str, Any] = {"seconds_given": round(clock.left, 1), "results": {}, "not_done": list(methods)}
@@ -86,5 +86,5 @@ def compare(
 
 
 def epochs_that_fit(left: float, *, epoch: float, scoring: float) -> int:
-    """Return the epochs that fit: a share of the time that is left, less scoring, over an epoch of all methods."""
+    """Return how many epochs fit: a share of the remaining time, less scoring, over an epoch of all methods."""
     return max(0, int((left * SHARE - scoring) / epoch))

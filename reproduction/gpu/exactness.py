@@ -1,4 +1,4 @@
-"""Whether a recipe's loss and gradients on a device are those on the CPU, in full and in half precision."""
+"""Compare a recipe's loss and gradients on a device with those on the CPU, in full and in half precision."""
 
 import copy
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ import studygroup as sg
 from reproduction.gpu.step import autocast, batch, of_task
 
 EXACT = {torch.float32: 1e-3, torch.float64: 1e-8}
-"""Largest relative difference of a loss, a gradient or a statistic of the same precision elsewhere."""
+"""Maximum relative difference of a loss, a gradient or a statistic between devices of the same precision."""
 CLOSE = {torch.bfloat16: (0.02, 0.15), torch.float16: (0.005, 0.05)}
-"""Largest relative differences from float32: of the loss, and of all gradients together."""
+"""Maximum relative differences from float32: of the loss, and of all gradients together."""
 _ROWS, _PIXELS, _FLOOR = 16, 16, 1e-3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a second step of a task gives, on the CPU in double precision.
+    """The results of a task's second step, on the CPU in double precision.
 
     Attributes:
         loss: the sum over the step's updates.
@@ -38,12 +38,12 @@ def second_step(
     half: torch.dtype | None = None,
     channels_last: bool = True,
 ) -> Outcome:
-    """Take two steps of a copy without an update, and return what the second gives.
+    """Take two steps of a copy without an update, and return the results of the second.
 
-    The second, as the first fills what some recipes measure. Loss scaling goes with `half=torch.float16`.
+    The second, because some recipes measure something in the first. Loss scaling is used with `half=torch.float16`.
 
     Args:
-        task: on the CPU, of single precision; stays as it is.
+        task: on the CPU, in single precision; left unchanged.
         device: where to compute.
         dtype: of parameters and pictures.
         half: of autocast; omitted, none.
@@ -78,8 +78,8 @@ def second_step(
 def same(found: Outcome, expected: Outcome, limit: float) -> dict[str, Any]:
     """Compare two outcomes of one precision, tensor by tensor.
 
-    A tensor's difference is relative to its own size, or to a thousandth of all together where that is more: what is
-    0 but for rounding says nothing.
+    A tensor's difference is relative to its own size, or to a thousandth of all together if that is larger: what is
+    0 up to rounding says nothing.
 
     Args:
         found: on the device.
@@ -135,5 +135,5 @@ def _norm(tensors: list[Tensor]) -> float:
 
 
 def _order(value: float) -> float:
-    """Put what is not a number last of all."""
+    """Sort NaN last."""
     return value if value == value else float("inf")

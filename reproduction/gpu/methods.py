@@ -53,10 +53,10 @@ METHODS: dict[str, Make] = {
 
 
 def owners(task: sg.CollaborativeLearning, rows: int) -> Tensor | None:
-    """Return whose row each of a step is, equally many of each student, or nothing where all share all rows.
+    """Return the owner of each row of a step, equally many rows for each student; None if all share all rows.
 
     Args:
-        task: whose students they are.
+        task: the task of the students.
         rows: of a step, all students together.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The networks of the checks and of the measurements, and which of their layers methods work on."""
+"""The networks of the checks and of the measurements, and the layers that methods use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Network:
     """A network for pictures, and its layers.
 
     Attributes:
-        build: return a new one.
-        dropping: return a new one with dropout in its classifier, for views by dropout.
+        build: returns a new network.
+        dropping: returns a new network with dropout in its classifier, for dropout views.
         example: two pictures.
         branch: layers of a branch, classifier included.
-        tree: which module each of four students takes, layer by layer.
-        inner: layers whose outputs are classified.
-        classes: how many classes.
+        tree: the module that each of four students uses, layer by layer.
+        inner: layers with an auxiliary head.
+        classes: number of classes.
     """
 
     build: Callable[[], nn.Module]
@@ -37,10 +37,10 @@ class Network:
 
 
 class HostDropout(nn.Dropout):
-    """Dropout whose masks are drawn on the host, so that a seed gives the same ones on every device."""
+    """Dropout with masks drawn on the host, so that a seed gives the same masks on every device."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Drop and scale, in training."""
+        """Drop and scale in training."""
         if not self.training:
             return hidden
         kept = torch.rand(hidden.shape) >= self.p
@@ -66,7 +66,7 @@ def small(dropout: type[nn.Dropout] = HostDropout) -> Network:
 
 
 def full(*, classes: int, width: int, pixels: int) -> Network:
-    """ResNet-18 of a width, for pictures of so many pixels a side."""
+    """Return a ResNet-18 of some width, for square pictures of some size."""
     groups: dict[Layer, list[int]] = {"layer3": [0, 0, 1, 1], "layer4": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
     return Network(
         build=partial(cifar_resnet18, classes, width=width),

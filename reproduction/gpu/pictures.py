@@ -1,4 +1,4 @@
-"""Rows of pictures that lie on the device, and their augmentation there."""
+"""Rows of pictures kept on the device, and their augmentation there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class Pictures:
     Attributes:
         images: uint8 (rows, 3, height, width) of each of `SPLITS`.
         labels: class indices of each.
-        classes: how many.
+        classes: number of classes.
         name: of the data set.
     """
 
@@ -79,7 +79,7 @@ def load(path: Path, device: torch.device) -> Pictures:
 
 
 def crop_and_flip(images: Tensor, *, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Pad with black, crop at random to the old size, mirror every other picture; all on the device.
+    """Pad with black, crop at random to the original size, mirror pictures at random; all on the device.
 
     Args:
         images: uint8 (rows, channels, height, width).
@@ -100,7 +100,7 @@ def crop_and_flip(images: Tensor, *, generator: torch.Generator, padding: int = 
 
 
 def _checksum(images: Tensor) -> int:
-    """Sum all pixels, each by a weight of its place, so that neither a change nor an exchange goes unseen."""
+    """Sum all pixels weighted by position, so that both changes and exchanges are detected."""
     weights = torch.arange(images[0].numel(), device=images.device) * 40_503 % 65_521 + 1
     sums = [(some.flatten(1).to(torch.int64) * weights).sum(1) for some in torch.split(images, 1024)]
     rows = torch.cat(sums)

@@ -1,4 +1,4 @@
-"""Many small trainings side by side on one device, each in a process of its own, that all end in time."""
+"""Many small trainings in parallel on one device, each in its own process, all finished in time."""
 
 import queue
 import time
@@ -14,13 +14,13 @@ from reproduction.gpu.budget import Clock
 from reproduction.gpu.pictures import Pictures, load
 from reproduction.gpu.training import Run, seconds_of, whole_schedule
 
-SHARE = 0.85  # of the time that is left, as measured steps do not tell all
+SHARE = 0.85  # of the remaining time: measured steps do not account for everything
 _TIMED_STEPS = 10
 
 
 @runtime_checkable
 class Cell(Protocol):
-    """What one process trains; it is sent there, so it can be pickled."""
+    """The work of one process; it can be pickled, because it is sent there."""
 
     def run(self, pictures: Pictures) -> Run:
         """Return a new training."""
@@ -28,12 +28,12 @@ class Cell(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where all cells find their pictures.
+    """The place where all cells find their pictures.
 
     Attributes:
         data: what `prepare` wrote.
-        device: where pictures and networks lie.
-        most_epochs: however many would fit.
+        device: the device of pictures and networks.
+        most_epochs: maximum number of epochs.
     """
 
     data: Path
@@ -42,11 +42,11 @@ class Place:
 
 
 class Pool:
-    """Processes that wait for cells; a context, which starts and ends them.
+    """A context manager of processes that wait for cells.
 
     Args:
         place: where pictures are.
-        workers: how many.
+        workers: number of processes.
     """
 
     def __init__(self, place: Place, workers: int) -> None:
@@ -66,19 +66,19 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End them, whatever they do."""
+        """End them, whatever they are doing."""
         for process in self._processes:
             process.kill()
 
     def train(
         self, cells: Sequence[Cell], seconds: float, write: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Train all cells at once, for equally many epochs, as many as steps measured among each other say will fit.
+        """Train all cells at once, for the same number of epochs: as many as fit by steps measured while all run.
 
         Args:
             cells: at most one for each process.
-            seconds: that all have; what is not done then is not scored.
-            write: is given the part so far.
+            seconds: for all; what is not finished by then is not scored.
+            write: called with the part so far.
 
         Returns:
             `epochs`, `measured` seconds by the cell's number, `results` by the cell's number, `not_done`.
@@ -113,19 +113,19 @@ class Pool:
         return part
 
     def _answered(self, count: int, end: float) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield what processes answer in this round until all have, or the time is over."""
+        """Yield the answers of processes in this round until all have answered, or the time is over."""
         while count:
             try:
                 of, number, found = self._answers.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 return
-            if of == self._round:  # others come late, from a round whose time was over
+            if of == self._round:  # others are late answers of an earlier round
                 count -= 1
                 yield number, found
 
 
 def epochs_that_fit(measured: Sequence[dict[str, float]], left: float) -> int:
-    """Return the epochs that fit the slowest cell, from what each took beside all others."""
+    """Return the number of epochs that fit the slowest cell, by the time of each while all others run."""
     if not measured:
         return 0
     epoch = [found["step"] * found["steps"] for found in measured]
@@ -134,7 +134,7 @@ def epochs_that_fit(measured: Sequence[dict[str, float]], left: float) -> int:
 
 
 def _work(number: int, place: Place, orders: Any, answers: Any) -> None:
-    """Measure a cell or train the last one, whichever is ordered."""
+    """Measure a cell or train the last one, as ordered."""
     torch.set_num_threads(1)
     pictures = load(place.data, torch.device(place.device))
     cell: Cell | None = None

@@ -1,4 +1,4 @@
-"""Pack, where data and packages are, what a run needs on a machine that has nothing but Python and torch."""
+"""Pack what a run needs on a machine with nothing but Python and torch, where data and packages are available."""
 
 import shutil
 from importlib.metadata import PackagePath, distribution
@@ -9,7 +9,7 @@ import torch
 from reproduction.gpu.pictures import SPLITS, Pictures, save
 
 DATA, PACKAGES = "pictures.pt", "packages"
-_PACKAGES = ("jaxtyping", "wadler_lindig")  # of Python alone: they serve every version that they name
+_PACKAGES = ("jaxtyping", "wadler_lindig")  # pure Python: they serve every version that they name
 
 
 def prepare(
@@ -20,15 +20,15 @@ def prepare(
     Args:
         data: a data set of pictures as `studygroup.data.load` takes it; its pixels are rounded to 5 bits.
         folder: where both go.
-        holdout: training rows that are held out, each class in proportion.
+        holdout: number of held-out training rows, each class in proportion.
         seed: of the hold-out rows.
-        rows: training rows, those that are held out included; omitted, all.
+        rows: number of training rows, including held-out ones; omitted, all.
         name: of the data file.
 
     Returns:
         Both paths.
     """
-    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
+    torch.set_num_threads(1)  # many small operations, which more threads would slow down
     save(read(data, holdout=holdout, seed=seed, rows=rows), folder / name)
     copy_packages(folder / PACKAGES)
     return [folder / name, folder / PACKAGES]
@@ -38,9 +38,9 @@ def read(data: Path, *, holdout: int, seed: int, rows: int | None = None) -> Pic
     """Read a data set, split as every run of the library splits it.
 
     Raises:
-        ValueError: rows that are no pictures of three channels.
+        ValueError: rows that are not pictures of three channels.
     """
-    from studygroup.data import load  # needs studygroup[train], which is not where runs are
+    from studygroup.data import load  # needs studygroup[train], which the machine of the run may lack
 
     found = load(data, holdout=holdout, seed=seed, train_rows=rows)
     images, labels = {}, {}
@@ -54,7 +54,7 @@ def read(data: Path, *, holdout: int, seed: int, rows: int | None = None) -> Pic
 
 
 def copy_packages(folder: Path) -> None:
-    """Copy what the library's core imports besides torch, for PYTHONPATH."""
+    """Copy the packages that the library's core imports apart from torch, for PYTHONPATH."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in _PACKAGES:
         found = distribution(name)

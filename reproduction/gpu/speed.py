@@ -1,4 +1,4 @@
-"""What a training step takes, in time and in memory: every method, the plain network, a bare loop of torch."""
+"""Time and memory of a training step: every method, the plain network, a bare loop of torch."""
 
 import gc
 import time
@@ -15,12 +15,12 @@ import studygroup as sg
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS, owners
 from reproduction.gpu.network import Network
-from reproduction.gpu.step import Losses, autocast, batch, of_network, of_task, updates
+from reproduction.gpu.step import Losses, autocast, batch, of_network, of_task, updates, wait
 from studygroup.models.resnet import BasicBlock
 
 LOOP, PLAIN, CGL, STATIC = "loop", "baseline", "cgl", "cgl_rows_shared"
 _WARM = 3
-_BLOCK_SECONDS = 0.2  # so long that a clock's resolution and one wait do not matter
+_BLOCK_SECONDS = 0.2  # long enough that the clock's resolution and one wait do not matter
 _MOST_STEPS = 50
 LIMIT = 0.15
 """Of the relative difference of gradients in half precision, as in the checks."""
@@ -29,14 +29,14 @@ _COMPILED = {"task": "compiled", "graphs": "CUDA graphs", "blocks": "compiled bl
 
 @dataclass(frozen=True)
 class Setting:
-    """How steps are taken.
+    """The setting in which steps are taken.
 
     Attributes:
         rows: of a step, all students together.
         dtype: of autocast; `torch.float32` for none.
         compiled: what `torch.compile` makes graphs of: `"blocks"`, each residual block by itself; `"task"`, the whole
             step's losses; `"graphs"`, these, replayed as CUDA graphs; nothing where empty.
-        blocks: of steps that are timed; each is one of the values that the median is of.
+        blocks: number of timed blocks of steps; the median is taken over them.
     """
 
     rows: int
@@ -56,17 +56,17 @@ def measure(
     few: int = 64,
     compiled: bool = True,
 ) -> dict[str, Any]:
-    """Time one method after another, the loop, the plain network and CGL in further settings, too.
+    """Time one method after another; also the loop, the plain network and CGL in further settings.
 
     Args:
         methods: names of `METHODS`.
-        network: what is trained.
+        network: the network to train.
         device: where.
         setting: of all methods.
         clock: of this phase.
-        write: is given the part so far.
-        few: rows of the smaller steps.
-        compiled: whether `torch.compile` is measured, last, as it takes longest.
+        write: called with the part so far.
+        few: number of rows of the smaller steps.
+        compiled: whether to measure `torch.compile`, last, because it takes longest.
 
     Returns:
         The part of the result: `results` by name and setting, each with its ratios to loop and plain network of the
@@ -91,7 +91,7 @@ def measure(
 
 
 def _name(name: str, how: Setting, usual: Setting) -> str:
-    """Name a measurement by its method and by what is not as usual."""
+    """Name a measurement by its method and its unusual settings."""
     words = [name]
     words += [f"{how.rows} rows"] if how.rows != usual.rows else []
     words += ["float32"] if how.dtype != usual.dtype else []
@@ -100,7 +100,7 @@ def _name(name: str, how: Setting, usual: Setting) -> str:
 
 
 def _item(name: str, network: Network, device: torch.device, how: Setting) -> dict[str, Any]:
-    gc.collect()  # tasks of before, whose memory would be counted
+    gc.collect()  # earlier tasks, whose memory would be counted
     torch.manual_seed(0)
     x, y = batch(how.rows, pixels=network.example.shape[-1], classes=network.classes, device=device)
     module, losses = _losses(name, network, device, x, y)
@@ -203,18 +203,18 @@ def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dic
     """Time a step in blocks, waiting for the device before and after each.
 
     Args:
-        step: what to take again and again; it is warmed up first.
+        step: the step to repeat; it is warmed up first.
         device: what to wait for.
-        blocks: how many values the median is of.
+        blocks: number of blocks.
 
     Returns:
         `milliseconds` of a step (median over blocks), `spread` (least and most), `blocks`, `steps` of each,
-        `warm_up_seconds`, and `peak_mib`, the most memory that torch had allocated on CUDA, elsewhere `None`.
+        `warm_up_seconds`, and `peak_mib`, the peak memory allocated by torch on CUDA, elsewhere `None`.
     """
     start = time.perf_counter()
     for _ in range(_WARM):
         step()
-    _wait(device)
+    wait(device)
     warm = time.perf_counter() - start
     once = _seconds(step, 1, device)
     steps = max(1, min(_MOST_STEPS, round(_BLOCK_SECONDS / max(once, 1e-6))))
@@ -233,21 +233,16 @@ def timed(step: Callable[[], None], device: torch.device, *, blocks: int) -> dic
 
 
 def _seconds(step: Callable[[], None], times: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(times):
         step()
-    _wait(device)
+    wait(device)
     return time.perf_counter() - start
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _compared(part: dict[str, Any]) -> dict[str, Any]:
-    """Add to each result its time over the bare loop's and the plain network's, its memory over the latter's."""
+    """Add to each result its time relative to loop and plain network, and its memory relative to the latter."""
     results = {name: dict(result) for name, result in part["results"].items()}
     by_setting = {
         (name.split(",")[0], r["rows"], r["precision"], r["compiled"]): r

@@ -1,6 +1,6 @@
-"""Table II of the intra-model paper where there are few rows: all columns, on a stand-in for STL-10.
+"""Table II of the intra-model paper with few rows: all columns, on a stand-in for STL-10.
 
-STL-10 has 500 labelled rows a class. The stand-in takes as many of CIFAR-10, with the paper's optimiser for STL-10.
+STL-10 has 500 labelled rows per class. The stand-in takes as many of CIFAR-10, with the paper's optimiser for STL-10.
 The learning rate of the plain network, and the weights of pull-push and of kernel decorrelation, which the paper
 searched and does not print, are chosen first, on hold-out rows, with seeds that the table does not have.
 """
@@ -46,7 +46,7 @@ GRID_SEEDS, GRID_SHARE = (100, 101), 0.25
 
 @dataclass(frozen=True)
 class Weights:
-    """What the paper searched, or what its plain network was tuned by.
+    """The grid that the paper searched, or by which its plain network was tuned.
 
     Attributes:
         rate: learning rate at the start.
@@ -82,7 +82,7 @@ class Column:
     precision: torch.dtype = torch.bfloat16
 
     def run(self, pictures: Pictures) -> Run:
-        """Return a new training, by the paper's optimiser for STL-10."""
+        """Return a new training, with the paper's optimiser for STL-10."""
         width = 2 * self.width if self.name.endswith("(2x)") else self.width
         network = full(classes=pictures.classes, width=width, pixels=pictures.images["train"].shape[-1])
         sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=5e-4)
@@ -92,7 +92,7 @@ class Column:
 
 
 def task_of(name: str, weights: Weights) -> Make:
-    """Return what builds a column's task.
+    """Return the function that builds a column's task.
 
     Args:
         name: one of `COLUMNS`.
@@ -128,10 +128,10 @@ def table(
 
     Args:
         place: where pictures and networks are.
-        seconds: for all.
-        write: is given the part so far.
+        seconds: for everything.
+        write: called with the part so far.
         seeds: of the table.
-        usual: what all have in common.
+        usual: the settings that all share.
 
     Returns:
         The part of the result: `grid` and what was `chosen` by it, `table`.
@@ -158,7 +158,7 @@ def table(
 
 
 def candidates(usual: Weights) -> list[tuple[str, Weights]]:
-    """Return what the grid tries: column and weights."""
+    """Return the trials of the grid: column and weights."""
     return [
         *(("baseline", replace(usual, rate=rate)) for rate in RATES),
         *(("pull-push", replace(usual, pull_push=w, statistic=of)) for w, of in PULL_PUSH),
@@ -167,12 +167,12 @@ def candidates(usual: Weights) -> list[tuple[str, Weights]]:
 
 
 def chosen(cells: Sequence[Column], results: dict[int, Any], usual: Weights) -> Weights:
-    """Return the weights whose column has the highest mean hold-out accuracy; where none was scored, the usual ones.
+    """Return the weights whose column has the highest mean hold-out accuracy; if none was scored, the usual ones.
 
     Args:
         cells: of the grid.
         results: by the cell's number.
-        usual: for what the grid says nothing of.
+        usual: for weights that are not in the grid.
     """
     found: dict[str, dict[Weights, list[float]]] = {}
     for number, cell in enumerate(cells):
@@ -190,5 +190,5 @@ def chosen(cells: Sequence[Column], results: dict[int, Any], usual: Weights) -> 
 
 
 def told(cell: Column) -> dict[str, Any]:
-    """Return what a result says of its cell."""
+    """Return a result with the description of its cell."""
     return {"column": cell.name, "seed": cell.seed} | asdict(cell.weights)

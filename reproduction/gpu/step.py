@@ -16,7 +16,7 @@ Losses = Callable[[], Iterable[Tensor]]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Compute in half precision where torch does, or not at all for a full one."""
+    """Autocast to half precision; no effect in full precision."""
     half = dtype in (torch.float16, torch.bfloat16)
     return torch.autocast(device.type, dtype=dtype if half else None, enabled=half)
 
@@ -25,7 +25,7 @@ def updates(losses: Losses, optimiser: Optimizer, device: torch.device, dtype: t
     """Take every update of a step: forward under autocast, backward, optimiser.
 
     Args:
-        losses: give the loss of each update; an update stands between two.
+        losses: yields the loss of each update; the update is made between two.
         optimiser: over the parameters.
         device: of the parameters.
         dtype: of autocast; `torch.float32` for none.
@@ -52,11 +52,11 @@ def of_task(
     """Return the losses of a task's step, one for each update.
 
     Args:
-        task: what is trained.
+        task: the task to train.
         x: pictures.
         y: class indices.
-        owner: whose row each is; omitted, `owners` says it.
-        progress: how far training has come.
+        owner: the owner of each row; omitted, that of `owners`.
+        progress: share of training that is done.
     """
     whose = owners(task, len(x)) if owner is None else owner
     return lambda: (losses.total for losses in task.steps(x, y, owner=whose, progress=progress))
@@ -86,3 +86,9 @@ def batch(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     y = torch.randint(classes, (rows,), generator=draw)
     return x.to(device, dtype, memory_format=layout), y.to(device)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -15,19 +15,19 @@ from reproduction.gpu.budget import Clock, OutOfTimeError
 from reproduction.gpu.methods import Make, owners
 from reproduction.gpu.network import Network
 from reproduction.gpu.pictures import Pictures, crop_and_flip
-from reproduction.gpu.step import autocast, of_task, updates
+from reproduction.gpu.step import autocast, of_task, updates, wait
 
 _SCORED = 1000  # rows at once
 
 
 @dataclass(frozen=True)
 class Descent:
-    """An optimiser and its learning rate over training; the CGL paper's as it stands.
+    """An optimiser and its learning rate over training; by default the CGL paper's.
 
     Attributes:
         optimiser: takes parameters and `lr`.
-        rate: at the start.
-        factor: what multiplies the rate at every milestone.
+        rate: initial learning rate.
+        factor: multiplies the rate at every milestone.
         milestones: shares of training; 60, 120 and 160 of the 200 epochs of the CGL paper.
     """
 
@@ -43,13 +43,13 @@ class Descent:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all methods of a comparison have in common.
+    """The settings that all methods of a comparison share.
 
     Attributes:
         rows: of a step, all students together.
         dtype: of autocast; `torch.float32` for none.
         seed: of weights, orders, sub-sets and augmentation.
-        descent: how parameters are moved.
+        descent: optimiser and learning rate.
     """
 
     rows: int
@@ -59,13 +59,13 @@ class Recipe:
 
 
 class Run:
-    """One method on one device, from its first weights.
+    """One method on one device, from initialisation on.
 
     Args:
         make: build the task, as one of `METHODS` does.
-        network: what is trained.
+        network: the network to train.
         pictures: on the device.
-        recipe: what all have in common.
+        recipe: the settings that all methods share.
     """
 
     def __init__(self, make: Make, network: Network, pictures: Pictures, recipe: Recipe) -> None:
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch, with equally many rows of every student; a last one that is short is left out."""
+        """Return the steps of an epoch, with equally many rows for every student; a short last one is left out."""
         each = self.recipe.rows // len(self._sets)
         return min(len(own) for own in self._sets) // each
 
@@ -116,7 +116,7 @@ class Run:
 
     @torch.no_grad()
     def logits(self, split: str) -> Tensor:
-        """Return what every student answers in evaluation: (students, rows, classes)."""
+        """Return every student's logits in evaluation mode: (students, rows, classes)."""
         self.task.eval()
         found = []
         for images in torch.split(self.pictures.images[split], _SCORED):
@@ -138,26 +138,26 @@ class Run:
 
 
 def seconds_of(run: Run, *, steps: int) -> dict[str, float]:
-    """Measure what a step and the scoring of a row take; the run's weights change, so give one of its own.
+    """Measure the time of a step and of scoring a row; the run's weights change, so use a separate run.
 
     Args:
-        run: it is trained a little.
-        steps: that are timed, behind as many to warm up.
+        run: is trained a little.
+        steps: number of timed steps, after as many to warm up.
     """
     going = _without_end(run)
     for _ in range(steps):
         next(going)
-    _wait(run.device)
+    wait(run.device)
     start = time.perf_counter()
     for _ in range(steps):
         next(going)
-    _wait(run.device)
+    wait(run.device)
     step = (time.perf_counter() - start) / steps
     run.logits("holdout")
-    _wait(run.device)
+    wait(run.device)
     start = time.perf_counter()
     run.logits("holdout")
-    _wait(run.device)
+    wait(run.device)
     scored = (time.perf_counter() - start) / len(run.pictures.labels["holdout"])
     return {"step": step, "scored_row": scored}
 
@@ -168,10 +168,10 @@ def whole_schedule(run: Run, epochs: int, clock: Clock) -> dict[str, Any]:
     Args:
         run: a new one.
         epochs: of the schedule.
-        clock: when its time is over the run is given up.
+        clock: when it runs out, the run is given up.
 
     Returns:
-        Epochs, updates, the mean loss of each epoch, accuracies; `given_up` and no accuracy where the time was over.
+        Epochs, updates, the mean loss of each epoch, accuracies; `given_up` and no accuracy if the time was over.
     """
     start, losses = time.perf_counter(), []
     facts = {
@@ -209,7 +209,7 @@ def scores(logits: Callable[[str], Tensor], labels: Mapping[str, Tensor]) -> dic
 
 
 def _accuracies(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Share of right answers of each student, their mean, and that of the mean of their probabilities."""
+    """Return the accuracy of each student, their mean, and that of the mean of their probabilities."""
     right = (logits.argmax(-1) == labels).double().mean(1)
     together = (logits.softmax(-1).mean(0).argmax(-1) == labels).double().mean()
     each = [round(share, 5) for share in right.tolist()]
@@ -225,8 +225,3 @@ def _noted(losses: Iterable[Tensor], seen: list[Tensor]) -> Iterator[Tensor]:
 def _without_end(run: Run) -> Iterator[Tensor]:
     while True:
         yield from run.epoch(0, 1)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

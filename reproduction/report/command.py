@@ -21,9 +21,9 @@ def report(
     epochs: int | None = None,
     change: dict[str, Any] | None = None,
 ) -> Path:
-    """Write one HTML page of results: the papers' tables beside ours, comparisons, and single runs.
+    """Write one HTML page of results: the papers' tables and ours, comparisons, and single runs.
 
-    The page needs nothing from outside: it opens from disk, follows light and dark, and prints.
+    The page is self-contained: it opens from disk, follows light and dark mode, and prints.
 
     Args:
         runs: folders: the `--run_dir` of `python -m reproduction`, a folder of its results alone, one that
@@ -31,9 +31,9 @@ def report(
         out: the page; omitted, `report.html` beside the first folder.
         tables: ids of the tables to show, see `python -m reproduction list`; omitted, all.
         scale: of the papers' runs to show.
-        rows: training rows, where the papers' runs were made with another number than the scale's.
+        rows: training rows, if the papers' runs were made with a number other than the scale's.
         epochs: likewise.
-        change: settings that the papers' runs were made with, laid over all.
+        change: settings that the papers' runs were made with, which override all others.
 
     Returns:
         The page.

@@ -21,8 +21,8 @@ class Ours(NamedTuple):
     Attributes:
         mean: as printed; empty where there is none.
         std: sample deviation, empty for one seed.
-        n: number of seeds; 0 where the number is counted and not trained for.
-        mark: against the baseline.
+        n: number of seeds; 0 if the number is counted without training.
+        mark: compared with the baseline.
         words: meaning of the mark.
     """
 
@@ -59,12 +59,12 @@ class Section(View):
 
     @property
     def marked(self) -> bool:
-        """Whether any mark stands in the table."""
+        """Whether the table has any mark."""
         return any(ours.mark for row in self.rows for ours in row.ours)
 
     @property
     def said(self) -> str:
-        """How the numbers are to be read."""
+        """How to read the numbers."""
         ours = "mean ± sample deviation over seeds (number of seeds)"
         ours = ours if self.trained else "counted, nothing is trained"
         if not self.values:
@@ -92,12 +92,12 @@ class Section(View):
 
     @property
     def claim_rows(self) -> list[tuple[str, str, str, str, Sequence[str]]]:
-        """Of each tested claim the sentence, published numbers, ours, the verdict, and each comparison of several."""
+        """For each tested claim: sentence, published numbers, ours, verdict, and its comparisons if several."""
         return [_claim_row(one) for one in self.tested]
 
     @property
     def untested_rows(self) -> list[tuple[str, str, str, str, Sequence[str]]]:
-        """The same of the claims that are not tested."""
+        """The same for claims that are not tested."""
         return [_claim_row(one) for one in self.untested]
 
     @cached_property

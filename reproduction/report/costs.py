@@ -1,4 +1,4 @@
-"""The cost of training beside what it reached: per configuration, and at equal time and equal updates."""
+"""The cost and the result of training: per configuration, and at equal time and equal updates."""
 
 import json
 import statistics
@@ -17,13 +17,13 @@ class Costs:
     """The costs of one table.
 
     Attributes:
-        head: of the table of configurations; empty where there are none.
+        head: header of the table of configurations; empty if there are none.
         rows: one a configuration: its cell, the table's number, mean test accuracy of the students and accuracy of
             their ensemble, seeds, updates, time of training (of the processor, or of the clock on a GPU), that over
             the baseline's, and parameters in training, where these were counted.
-        plots: cost beside accuracy, and curves over time and updates.
-        equal: of cells to be compared what is equal, and rows of configuration, seeds, accuracy at equal time and at
-            equal updates.
+        plots: cost against accuracy, and curves over time and updates.
+        equal: for cells to be compared, a description of what is equal, and rows of configuration, seeds, accuracy at
+            equal time and at equal updates.
     """
 
     head: Sequence[str] = ()
@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 
 
 def _distinct(view: View) -> list[Place]:
-    """Return cells of different configurations, those with a cost: two rows may show two numbers of the same runs."""
+    """Return cells with a cost, each configuration once: two rows may show two numbers of the same runs."""
     kept: dict[str, Place] = {}
     for place, some in view.found.items():
         if place in view.values and all("seconds" in run and "updates" in run for run in some.runs.values()):
@@ -114,7 +114,7 @@ def _curves(
 
 
 def _equal(row: str, curves: Mapping[str, Curve]) -> tuple[str, Sequence[Sequence[str]]]:
-    """Return what each has reached when the first of them is through."""
+    """Return what each has reached when the first of them finishes."""
     seconds, in_time = at_equal(curves, "spent")
     updates, in_updates = at_equal(curves, "updates")
     after = [f"after {duration(seconds)}"] if in_time else []

@@ -5,9 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from reproduction.report.contents import Section
-from reproduction.report.gaps import gaps
 from reproduction.report.sources import Sources
-from reproduction.report.summary import machines, summary
+from reproduction.report.summary import gaps, machines, summary
 from studygroup.analysis import read_analyses
 from studygroup.report.analyses import Kept, analysed
 from studygroup.report.page import render

@@ -1,4 +1,4 @@
-"""Plots of a table: lines where an axis is made of numbers, points with intervals where it is not."""
+"""Plots of a table: lines if an axis consists of numbers, points with intervals if it does not."""
 
 import re
 import statistics
@@ -26,7 +26,7 @@ class Axis:
 
     Attributes:
         at: number by label.
-        unit: behind the numbers, if there is one.
+        unit: after the numbers, if there is one.
     """
 
     at: Mapping[str, float]
@@ -34,11 +34,11 @@ class Axis:
 
 
 def axis(labels: Sequence[str]) -> Axis | None:
-    """Return the labels as places on an axis; None where they are names.
+    """Return the labels as positions on an axis; None if they are names.
 
     Args:
-        labels: of rows or columns. Three or more numbers of one unit, behind words that all begin with, are an axis;
-            1, 2, 3, ... without one are names.
+        labels: of rows or columns. Three or more numbers of one unit, after words that they have in common, are an
+            axis; 1, 2, 3, ... without a unit are names.
     """
     parts = [label.rpartition(", ") for label in labels]
     alike = len({head for head, _, _ in parts}) == 1
@@ -89,7 +89,7 @@ def plots(table: Table, values: Values) -> list[Plot]:
 
 
 def _ratios(table: Table, values: Values) -> Axis | None:
-    """Return the columns' sharing ratios as places on an axis, of a table that counts them in a row."""
+    """Return the columns' sharing ratios as positions on an axis, for a table that counts them in a row."""
     row = next((row for row in table.rows if table.cells[row, table.columns[0]].measure.name == _RATIO), None)
     if row is None:
         return None
@@ -97,7 +97,7 @@ def _ratios(table: Table, values: Values) -> Axis | None:
 
 
 def _alike(table: Table) -> list[list[str]]:
-    """Return rows by their measure."""
+    """Group rows by their measure."""
     groups: dict[str, list[str]] = {}
     for row in table.rows:
         groups.setdefault(table.cells[row, table.columns[0]].measure.name, []).append(row)
@@ -109,7 +109,7 @@ def _unit(cell: Cell) -> str:
 
 
 def _lines(table: Table, values: Values, at: Axis, lines: Mapping[str, Mapping[str, Place]]) -> Plot:
-    """Plot means against numbers, with intervals; what is published stands beside them, on axes of its own."""
+    """Plot means against numbers, with intervals; published numbers are next to them, on separate axes."""
     some = {
         name: places for name, places in lines.items() if any(place in values for place in places.values())
     }
@@ -165,7 +165,7 @@ def _published_line(axes: Axes, number: int, table: Table, at: Axis, places: Map
 
 
 def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str, Place]]) -> Plot:
-    """Plot means of ours with intervals, one line a cell; published numbers beside them, on an axis of their own."""
+    """Plot our means with intervals, one row per cell; published numbers are next to them, on a separate axis."""
     cells = [(label, table.cells[place]) for label, place in places]
     cells = [(label, cell) for label, cell in cells if cell.published or cell.place in values]
     unit, some = _unit(cells[0][1]), any(cell.published for _, cell in cells)
@@ -185,7 +185,7 @@ def _points(table: Table, values: Values, title: str, places: Sequence[tuple[str
 
 
 def _point(axes: Sequence[Axes], y: int, label: str, cell: Cell, numbers: Sequence[float]) -> str:
-    """Plot a cell's points, and return them in words."""
+    """Plot a cell's points, and describe them."""
     said = []
     if cell.published:
         bar: dict[str, Any] = {"color": SOFT, "capsize": 2, "elinewidth": 1, "markerfacecolor": "none"}
@@ -204,7 +204,7 @@ def _in_print(table: Table, lines: Mapping[str, Mapping[str, Place]]) -> bool:
 
 
 def _note(table: Table, values: Values, *, published: bool) -> str:
-    """Tell how the signs are to be read."""
+    """Describe how to read the signs."""
     if all(table.cells[place].measure.counted for place in values):
         return (
             f"Filled: ours, counted. {_HOLLOW}"
@@ -222,5 +222,5 @@ def _note(table: Table, values: Values, *, published: bool) -> str:
 
 
 def _axis_name(table: Table) -> str:
-    """Name the bare numbers on the axis: the title's words behind `against` or its last words."""
+    """Name the axis of bare numbers: the title's words after `against`, or its last words."""
     return table.title.rpartition(" against ")[2].removeprefix("the ")

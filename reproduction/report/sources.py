@@ -19,10 +19,10 @@ class Sources:
     """The folders and tables that a report shows.
 
     Attributes:
-        tables: of the papers, in print's order.
+        tables: of the papers, in printed order.
         labs: folders of the papers' runs or results.
-        whole: all of them as one.
-        folders: of comparisons and single runs, which are shown with them.
+        whole: all of them combined.
+        folders: comparisons and single runs to show as well.
     """
 
     tables: tuple[Table, ...]
@@ -31,7 +31,7 @@ class Sources:
     folders: Folders
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the files of results as they are, by table: commands, versions and machines stand in them."""
+        """Return the files of results unchanged, by table, with their commands, versions and machines."""
         content: dict[str, list[dict[str, Any]]] = {}
         for lab in self.labs:
             for id in tables():
@@ -44,16 +44,16 @@ class Sources:
 def sources(
     folders: Sequence[str], *, scale: Scale = SMALL, change: Config | None = None, ids: Sequence[str] = ()
 ) -> Sources:
-    """Sort folders by what lies in them.
+    """Sort folders by what they hold.
 
     Args:
         folders: of results, comparisons or runs.
         scale: of the runs that are shown.
-        change: settings that they were made with, laid over all.
+        change: settings that they were made with, which override all others.
         ids: of the tables to show; empty means all.
 
     Raises:
-        ValueError: a folder holds nothing of these, there is no table of an id, no folder has results of a table,
+        ValueError: a folder holds none of these, an id names no table, no folder has results of a table,
             results are damaged, or two folders have runs of one cell on different data.
     """
     asked = {table_called(id).id for id in ids} or set(tables())

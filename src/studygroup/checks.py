@@ -144,6 +144,19 @@ def check_pair(name: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
+def check_networks(networks: Sequence[nn.Module]) -> None:
+    """Refuse anything but a list of at least one network.
+
+    Raises:
+        ValueError: no network, or something that is none.
+    """
+    wanted = "a list of networks"
+    for network in check_kind("networks", networks, Sequence, wanted):
+        check_kind("one of the networks", network, nn.Module, wanted)
+    if not networks:
+        raise ValueError("there are no networks to average; give a list of at least one")
+
+
 def shown(value: Any) -> str:
     """Return a value as errors show it: short, and a tensor by its dtype and shape."""
     if isinstance(value, Tensor) and value.ndim:

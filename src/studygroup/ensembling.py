@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from studygroup.checks import check_choice, check_kind, check_whole
+from studygroup.checks import check_choice, check_networks, check_whole
 from studygroup.inputs import logits_of
 from studygroup.objectives import CrossEntropy
 from studygroup.task import CollaborativeLearning
@@ -36,11 +36,7 @@ class Ensemble(nn.Module):
         self, networks: Sequence[nn.Module], *, average: Averaged = "probabilities", class_axis: int = 1
     ) -> None:
         super().__init__()
-        wanted = "a list of networks"
-        for network in check_kind("networks", networks, Sequence, wanted):
-            check_kind("one of the networks", network, nn.Module, wanted)
-        if not networks:
-            raise ValueError("there are no networks to average; give a list of at least one")
+        check_networks(networks)
         self.average = check_choice("average", average, _AVERAGED)
         self.class_axis = check_whole("class_axis", class_axis)
         self.networks = nn.ModuleList(networks)

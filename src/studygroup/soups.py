@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.copying import duplicate
 from studygroup._engine.isolate import without_side_effects
-from studygroup.checks import check_kind
+from studygroup.checks import check_networks
 from studygroup.shipping import accuracies, accuracy_of
 from studygroup.task import CollaborativeLearning
 
@@ -52,11 +52,7 @@ def uniform_soup(networks: Sequence[nn.Module], *, refit: Refit | None = None) -
         ValueError: no network, networks of several architectures, tensors of whole numbers that differ (counters of
             batches apart), or batch norms with running statistics and no `refit`.
     """
-    wanted = "a list of networks"
-    for network in check_kind("networks", networks, Sequence, wanted):
-        check_kind("one of the networks", network, nn.Module, wanted)
-    if not networks:
-        raise ValueError("there are no networks to average; give a list of at least one")
+    check_networks(networks)
     states = [network.state_dict() for network in networks]
     for number, state in enumerate(states):
         _check_alike(states[0], state, number)

@@ -22,7 +22,6 @@ from reproduction.gpu import (
     pool,
     standin,
     training,
-    waiting,
 )
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS
@@ -232,19 +231,19 @@ def test_waiting_is_found_and_counted(monkeypatch):
         for _ in range(3):
             warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=1)
 
-    found = waiting.found_waiting(step, times=3)
+    found = checks.found_waiting(step, times=3)
     (place,) = found["all"]
     assert found == {"passed": False, "first": "backward pass or optimiser", "all": {place: 3}}
     assert place.startswith(__file__)
     assert modes == ["error", "default", "warn", "default"]
-    assert waiting.found_waiting(lambda: None, times=3) == {"passed": True}
+    assert checks.found_waiting(lambda: None, times=3) == {"passed": True}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_no_recipe_waits_for_the_device():
     device = torch.device("cuda")
     for name, make in METHODS.items():
-        found = waiting.waits(make(network.small(nn.Dropout)).to(device), device, torch.bfloat16)
+        found = checks.waits(make(network.small(nn.Dropout)).to(device), device, torch.bfloat16)
         assert found["passed"], (name, found)
 
 

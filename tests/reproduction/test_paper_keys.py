@@ -12,6 +12,7 @@ from reproduction.reading import merged, table_called, tables
 from reproduction.runner import wanted_runs
 from reproduction.scale import SMALL
 from studygroup.training import Settings
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS
 
 
@@ -57,8 +58,12 @@ def test_cells_of_equal_keys_have_equal_settings(small):
 def test_a_key_is_of_the_whole_configuration():
     config = {"recipe": "cgl", "model": "cifar_resnet18", "model_options": {"width": 16}, "data": "CIFAR-10"}
     whole = Settings.from_config(config).config()
-    telling = {name: value for name, value in whole.items() if name not in (*RESULT_STAYS, "seed")}
+    telling = {
+        name: value for name, value in whole.items() if name not in (*RESULT_STAYS, *ONE_PROCESS, "seed")
+    }
     assert config_key(config) == hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()[:16]
+    assert config_key(config) == config_key(config | {"devices": 1, "divide": "rows"})
+    assert config_key(config) != config_key(config | {"devices": 2})
     assert config_key(config) == config_key(
         config | {"seed": 7, "baseline": False, "workers": 2, "accelerator": "cpu"}
     )

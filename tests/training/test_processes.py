@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from studygroup.cli import main
 from studygroup.training import Settings, compare, tune
 from studygroup.training.accelerators import check_devices
+from studygroup.training.migrate import ONE_PROCESS, upgraded
 from studygroup.training.processes import is_first
 
 ROOT = Path(__file__).parents[2]
@@ -140,3 +141,8 @@ def test_no_more_devices_than_there_are(monkeypatch):
     check_devices("cpu", 3)
     with pytest.raises(ValueError, match="devices=3, and this machine has 2 GPUs; give at most 2"):
         check_devices("auto", 3)
+
+
+def test_runs_that_were_begun_earlier_are_of_one_process():
+    assert upgraded({}) == {name: getattr(Settings(), name) for name in ONE_PROCESS} == ONE_PROCESS
+    assert upgraded({"devices": 2})["devices"] == 2

@@ -77,6 +77,7 @@ LARGE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of sparse tensors, by torch
 @pytest.mark.parametrize("name", LARGE)
 def test_a_checkpoint_that_stands_for_more_than_it_holds_is_refused(name, finished, tmp_path):
     path = tmp_path / "epoch-0001.ckpt"
@@ -202,6 +203,7 @@ def test_a_card_shows_names_as_names():
         assert "plain" in said
 
 
+@pytest.mark.slow
 def test_a_report_and_an_export_show_no_tags(finished, tmp_path, capsys, mark):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     content = json.loads((run / "summary.json").read_text())

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from studygroup._engine.row_inputs import Batch
-from studygroup._engine.watch import direction
 
 
 def different(batch: Batch) -> Batch | None:
@@ -52,11 +51,13 @@ def _equal_to_earlier(tensors: list[Tensor], rows: int) -> list[int]:
     return equal
 
 
-def _marks(tensor: Tensor) -> list[float]:
-    """Return a number for each row, equal for equal rows."""
+def _marks(tensor: Tensor) -> list[int]:
+    """Return a number for each row, equal for equal rows; of sums, rounding would tell equal ones apart."""
+    if not tensor.numel():
+        return [0] * len(tensor)
     flat = tensor.detach().reshape(len(tensor), -1)
     flat = (flat.abs() if flat.is_complex() else flat).double()
-    marks: list[float] = (flat @ direction(flat.shape[1], flat.device, flat.dtype)).tolist()
+    marks: list[int] = flat.unique(dim=0, return_inverse=True)[1].tolist()
     return marks
 
 

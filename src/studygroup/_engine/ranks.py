@@ -92,4 +92,6 @@ def _active() -> "torch.nn.parallel.DistributedDataParallel | None":
     # imported here, as it imports half of torch
     from torch.nn.parallel import DistributedDataParallel
 
-    return getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
+    found: DistributedDataParallel | None
+    found = getattr(DistributedDataParallel, "_get_active_ddp_module", lambda: None)()
+    return found

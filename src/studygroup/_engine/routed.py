@@ -205,7 +205,8 @@ class RoutedLayer(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a setting that the modules have, such as a switch of the model's, in all of them."""
         bank = self.__dict__.get("_modules", {}).get("bank")
-        if bank is None or name in self.__dict__ or isinstance(value, Tensor | nn.Module):
+        own = name in self.__dict__ or hasattr(type(self), name)
+        if bank is None or own or isinstance(value, Tensor | nn.Module):
             super().__setattr__(name, value)
             return
         having = [module for module in bank if name in vars(module)]

@@ -106,7 +106,7 @@ class _Sum(torch.autograd.Function):
         return over_ranks(values, "sum")
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         result = gradient.contiguous().clone()
         dist.all_reduce(result)
         return result

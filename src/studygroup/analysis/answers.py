@@ -19,7 +19,7 @@ Batches = Iterable[tuple[Inputs, Tensor]]
 list, or something else that begins anew at every `iter`."""
 
 Figures = Callable[[Float[Tensor, "students rows classes"], Int64[Tensor, " rows"]], Tensor]
-"""From logits and labels of a batch to sums over its rows."""
+"""Maps logits and labels of a batch to sums over its rows."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from studygroup.training.load_run import Run as FinishedRun
 
 Found = dict[str, Any]
-"""What an analysis found, as JSON holds it."""
+"""The result of an analysis, as JSON holds it."""
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ class Analysis(ABC):
 
     @abstractmethod
     def asked(self, found: Found) -> str:
-        """Return what was evaluated, in words, such as `60 test rows`."""
+        """Return a description of what was evaluated, such as `60 test rows`."""
 
     @abstractmethod
     def table(self, found: Found) -> Sequence[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from studygroup.analysis.base import Analysis, Found, Run
 
 SHARE = 0.99
-"""Of the final level, which has to be reached: the paper does not print how it measures speed."""
+"""Share of the final level that has to be reached: the paper does not print how it measures speed."""
 
 
 def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:

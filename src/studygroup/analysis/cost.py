@@ -1,7 +1,7 @@
 """The cost of training with a method compared with the plain network: step time, parameters, memory.
 
-Both are measured on the same images in one process, in turn, so that a busy machine slows both alike; the ratio of
-two neighbouring steps is taken, then the median of the ratios. One plain step counts as three units of work (one
+Both are measured on the same images in one process, alternately, so that a busy machine slows both alike; the ratio
+of two neighbouring steps is taken, then the median of the ratios. One plain step counts as three units of work (one
 forward, two backward); each peer consulted on a row adds one forward unit. CGL with two peers then costs 5/3, on a
 machine where small modules run as fast per image as large ones.
 """
@@ -116,7 +116,7 @@ class Step:
 
 
 def training_cost(method: Step, baseline: Step, *, images: int, repeats: int = 9) -> Cost:
-    """Measure two steps in turn.
+    """Measure two steps alternately.
 
     Args:
         method: a step of the method; the parameters of both change, so give copies.

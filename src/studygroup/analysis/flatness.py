@@ -52,7 +52,7 @@ def noisy_accuracy(
     for draw in range(draws):
         noise = list(_noise(net, generator(seed, "flatness", draw), relative=relative))
         for sigma in sigmas:
-            _place(noisy, net, noise, sigma)
+            move(noisy, net, noise, sigma)
             found.append(fit_of(noisy, batches).mean[1])
     return torch.stack(found).view(draws, len(sigmas)).T
 
@@ -64,9 +64,10 @@ def _noise(net: nn.Module, draw: torch.Generator, *, relative: bool) -> Iterator
 
 
 @torch.no_grad()
-def _place(noisy: nn.Module, net: nn.Module, noise: Sequence[Tensor], sigma: float) -> None:
-    for own, parameter, change in zip(noisy.parameters(), net.parameters(), noise, strict=True):
-        torch.add(parameter, change, alpha=sigma, out=own)
+def move(copy: nn.Module, net: nn.Module, change: Sequence[Tensor], by: float) -> None:
+    """Set the parameters of a copy of a network to θ + by · change."""
+    for own, parameter, direction in zip(copy.parameters(), net.parameters(), change, strict=True):
+        torch.add(parameter, direction, alpha=by, out=own)
 
 
 @dataclass(frozen=True, kw_only=True)

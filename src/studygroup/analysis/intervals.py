@@ -11,9 +11,9 @@ FEWEST = 3
 CONFIDENCE = 0.95
 
 
-def half_width(numbers: Sequence[float]) -> float:
-    """Return half of the confidence interval of a mean, by Student's t; 0 below `FEWEST` numbers."""
-    if len(numbers) < FEWEST:
+def half_width(numbers: Sequence[float], *, fewest: int = FEWEST) -> float:
+    """Return half of the confidence interval of a mean, by Student's t; 0 below `fewest` numbers."""
+    if len(numbers) < fewest:
         return 0.0
     reach = float(stdtrit(len(numbers) - 1, (1 + CONFIDENCE) / 2))
     return reach * statistics.stdev(numbers) / math.sqrt(len(numbers))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 from studygroup._engine.copying import duplicate
 from studygroup.analysis.answers import Batches, fit_of
 from studygroup.analysis.base import Found, LoadedNetworks, OfNetworks
+from studygroup.analysis.flatness import move
 from studygroup.analysis.pairs import pairs_of
 from studygroup.seeding import generator
 
 Prepare = Callable[[nn.Module], object]
-"""What is done to a network that has been placed at a point, before it is asked."""
+"""Called with the network at each point before it is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,7 @@ def along_direction(
         ValueError: no rows, or a loss that is not finite.
     """
     moved = duplicate(net)
-
-    def place(point: float) -> None:
-        for own, parameter, change in zip(moved.parameters(), net.parameters(), direction, strict=True):
-            torch.add(parameter, change, alpha=point, out=own)
-
-    return _slice(moved, place, batches, at=at, prepare=prepare)
+    return _slice(moved, partial(move, moved, net, direction), batches, at=at, prepare=prepare)
 
 
 def between(

@@ -1,4 +1,4 @@
-"""Results of analyses, kept in the folder of their run."""
+"""Results of analyses, saved in the folder of their run."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def read_analyses(run: Run) -> dict[str, Found]:
 
 
 def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Found:
-    """Analyse a finished run and keep the result there, or read it where it was made with these settings.
+    """Analyse a finished run and save the result there, or read a result with these settings.
 
     Example:
         >>> analyse(RunFolder(Path("runs/mine")), "flatness", sigmas=(0.01, 0.02))["drop"]
@@ -39,7 +39,7 @@ def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Fo
         run: the run folder. The result goes to `RUN/analyses/NAME.json`, written atomically; a result of other
             settings is replaced.
         name: one of `analyses`.
-        device: where to compute, see `Analysis`; it affects the last bits of the result only.
+        device: where to compute, see `Analysis`; it affects only the last bits of the result.
         settings: fields of that analysis that differ from the defaults.
 
     Raises:

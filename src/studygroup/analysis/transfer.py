@@ -50,7 +50,7 @@ def intervals(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return bootstrap percentiles of both correlations: each structure's seeds are drawn with replacement.
 
-    They tell how far the choice of seeds moves the correlation of these structures, not what other structures would
+    They show how far the choice of seeds moves the correlation of these structures, not what other structures would
     give; with few seeds a bootstrap tells too little. Draws whose scores are all equal are left out.
 
     Args:

@@ -21,7 +21,7 @@ LARGEST_SIDE = 2**13
 
 @runtime_checkable
 class Form(Protocol):
-    """What training has to know about rows; everything else stays in the splits."""
+    """The facts about rows that training needs; everything else stays in the splits."""
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ from studygroup.data.columns import (
 )
 
 TEST_NAMES = ("test", "validation", "valid", "val", "dev")
-"""What serves as test split, in order of preference."""
+"""Names of splits that can serve as the test split, in order of preference."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _SHOWN = 5  # classes in a message
 

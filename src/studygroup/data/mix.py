@@ -41,7 +41,7 @@ class Mix(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Pairs:
-    """What mixes every picture with another of the same student, by a share that is drawn once a batch."""
+    """The base of MixUp and CutMix, which mix every picture with another of the same student."""
 
     alpha: float
     p: float = 1.0

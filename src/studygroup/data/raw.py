@@ -33,7 +33,7 @@ class RawSplit:
     """Rows of pictures in raw files; selecting rows reads nothing.
 
     Indexing reads each file that holds some of the rows once, one after another, into the tensor that is
-    returned: besides that tensor, one file is in memory at a time. So a whole split is read in one call, whereas rows
+    returned: apart from that, one file is in memory at a time. So a whole split is read in one call, whereas rows
     one by one would be slow: `studygroup.data.load` always brings such a split into memory.
 
     Args:

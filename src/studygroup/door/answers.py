@@ -17,7 +17,7 @@ _HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class Answer:
-    """What ends the program at once.
+    """An exception that ends the program at once.
 
     Attributes:
         status: the exit status.
@@ -123,7 +123,7 @@ def _main_help(table: Table) -> str:
         "usage: studygroup COMMAND ...\n\nTrain students together, ship one plain network.\n\n"
         f"commands:\n{_entries(table.commands)}\n"
         "`studygroup COMMAND --help` tells more of a command. Begin with\n"
-        "  studygroup train                             a first run on small pictures, a minute or two\n"
+        "  studygroup train                             a first run on small pictures, half a minute\n"
         "  studygroup train --recipe.help               the methods\n"
         "  studygroup train --recipe cgl --data FOLDER  one of them on data of your own\n"
     )

@@ -1,4 +1,4 @@
-"""What the front door refuses: unknown names at every depth, values that cannot be meant, words that are missing."""
+"""Refusals before torch is imported: unknown names at every depth, impossible values, missing words."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def check_words(command: Command, words: Words, table: Table, *, name: str) -> N
         name: the command's name, such as `train`.
 
     Raises:
-        ValueError: says which word, why, and what is near.
+        ValueError: names the word, the reason, and similar words.
     """
     _check_order(words)
     options = table.options(command)
@@ -75,7 +75,7 @@ def _check_missing(command: Command, options: Mapping[str, Option], words: Words
 
 
 def _check_option(given: Given, command: Command, words: Words, table: Table, *, name: str) -> None:
-    """Check the name of an option, and its value as far as that is plain."""
+    """Check the name of an option, and its value as far as possible."""
     options = table.options(command)
     if given.name == "print_config" and "config" in options:
         return
@@ -184,7 +184,7 @@ def _in_files(value: str, option: Option, table: Table) -> set[str | None]:
 
 
 def _check_value(given: Given, option: Option, table: Table) -> None:
-    """Refuse a value that is missing, or a word where only a number, or one of a few words, can stand."""
+    """Refuse a missing value, or a word where only a number or one of a few words is valid."""
     value = given.value
     if value is None:
         if option.nargs == "1":
@@ -211,7 +211,7 @@ def _check_value(given: Given, option: Option, table: Table) -> None:
 
 
 def _unknown(given: Given, command: Command, words: Words, table: Table, *, name: str) -> str:
-    """Return what to say of an option that the command does not have."""
+    """Return the message for an option that the command does not have."""
     bare = given.name.lstrip("-")
     word = f"-{given.name.lstrip('-')}" if given.name[:1] == "-" else f"--{given.name}"
     options = table.options(command)

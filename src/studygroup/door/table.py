@@ -20,10 +20,10 @@ class Option:
         help: what it is for.
         type: its type in words; empty for a flag.
         default: its default in words; empty where it has none.
-        choices: all values that it takes, where these are few.
+        choices: all values that it takes, if there are few.
         nargs: `0` for a flag, `?` for a value that may be left out, `+` for several values, else `1`.
         required: whether it must be given.
-        open: whether dotted words below it are not the table's to judge.
+        open: whether the table cannot judge dotted words below it.
         classes: key of the classes that it takes in `Table.classes`; empty where it takes none.
     """
 
@@ -95,7 +95,7 @@ class Table:
         return {**command.options, **(self.settings if command.settings else {})}
 
     def knows(self, classes: str) -> bool:
-        """Return whether the classes of an option are all those of its library: not those of another torch."""
+        """Return whether the table has the installed library's classes: optimisers may be another torch's."""
         return classes != "optimizer" or _installed("torch") == self.torch
 
 

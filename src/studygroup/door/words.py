@@ -65,7 +65,7 @@ def sort_words(words: Sequence[str], nargs: Callable[[str], str]) -> Words:
 
     Args:
         words: without those that allow something.
-        nargs: tells how many values an option takes, by its name: `0`, `?` or `1`.
+        nargs: maps an option's name to how many values it takes: `0`, `?` or `1`.
     """
     options: list[Given] = []
     positionals: list[str] = []

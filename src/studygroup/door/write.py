@@ -35,7 +35,7 @@ _TAKEN = {
 _PLAIN = re.compile(
     r"(int|float|bool|str|null|Path|Literal|Sequence|Iterable|tuple|list|Optional|Union|'[\w-]*'|\.{3}|[\[\],| ])+"
 )
-"""Types whose values have no names of their own below them."""
+"""Types whose values have no further names below them."""
 
 
 def table() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _command(parser: ArgumentParser, settings: list[str], *, takes: bool = False
 def _options(
     parser: ArgumentParser, prefix: str = "", *, positionals: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Yield a parser's options, or its positional arguments, without what is left to the defaults of `Option`."""
+    """Yield a parser's options, or its positional arguments, without fields that have the defaults of `Option`."""
     for action in parser._actions:
         name = action.dest.removeprefix(prefix)
         helper = type(action).__name__ in ("_HelpAction", "_ActionPrintConfig", "_ActionHelpClassPath")
@@ -160,7 +160,7 @@ def _type(hint: Any) -> str:
 
 
 def _choices(kind: str) -> list[str]:
-    """Return all values of a type of few."""
+    """Return all values of a type that has few."""
     if kind == "bool":
         return ["true", "false"]
     literal = re.fullmatch(r"Literal\[(.*)\]", kind)

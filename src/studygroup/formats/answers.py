@@ -1,4 +1,4 @@
-"""The answers of a network, and the comparison with those of what was written of it."""
+"""The answers of a network, and their comparison with those of its exported form."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _APART = 1e-4  # of the largest logit, or of 1: single precision in another orde
 
 @contextmanager
 def evaluated(net: nn.Module) -> Iterator[None]:
-    """Let a network answer in evaluation mode and without gradient inside."""
+    """Put a network into evaluation mode, without gradient, within the block."""
     with without_side_effects(net, training=False):
         yield
 
@@ -49,13 +49,13 @@ def check_classes(net: nn.Module, example: Inputs, facts: Facts) -> None:
 
 
 def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Inputs, where: Path) -> None:
-    """Compare the answers of what was written with the network's, on all rows of an example and on its first.
+    """Compare the exported network's answers with the network's own, on all rows of an example and on its first.
 
     Args:
         net: the network.
-        asked: answers for what was written.
+        asked: computes the exported network's answers.
         example: rows.
-        where: what was written, for the message.
+        where: name of the exported file, for the message.
 
     Raises:
         ValueError: other answers.
@@ -76,7 +76,7 @@ def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Input
 
 
 def in_single(net: nn.Module, example: Inputs) -> tuple[nn.Module, Inputs]:
-    """Return network and example in single precision, where they are in half; else both as they are."""
+    """Return network and example in single precision if they are in half precision; otherwise unchanged."""
     half = (torch.float16, torch.bfloat16)
     if not any(one.dtype in half for one in net.parameters()):
         return net, example
@@ -87,7 +87,7 @@ def in_single(net: nn.Module, example: Inputs) -> tuple[nn.Module, Inputs]:
 
 
 def traced(example: Inputs, forward: Callable[..., Any]) -> dict[str, Any]:
-    """Return `args`, `kwargs` and `dynamic_shapes` of `torch.export`: rows are free, and tokens where they can be."""
+    """Return `args`, `kwargs` and `dynamic_shapes` of `torch.export`: rows are free, and tokens if possible."""
     sizes, parameters = torch.export.Dim, inspect.signature(forward).parameters
     if isinstance(example, Tensor):
         one: Any = ({0: sizes("rows")},)

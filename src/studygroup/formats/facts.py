@@ -1,4 +1,4 @@
-"""What a file says of its network: the names of the classes, and how pixels become its input."""
+"""Metadata of an exported network: the names of the classes, and how pixels become its input."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a network's input and output mean.
+    """The meaning of a network's input and output.
 
     Attributes:
         classes: names, in the order of the logits.

@@ -1,4 +1,4 @@
-"""Folders that are complete or absent, as files are."""
+"""Folders that are either complete or absent, as files are."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ CARD, CONFIGURATION = "README.md", "config.json"
 
 
 def write_folder(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Write a folder that is complete or absent; one that such a function wrote before is replaced.
+    """Write a folder that is either complete or absent; replace one that this function wrote before.
 
     Args:
         folder: the destination.

@@ -17,15 +17,15 @@ def card(
 ) -> str:
     """Return a model card: a YAML header for the hub, then text.
 
-    The licence is left to whoever publishes.
+    The licence is left to the publisher.
 
     Args:
         facts: the classes, and how pixels become input.
-        library: that opens the folder, `"transformers"` or `"timm"`.
+        library: the library that opens the folder, `"transformers"` or `"timm"`.
         name: of the network.
         text: Markdown below the header; omitted, a few lines made of the facts.
-        data: name of the data it was trained on; one with a slash that is no folder is named as the hub's.
-        accuracy: share of right answers on test rows, in [0, 1], for the hub's table of results; with `data`.
+        data: name of the training data; a name with a slash that is not a folder is taken as one on the hub.
+        accuracy: accuracy on test rows, in [0, 1], for the hub's table of results; requires `data`.
 
     Raises:
         ValueError: an accuracy without `data`.

@@ -29,7 +29,7 @@ def save_huggingface(
     """Write a network of transformers as a folder that `from_pretrained` opens, with the names of its classes.
 
     Args:
-        net: a `PreTrainedModel`, as one exports it of a group.
+        net: a `PreTrainedModel`, as exported from a group.
         folder: the folder.
         example: a row or more, as the network takes them.
         facts: the classes; for pictures, mean, deviation and size become the folder's image processor.
@@ -37,7 +37,7 @@ def save_huggingface(
         beside: called with the folder to write more into it, such as `tokenizer.save_pretrained`.
 
     Raises:
-        ValueError: a network that is none of transformers, other classes than the facts', a folder that holds
+        ValueError: a network that is not from transformers, other classes than the facts', a folder that holds
             something else, or other answers from the folder than from the network.
     """
     try:

@@ -16,11 +16,11 @@ from studygroup.inputs import Inputs
 def save_onnx(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts) -> None:
     """Write a network as an ONNX file whose metadata hold classes, shape, mean and deviation as JSON.
 
-    The number of rows is free, and that of tokens where the network leaves it free. A network in half precision is
-    written in single precision, as runtimes do not all compute in its own.
+    The number of rows is free, and so is that of tokens if the network allows. A network in half precision is
+    written in single precision, because not all runtimes compute in half precision.
 
     Args:
-        net: any network, an ensemble too; it is written as it answers in evaluation mode.
+        net: any network, or an ensemble; it is exported in evaluation mode.
         path: the file, `.onnx`.
         example: two rows or more, as the network takes them.
         facts: the classes, and how pixels become input.

@@ -11,7 +11,7 @@ def push(folder: str | Path, repository: str, *, private: bool = True) -> str:
     The token is the one of `hf auth login`, or `HF_TOKEN`.
 
     Args:
-        folder: that `save_huggingface` or `save_timm` wrote.
+        folder: the folder that `save_huggingface` or `save_timm` wrote.
         repository: `OWNER/NAME`; it is created if missing.
         private: whether a new repository is private.
 

@@ -53,16 +53,16 @@ def save_timm(
     `timm.data.resolve_data_config` finds size, mean and deviation.
 
     Args:
-        net: a network that timm built, as one exports it of a group.
+        net: a network that timm built, as exported from a group.
         folder: the folder.
         example: a row or more, as the network takes them.
         facts: the classes, and how pixels become input.
-        options: what it was built with besides classes and channels, such as `img_size` or `drop_rate`.
+        options: its further arguments, apart from classes and channels, such as `img_size` or `drop_rate`.
         card: the model card, see `card`; omitted, a short one.
 
     Raises:
-        ValueError: a network that is none of timm, facts without pictures, other classes or pictures than the facts',
-            a folder that holds something else, or other answers from the folder than from the network.
+        ValueError: a network that is not from timm, facts without pictures, other classes or pictures than the
+            facts', a folder that holds something else, or other answers from the folder than from the network.
     """
     try:
         import timm

@@ -18,11 +18,11 @@ FACTS = "studygroup.json"
 def save_program(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts) -> None:
     """Write a network as a program that `torch.export.load` opens, `.module()` of which is a network again.
 
-    The number of rows is free, and that of tokens where the network leaves it free. The extra file `studygroup.json`
+    The number of rows is free, and so is that of tokens if the network allows. The extra file `studygroup.json`
     holds the facts: `torch.export.load(path, extra_files=(found := {"studygroup.json": ""}))` fills it in.
 
     Args:
-        net: any network, an ensemble too; it is written as it answers in evaluation mode.
+        net: any network, or an ensemble; it is exported in evaluation mode.
         path: the file, usually `.pt2`.
         example: two rows or more, as the network takes them.
         facts: the classes, and how pixels become input.

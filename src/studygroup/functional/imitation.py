@@ -10,9 +10,9 @@ from torch import Tensor
 from studygroup.checks import check_choice, check_flag, check_number
 
 Aggregate = Literal["logits", "probabilities"]
-"""What of several answers is averaged: logits, or class probabilities at the temperature."""
+"""The quantity that is averaged over several answers: logits, or class probabilities at the temperature."""
 Divergence = Literal["kl", "cross_entropy"]
-"""How far an answer is from its target; both have the same gradient where targets are constants."""
+"""The distance of an answer from its target; both have the same gradient if targets are constants."""
 
 
 def peer_targets(
@@ -33,7 +33,7 @@ def peer_targets(
         aggregate: what is averaged.
 
     Returns:
-        Class probabilities. Where a student listens to nobody (a row of zeros) the target is zero, so that its loss
+        Class probabilities. If a student has no teacher (a row of zeros), the target is zero, so that its loss
         is 0: zero *logits* would be a uniform target.
 
     Raises:

@@ -21,7 +21,7 @@ def kernel_decorrelation(weight: Float[Tensor, "filters *kernel"], *, groups: in
     gradient. The norm is as printed, neither squared nor divided by the number of pairs. Its gradient at 0 is 0.
 
     The gradient is in closed form: forward and backward take one product of F × G × min(F, G) numbers each, and
-    between them no more than the square of min(F, G) is kept besides the weight. It can be differentiated once.
+    between them no more than the square of min(F, G) is kept beside the weight. It can be differentiated once.
 
     Reading:
         "(W − µ(W)/σ(W))" is printed with its bracket in the wrong place.

@@ -102,7 +102,7 @@ def least_error_weights(
 
 
 def _check_labels(logits: Tensor, y: Tensor) -> None:
-    """Refuse labels with which some rows would be left out without a word."""
+    """Refuse labels with which some rows would be silently left out."""
     if logits.ndim != 3 or y.shape != logits.shape[1:2] or y.is_floating_point():
         raise ValueError(
             f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(logits.shape)}; hand in logits "

@@ -16,7 +16,7 @@ from studygroup.functional.precision import single
 Centre = Literal["channels", "batch"]
 """Which mean is subtracted from a row's vector: its own over channels, or the batch's."""
 Statistic = Literal["deviation", "flatten"]
-"""What stands for a feature map: each channel's standard deviation over places, or all of its values."""
+"""The representation of a feature map: each channel's standard deviation over places, or all of its values."""
 
 _ROUNDING = 32  # so many rounding steps of a vector's length count as no variation at all
 
@@ -112,7 +112,7 @@ def label_similarity(
 
 
 class _Deviation(torch.autograd.Function):
-    """Each map's deviation over space, dσ/dh = (h − µ)/(nσ): half the time of `std`, and nothing kept besides h."""
+    """Each map's deviation over space, dσ/dh = (h − µ)/(nσ): half the time of `std`, and nothing but h is kept."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ _RATES: dict[Any, tuple[int, str]] = {
     F.scaled_dot_product_attention: (4, "dropout_p"),
     F.multi_head_attention_forward: (10, "dropout_p"),
 }  # fmt: skip
-_NAMED = 5  # so many names of a kind stand in an error
+_NAMED = 5  # names of a kind that an error lists
 
 
 def dropout_layers(model: nn.Module, example: Inputs) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def _drops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _instead(model: nn.Module, named: dict[str, _DropoutNd], watch: _Watch) -> str:
-    """Return a text on what was found in place of dropout layers."""
+    """Describe what was found instead of dropout layers."""
     identities = [name for name, module in model.named_modules() if isinstance(module, nn.Identity)]
     called = [name for name in named if name in watch.called]
     kinds = {

@@ -1,4 +1,4 @@
-"""A trial with two students of whether students can part at some layers of a network."""
+"""Try with two students whether students can part at some layers of a network."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from studygroup._engine.isolate import dry_training
 from studygroup.group import StudyGroup
-from studygroup.inputs import Inputs, count_rows, select
+from studygroup.inputs import Inputs
 from studygroup.layers.dropouts import dropout_layers
+from studygroup.layers.run import few_rows
 from studygroup.routes import Layer, branches
 
-_ROWS = 2
 _AROUND = "a tensor goes around it, as in a residual connection"
 _LONGEST = 80  # letters of a reason
 _VIEWS = 2
@@ -22,16 +22,16 @@ def cannot_part(model: nn.Module, layers: Iterable[Layer], example: Inputs) -> s
 
     Args:
         model: any network; two students of it make a pass in training, without side effects.
-        layers: where each of the two takes a module of its own.
+        layers: the layers at which each of the two has its own module.
         example: one batch, as the model takes it; its first two rows are run.
     """
-    few = select(example, count_rows(example), lambda tensor: tensor[:_ROWS])
+    few = few_rows(example)
     try:
         group = StudyGroup(model, branches(layers, students=2), init="copy", share_head=True, example=few)
         if any(isinstance(module, _DropoutNd) for module in group.modules()):  # they part in training alone
             with dry_training(group.model):
                 group(few)
-    except Exception as error:  # what a network raises where rows do not fit is its own matter
+    except Exception as error:  # a network may raise anything where rows do not fit
         reason = str(error)
         return _AROUND if "residual connection" in reason else f"{type(error).__name__}: {reason}"[:_LONGEST]
     return ""

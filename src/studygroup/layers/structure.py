@@ -8,13 +8,15 @@ smaller stacks. A module with a stack inside is searched further, any other is o
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from torch import nn
 
 from studygroup.routes import Layer
 
+Counts = Callable[[nn.Module], bool]
+"""Tells whether a module counts as a part of the one around it."""
 _LISTS = (nn.Sequential, nn.ModuleList)
 _CUTS = 3  # inner layers that get a classifier: a ResNet of four groups has the ends of three
 
@@ -45,7 +47,7 @@ def last_group(model: nn.Module) -> tuple[str, ...]:
     """Return the names of the last group of blocks and everything after it, for methods that branch.
 
     Args:
-        model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks stand in one row, as in a
+        model: any network; a ResNet gives `("layer4", "fc")`. Where all blocks form one sequence, as in a
             transformer, the last block is the last group.
 
     Returns:
@@ -113,7 +115,7 @@ class _Piece(NamedTuple):
 
 def _found(model: nn.Module, argument: str) -> _Layout:
     """Return the stem, the groups and what follows them; the error names the argument to give instead."""
-    inner, prefix = _unwrapped(model)
+    inner, prefix = unwrapped(model)
     layout = _by_blocks(inner, prefix) or _by_layers(inner, prefix)
     if not layout:
         raise ValueError(_nothing(model, argument))
@@ -131,8 +133,8 @@ def _nothing(model: nn.Module, argument: str) -> str:
 def _stages(model: nn.Module, layout: _Layout) -> list[tuple[str, ...]]:
     """Return the groups of blocks from input to output, each as the modules that are called for it.
 
-    A group is the outermost module that holds some blocks but not all; where all stand in one row, each is a group. A
-    plain list of modules is never called, so that its blocks stand for it.
+    A group is the outermost module that holds some blocks but not all; if they form one sequence, each is a group. A
+    plain list of modules is never called, so its blocks are taken instead.
     """
     if not layout.groups:
         return [layout.stem]
@@ -168,7 +170,7 @@ def _by_blocks(model: nn.Module, prefix: str) -> _Layout | None:
 
 def _by_layers(model: nn.Module, prefix: str) -> _Layout | None:
     """Return the layout of a network without blocks: every module with weights begins a group."""
-    *body, (head, _) = _children(model, prefix) or [("", model)]
+    *body, (head, _) = parts(model, prefix) or [("", model)]
     groups: list[tuple[str, ...]] = []
     for name, module in body:
         for layer, weighty in _layers(name, module):
@@ -180,7 +182,7 @@ def _by_layers(model: nn.Module, prefix: str) -> _Layout | None:
 
 def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
     """Yield the pieces of a module in order; at the top, blocks may also stand side by side as attributes."""
-    children = _children(module, prefix)
+    children = parts(module, prefix)
     kinds = Counter(type(child) for _, child in children)
     for number, (name, child) in enumerate(children):
         if _has_stack(child):
@@ -194,7 +196,7 @@ def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
 def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
     """Yield the layers of a plain sequence, otherwise the module itself, each with whether it has weights."""
     if isinstance(module, nn.Sequential) and _weights(module) > 1:
-        for inner, child in _children(module, f"{name}."):
+        for inner, child in parts(module, f"{name}."):
             yield from _layers(inner, child)
     else:
         yield name, _weights(module) > 0
@@ -213,7 +215,7 @@ def _is_stack(module: nn.Module) -> bool:
     """
     if not isinstance(module, _LISTS):
         return False
-    children = [child for _, child in _children(module, "")]
+    children = [child for _, child in parts(module, "")]
     found = [child for child in children if _is_block(child)]
     one_class = len({type(child) for child in found}) == 1
     return one_class and (len(found) > 1 or len(found) == len(children))
@@ -221,7 +223,7 @@ def _is_stack(module: nn.Module) -> bool:
 
 def _is_block(module: nn.Module) -> bool:
     """Tell whether a module has several weights, in sub-modules, and is more than a sequence of layers."""
-    return _weights(module) > 1 and type(module) not in _LISTS and bool(_children(module, ""))
+    return _weights(module) > 1 and type(module) not in _LISTS and bool(parts(module, ""))
 
 
 def _weights(module: nn.Module) -> int:
@@ -229,19 +231,18 @@ def _weights(module: nn.Module) -> int:
     return sum(parameter.ndim > 1 for parameter in module.parameters())
 
 
-def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """Return the children that have parameters, with their full names."""
-    return [
-        (prefix + name, child)
-        for name, child in module.named_children()
-        if any(True for _ in child.parameters())
-    ]
+def has_parameters(module: nn.Module) -> bool:
+    """Tell whether a module has parameters."""
+    return any(True for _ in module.parameters())
 
 
-def _unwrapped(model: nn.Module) -> tuple[nn.Module, str]:
-    """Return the outermost module with more than one child, and the prefix of its children's names."""
-    prefix = ""
-    while len(children := _children(model, prefix)) == 1 and _children(children[0][1], ""):
-        name, model = children[0]
-        prefix = f"{name}."
-    return model, prefix
+def parts(module: nn.Module, prefix: str, counts: Counts = has_parameters) -> list[tuple[str, nn.Module]]:
+    """Return the children that count, with their full names."""
+    return [(prefix + name, child) for name, child in module.named_children() if counts(child)]
+
+
+def unwrapped(module: nn.Module, prefix: str = "", counts: Counts = has_parameters) -> tuple[nn.Module, str]:
+    """Return the outermost module with more than one child that counts, and the prefix of its children's names."""
+    while len(found := parts(module, prefix, counts)) == 1 and parts(found[0][1], "", counts):
+        prefix, module = f"{found[0][0]}.", found[0][1]
+    return module, prefix

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
+
+from studygroup.layers.structure import has_parameters, parts, unwrapped
 
 Sizes = Mapping[str, tuple[int, ...]]
 
@@ -70,7 +73,7 @@ class _Table:
                     yield from self.of(some[0][1], f"{some[0][0]}.", depth + 1, inside=False)
                 if some and new and some[0][1] is first:
                     self.shown.add(_make(first))
-                    within, outer = _unwrapped(first, f"{name}.")
+                    within, outer = unwrapped(first, f"{name}.", _counts)
                     yield from self.of(within, outer, depth + 1, inside=True)
 
     def _make(self, child: tuple[str, nn.Module]) -> tuple[str, tuple[int, ...] | None]:
@@ -88,21 +91,14 @@ class _Table:
         )
 
 
-def _children(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """Return the children with parameters, or with a dropout that drops something, with their full names."""
-    return [
-        (prefix + name, child)
-        for name, child in module.named_children()
-        if any(True for _ in child.parameters())
-        or any(isinstance(inner, _DropoutNd) and inner.p > 0 for inner in child.modules())
-    ]
+def _counts(module: nn.Module) -> bool:
+    """Tell whether a module has parameters, or a dropout that drops something."""
+    return has_parameters(module) or any(
+        isinstance(inner, _DropoutNd) and inner.p > 0 for inner in module.modules()
+    )
 
 
-def _unwrapped(module: nn.Module, prefix: str) -> tuple[nn.Module, str]:
-    """Return the outermost module with more than one child, and the prefix of its children's names."""
-    while len(children := _children(module, prefix)) == 1 and _children(children[0][1], ""):
-        prefix, module = f"{children[0][0]}.", children[0][1]
-    return module, prefix
+_children = partial(parts, counts=_counts)
 
 
 def _make(module: nn.Module) -> str:

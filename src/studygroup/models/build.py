@@ -50,9 +50,9 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
         name: of a network for pictures: `cifar_resnet18`, `cifar_resnet34`, `cifar_resnet101`, the narrow
             `cifar_resnet8`, `cifar_resnet20`, `cifar_resnet32` and `cifar_resnet110`, `cifar_vgg16`, `mlp`,
             `torchvision/NAME` or `timm/NAME`; a bare name is looked up in that order. Or of one for texts: `vdcnn9`,
-            `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder. Or the import path of a
-            class or function of one's own, such as `mypackage.nets.Net`, see docs/own_parts.md.
-        classes: how many classes the head tells apart.
+            `text_transformer`, or `huggingface/NAME` with a name on the hub or a folder. Or the import path of your
+            own class or function, such as `mypackage.nets.Net`, see docs/own_parts.md.
+        classes: number of classes of the head.
         **options: passed to the network. Networks for pictures take `channels`, those of the images, by default 3
             (torchvision's take 3 only); those for texts take `vocabulary`, the number of ids, and `padding`,
             the id that pads rows. Others are the network's own, such as `width`, `img_size` or `drop_rate`;

@@ -37,7 +37,7 @@ def huggingface(
         padding: the id that pads rows; by default the configuration's.
         pretrained: whether to load the weights, too. Their embedding table keeps its size, and the classifier is
             reinitialised if its size differs.
-        trust_remote_code: whether to execute code that comes with the network; nobody is asked.
+        trust_remote_code: whether to execute code that comes with the network; there is no prompt.
         **options: values that override the configuration's, such as `num_hidden_layers=2`.
 
     Returns:

@@ -119,7 +119,7 @@ class Objective(nn.Module):
         weight: weight of the value in the total, a number or a function of progress.
 
     Attributes:
-        capture: what the objective needs of the students' outputs besides logits.
+        capture: what the objective needs of the pass in addition to logits.
         teachers: the teachers it listens to; the task consults them and owns their parameters.
         criterion: criterion of the labels, where the objective has one; all others of the task follow it.
         moves_teachers: whether its gradient flows into the teachers' answers.

@@ -25,11 +25,11 @@ class LocalClassifiers(Local):
     L_i = α CE(y, ψ(z_i; T)) − β Σ q_i log ψ(z_i; T), q_i = ψ(1/(N−i) Σ_{j=i+1..N} z_j; T) without gradient, z_N the
     network's own answer. The temperature is in the hard loss too, as printed.
 
-    A row that stands for several students or views counts once; its z_N is the mean of their answers. A student's
+    A row shared by several students or views counts once; its z_N is the mean of their answers. A student's
     loss is the mean over the rows that it sees.
 
     A classifier is max pooling, a 3x3 convolution and a linear layer. Tokens are a map of one dimension, all of them,
-    padding included; for (rows, width) a linear layer takes the convolution's place.
+    padding included; for (rows, width) a linear layer replaces the convolution.
 
     Reading:
         The printed sum begins at j = i, has N−i+1 terms and divides by N−i. Beginning at i+1 the number of terms
@@ -45,7 +45,7 @@ class LocalClassifiers(Local):
         beta: β = 0.05 in the paper.
         temperature: T = 2 in the paper.
         size: pixels per side, or tokens, after pooling.
-        channels: most filters of the convolution.
+        channels: maximum number of filters of the convolution.
 
     Raises:
         ValueError: α or β that is negative or not finite, a temperature that is not positive and finite, or a number
@@ -79,7 +79,7 @@ class LocalClassifiers(Local):
         self._count = 0
 
     def start_step(self, step: Step) -> None:
-        """Start with the network's own answer as the one above all layers."""
+        """Start with the network's own answer, which is above all layers."""
         self._above, self._count = single(step.outputs.logits.detach()), 1
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:

@@ -29,7 +29,7 @@ class Comparison:
     Attributes:
         temperature: T > 0.
         divergence: `"kl"` or `"cross_entropy"`.
-        aggregate: what is averaged over those whom a student listens to.
+        aggregate: what is averaged over a student's teachers.
         scale_by_t2: multiply by T².
         constant: whether targets have no gradient.
     """
@@ -64,8 +64,8 @@ class Criterion(nn.Module):
             y: the labels.
 
         Raises:
-            ValueError: labels of another shape or type, or, on the CPU, a label that is no class (checking on a
-                device would wait for it, and it has an assertion of its own).
+            ValueError: labels of another shape or type, or, on the CPU, a label that is not a class (checking on a
+                device would wait for it, and the device has its own assertion).
         """
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ class Criterion(nn.Module):
         weights: Weights,
         how: Comparison,
     ) -> Float[Tensor, "students rows *places"]:
-        """Return how far every student is from what it hears; here answers are logits of class probabilities."""
+        """Return every student's distance from its targets; here answers are logits of class probabilities."""
         if how.aggregate == "divergences":
             peers = heard.detach() if how.constant else heard
             return pairwise_loss(spread, peers, weights, how.temperature, how.divergence, how.scale_by_t2)
@@ -271,7 +271,7 @@ class SquaredError(Criterion):
         weights: Weights,
         how: Comparison,
     ) -> Float[Tensor, "students rows *places"]:
-        """Return squared distances; those who listen to nobody have distance 0."""
+        """Return squared distances; a student without teachers has distance 0."""
         said = heard.detach() if how.constant else heard
         means = mixed_answers(said, weights)
         total = weights.sum(-1).T if weights.ndim == 3 else weights.sum(-1)[:, None]  # (students, rows or 1)

@@ -1,4 +1,4 @@
-"""Learning from a teacher: how far every student is from what it hears."""
+"""Learning from a teacher: the distance of every student's answers from its targets."""
 
 import torch
 from jaxtyping import Float
@@ -23,14 +23,14 @@ class Imitation(Objective):
     """Every student imitates a teacher on its rows: the mean of D(q_k, ψ(z_k; T)), ψ(z; T) = softmax(z / T).
 
     Args:
-        teacher: whom students imitate.
+        teacher: what students imitate.
         temperature: T > 0, of targets and students.
         weight: weight in the total: a number or a function of progress, such as `schedules.ramp_up(0.0, 0.2)`.
         divergence: `"kl"` or `"cross_entropy"`, see `functional.imitation_loss`.
-        aggregate: what is averaged over those whom a student listens to: `"logits"`, q_k = ψ(Σ_j w_kj z_j; T) (CGL,
+        aggregate: what is averaged over a student's teachers: `"logits"`, q_k = ψ(Σ_j w_kj z_j; T) (CGL,
             ONE), `"probabilities"`, q_k = Σ_j w_kj ψ(z_j; T), or `"divergences"`, Σ_j w_kj D(ψ(z_j; T), ψ(z_k; T))
             (DML).
-        moves_teachers: whether targets have a gradient, which trains those who are imitated, and a teacher with
+        moves_teachers: whether targets have a gradient, which trains the imitated students, and a teacher with
             parameters. By default targets are constants.
         scale_by_t2: multiply by T².
         name: see `Objective`.

@@ -20,7 +20,7 @@ from studygroup.teachers.learned import Pool
 
 
 def _some(layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse no layers: nothing but the labels would be learnt from, as in plain training."""
+    """Refuse an empty list of layers, with which training would be plain training."""
     if not layers:
         raise ValueError(
             "no layer is named to put a classifier on, and without any this is plain training; name the layers after "
@@ -77,7 +77,7 @@ class Bottleneck(nn.Module):
     each with batch norm and ReLU; then the mean over space.
 
     Reading:
-        The paper draws a bottleneck; kernels and channels are those of the authors' public code for it.
+        The paper draws a bottleneck; kernels and channels are those of the authors' public code of SCAN.
 
     Args:
         width: channels of the layer's output.

@@ -15,7 +15,7 @@ from studygroup.group import Group
 from studygroup.outputs import Outputs
 
 Answer = Callable[[Tensor], Tensor]
-"""What an objective makes of a layer's output: small, and the same when it is asked again."""
+"""Computes an objective's head output from a layer's output: small, and the same when it is called again."""
 
 
 class LayerGradients:

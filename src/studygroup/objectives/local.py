@@ -52,7 +52,7 @@ class Local(Objective):
         Args:
             layer: one of `layers`.
             answers: rows and head output of each module.
-            step: the step at hand.
+            step: the current step.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Losses that are no `Criterion`: torch's own, and modules of one's own that give one number a row."""
+"""Losses that are not a `Criterion`: torch's own, and modules of yours that return one number per row."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -11,7 +11,7 @@ _TAKEN = "CrossEntropyLoss, BCEWithLogitsLoss, MSELoss and MultiMarginLoss"
 
 
 class RowLoss(Criterion):
-    """A module `loss(logits, y)` that gives one number a row; imitation compares class probabilities.
+    """A module `loss(logits, y)` that returns one number per row; imitation compares class probabilities.
 
     Args:
         module: called for each student with its logits (rows, classes), in single precision, and the labels.
@@ -24,10 +24,10 @@ class RowLoss(Criterion):
     def loss(
         self, spread: Float[Tensor, "students rows classes"], y: Shaped[Tensor, "rows *_"]
     ) -> tuple[Float[Tensor, "students rows"], None]:
-        """Return what the module says of every row.
+        """Return the module's loss of every row.
 
         Raises:
-            ValueError: it does not give one number a row.
+            ValueError: it does not return one number per row.
         """
         each = [self.module(logits, y) for logits in spread]
         if each[0].shape != spread.shape[1:2]:
@@ -43,7 +43,7 @@ def as_criterion(loss: nn.Module) -> Criterion:
 
     Args:
         loss: a `Criterion`, which is returned as it is; `nn.CrossEntropyLoss`, `nn.BCEWithLogitsLoss` or
-            `nn.MSELoss`, for which the criterion of the same mathematics stands; or another module, see `RowLoss`.
+            `nn.MSELoss`, which become the equivalent criterion; or another module, see `RowLoss`.
 
     Raises:
         ValueError: it is no module, sums or averages by itself, or takes something other than logits.

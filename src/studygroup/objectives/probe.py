@@ -21,7 +21,7 @@ def probe(group: Group, example: Inputs, *, capture: Capture = _NOTHING) -> Outp
     Args:
         group: the students.
         example: one batch, as the network takes it; two rows are enough.
-        capture: what to return besides logits.
+        capture: what to return in addition to logits.
     """
     with without_side_effects(group.model, training=False):
         outputs: Outputs = group(example, capture=capture)

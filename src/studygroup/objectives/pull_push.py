@@ -134,7 +134,7 @@ class PullPush(Local):
         return self._ends[rows]
 
     def _input(self, step: Step) -> Tensor:
-        """Return what stands for x, one row per sample."""
+        """Return the representation of x, one row per sample."""
         if self.source:
             tap, sees = step.outputs.activations[self.source], step.outputs.sees
             first = to_device(sees.to(torch.uint8).argmax(0), tap.device)

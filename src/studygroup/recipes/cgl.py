@@ -52,7 +52,8 @@ def cgl(
         see docs/methods/cgl.md.
 
     Departs:
-        Paths are distinct and no module idles, where the numbers allow; `distinct=False` draws uniformly, as printed.
+        Paths are distinct and every module is used, as far as the numbers allow; `distinct=False` draws uniformly, as
+        printed.
 
     Args:
         model: the network to train and ship.

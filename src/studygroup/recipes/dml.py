@@ -24,12 +24,11 @@ def dml(
 
     L_k = CE_k + 1/(K−1) Σ_{j≠k} KL(p_j ‖ p_k), L = Σ_k L_k. Any student ships; all are equal.
 
-    Reading:
-        Whether targets are constants is not printed; each network is updated by its own loss alone.
+    Targets are constants: each network is updated by its own loss alone.
 
     Departs:
-        All students step together, on answers from before the step, as public code does; `in_turn=True` is the
-        paper's algorithm 1.
+        All students step together, on answers from before the step, as in re-implementations; `in_turn=True` is the
+        paper's algorithm 1, and what the authors' code does.
 
     Args:
         model: the network to train and ship, or `Peers`: students of different architectures.

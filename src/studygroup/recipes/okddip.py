@@ -41,9 +41,9 @@ def okddip(
 
     Reading:
         Whether targets are constants is not printed; the attention learns through them alone, and the public code
-        lets them move the peers too. Logits are averaged, as in the public code; the paper can be read as taking an
-        average of softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leaves open whether the
-        leader is one of them.
+        lets them move the peers too. Logits are averaged, as in that code and the caption of figure 1; an equation
+        can be read as averaging softened `"probabilities"`. "3 students" where CGL compares (5 for texts) leaves
+        open whether the leader is one of them.
 
     Args:
         model: the network to train and ship.

@@ -42,7 +42,8 @@ def one(
         re-implementation of OKDDip's authors lets the gradient through.
 
     Departs:
-        No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients.
+        No 1e-7 is added to targets, as the public code does: 0 log 0 is 0 here, and an ε would bias gradients. The
+        branch that is best on hold-out rows ships, where the paper deploys the first one.
 
     Args:
         model: the network to train and ship.

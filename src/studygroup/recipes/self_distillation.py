@@ -38,16 +38,15 @@ def self_distillation(
 
     L = CE(y, ψ(z; 1)) + λ φ(t) T² KL(ψ(z̄; T) ‖ ψ(z; T)), z̄ the answer of the average θ̄ ← a θ̄ + (1−a) θ, taken after
     every update with a = min(1 − 1/g, decay) at update g, and a constant; φ(t) = exp(−5 (1 − t/t_r)²). Average and
-    network have dropout of their own, the noises η′ and η of the paper, and batch statistics of their own.
+    network each have their own dropout masks, the noises η′ and η of the paper, and batch statistics.
 
     Reading:
-        φ ends after 80 of 300 epochs, as in Laine and Aila (2017), on whom the paper builds.
+        φ ends after 80 of 300 epochs, as in Laine and Aila (2017), on which the paper builds.
 
     Departs:
         All rows have labels, where the paper is about those that have none. Network and average see the same
-        augmented rows; in the paper each has an augmentation of its own. KL, at a temperature, stands in place of
-        the mean squared difference of the probabilities, with λ = 1: the paper compares the two and finds the
-        square better.
+        augmented rows; in the paper each has its own augmentation. KL, at a temperature, replaces the mean squared
+        difference of the probabilities, with λ = 1: the paper compares the two and finds the square better.
 
     Args:
         model: the network to train and ship.

@@ -1,4 +1,4 @@
-"""What the curves of a page may be drawn over: epochs, updates, or seconds of training."""
+"""The horizontal axes of a page's curves: epochs, updates, or seconds of training."""
 
 import math
 from collections.abc import Callable, Sequence

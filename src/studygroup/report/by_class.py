@@ -1,4 +1,4 @@
-"""What the shipped student of a run is right on, class by class, and which classes it takes for which."""
+"""Accuracy of a run's shipped student class by class, and the classes that it confuses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

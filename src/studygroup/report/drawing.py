@@ -19,7 +19,7 @@ WIDTH = 470
 """Width of a plot, in pixels of the page at full size."""
 _POINT = 72  # matplotlib draws SVG in points; one of its points is one pixel here
 
-# Colours that stand for variables of the style sheet: no figure has them otherwise.
+# Placeholder colours, replaced by variables of the style sheet: no figure has them otherwise.
 _VARIABLES = ("ink", "soft", "line", "card", *(f"series{number}" for number in range(8)))
 _COLOURS = {name: f"#0101{number + 16:02x}" for number, name in enumerate(_VARIABLES)}
 INK, SOFT, LINE, CARD = (_COLOURS[name] for name in _VARIABLES[:4])
@@ -121,7 +121,7 @@ def legend(figure: Figure) -> None:
 
 
 def svg(figure: Figure, words: str) -> markupsafe.Markup:
-    """Return the figure as SVG to stand in a page, with its text alternative.
+    """Return the figure as inline SVG with its text alternative.
 
     Args:
         figure: drawn with the colours of this module.

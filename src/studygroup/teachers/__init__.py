@@ -1,4 +1,4 @@
-"""Teachers: whom students imitate. A teacher says who is consulted, with what weight, and what they answer."""
+"""Teachers, which students imitate. A teacher says who is consulted, with what weight, and gives the targets."""
 
 from studygroup.teachers.base import OneTeacher, Teacher, share_equally
 from studygroup.teachers.fixed import MeanOfOthers, RandomSubgroup, Self

@@ -15,7 +15,7 @@ Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teac
 
 
 class Teacher(nn.Module):
-    """The base of all teachers: whom students imitate.
+    """The base of all teachers, which students imitate.
 
     A teacher decides before any forward pass who consults whom (`consults`), and after it with what weight each
     answer counts (`weights`) and which logits are weighed (`logits`). Draws depend on the seed and the step alone, so
@@ -26,7 +26,7 @@ class Teacher(nn.Module):
             or a frozen network.
 
     Attributes:
-        capture: what the teacher needs of the outputs besides logits.
+        capture: what the teacher needs of the pass in addition to logits.
         sources: BibTeX of what to cite, see `citation`.
     """
 

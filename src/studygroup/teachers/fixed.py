@@ -57,7 +57,7 @@ class RandomSubgroup(Teacher):
         selection: `"fixed"` draws n = min(max(round(pK), 1), K−1) others without replacement and divides by
             n: constant cost, the rule of the paper's appendix. `"bernoulli"` draws each other with
             probability p and divides by the *expected* number H = p(K−1), as printed, so that weights sum to
-            n/H. At p = 1 both are the mean of all others; at p = 0 both consult nobody, and imitation is 0.
+            n/H. At p = 1 both are the mean of all others; at p = 0 neither consults anyone, and imitation is 0.
         include_self: let a student be among those it listens to; then K takes the place of K−1.
         of: who answers, see `Teacher`.
 

@@ -58,7 +58,7 @@ class LinearTeacher(OneTeacher):
         The paper writes one α for the students' logits of an image, hence `per_row=True`.
 
     Args:
-        per_row: whether every row has weights of its own; `False` has one α for the batch.
+        per_row: whether every row has its own weights; `False` has one α for the batch.
         steps: number of steps of the solver.
 
     Raises:
@@ -81,7 +81,7 @@ class LinearTeacher(OneTeacher):
 
 
 class GeneralTeacher(OneTeacher):
-    """All listen to the students weighed by how, and with whom, they err (KDCL-General).
+    """All listen to the students, weighed by how their errors correlate (KDCL-General).
 
     z_t = Σ_k w_k z_k, w_k = Σ_j C⁻¹_kj / Σ_ij C⁻¹_ij, C_ij the mean product of the errors of students i and j, see
     `functional.error_products`. The weights of a step come from the batches before it.
@@ -93,9 +93,9 @@ class GeneralTeacher(OneTeacher):
     Departs:
         C is a moving average over training batches. The paper measures it after every epoch on validation rows taken
         out of the training set; here the held-out rows select the shipped student, and weights learnt on them would
-        let them into training. To do as the paper does, set `on_training_rows=False` and call `measure` on rows of
-        your own in your own loop. A ridge is added to C's diagonal, where none is printed: students that err alike
-        make C singular.
+        let them into training. To do as the paper does, set `on_training_rows=False` and call `measure` on your own
+        rows in your own loop. A ridge is added to C's diagonal, where none is printed: students that err alike make
+        C singular.
 
     Args:
         decay: share of the average that a batch leaves in place, in [0, 1).

@@ -1,4 +1,4 @@
-"""Sources of teachers' answers besides the students themselves: their moving averages, a frozen network."""
+"""Sources of teachers' answers other than the students: their moving averages (EMA), a frozen network."""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence

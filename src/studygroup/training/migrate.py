@@ -20,6 +20,14 @@ ALWAYS = (
     *("reestimate_bn", "seed", "baseline", "accelerator", "workers", "in_memory_bytes", "checkpoint_every"),
 )
 """Settings that stand in the configuration of every run since 0.1.0: no default takes the place of a lost one."""
+ONE_PROCESS: dict[str, Any] = {
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "divide": "rows",
+    "sync_batchnorm": False,
+}
+"""Settings that runs lack which were begun when all were of one process."""
 _METHODS = "studygroup.training.methods."
 
 
@@ -29,7 +37,7 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: plain values, of any version since 0.1.0.
     """
-    moved: dict[str, Any] = _moved(config)
+    moved: dict[str, Any] = ONE_PROCESS | _moved(config)
     recipe = moved.get("recipe")
     if isinstance(recipe, dict) and str(recipe.get("class_path", "")).startswith(_METHODS):
         name = recipe["class_path"].removeprefix(_METHODS)

@@ -130,7 +130,18 @@ class PretrainedEncoder(Encodes):
         return {"files": self.files, "length": self.length}
 
 
-_ENDINGS = (".json", ".txt", ".model", ".spm", ".jinja", ".bpe", ".codes", ".vocab", ".tiktoken")
+_ENDINGS = (
+    ".json",
+    ".txt",
+    ".model",
+    ".spm",
+    ".jinja",
+    ".bpe",
+    ".codes",
+    ".vocab",
+    ".tiktoken",
+    ".tokenizer",
+)
 _OF_NETWORKS = ("config.json", "adapter_config.json", "generation_config.json", "preprocessor_config.json")
 """Files that would tell a library of another network, where those of a tokenizer are written beside one."""
 

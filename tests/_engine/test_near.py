@@ -1,0 +1,51 @@
+"""How near two answers have to be, by precision and scale."""
+
+import pytest
+import torch
+from torch import nn
+
+from studygroup._engine.near import Near, close, equal
+
+LOOSE = {torch.float64: 1e-6, torch.float32: 1e-2, torch.bfloat16: 0.15}
+
+
+@pytest.mark.parametrize("dtype", LOOSE)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("tight", [False, True])
+def test_logits_may_differ_by_a_share_of_the_largest(dtype, scale, tight):
+    near = Near(nn.Linear(2, 2).to(dtype))
+    share = LOOSE[dtype] / ({torch.bfloat16: 10}.get(dtype, 100) if tight else 1)
+    ours = torch.tensor([[[0.0, 1.0], [-0.5, 0.2]]], dtype=torch.float64) * scale
+    for factor, expected in ((0.9, True), (1.1, False)):
+        other = ours.clone()
+        other[0, 1, 1] += factor * share * scale
+        for first, second in ((ours, other), (other, ours)):
+            alone = second.to(dtype)
+            exact = first + alone.double() - second  # the rounding of the precision aside
+            assert near.logits(exact, alone, tight=tight) == expected
+
+
+def test_what_is_no_number_must_be_none_in_both():
+    near, nan = Near(nn.Linear(2, 2)), torch.tensor([[float("nan"), 1.0]])
+    assert near.logits(nan, nan.clone())
+    assert not near.logits(nan, torch.tensor([[0.0, 1.0]]))
+    assert near.logits(torch.zeros(2, 0), torch.zeros(2, 0))
+
+
+def test_marks_are_near_relative_to_the_length_of_their_row():
+    """The first mark of a row is its length."""
+    marks = torch.tensor([[100.0, 3.0], [1.0, 0.5]])
+    for row, size in ((0, 100), (1, 1)):
+        for factor, expected in ((0.9, True), (1.1, False)):
+            other = marks.clone()
+            other[row, 1] += factor * 0.01 * size
+            assert close(marks, other, loose=0.01) == close(other, marks, loose=0.01) == expected
+    endless = torch.tensor([[float("inf"), 3.0], [1.0, 0.5]])
+    assert close(endless, endless + torch.tensor([[0.0, 9.0], [0.0, 0.0]]), loose=0.01)
+
+
+def test_marks_are_equal_to_the_last_bit():
+    marks = torch.tensor([[1.0, float("nan")]])
+    assert equal(marks, marks.clone())
+    assert not equal(marks, marks + 1e-7)
+    assert not equal(marks, marks[:, :1])
