@@ -1,38 +1,60 @@
 #!/usr/bin/env bash
-# Runs the core's tests on other versions of torch and of the packages of `studygroup[train,text]`, each in a virtual
-# environment of its own, and prints one line a version:
+# Runs the tests that another version of a package could break, in one environment for each set of versions:
 #
-#     reproduction/versions.sh FOLDER "torch==2.6.0 torchvision==0.21.0 lightning==2.4.0 timm==1.0.3" "torch==2.11.0 ..."
+#     reproduction/versions.sh FOLDER [oldest | newest | CONSTRAINTS]... | tee reproduction/versions.txt
 #
-# FOLDER receives the environments (about 6 GB each with a CUDA build of torch) and the logs; an environment that is there is
-# used as it is. PYTHON names the interpreter, TESTS other tests.
+# `oldest` has every package that pyproject.toml names at its lower bound, `newest` the newest of all, and constraints
+# ("torch==2.9.0 timm==1.0.9") the newest that go with these; where none is named, oldest and newest. FOLDER receives the
+# environments (6 GB each) and the whole output; an environment that is there is used as it is. Needs uv (`pip install uv`),
+# whose resolver finds the lower bounds. PYTHON names the interpreter, BEFORE a command to run each group of tests under.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 folder=$(realpath -m "$1")
 shift
-tests=${TESTS:-tests/functional tests/layers tests/teachers tests/objectives tests/_engine tests/models tests/recipes
-  tests/integrations tests/test_batching.py tests/test_checks.py tests/test_group.py tests/test_loaders.py
-  tests/test_ownership.py tests/test_peers.py tests/test_routes.py tests/test_schedules.py tests/test_shipping.py
-  tests/test_state.py $(ls tests/test_task*.py)}
-others="accelerate beartype datasets hypothesis jaxtyping jsonargparse[signatures]>=4.49 lightning optuna pytest pytest-xdist
-  pyyaml safetensors scikit-learn scipy sentencepiece sqlalchemy tensorboard timm torchvision transformers xxhash jinja2 matplotlib"
-mkdir -p "$folder"
+[ $# -gt 0 ] || set -- oldest newest
+groups=(
+  "functions, routes, schedules  tests/functional tests/test_routes.py tests/test_schedules.py tests/test_batching.py"
+  "groups and tasks              $(echo tests/test_{group,checks,loaders,ownership,peers,shipping,state,soups,ensembling}.py tests/test_task*.py)"
+  "engine                        tests/_engine"
+  "objectives, teachers, layers  tests/objectives tests/teachers tests/layers"
+  "recipes                       tests/recipes"
+  "networks, formats             tests/models tests/formats"
+  "integrations, ecosystem       tests/integrations tests/test_ecosystem.py tests/test_loops.py"
+  "training                      $(echo tests/training/test_{checkpoints,export,fit,methods,module,own_parts,resume,schedulers,text_run}.py)"
+  "data                          $(echo tests/data/test_{augment,images,labels,loader}.py)"
+)
 failed=0
+mkdir -p "$folder"
 for wanted in "$@"; do
-  name=${wanted// /_}
-  venv=$folder/$name
-  log=$folder/$name.log
-  if [ ! -e "$venv/whole" ]; then
-    "${PYTHON:-python3}" -m venv "$venv" && "$venv/bin/pip" install $wanted >"$log" 2>&1 &&
-      "$venv/bin/pip" freeze | grep -iE '^(torch|torchvision|lightning|timm|transformers|accelerate)==' >"$venv/given.txt" &&
-      "$venv/bin/pip" install -c "$venv/given.txt" $others >>"$log" 2>&1 && touch "$venv/whole"
+  venv=$folder/${wanted// /_}
+  python=$venv/bin/python
+  log=$venv.log
+  if [ ! -e "$venv" ]; then
+    options=() constraints=()
+    case $wanted in
+      oldest) options=(--resolution lowest-direct) ;;
+      newest) ;;
+      *) read -ra constraints <<<"$wanted" ;;
+    esac
+    if ! { uv venv -q --python "${PYTHON:-python3}" "$venv" &&
+      uv pip install -q --python "$python" "${options[@]}" -e '.[test]' "${constraints[@]}"; } >"$log" 2>&1; then
+      rm -rf "$venv"
+      echo "$wanted: not installed, see $log"
+      failed=1
+      continue
+    fi
   fi
-  if [ ! -e "$venv/whole" ]; then
-    echo "$wanted: not installed, see $log"
-    failed=1
-    continue
-  fi
-  PYTHONPATH=$PWD/src:$PWD OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest $tests -q -n 2 -p no:cacheprovider >"$log" 2>&1 || failed=1
-  echo "$wanted: $(tail -1 "$log")"
+  echo "$wanted: $("$python" -c '
+import platform, importlib.metadata as m
+names = "torch torchvision timm transformers lightning accelerate optuna jsonargparse datasets numpy".split()
+print("Python", platform.python_version() + "".join(f", {name} {m.version(name)}" for name in names))')"
+  for group in "${groups[@]}"; do
+    name=${group%%  *}
+    # shellcheck disable=SC2086
+    PYTHONPATH=$PWD/src:$PWD OMP_NUM_THREADS=1 ${BEFORE:-} \
+      "$python" -m pytest ${group#"$name"} -q -p no:cacheprovider \
+      -o filterwarnings= --disable-warnings >>"$log" 2>&1 || failed=1  # older packages use what others have deprecated since
+    printf '  %-30s %s\n' "$name" "$(tail -1 "$log" | tr -d =)"
+  done
 done
 exit $failed
