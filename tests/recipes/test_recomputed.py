@@ -237,7 +237,7 @@ def compare(name: str, made: Case, again: Case) -> None:
     assert_same(found[1][1], found[0][1], **EXACT)
 
 
-SHORT = ("byot", "cgl", "intra", "pcl", "dml")
+SHORT = ("byot", "cgl", "intra", "pcl")
 SOME = [pytest.param(name, marks=pytest.mark.slow if name in SHORT else pytest.mark.long) for name in RECIPES]
 
 
