@@ -73,22 +73,30 @@ def test_a_folder_opens_with_from_pretrained(bert, tmp_path):
 
 
 def test_a_folder_brings_no_code_of_others(bert, tmp_path):
-    """Nor what the configuration of a stranger's network asks for besides a network."""
     net, ids = bert
     other = copy.deepcopy(net)
     other.config.auto_map = {"AutoModelForSequenceClassification": "evil/repo--evil.Network"}
     save_huggingface(other, tmp_path / "bert", example=ids, facts=WORDS)
     assert "evil" not in (tmp_path / "bert" / "config.json").read_text()
-    other.config.quantization_config = {"quant_method": "nothing"}
+
+
+def test_a_folder_that_does_not_open_again_is_told(bert, tmp_path, monkeypatch):
+    net, ids = bert
+
+    def from_pretrained(*_, **__):
+        raise ImportError("it asks for a package that is not there")
+
+    monkeypatch.setattr(type(net), "from_pretrained", from_pretrained)
     with pytest.raises(ValueError, match=r"does not open .*bert again"):
-        save_huggingface(other, tmp_path / "bert", example=ids, facts=WORDS)
+        save_huggingface(net, tmp_path / "bert", example=ids, facts=WORDS)
+    assert not (tmp_path / "bert").exists()
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        {"num_attention_heads": 0}, {"hidden_size": "x"}, {"num_labels": {}}, {"hidden_act": "os.system"},
-        {"torch_dtype": "os.system"}, {"attn_implementation": "flash_attention_9"}, {"model_type": {}},
+        {"num_attention_heads": 0}, {"hidden_size": "x"}, {"hidden_act": "os.system"},
+        {"attn_implementation": "flash_attention_9"}, {"model_type": {}},
         {"id2label": "x"}, {"hidden_size": 10**9, "num_attention_heads": 7}, {"vocab_size": -1},
     ],
     ids=str,
