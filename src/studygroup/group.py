@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import (
@@ -67,7 +67,7 @@ class Group(ParameterGroups):
         self,
         inputs: Inputs,
         *,
-        sees: Seen = None,
+        sees: Bool[Tensor, "students rows"] | None = None,
         capture: Capture = _NOTHING,
     ) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
@@ -356,10 +356,11 @@ class StudyGroup(Group):
 
     def _layout(self, sees: Seen, batch: Batch) -> BatchLayout:
         """Return where the rows go, after a dry run if none has seen inputs of this sort."""
+        if isinstance(sees, BatchLayout):
+            return sees
         together = self._layouts.together if sees is None and torch.compiler.is_compiling() else {}
-        given = sees if isinstance(sees, BatchLayout) else together.get(batch.rows)
-        if given is not None:
-            return given
+        if batch.rows in together:
+            return together[batch.rows]
         table = sees_table(sees, students=self.students, rows=batch.rows)
         if self._apart is None:
             self._explore(batch, table)
@@ -370,7 +371,8 @@ class StudyGroup(Group):
             if batch.sizes not in compared and len(compared) < _MOST_SIZES:
                 self._explore(batch, table)
             if holds_compiled_code(self.model):
-                return self.prepared(batch.inputs, table, first_tensor(batch.inputs).device) or layout
+                first = first_tensor(batch.inputs)
+                return layout if first is None else self.prepared(batch.inputs, table, first.device) or layout
         return layout
 
     def _heads(self, capture: Capture) -> list[str]:

@@ -75,8 +75,11 @@ class _OwnedBatches(Sampler[list[_Item]]):
         """Yield the steps of an epoch; the next iteration is another epoch's."""
         self.batches.set_epoch(self._next)
         self._next += 1
-        for rows, owner, _ in self.batches:
-            yield list(zip(rows.tolist(), [-1] * len(rows) if owner is None else owner.tolist(), strict=True))
+        for draw in self.batches:
+            rows = draw.rows.tolist()
+            yield list(
+                zip(rows, [-1] * len(rows) if draw.owner is None else draw.owner.tolist(), strict=True)
+            )
 
 
 class _Owned(Dataset[tuple[Any, int]]):

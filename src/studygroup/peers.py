@@ -168,7 +168,7 @@ def separate(model: nn.Module, *, students: int, init: Init) -> Group:
 
 
 def _answer(
-    student: int, group: StudyGroup, inputs: Inputs, *, sees: Bool[Tensor, "1 rows"], capture: Capture
+    student: int, group: StudyGroup, inputs: Inputs, *, sees: Bool[Tensor, "1 rows"] | None, capture: Capture
 ) -> Outputs:
     """Return the answers of one student, which alone is in its group."""
     try:

@@ -57,7 +57,7 @@ def _marks(tensor: Tensor) -> list[int]:
         return [0] * len(tensor)
     flat = tensor.detach().reshape(len(tensor), -1)
     flat = (flat.abs() if flat.is_complex() else flat).double()
-    marks: list[int] = flat.unique(dim=0, return_inverse=True)[1].tolist()
+    marks: list[int] = torch.unique(flat, dim=0, return_inverse=True)[1].tolist()
     return marks
 
 

@@ -236,15 +236,13 @@ class BatchLayout:
             if key in like._splits and "take_entry" in vars(like._splits[key]):
                 selections.append(split.take_entry)
         wanted = [index for selection in selections for index in selection.wanted]
-        moved = iter(to_device(torch.cat(wanted), device).split([len(index) for index in wanted]))
+        moved = iter(torch.split(to_device(torch.cat(wanted), device), [len(index) for index in wanted]))
         for selection in selections:
             selection.gather_by([next(moved) for _ in selection.wanted])
-        if (
-            self.manner == "mixed"
-        ):  # as many rows as who consults whom makes them: another number in every step
-            varying = [index for selection in selections for index in selection.gathers]
+        if self.manner == "mixed":  # who consults whom makes another number of rows in every step
+            varying = [index for selection in selections for index in selection.gathers or ()]
             for table in (*varying, *(rows.sample for rows in self._rows.values())):
-                torch._dynamo.maybe_mark_dynamic(table, 0)  # type: ignore[no-untyped-call]
+                torch._dynamo.maybe_mark_dynamic(table, 0)
         return True
 
 

@@ -91,7 +91,7 @@ def _batch_norm(
         ):
             if running is not None:
                 running.lerp_(found.to(running), (number > 0).to(running) * momentum)
-    result = apart * (variance + eps).rsqrt().view(shape)
+    result: Tensor = apart * (variance + eps).rsqrt().view(shape)
     for scale, add in ((weight, False), (bias, True)):
         if scale is not None:
             result = result + scale.view(shape) if add else result * scale.view(shape)

@@ -89,8 +89,8 @@ class Tally:
     def gather(self) -> None:
         """Add what all other processes have counted; all of them call it."""
         rows = torch.tensor([self._rows], dtype=self._sums.dtype, device=self._sums.device)
-        *sums, rows = over_ranks(torch.cat([self._sums, rows]), "sum").split([len(self._sums), 1])
-        self._sums, self._rows = sums[0], int(rows)
+        counted = over_ranks(torch.cat([self._sums, rows]), "sum")
+        self._sums, self._rows = counted[:-1], int(counted[-1])
 
     def read(self) -> Scores:
         """Return the scores of all batches so far; waits for the device once."""
