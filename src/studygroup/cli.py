@@ -88,8 +88,8 @@ def _run(typed: Typed) -> int:
                 said, status = said
             print(printable(said))
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
-            words = str(error) or "no memory is left"
-            print(f"studygroup {chosen}: {printable(words)}", file=sys.stderr)
+            reason = str(error) or "no memory is left"
+            print(f"studygroup {chosen}: {printable(reason)}", file=sys.stderr)
             return 1
     return status
 
