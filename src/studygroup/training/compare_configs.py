@@ -117,7 +117,7 @@ class _Cell:
 
     @property
     def data_name(self) -> str:
-        return self.configuration.data
+        return str(self.configuration.data)
 
 
 def _write(
