@@ -82,7 +82,7 @@ def elastic(folder: Path, **more: str) -> str:
         "--recipe.peers=joint",
         "--divide=students",
         f"--run_dir={folder}",
-        "--resume=true",
+        "--resume",
     ]
     return call("-m", "torch.distributed.run", *words, *options, **more)
 
