@@ -12,6 +12,7 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_train_evaluate_export(tmp_path, capsys):
     run = str(tmp_path / "run")
     assert main(["train", *SMALL, "--run_dir", run]) == 0
@@ -57,6 +58,7 @@ def test_train_evaluate_export(tmp_path, capsys):
     assert "noise names 'helpers.hostile_import.noise', which was not imported" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_runs_own_configuration_repeats_it(tmp_path, capsys):
     main(["train", *SMALL, "--baseline=false", "--run_dir", str(tmp_path / "a")])
     config = str(tmp_path / "a" / "config.yaml")

@@ -37,6 +37,7 @@ def check_new_task(page: dict[str, Any]) -> None:
         check_step(task, task(x, y, owner=owner, progress=0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_the_python_of_a_page_runs(name, tmp_path, monkeypatch, unchecked):
     monkeypatch.chdir(tmp_path)

@@ -74,6 +74,7 @@ def refusal(given: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return "" if parsed else f"{' '.join(given)}: {said.err[-300:]}"
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_every_command_of_the_pages(capsys, monkeypatch, tmp_path, unchecked):
     monkeypatch.chdir(ROOT)
     (tmp_path / "mine.py").write_text(MINE)

@@ -9,6 +9,8 @@ from torch import nn
 
 import studygroup as sg
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ROWS = 8
 
 

@@ -9,6 +9,8 @@ import pytest
 from reproduction.benchmarks.cells import interval, over, spread
 from reproduction.benchmarks.gallery_tables import found, table
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ROOT = Path(__file__).parent.parent
 PAGES = {page.stem: page.read_text() for page in (ROOT / "docs" / "gallery").glob("*.md")}
 

@@ -57,6 +57,7 @@ def test_what_takes_longer_than_it_seemed_is_stopped():
     assert run.err.endswith(AGAIN)
 
 
+@pytest.mark.slow
 def test_a_stop_that_is_swallowed_comes_again_and_at_last_ends_the_process():
     run = Run("swallowed")
     assert run.send(signal.SIGINT) == 130

@@ -176,6 +176,7 @@ def test_the_last_call_counts_and_no_call_leaves_nothing():
     assert in_flight(group, x, unused)[unused] == []
 
 
+@pytest.mark.slow
 def test_what_an_activation_has_replaced_is_not_kept():
     net, (x, _) = Net(), batch(torch.float32)
     kept = []

@@ -112,6 +112,7 @@ def test_rows_shuffled_by_draws_that_are_not_torchs_are_refused(build):
     seeded(build, 0, ("",))(torch.randn(7, 6))  # each student shuffles its own rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sees", [None, OWNERS], ids=["all", "owners"])
 @pytest.mark.parametrize("build", [Noise, NewNoise, StatisticsAndNoise])
 def test_draws_of_each_row_raise_no_alarm(build, sees):

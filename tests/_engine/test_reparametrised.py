@@ -84,6 +84,7 @@ def assert_same(group: sg.Group, state: dict | None = None) -> None:
     group.train()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["make", "copy", "fresh"])
 def test_students_train_and_ship_as_they_answer(make, init):
     group = students(make, init)

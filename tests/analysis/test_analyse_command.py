@@ -7,6 +7,8 @@ from studygroup.analysis import analyses
 from studygroup.analysis.base import OfNetworks
 from studygroup.cli import main
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture
 def runs(three, one, tmp_path):

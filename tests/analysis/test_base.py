@@ -93,6 +93,7 @@ def test_texts(tmp_path):
     assert 0 <= analyses["similarity"](run.folder)["similarity"] <= 1
 
 
+@pytest.mark.slow
 def test_what_is_said_of_networks_takes_torch_alone():
     code = (
         "import sys\n"

@@ -85,6 +85,7 @@ def test_the_chance_of_a_likeness_counts_orders():
     assert chance_of_likeness(first, first[::-1]) == 1.0
 
 
+@pytest.mark.slow
 def test_of_many_structures_orders_are_drawn():
     """Nine in the same order: of 362,880 orders only that one, so of 50,000 drawn and itself about one or two."""
     scores = [[float(k)] for k in range(9)]

@@ -76,6 +76,7 @@ def lines() -> Iterator[list[str]]:
             yield ["train", f"--{setting}={called}", *given]
 
 
+@pytest.mark.slow
 def test_what_the_parser_accepts_the_door_lets_in():
     parser, found = build_parser(), read_table().settings
     checked = 0

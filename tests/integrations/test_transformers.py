@@ -47,6 +47,7 @@ def trainer(name, folder, rows, *, seed=0, steps=4, **options):
     return StudyTrainer(task, arguments, train_dataset=rows, eval_dataset=rows, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_run_resumes_exactly(name, rows, tmp_path):
     whole = trainer(name, tmp_path, rows)

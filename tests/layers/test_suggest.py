@@ -66,6 +66,7 @@ def tried(request):
     return request.param, net, found
 
 
+@pytest.mark.slow
 def test_what_a_residual_connection_goes_around_cannot_part(tried):
     name, _, found = tried
     for inner in GOES_AROUND[name]:

@@ -121,6 +121,7 @@ def test_options_of_the_other_kind(name, options, message):
         build(name, classes=2, **options)
 
 
+@pytest.mark.slow
 def test_our_networks_need_torch_alone():
     code = (
         "import sys; sys.modules |= dict.fromkeys(('timm', 'torchvision', 'transformers', 'lightning', 'datasets'));"

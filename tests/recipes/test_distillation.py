@@ -107,6 +107,7 @@ def test_a_state_dict_brings_student_and_teacher_back():
     assert other.step == 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_teaches_by_its_folder_and_by_its_file(tmp_path):
     run = train(small(recipe=methods.baseline, epochs=1), run_dir=tmp_path / "big", progress_bar=False)
     settings = small(recipe=functools.partial(methods.distillation, teacher=str(run.folder.path)))

@@ -55,6 +55,7 @@ def pairs():
             yield pytest.param(name, network, marks=pytest.mark.long if rare else ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), [*pairs()])
 def test_a_task_in_bfloat16_loses_as_much_as_in_float32(name, network):
     case = NETWORKS[network]
@@ -76,6 +77,7 @@ def test_a_task_in_bfloat16_loses_as_much_as_in_float32(name, network):
         assert getattr(out, "logits", out).dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_network_that_is_handed_in_in_half_precision_trains(name, dtype):
@@ -89,6 +91,7 @@ def test_a_network_that_is_handed_in_in_half_precision_trains(name, dtype):
     assert {p.dtype for p in task.shipped.export(0).parameters()} == {dtype}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["self_distillation", "pcl"])
 def test_averages_are_kept_in_single_precision_and_ship_in_the_networks(name):
     case = lowered(CASES["mlp"], torch.bfloat16)

@@ -111,6 +111,7 @@ def test_a_step_reaches_every_parameter_and_the_exports_have_its_logits(recipe, 
             assert list(network.state_dict()) == list(case.build().state_dict())
 
 
+@pytest.mark.slow
 def test_saving_loading_and_going_on_is_exact(recipe, case):
     torch.manual_seed(0)
     task = recipe(case).train()
@@ -135,6 +136,7 @@ def test_saving_loading_and_going_on_is_exact(recipe, case):
         assert a == b if isinstance(a, dict) else torch.equal(a, b), name
 
 
+@pytest.mark.slow
 def test_eight_rows_are_learnt(recipe):
     """The method trains: plain Adam takes every student's own loss down on an MLP."""
     case = CASES["mlp"]

@@ -17,6 +17,8 @@ from studygroup.report.comparisons import comparison
 from studygroup.report.marks import Mark
 from studygroup.training import RunFolder, compare
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):

@@ -33,6 +33,7 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_needs_nothing_from_outside(finished):
     path = run_report(finished.folder)
     assert path == finished.folder.report

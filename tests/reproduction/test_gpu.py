@@ -60,6 +60,7 @@ def dry(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_all_phases(dry, capsys):
     status, found = dry()
     assert json.loads(capsys.readouterr().out) == found
@@ -111,6 +112,7 @@ dropped = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWa
 """The signal may find Python in a weak reference's callback, which drops what is raised; it comes again."""
 
 
+@pytest.mark.slow
 @dropped
 def test_what_is_cut_off_leaves_its_part(dry, monkeypatch):
     def slow(name, device):
@@ -133,6 +135,7 @@ def test_what_is_cut_off_leaves_its_part(dry, monkeypatch):
     assert "too_little_time" in found["comparison"]
 
 
+@pytest.mark.slow
 @dropped
 def test_a_killed_run_leaves_the_phases_before(dry, monkeypatch):
     def killed(*_, **__):
@@ -175,6 +178,7 @@ def spoilt(case):
     return sg.recipes.baseline(net)
 
 
+@pytest.mark.slow
 def test_the_checks_see_a_spoilt_gradient(monkeypatch):
     monkeypatch.setitem(METHODS, "spoilt", spoilt)
     result = checks.recipe("spoilt", CPU)
@@ -202,6 +206,7 @@ def test_every_recipe_passes_where_the_device_is_the_cpu(name):
     assert result["float64"]["largest_difference"] < 1e-11
 
 
+@pytest.mark.slow
 def test_a_missing_gradient_another_loss_and_no_number_fail():
     expected = exactness.Outcome(2.0, {"a": torch.ones(3), "b": torch.ones(3)})
     assert exactness.same(expected, expected, 1e-8)["passed"]
@@ -221,6 +226,7 @@ def test_a_missing_gradient_another_loss_and_no_number_fail():
     assert (half["passed"], half["gradient_difference"]) == (False, pytest.approx(0.2))
 
 
+@pytest.mark.slow
 def test_waiting_is_found_and_counted(monkeypatch):
     modes = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
@@ -239,6 +245,7 @@ def test_waiting_is_found_and_counted(monkeypatch):
     assert checks.found_waiting(lambda: None, times=3) == {"passed": True}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_no_recipe_waits_for_the_device():
     device = torch.device("cuda")
@@ -247,10 +254,12 @@ def test_no_recipe_waits_for_the_device():
         assert found["passed"], (name, found)
 
 
+@pytest.mark.slow
 def test_every_recipe_is_checked():
     assert [name for name in sg.recipes.__all__ if not any(known.startswith(name) for known in METHODS)] == []
 
 
+@pytest.mark.slow
 def test_an_error_does_not_keep_others_from_their_turn():
     parts = []
 
@@ -265,6 +274,7 @@ def test_an_error_does_not_keep_others_from_their_turn():
     assert parts == [1, 2, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "epoch", "scoring", "epochs"), [(100, 10, 5, 8), (100, 100, 0, 0), (5, 1, 10, 0), (-3, 1, 0, 0)]
 )
@@ -272,6 +282,7 @@ def test_epochs_that_fit(left, epoch, scoring, epochs):
     assert comparison.epochs_that_fit(left, epoch=epoch, scoring=scoring) == epochs
 
 
+@pytest.mark.slow
 def test_a_schedule_that_outruns_its_time_is_given_up_and_not_scored():
     case = thin(classes=4, width=16, pixels=8)
     run = training.Run(METHODS["baseline"], case, made_up(), training.Recipe(16, dtype=torch.float32))
@@ -280,6 +291,7 @@ def test_a_schedule_that_outruns_its_time_is_given_up_and_not_scored():
     assert "test" not in found
 
 
+@pytest.mark.slow
 def test_rates_are_halved_at_the_milestones_and_students_have_rows_of_their_own():
     case = thin(classes=4, width=16, pixels=8)
     run = training.Run(METHODS["cgl"], case, made_up(), training.Recipe(16, dtype=torch.float32))
@@ -300,6 +312,7 @@ def test_rates_are_halved_at_the_milestones_and_students_have_rows_of_their_own(
             assert torch.equal(own, run._sets[student].sort().values)
 
 
+@pytest.mark.slow
 def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows():
     labels = {"holdout": torch.tensor([0, 1]), "test": torch.tensor([0, 1, 1, 0])}
     logits = {
@@ -369,6 +382,7 @@ def test_the_standin_chooses_on_holdout_rows_and_trains_every_column(tmp_path, m
         assert 0 <= result["test"]["chosen"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "left", "epochs"), [([0.1, 0.1], 100, 84), ([0.1, 0.3], 100, 28), ([], 100, 0), ([0.1], 0.1, 0)]
 )
@@ -377,6 +391,7 @@ def test_epochs_of_a_pool(steps, left, epochs):
     assert pool.epochs_that_fit(measured, left) == epochs
 
 
+@pytest.mark.slow
 def test_the_grid_says_the_weights():
     tried = standin.candidates(standin.Weights())
     cells = [standin.Column(name, seed, weights) for name, weights in tried for seed in (1, 2)]

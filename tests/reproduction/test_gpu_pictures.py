@@ -14,6 +14,8 @@ from reproduction.gpu import prepare
 from reproduction.gpu.codec import pack, unpack
 from reproduction.gpu.pictures import SPLITS, crop_and_flip, load, save
 
+pytestmark = pytest.mark.slow  # whole runs
+
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
 

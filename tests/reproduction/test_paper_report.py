@@ -87,6 +87,7 @@ def test_a_plot_says_how_its_numbers_came_about():
     assert one.note == "Ours, no intervals below 3 seeds. No numbers are published beside them."
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_needs_nothing_from_outside(page):
     found = Page(page)
     assert found.open == []

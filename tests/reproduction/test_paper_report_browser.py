@@ -73,6 +73,7 @@ def looked_at(page, folder, *, width, options=()):
     return json.loads(html.unescape(found[1])), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [375, 1400])
 def test_it_fits_its_window_and_shows_its_plots(page, tmp_path, width):
     found, said = looked_at(page, tmp_path, width=width)
@@ -85,6 +86,7 @@ def test_it_fits_its_window_and_shows_its_plots(page, tmp_path, width):
     assert found["sticky"] == ("sticky" if width == 1400 else "static")
 
 
+@pytest.mark.slow
 def test_text_of_plots_follows_light_and_dark(page, tmp_path):
     (tmp_path / "light").mkdir()
     (tmp_path / "dark").mkdir()
@@ -97,6 +99,7 @@ def test_text_of_plots_follows_light_and_dark(page, tmp_path):
     assert brightness[0] < 3 * 128 < brightness[1]
 
 
+@pytest.mark.slow
 def test_it_prints(page, tmp_path):
     out = tmp_path / "page.pdf"
     _, said = browse(page, tmp_path / "profile", f"--print-to-pdf={out}", "--no-pdf-header-footer")
@@ -104,6 +107,7 @@ def test_it_prints(page, tmp_path):
     assert out.read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_an_error_would_be_seen(page, tmp_path):
     """The console is heard: a page that asks for something outside is refused by its policy, aloud."""
     asking = tmp_path / "asking.html"

@@ -39,6 +39,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_cell_has_its_seeds(whole, capsys):
     assert sorted(kept(whole)) == sorted((cell, seed) for cell in CELLS for seed in "01")
     for run in kept(whole).values():
@@ -48,6 +49,7 @@ def test_every_cell_has_its_seeds(whole, capsys):
     assert folders == sorted(f"{key}-{seed}" for key in keys for seed in range(2))
 
 
+@pytest.mark.slow
 def test_results_say_how_they_were_made(whole, monkeypatch):
     content = json.loads((whole / "results" / "cgl-table-2.json").read_text())
     assert content["made"][0].keys() >= {"command", "cpu", "cores", "threads", "python", "torch"}
@@ -71,6 +73,7 @@ def test_results_say_how_they_were_made(whole, monkeypatch):
         assert cell["settings"]["holdout"] == 20
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_run_again(whole, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/*")}
     assert papers("run", whole) == 0
@@ -81,6 +84,7 @@ def test_what_is_finished_is_not_run_again(whole, capsys):
     assert "run 1" not in said.err
 
 
+@pytest.mark.slow
 def test_lost_results_are_found_in_the_runs(whole, capsys):
     before, file = kept(whole), whole / "results" / "cgl-table-2.json"
     finished = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/summary.json")}
@@ -99,6 +103,7 @@ def results_of(folder, change):
     file.write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_figures_of_earlier_days_are_renewed_without_training(whole, capsys):
     before = kept(whole)
     for run in before.values():
@@ -128,6 +133,7 @@ def test_figures_of_earlier_days_are_renewed_without_training(whole, capsys):
         assert 0 < run["spent"] == run["curve"]["spent"][-1]
 
 
+@pytest.mark.slow
 def test_results_without_the_runs_are_left_as_they_are(whole, tmp_path):
     (tmp_path / "results").mkdir()
     text = (whole / "results" / "cgl-table-2.json").read_text()
@@ -139,6 +145,7 @@ def test_results_without_the_runs_are_left_as_they_are(whole, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_analysis_is_made_once_and_without_training(whole, monkeypatch):
     asked = []
 
@@ -188,6 +195,7 @@ def test_flatness_is_measured_on_the_run_folder(whole):
     assert found["test"] == kept(whole)["{} | {}".format(*place), "0"]["test"]
 
 
+@pytest.mark.slow
 def test_another_table_has_the_runs_it_shares(whole):
     here = lab(whole)
     table = table_called("cgl-table-2")
@@ -203,6 +211,7 @@ def test_another_table_has_the_runs_it_shares(whole):
     assert set(here.found(table)) == {tuple(cell.split(" | ")) for cell in CELLS}
 
 
+@pytest.mark.slow
 def test_a_run_in_hand_elsewhere_is_left_alone(whole, tmp_path, capsys):
     here = lab(tmp_path)
     table = table_called("cgl-table-2")
@@ -214,6 +223,7 @@ def test_a_run_in_hand_elsewhere_is_left_alone(whole, tmp_path, capsys):
     assert not here.folder(runs[0].key, 0).config.exists()
 
 
+@pytest.mark.slow
 def test_results_on_other_data_are_refused(whole, tmp_path):
     here = lab(whole, data=[f"cifar10={tmp_path}"])
     runs = wanted_runs(table_called("cgl-table-2"), here, seeds=1, only=["CIFAR-10, baseline"])
@@ -221,6 +231,7 @@ def test_results_on_other_data_are_refused(whole, tmp_path):
         missing_runs(runs, here)
 
 
+@pytest.mark.slow
 def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     assert papers("plan", whole) == 0
     assert "0 of 4 runs are missing, about 0.0 hours" in capsys.readouterr().out
@@ -241,6 +252,7 @@ def test_a_plan_measures_what_is_missing(whole, capsys, monkeypatch):
     assert capsys.readouterr().err.count("measuring") == 2
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_opened_do_not_keep_the_others(tmp_path, capsys):
     cells = [
         "--only=ResNet-18, CIFAR-100, baseline",
@@ -262,6 +274,7 @@ def test_data_that_cannot_be_opened_do_not_keep_the_others(tmp_path, capsys):
     assert papers("plan", tmp_path, "--seeds=1", *places, sizes=cells) == 1  # there is no other any more
 
 
+@pytest.mark.slow
 def test_a_word_may_be_part_of_a_column():
     cell = table_called("regime-epochs").cells["40 epochs", "T² times, p = 1"]
     assert has_words(cell, "40 epochs, p = 1")
@@ -270,6 +283,7 @@ def test_a_word_may_be_part_of_a_column():
     assert not has_words(cell, "20 epochs | T² times, p = 1")
 
 
+@pytest.mark.slow
 def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
     here, table = lab(tmp_path), table_called("intra-table-2")
     runs = wanted_runs(table, here, seeds=1)
@@ -282,6 +296,7 @@ def test_data_without_a_place_are_left_out_and_named(tmp_path, capsys):
         with_data([run for run in runs if run not in left], stl10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("id", "how"),
     [
@@ -296,6 +311,7 @@ def test_tables_without_runs_say_where_their_numbers_are_from(tmp_path, id, how)
         wanted_runs(table_called(id), lab(tmp_path), seeds=1)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_said(tmp_path, capsys):
     assert papers("run", tmp_path, "--only=CIFAR-10, CLG", sizes=[]) == 1
     assert "no cell of cgl-table-2 has the words CIFAR-10, CLG" in capsys.readouterr().err
@@ -306,6 +322,7 @@ def test_what_cannot_be_run_is_said(tmp_path, capsys):
     assert json.loads((tmp_path / "data.json").read_text()) == {}
 
 
+@pytest.mark.slow
 def test_a_place_gives_way_until_something_is_trained(whole, tmp_path):
     lab(tmp_path, data=["cifar10=degits"]).with_saved_places()
     assert lab(tmp_path).with_saved_places().data == {"cifar10": "digits"}
@@ -314,6 +331,7 @@ def test_a_place_gives_way_until_something_is_trained(whole, tmp_path):
         lab(whole, data=["cifar10=degits"]).with_places()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cgl-table-2", "stopped", "prices"])
 def test_results_that_are_something_else_are_named(tmp_path, capsys, name):
     (tmp_path / "results").mkdir()

@@ -12,6 +12,8 @@ from studygroup.training import NonFiniteLossError, compare, methods
 from studygroup.training.comparison import table
 from studygroup.training.folder import try_lock
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture
 def configs(tmp_path):

@@ -6,6 +6,8 @@ import torch
 from studygroup.training.confusion import NO_CLASS, Answers, Confusion, read_confusion
 from studygroup.training.scores import score_net
 
+pytestmark = pytest.mark.slow  # whole runs
+
 COUNTS = Confusion({(0, 0): 3, (0, 2): 2, (1, 0): 2, (2, 2): 1, (2, 1): 4, (2, NO_CLASS): 1})
 
 

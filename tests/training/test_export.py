@@ -45,6 +45,7 @@ def test_a_folder_takes_files_and_formats_have_cards_of_their_own(finished, tmp_
         predict(["-"], folder=module)
 
 
+@pytest.mark.slow
 def test_without_a_number_the_shipped_one_is_written(finished):
     path = export(finished.folder.path)
     assert path == finished.folder.path / "export" / f"student-{finished.summary.shipped.student}.safetensors"

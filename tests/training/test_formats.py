@@ -17,6 +17,7 @@ from studygroup.training import Settings, export, methods, train
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
+@pytest.mark.slow
 def test_the_ensemble_of_a_run_is_one_program(finished, tmp_path, capsys):
     path = tmp_path / "all.pt2"
     words = ["--ensemble", "true", "--format", "torch_export", "--output", str(path)]
@@ -37,6 +38,7 @@ def test_the_ensemble_of_a_run_is_one_program(finished, tmp_path, capsys):
     assert "One module of 3 networks, which answers with the mean of their probabilities," in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

@@ -78,6 +78,7 @@ def write(folder, name):
     (folder / f"{name}-{os.getpid()}").touch()
 
 
+@pytest.mark.slow
 def test_processes_do_the_same_work_and_one_that_fails_is_told(tmp_path, capfd, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     in_processes(write, tmp_path, "done", count=2)

@@ -15,6 +15,7 @@ def settings(**changes) -> Settings:
     return small(recipe=functools.partial(methods.dml, students=2, in_turn=True), epochs=2, **changes)
 
 
+@pytest.mark.slow
 def test_a_run_is_the_loop_over_steps(tmp_path):
     plain = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
     chosen = settings(optimizer=plain, progress="step", gradient_clip_val=0.5)

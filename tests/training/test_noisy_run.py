@@ -25,6 +25,7 @@ def noisy(tmp_path_factory):
     return train(small(noise=HALF, baseline=True, epochs=2), run_dir=folder, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_students_learn_from_the_epochs_labels(tmp_path, monkeypatch):
     seen, step = {}, StudyModule.training_step
 
@@ -52,6 +53,7 @@ def test_a_run_that_goes_on_learns_from_the_labels_it_would_have_had(tmp_path):
     assert plain.folder.weights.read_bytes() != whole.folder.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_summary_counts_the_wrong_labels(noisy):
     data, noise = small(noise=HALF).load_data(), noisy.summary.noise
     assert noise.name == "SymmetricNoise"
@@ -63,6 +65,7 @@ def test_the_summary_counts_the_wrong_labels(noisy):
     assert 0 < noise.wrong_holdout_labels <= 20
 
 
+@pytest.mark.slow
 def test_the_baseline_beside_has_the_same_noise(noisy, tmp_path):
     assert noisy.folder.baseline.read_summary().noise == noisy.summary.noise
     alone = train(
@@ -71,6 +74,7 @@ def test_the_baseline_beside_has_the_same_noise(noisy, tmp_path):
     assert alone.folder.weights.read_bytes() == noisy.folder.baseline.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_holdout_is_scored_with_its_noise_and_the_test_rows_without(noisy):
     found = evaluate(noisy.folder.path)
     assert found["holdout"] == noisy.summary.shipped.holdout
@@ -81,6 +85,7 @@ def test_the_holdout_is_scored_with_its_noise_and_the_test_rows_without(noisy):
     assert accuracy(net, datamodule.evaluation_batches(data.holdout, cpu)) != found["holdout"]
 
 
+@pytest.mark.slow
 def test_terminal_report_and_card_tell_the_noise(noisy):
     said = describe_noise(noisy.summary)
     wrong = noisy.summary.noise
@@ -98,6 +103,7 @@ def test_terminal_report_and_card_tell_the_noise(noisy):
         assert said in text
 
 
+@pytest.mark.slow
 def test_clean_runs_say_nothing_of_noise(finished):
     assert finished.summary.noise is None
     for text in (
@@ -108,6 +114,7 @@ def test_clean_runs_say_nothing_of_noise(finished):
         assert "Label noise" not in text
 
 
+@pytest.mark.slow
 def test_a_clean_holdout_and_labels_drawn_once_are_told(tmp_path):
     fixed = SymmetricNoise(rate=0.3, redraw=False)
     settings = small(noise=fixed, holdout_noise=False, epochs=1)
@@ -118,6 +125,7 @@ def test_a_clean_holdout_and_labels_drawn_once_are_told(tmp_path):
     assert evaluate(tmp_path / "run")["holdout"] == result.summary.shipped.holdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "noise", [SymmetricNoise(rate=0.2), HumanNoise(path="labels", column="said", clean_column="true")]
 )
@@ -128,6 +136,7 @@ def test_a_configuration_keeps_the_noise(noise):
     assert again.config() == config
 
 
+@pytest.mark.slow
 def test_the_command_line_names_a_noise(tmp_path, capsys):
     run = tmp_path / "run"
     options = ["--recipe=baseline", "--train_rows=200", "--test_rows=50", "--epochs=1", "--accelerator=cpu"]
@@ -138,6 +147,7 @@ def test_the_command_line_names_a_noise(tmp_path, capsys):
     assert "the noise rate is 2.0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_noise_that_does_not_fit_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match="noise rate is -1"):
         train(small(noise=SymmetricNoise(rate=-1)), run_dir=tmp_path / "run")

@@ -18,6 +18,8 @@ from studygroup.training import Settings, TimmRate, TorchRate, methods, train
 from studygroup.training.history import read_history
 from studygroup.trust import NotAllowedError, allowing
 
+pytestmark = pytest.mark.slow  # whole runs
+
 small = functools.partial(tiny, train_rows=100)  # three updates an epoch
 
 

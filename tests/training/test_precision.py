@@ -36,6 +36,7 @@ def finished(request, tmp_path_factory):
     return train(small(precision=precision, baseline=True), run_dir=folder, progress_bar=False), kind
 
 
+@pytest.mark.slow
 def test_what_ships_has_the_precision_of_the_run(finished):
     result, kind = finished
     for folder in (result.folder, result.folder.baseline):
@@ -44,6 +45,7 @@ def test_what_ships_has_the_precision_of_the_run(finished):
     assert {p.dtype for p in result.load().parameters()} == {kind}
 
 
+@pytest.mark.slow
 def test_the_shipped_file_scores_what_the_summary_says(finished):
     result, _ = finished
     settings = Settings.from_config(result.folder.read_config())
@@ -52,6 +54,7 @@ def test_the_shipped_file_scores_what_the_summary_says(finished):
     assert accuracy(result.load(), scored) == result.summary.shipped.test
 
 
+@pytest.mark.slow
 def test_double_precision_differs_from_single_by_rounding_alone():
     losses = {}
     for precision in ("32-true", "64-true"):
@@ -70,6 +73,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_of_every_recipe_in_half_precision(name):
     settings = few(name, precision="bf16-true")
@@ -103,6 +107,7 @@ def test_a_run_of_every_recipe(name, precision, tmp_path):
     assert 0 <= result.summary.shipped.test <= 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     settings = small(precision="bf16-true", recipe=functools.partial(methods.dml, students=2), epochs=2)
     whole, resumed = whole_and_resumed(settings, tmp_path)
@@ -118,12 +123,14 @@ def test_short_names(short, long):
     assert small(precision=short).precision == long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["16-true", "half", "transformer-engine", ""])
 def test_others_are_refused_at_once(name):
     with pytest.raises(ValueError, match=rf"precision is '{name}'; give one of 32-true, .* use 16-mixed\)"):
         small(precision=name)
 
 
+@pytest.mark.slow
 def test_pixels_are_normalised_in_single_precision_and_rounded_once():
     images = torch.from_numpy(picture(0, size=(8, 8))).movedim(-1, 0)[None].clone()
     mean, std = (0.49, 0.48, 0.44), (0.2, 0.21, 0.26)

@@ -74,6 +74,7 @@ def check(tmp_path):
     return same
 
 
+@pytest.mark.slow
 def test_a_memory_map_is_loaded_by_two_processes_and_resumes(check):
     options, whole = check(pictures, OWN, "auto")
     assert options.build_datamodule(options.load_data()).workers == 2

@@ -55,6 +55,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_stopped_at_every_moment(whole, tmp_path, capfd):
     folder, again = RunFolder(tmp_path / "run"), []
     short = shlex.join(["studygroup", "train", "--resume", str(folder.path), "--progress_bar=false"])
@@ -78,6 +79,7 @@ def test_stopped_at_every_moment(whole, tmp_path, capfd):
     assert folder.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )

@@ -90,6 +90,7 @@ def finished(folder, tmp_path_factory):
     return train(transformer(folder, baseline=True, epochs=8), run_dir=run, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_a_transformer_learns_and_its_file_scores_the_same(finished):
     assert finished.summary.run.recipe == "cgl"
     assert finished.summary.shipped.test > 0.8  # chance is 0.5
@@ -99,11 +100,13 @@ def test_a_transformer_learns_and_its_file_scores_the_same(finished):
     assert found["test_rows"] == 60
 
 
+@pytest.mark.slow
 def test_the_paths_of_random_routing_go_over_embedding_and_blocks(finished):
     routes = json.loads(finished.folder.routes.read_text())
     assert len({json.dumps(layer) for layer in routes["layers"]}) >= 3
 
 
+@pytest.mark.slow
 def test_speed_and_padding_are_told(finished):
     texts = finished.summary.run.texts
     assert texts.tokens_per_second > 0
@@ -116,6 +119,7 @@ def test_speed_and_padding_are_told(finished):
     assert "step on the same 24 texts" in said
 
 
+@pytest.mark.slow
 def test_full_rows_pad_more_than_rows_of_like_length(folder, tmp_path):
     run = train(vdcnn(folder, epochs=1), run_dir=tmp_path / "run", progress_bar=False)
     assert run.summary.run.texts.padding < 0.5
@@ -124,6 +128,7 @@ def test_full_rows_pad_more_than_rows_of_like_length(folder, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_shipped_folder_alone_answers(finished, tmp_path, capsys, monkeypatch):
     (alone := tmp_path / "alone").mkdir()
     shutil.copy(finished.folder.weights, alone)
@@ -160,6 +165,7 @@ def test_the_shipped_folder_alone_answers(finished, tmp_path, capsys, monkeypatc
     assert "top" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_a_folder_lacks_is_named(finished, tmp_path, capsys):
     shutil.copy(finished.folder.weights, tmp_path)
     with pytest.raises(ValueError, match="tokenizer"):
@@ -210,6 +216,7 @@ def run_student(run):
     return json.loads((run / "summary.json").read_text())["shipped"]["student"]
 
 
+@pytest.mark.slow
 def test_a_hugging_face_network_ships_with_all_that_it_needs(folder, tmp_path):
     sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     known = tmp_path / "published"
@@ -230,6 +237,7 @@ def test_a_run_that_goes_on_ends_as_one_never_stopped(folder, tmp_path):
     assert again.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dml", "cl_ilr", "one", "okddip", "tree", "intra", "pcl", "byot"])
 def test_other_recipes_train_on_texts(name, folder, tmp_path):
     options = {
@@ -249,6 +257,7 @@ def test_other_recipes_train_on_texts(name, folder, tmp_path):
     assert 0.3 < run.summary.shipped.test <= 1
 
 
+@pytest.mark.slow
 def test_pictures_and_texts_are_told_apart(folder, tmp_path, unchecked):
     with pytest.raises(ValueError, match="text_transformer"):
         train(transformer(folder, model="cifar_resnet18", model_options={}), run_dir=tmp_path / "a")
@@ -258,6 +267,7 @@ def test_pictures_and_texts_are_told_apart(folder, tmp_path, unchecked):
         train(transformer(folder, augment=PadCropFlip()), run_dir=tmp_path / "c", progress_bar=False)
 
 
+@pytest.mark.slow
 def test_a_picture_is_predicted_for_from_its_file(tmp_path, capsys):
     from PIL import Image
 

@@ -48,6 +48,7 @@ def config(project):
     return project / "mine.yaml"
 
 
+@pytest.mark.slow
 def test_a_run_with_ones_own_code_is_made_resumed_and_scored(project, config, capsys):
     """Typed names are taken as they are; files that name them ask for the flag, and say which."""
     given = ["train", "--config", str(config), "--run_dir", "run", "--progress_bar", "false"]

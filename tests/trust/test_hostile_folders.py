@@ -17,6 +17,8 @@ from reproduction.command import main as reproduction
 from studygroup.cli import main
 from studygroup.training import train
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -38,6 +38,7 @@ def test_a_killed_grid_is_still_every_combination_once(tmp_path, pretend):
     assert len(begun) == 6 + 3
 
 
+@pytest.mark.slow
 def test_what_always_interrupts_is_given_up(tmp_path, pretend):
     killer(pretend, *range(1, 6))
     for _ in range(5):
@@ -48,6 +49,7 @@ def test_what_always_interrupts_is_given_up(tmp_path, pretend):
     assert rows[0]["error"] == "interrupted 5 times without finishing another epoch"
 
 
+@pytest.mark.slow
 def test_processes_share_one_study_and_stop_together(tmp_path, pretend):
     inner = []
 
@@ -66,6 +68,7 @@ def test_processes_share_one_study_and_stop_together(tmp_path, pretend):
     assert outer.unfinished == 0
 
 
+@pytest.mark.slow
 def test_one_more_than_asked_for_gives_way_and_waits_for_more_to_be_asked(tmp_path, pretend):
     whole = run(tmp_path / "whole", trials=5)
     run(tmp_path / "part", trials=3)
@@ -82,6 +85,7 @@ def test_one_more_than_asked_for_gives_way_and_waits_for_more_to_be_asked(tmp_pa
     assert shown(run(tmp_path / "part", trials=5)) == shown(whole)
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_silent_and_alive_is_left_to_it(tmp_path, pretend):
     begun = killer(pretend, 1)
     with pytest.raises(SystemExit):
@@ -94,6 +98,7 @@ def test_a_trial_whose_process_is_silent_and_alive_is_left_to_it(tmp_path, prete
     assert [row["state"] for row in run(tmp_path, trials=1).trials] == ["finished"]
 
 
+@pytest.mark.slow
 def test_a_trial_of_another_machine_is_taken_over_when_its_heart_has_stopped(tmp_path, pretend, monkeypatch):
     killer(pretend, 2)
     monkeypatch.setattr(study.platform, "node", lambda: "elsewhere")
@@ -107,6 +112,7 @@ def test_a_trial_of_another_machine_is_taken_over_when_its_heart_has_stopped(tmp
     assert [row["state"] for row in run(tmp_path, trials=3).trials] == ["finished"] * 3
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_died_while_it_began_is_not_missing_at_the_end(tmp_path, pretend, monkeypatch):
     def killed(folder):
         raise SystemExit
@@ -120,6 +126,7 @@ def test_a_trial_whose_process_died_while_it_began_is_not_missing_at_the_end(tmp
         assert shown(run(tmp_path / moment, trials=2)) == shown(whole)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_queued_and_not_begun_is_run(tmp_path, pretend, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "optimize", lambda *_, **__: exec("raise SystemExit"))
@@ -129,6 +136,7 @@ def test_a_trial_that_was_queued_and_not_begun_is_run(tmp_path, pretend, monkeyp
     assert shown(run(tmp_path / "cut", trials=2)) == shown(run(tmp_path / "whole", trials=2))
 
 
+@pytest.mark.slow
 def test_several_studies_share_a_storage(tmp_path, pretend):
     storage = f"sqlite:///{tmp_path}/shared.db"
     first = run(tmp_path / "a", trials=2, storage=storage, study="one")
@@ -139,6 +147,7 @@ def test_several_studies_share_a_storage(tmp_path, pretend):
     assert (tmp_path / "c" / "best.yaml").read_text() == (tmp_path / "a" / "best.yaml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "storage", ["sqlite:////nowhere/at/all/study.db", "nonsense", "no+driver://user:secret@host/x"]
 )
@@ -148,6 +157,7 @@ def test_a_storage_that_cannot_be_opened_is_said(tmp_path, pretend, storage):
     assert "secret" not in str(error_info.value)
 
 
+@pytest.mark.slow
 def test_whom_another_process_forestalls_tries_again(tmp_path, pretend, monkeypatch):
     connect, failures = study.RDBStorage, [DBAPIError("CREATE TABLE", {}, Exception("it exists"))] * 2
 

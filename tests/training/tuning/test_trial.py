@@ -68,6 +68,7 @@ def test_statistics_taken_anew_are_scored_as_they_ship(tmp_path):
     assert found[True] == accuracy(result.load(), rows)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_one_trials_failure(tmp_path):
     settings = small(epochs=1, progress="step", optimizer=functools.partial(torch.optim.SGD, lr=0.01))
     tuned = run(
@@ -82,6 +83,7 @@ def test_a_loss_that_is_no_number_is_one_trials_failure(tmp_path):
     ) == shown(tuned)
 
 
+@pytest.mark.slow
 def test_values_that_fit_nothing_end_a_study_only_at_its_beginning(tmp_path, pretend):
     def fits(settings):
         if settings.epochs in broken:
@@ -109,6 +111,7 @@ def test_values_that_fit_nothing_end_a_study_only_at_its_beginning(tmp_path, pre
     assert [row["state"] for row in rows] == ["finished", "failed", "finished"]
 
 
+@pytest.mark.slow
 def test_the_pruner_ends_a_trial_after_an_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(TUNE, "median_pruner", lambda epochs: optuna.pruners.ThresholdPruner(lower=2.0))
     settings = small(epochs=2)
@@ -123,6 +126,7 @@ def test_the_pruner_ends_a_trial_after_an_epoch(tmp_path, monkeypatch):
     assert (kept.trials[0]["state"], kept.trials[0]["epochs"]) == ("finished", 2)
 
 
+@pytest.mark.slow
 def test_what_is_behind_the_median_is_pruned_after_five_trials_and_a_fifth_of_the_epochs():
     made = optuna.create_study(direction="maximize", pruner=study.median_pruner(20))
     said = []
@@ -139,6 +143,7 @@ def test_what_is_behind_the_median_is_pruned_after_five_trials_and_a_fifth_of_th
     assert said == [(5, 4), (6, 4)]
 
 
+@pytest.mark.slow
 def test_reports_are_means_over_the_seeds_so_far(tmp_path):
     run(tmp_path, settings=small(epochs=2), search=LR, trials=1, seeds=(0, 5))
     found = opened(tmp_path).trials[0]
@@ -173,6 +178,7 @@ def test_an_interrupted_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch)
     assert again.trials[0]["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_values_that_came_before_are_not_trained_again(tmp_path, pretend):
     begun = killer(pretend)
     tuned = run(tmp_path, search={"optimizer.lr": [0.1, 0.2]}, trials=6)
