@@ -218,6 +218,7 @@ def test_a_value_that_holds_itself_is_refused(capsys):
     assert "the value of --recipe.table cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_check_measures_and_writes_nothing(tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", *SMALL, "--check", "--run_dir", str(run)]) == 0

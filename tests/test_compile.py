@@ -29,6 +29,7 @@ def is_one_graph(result):
     assert result["steps"] == [5, 5]
 
 
+@pytest.mark.slow
 def test_a_compiled_task_is_one_graph_whoever_owns_the_rows():
     found = compared("from outside", "cgl")
     is_one_graph(found["cgl"])

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # whole runs
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CIFAR100 = EXAMPLES.parent.parent / "shared" / "data" / "cifar100_5bit"
 

@@ -40,6 +40,7 @@ def folder(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_seed_overlap_nowhere(example, folder):
     rows = example["read"](folder, "train", example["NEW"])
     assert rows.tensors[0].shape == (400, 3, 16, 16)
@@ -86,6 +87,7 @@ def test_frozen_stages_stay_and_everything_else_learns(name, example, folder, re
     assert not [one for one in recwarn if issubclass(one.category, sg.EqualStudentsWarning)]
 
 
+@pytest.mark.slow
 def test_it_trains_and_says_what_it_found(example, folder, capsys):
     found = example["main"](folder, [0], epochs=1, before=1, methods=["plain", "dml, 3 students"])
     said = capsys.readouterr().out

@@ -50,6 +50,7 @@ def test_every_student_of_a_run_is_exported(run, tmp_path):
         assert all(same) == (k == student)
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_last_epoch_goes_on_to_the_same_weights(run):
     before = load_net(run.weights).state_dict()
     for path in (run.summary, run.weights, saved(run.checkpoints)[0]):

@@ -161,10 +161,10 @@ def noisy_methods(seed: int) -> None:
     best = trials[chosen(regime, trials)][0]
     for times in (1, 2, 4):
         longer = dataclasses.replace(best, epochs=times * best.epochs)
-        plain("methods", seed, regime, longer, name=f"plain, {times} times")
-    plain("methods", seed, regime, dataclasses.replace(best, dropout=True), name="plain, with dropout")
+        plain("noisy_methods", seed, regime, longer, name=f"plain, {times} times")
+    plain("noisy_methods", seed, regime, dataclasses.replace(best, dropout=True), name="plain, with dropout")
     for name, make in METHODS.items():
-        method("methods", seed, regime, best, name, make)
+        method("noisy_methods", seed, regime, best, name, make)
 
 
 def label_noise(seed: int) -> None:

@@ -23,13 +23,27 @@ class Draw(NamedTuple):
         rows: row numbers.
         owner: the student that each row belongs to; None where all students see every row.
         epoch: of the step, for anything that depends on it, such as labels with noise.
-        share: where several processes divide the step, what each student's rows here count, see `parallel.Part`.
     """
 
     rows: Int64[Tensor, "batch"]
     owner: Int64[Tensor, "batch"] | None
     epoch: int
-    share: Float64[Tensor, "students"] | None = None
+
+
+class DrawPart(NamedTuple):
+    """The rows of one step that are one process's; tensors on the CPU.
+
+    Attributes:
+        rows: row numbers, and so are the next as in `Draw`.
+        owner: see there.
+        epoch: see there.
+        share: what each student's rows here count, see `parallel.Part`.
+    """
+
+    rows: Int64[Tensor, "batch"]
+    owner: Int64[Tensor, "batch"] | None
+    epoch: int
+    share: Float64[Tensor, "students"]
 
 
 def subsets(

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 
 from studygroup._engine.ranks import Place, place
 from studygroup._engine.whole_norms import whole_norms as whole_norms
-from studygroup.batching import Draw, EpochBatches
+from studygroup.batching import Draw, DrawPart, EpochBatches
 from studygroup.checks import check_choice, check_whole
 from studygroup.inputs import on_host
 
@@ -122,7 +122,7 @@ def _by_students(whose: Tensor, students: int, here: Place) -> Tensor:
     return torch.isin(whose, own)
 
 
-class PartBatches(Sampler[Draw]):
+class PartBatches(Sampler[DrawPart]):
     """The parts of one process of a sampler's steps.
 
     Args:
@@ -143,13 +143,13 @@ class PartBatches(Sampler[Draw]):
         """Return the number of steps in an epoch, the same on all processes."""
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[DrawPart]:
         """Yield this process's part of every step."""
         rank, ranks = self.here
-        for rows, owner, epoch, _ in self.batches:
+        for rows, owner, epoch in self.batches:
             divide: Divide = "rows" if owner is None else self.divide
             mine = part(len(rows), owner, students=self.students, divide=divide, rank=rank, ranks=ranks)
-            yield Draw(rows[mine.rows], mine.owner, epoch, mine.share)
+            yield DrawPart(rows[mine.rows], mine.owner, epoch, mine.share)
 
 
 class ScoredPart(Sampler[Draw]):

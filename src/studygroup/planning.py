@@ -55,7 +55,7 @@ class Plan:
     asked: Bool[Tensor, "teachers rows"] | None
     moves: bool
     joint: bool
-    share: Float64[Tensor, " students"] | None
+    share: Float64[Tensor, " _"] | None
     compiled: bool = False
     _around: ExitStack = field(default_factory=ExitStack)
 
@@ -120,7 +120,7 @@ def planned(
     y: Tensor,
     owner: Tensor | Sequence[int] | None,
     progress: float,
-    share: Float64[Tensor, " students"] | None,
+    share: Float64[Tensor, " _"] | None,
     *,
     compiled: bool = False,
 ) -> Plan:

@@ -64,6 +64,7 @@ def test_a_plain_network_is_among_the_results_where_there_is_one():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_curves_settings_and_results_back(finished):
     for folder in (finished.folder, finished.folder.baseline):
         events = EventAccumulator(str(folder.path / "tensorboard")).Reload()

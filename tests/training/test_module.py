@@ -46,6 +46,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_parts_and_figures_are_kept_as_means_over_the_epoch(name, tmp_path, monkeypatch):
     recipe, columns, title = RUNS[name]

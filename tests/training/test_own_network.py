@@ -13,6 +13,8 @@ from studygroup.cli import main
 from studygroup.training import Settings, load_shipped, methods, train
 from studygroup.trust import NotAllowedError, allowing
 
+pytestmark = pytest.mark.slow  # whole runs
+
 DML = functools.partial(methods.dml, students=2)
 OWN = "helpers.own_parts"
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from studygroup.cli import main
 from studygroup.training import Settings, compare, tune
 from studygroup.training.accelerators import check_devices
-from studygroup.training.migrate import ONE_PROCESS, upgraded
+from studygroup.training.config import changed_keys
+from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.processes import is_first
 
 ROOT = Path(__file__).parents[2]
@@ -144,5 +145,8 @@ def test_no_more_devices_than_there_are(monkeypatch):
 
 
 def test_runs_that_were_begun_earlier_are_of_one_process():
-    assert upgraded({}) == {name: getattr(Settings(), name) for name in ONE_PROCESS} == ONE_PROCESS
-    assert upgraded({"devices": 2})["devices"] == 2
+    assert {name: getattr(Settings(), name) for name in ONE_PROCESS} == ONE_PROCESS
+    now = Settings().config()
+    earlier = {name: value for name, value in now.items() if name not in ONE_PROCESS}
+    assert changed_keys(earlier, now) == []
+    assert changed_keys(earlier, now | {"devices": 2}) == ["devices: 1 there, 2 now"]

@@ -25,6 +25,8 @@ from studygroup.training.provenance import read_provenance
 from studygroup.training.repeat import circumstances
 from studygroup.training.same_results import differing_results
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:

@@ -21,6 +21,8 @@ from studygroup.training.checkpoints import saved
 from studygroup.training.history import read_history
 from studygroup.training.scores import accuracy
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 def test_the_folder_holds_everything(finished):
     names = {path.name for path in finished.folder.path.iterdir()} - {

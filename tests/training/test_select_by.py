@@ -22,6 +22,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 def test_the_best_of_all_epochs_by_a_metric_ships_and_resumes_exactly(tmp_path):
     """The share of wrong answers, as if more of them were better, chooses the worst student of all epochs."""
     options = {"recipe": DML, "metrics": METRICS, "select": "best", "train_rows": 80, "epochs": 2}
@@ -59,6 +60,7 @@ def test_a_metric_says_itself_which_values_are_better(metric, best, tmp_path):
     assert run.summary.shipped.holdout == row.holdout[run.summary.shipped.student]
 
 
+@pytest.mark.slow
 def test_values_that_are_no_number_are_the_worst():
     by = ScoringBy("f1", "min")
     assert by.scores([0.5, math.nan, 0.25]) == (-0.5, -math.inf, -0.25)
@@ -66,6 +68,7 @@ def test_values_that_are_no_number_are_the_worst():
         assert by.scores([math.nan, math.nan]) == (-math.inf, -math.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -79,6 +82,7 @@ def test_a_choice_by_what_is_no_metric_is_refused_at_once(given, said):
         Settings(**given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -97,6 +101,7 @@ def test_what_could_not_choose_is_refused_before_training(given, said, tmp_path)
     assert not (tmp_path / "run/config.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_study_compares_accuracies_and_takes_no_other_choice():
     from studygroup.training.tuning.space import read_space
 

@@ -178,6 +178,7 @@ def test_every_name_stands_for_what_it_names():
             assert some.__module__.startswith(ours.get(kind, "studygroup.")), name
 
 
+@pytest.mark.slow
 def test_every_recipe_of_a_file_is_known():
     from studygroup import recipes
 

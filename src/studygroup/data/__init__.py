@@ -1,12 +1,12 @@
 """Data sets from any supported source, and batches of their rows for a group of students."""
 
-from studygroup.batching import Draw, EpochBatches, SharedBatches, StudentBatches, subsets
+from studygroup.batching import Draw, DrawPart, EpochBatches, SharedBatches, StudentBatches, subsets
 from studygroup.data.augment import Augment, Normalise, PadCropFlip, identity
 from studygroup.data.folders import LeftOutWarning
 from studygroup.data.form import Form, Pictures, Texts, load_form
 from studygroup.data.human import HumanNoise, UnrelatedLabelsWarning
 from studygroup.data.images import FirstFrameWarning
-from studygroup.data.loader import Batch, loader
+from studygroup.data.loader import Batch, BatchPart, loader
 from studygroup.data.loading import Data, NoTestSplitWarning, load
 from studygroup.data.mix import CutMix, Mix, MixUp
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
@@ -29,10 +29,12 @@ __all__ = [
     "ArrowSplit",
     "Augment",
     "Batch",
+    "BatchPart",
     "Characters",
     "CutMix",
     "Data",
     "Draw",
+    "DrawPart",
     "Encoder",
     "EpochBatches",
     "EpochLabels",

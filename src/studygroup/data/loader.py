@@ -2,51 +2,95 @@
 
 import signal
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from studygroup.batching import Draw
+from studygroup.batching import Draw, DrawPart
 from studygroup.data.noise import EpochLabels, SameLabels
 from studygroup.data.splits import Rows, Split
 
 
 class Batch(NamedTuple):
-    """The rows that one step trains on.
+    """One step's rows.
 
     Attributes:
         inputs: images (batch, channels, height, width) of pixels, 0 to 255, or a mapping of tensors.
         labels: class of each row.
         owner: the student that each row belongs to; None where all students see every row.
-        share: where several processes divide the step, what each student's rows here count, see `parallel.Part`.
     """
 
     inputs: Rows
     labels: Int64[Tensor, "batch"]
     owner: Int64[Tensor, "batch"] | None
-    share: Float64[Tensor, "students"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
+        """Move inputs and labels to a device; `owner` stays on the host, where rows are routed."""
+        return Batch(*_moved(self, device), self.owner)
+
+
+class BatchPart(NamedTuple):
+    """One process's part of a step's rows.
+
+    Attributes:
+        inputs: the rows, and so are the next as in `Batch`.
+        labels: see there.
+        owner: see there.
+        share: what each student's rows here count, see `parallel.Part`.
+    """
+
+    inputs: Rows
+    labels: Int64[Tensor, "batch"]
+    owner: Int64[Tensor, "batch"] | None
+    share: Float64[Tensor, "students"]
+
+    def to(self, device: torch.device) -> "BatchPart":
         """Move inputs and labels to a device; `owner` and `share` stay on the host."""
-        inputs = self.inputs
-        if isinstance(inputs, Tensor):
-            moved: Rows = inputs.to(device, non_blocking=True)
-        else:
-            moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner, self.share)
+        return BatchPart(*_moved(self, device), self.owner, self.share)
 
 
+def _moved(batch: Batch | BatchPart, device: torch.device) -> tuple[Rows, Tensor]:
+    inputs = batch.inputs
+    if isinstance(inputs, Tensor):
+        moved: Rows = inputs.to(device, non_blocking=True)
+    else:
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+    return moved, batch.labels.to(device, non_blocking=True)
+
+
+@overload
 def loader(
     split: Split,
     sampler: Sampler[Draw],
     *,
+    labels: EpochLabels | None = ...,
+    workers: int = ...,
+    pin_memory: bool = ...,
+) -> "DataLoader[Batch]": ...
+
+
+@overload
+def loader(
+    split: Split,
+    sampler: Sampler[DrawPart],
+    *,
+    labels: EpochLabels | None = ...,
+    workers: int = ...,
+    pin_memory: bool = ...,
+) -> "DataLoader[BatchPart]": ...
+
+
+def loader(
+    split: Split,
+    sampler: Sampler[Draw] | Sampler[DrawPart],
+    *,
     labels: EpochLabels | None = None,
     workers: int = 0,
     pin_memory: bool = False,
-) -> "DataLoader[Batch]":
+) -> "DataLoader[Any]":
     """Build a DataLoader that gives a whole `Batch` for every item of the sampler.
 
     The sampler runs in this process and is `loader.sampler`, where Lightning finds its `set_epoch`. An iterator asks
@@ -72,14 +116,14 @@ def loader(
     )
 
 
-class _Loader(DataLoader[Batch]):
+class _Loader(DataLoader[Any]):
     """A DataLoader whose iterators begin with their first batch.
 
     Those of torch let workers load the first steps as soon as they are made. When a run is resumed, Lightning makes
     the first one before it sets the sampler's epoch: the steps would be those of another epoch.
     """
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         yield from super().__iter__()
 
 
@@ -88,7 +132,7 @@ def _leave_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class _Steps(Dataset[Batch]):
+class _Steps(Dataset[Any]):
     """A data set over a split whose items are whole steps."""
 
     def __init__(self, split: Split, labels: EpochLabels) -> None:
@@ -99,9 +143,10 @@ class _Steps(Dataset[Batch]):
         """Return the number of rows, not of steps: the sampler counts those."""
         return len(self.split)
 
-    def __getitem__(self, draw: Draw) -> Batch:
+    def __getitem__(self, draw: Draw | DrawPart) -> Batch | BatchPart:
         """Return all rows of a step."""
-        rows, owner, epoch, share = draw
+        rows, owner, epoch = draw[:3]
         if epoch != self._epoch:  # drawn once an epoch in each process; all of them draw the same labels
             self._epoch, self._current = epoch, self.labels(epoch)
-        return Batch(self.split[rows][0], self._current[rows], owner, share)
+        batch = Batch(self.split[rows][0], self._current[rows], owner)
+        return BatchPart(*batch, draw.share) if isinstance(draw, DrawPart) else batch

@@ -18,6 +18,8 @@ import jsonargparse._typehints
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from studygroup.training.migrate import ONE_PROCESS
+
 Config = dict[str, Any]
 
 
@@ -231,8 +233,8 @@ def changed_keys(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> lis
         new: the values "now".
         ignore: top-level names to leave out.
     """
-    before = {k: v for k, v in flat(old) if k.split(".")[0] not in ignore}
-    after = {k: v for k, v in flat(new) if k.split(".")[0] not in ignore}
+    before = {k: v for k, v in flat(ONE_PROCESS | old) if k.split(".")[0] not in ignore}
+    after = {k: v for k, v in flat(ONE_PROCESS | new) if k.split(".")[0] not in ignore}
     keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     return [f"{k}: {before.get(k)!r} there, {after.get(k)!r} now" for k in keys]
 

@@ -1,6 +1,7 @@
 """Data loaders for a method's rows, and the conversion of a batch to network input."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +9,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from studygroup import seeding
 from studygroup._engine.ranks import of_this_process, place
-from studygroup.batching import Draw, training_batches
+from studygroup.batching import training_batches
 from studygroup.data import (
     Augment,
     Batch,
+    BatchPart,
     Data,
     EpochLabels,
     Mix,
@@ -61,7 +63,7 @@ class DataModule(nn.Module):
         self.seed, self.workers, self.mix, self.divide = seed, workers, mix, divide
         self.ready = data.form.ready(channels_last=channels_last)
 
-    def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Batch]:
+    def training_batches(self, task: CollaborativeLearning, *, epoch: int) -> DataLoader[Any]:
         """Return the training batches of one epoch, in an order and with labels that (seed, epoch) alone determine.
 
         Where several processes train, they are this one's part of each.
@@ -79,12 +81,12 @@ class DataModule(nn.Module):
         )
         sampler.set_epoch(epoch)
         here = place()
-        batches: Sampler[Draw] = sampler
+        batches: Sampler[Any] = sampler
         if here.ranks > 1:
             batches = PartBatches(sampler, students=task.group.students, divide=self.divide, here=here)
         return self._loader(self.data.train, batches, self.data.training_labels)
 
-    def evaluation_loader(self, split: Split, *, part: bool = False) -> DataLoader[Batch]:
+    def evaluation_loader(self, split: Split, *, part: bool = False) -> DataLoader[Any]:
         """Return batches of all rows of a split, unaugmented, in the split's order or sorted by length.
 
         Args:
@@ -94,12 +96,12 @@ class DataModule(nn.Module):
         size = _SCORED if split.lengths is None else _TEXTS_SCORED
         sampler = SharedBatches(len(split), batch_size=size, seed=0, shuffle=False, lengths=split.lengths)
         here = place()
-        batches: Sampler[Draw] = sampler
+        batches: Sampler[Any] = sampler
         if part and here.ranks > 1:
             batches = ScoredPart(sampler, here=here)
         return self._loader(split, batches, None)
 
-    def _loader(self, split: Split, sampler: Sampler[Draw], labels: EpochLabels | None) -> DataLoader[Batch]:
+    def _loader(self, split: Split, sampler: Sampler[Any], labels: EpochLabels | None) -> DataLoader[Any]:
         pin = torch.cuda.is_available()
         return loader(split, sampler, labels=labels, workers=self.workers, pin_memory=pin)
 
@@ -108,7 +110,7 @@ class DataModule(nn.Module):
         ready: Inputs = self.ready(rows)
         return ready
 
-    def training_rows(self, batch: Batch, *, step: int) -> tuple[Inputs, Tensor]:
+    def training_rows(self, batch: Batch | BatchPart, *, step: int) -> tuple[Inputs, Tensor]:
         """Convert a batch to network input and labels for training, augmented and mixed as (seed, step) determine.
 
         Each of several processes draws for its own rows, the first as the only one would for them.

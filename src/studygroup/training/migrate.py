@@ -27,7 +27,7 @@ ONE_PROCESS: dict[str, Any] = {
     "divide": "rows",
     "sync_batchnorm": False,
 }
-"""Settings that runs lack which were begun when all were of one process."""
+"""Settings that runs begun when all were of one process lack, and what they stood for."""
 _METHODS = "studygroup.training.methods."
 
 
@@ -37,7 +37,7 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: plain values, of any version since 0.1.0.
     """
-    moved: dict[str, Any] = ONE_PROCESS | _moved(config)
+    moved: dict[str, Any] = _moved(config)
     recipe = moved.get("recipe")
     if isinstance(recipe, dict) and str(recipe.get("class_path", "")).startswith(_METHODS):
         name = recipe["class_path"].removeprefix(_METHODS)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from studygroup import seeding
 from studygroup._engine.ranks import of_this_process, over_ranks
-from studygroup.data import Batch
+from studygroup.data import Batch, BatchPart
 from studygroup.losses import Losses
 from studygroup.parallel import whole_norms as norms_of_all
 from studygroup.task import CollaborativeLearning
@@ -101,17 +101,19 @@ class StudyModule(LightningModule):
         scheduler = self._rate.scheduler(optimizer, epochs=self._epochs, updates=self._updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Return the batches of the epoch that begins; the trainer sets the later epochs of their sampler."""
         # not `current_epoch`: in a checkpoint, which is written before its epoch is completed, that is the one before
         begun = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return self.datamodule.training_batches(self.task, epoch=begun)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Return the batches of the hold-out rows."""
         return self.datamodule.evaluation_loader(self.datamodule.data.holdout, part=True)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: Batch | BatchPart, device: torch.device, dataloader_idx: int
+    ) -> Batch | BatchPart:
         """Move inputs and labels; `owner` stays on the host, where rows are routed."""
         return batch.to(device)
 
@@ -127,7 +129,7 @@ class StudyModule(LightningModule):
         self._tokens = torch.zeros((), dtype=torch.int64, device=self.device)
         self._started, self._started_cpu = time.perf_counter(), time.process_time()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Batch | BatchPart, batch_idx: int) -> Tensor | None:
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
         torch.manual_seed(
@@ -137,10 +139,9 @@ class StudyModule(LightningModule):
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
         progress = self.progress_at(step)
+        share = batch.share if isinstance(batch, BatchPart) else None
         with norms_of_all() if self._whole_norms else nullcontext():
-            for losses in self.task.steps(
-                inputs, labels, owner=batch.owner, progress=progress, share=batch.share
-            ):
+            for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=progress, share=share):
                 self._add(losses, step)
                 if self.automatic_optimization:
                     return losses.total
@@ -148,7 +149,7 @@ class StudyModule(LightningModule):
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return None
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch | BatchPart) -> None:
         """Count rows and, for texts, positions and the tokens among them (the others are padding)."""
         self._rows += len(batch.labels)
         if isinstance(batch.inputs, Mapping):
@@ -197,7 +198,7 @@ class StudyModule(LightningModule):
         self._tally = Tally(self.task.group.students, self.device)
         self.metrics.to(self.device)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch | BatchPart, batch_idx: int) -> None:
         """Count right answers on a hold-out batch."""
         logits = self.task.shipped(self.datamodule.inputs(batch.inputs)).logits
         self._tally.add(logits, batch.labels)

@@ -18,6 +18,7 @@ from studygroup.training import (
 from studygroup.training.tuning.results import describe_study
 
 
+@pytest.mark.slow
 def test_the_best_is_written_as_a_configuration(tmp_path, pretend):
     tuned = run(tmp_path)
     best = max(tuned.trials, key=lambda row: row["holdout"])
@@ -61,6 +62,7 @@ def test_tpe_learns(tmp_path, pretend):
     assert statistics.fmean(late) > statistics.fmean(early) + 0.2
 
 
+@pytest.mark.slow
 def test_a_grid_is_every_combination_once(tmp_path, pretend):
     search = {"epochs": {"low": 1, "high": 3, "step": 1}, "recipe.temperature": [1.0, 2.0]}
     rows = run(tmp_path, search=search, sampler="grid", trials=None).trials
@@ -72,6 +74,7 @@ def test_a_grid_is_every_combination_once(tmp_path, pretend):
     assert len({str(row["values"]) for row in part.trials}) == 4
 
 
+@pytest.mark.slow
 def test_a_study_without_any_success_says_so(tmp_path, pretend):
     def training(settings):
         raise NonFiniteLossError("no number")
@@ -103,6 +106,7 @@ def test_more_trials_may_be_asked_for_and_nothing_else_changed(tmp_path, pretend
             run(tmp_path, **changed)
 
 
+@pytest.mark.slow
 def test_trials_without_their_study_are_not_mixed_with_another(tmp_path, pretend):
     run(tmp_path, trials=1)
     (tmp_path / "study.db").unlink()
@@ -110,6 +114,7 @@ def test_trials_without_their_study_are_not_mixed_with_another(tmp_path, pretend
         run(tmp_path, trials=1)
 
 
+@pytest.mark.slow
 def test_numbers_that_make_no_study_are_refused(tmp_path):
     with pytest.raises(ValueError, match="trials=0"):
         run(tmp_path / "x", trials=0)
