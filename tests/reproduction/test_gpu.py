@@ -13,16 +13,7 @@ from made_up_pictures import made_up
 from torch import nn
 
 import studygroup as sg
-from reproduction.gpu import (
-    checks,
-    command,
-    comparison,
-    exactness,
-    network,
-    pool,
-    standin,
-    training,
-)
+from reproduction.gpu import checks, command, comparison, exactness, network, pool, standin, training
 from reproduction.gpu.budget import Clock, work_through
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.pictures import save
@@ -226,7 +217,6 @@ def test_a_missing_gradient_another_loss_and_no_number_fail():
     assert (half["passed"], half["gradient_difference"]) == (False, pytest.approx(0.2))
 
 
-@pytest.mark.slow
 def test_waiting_is_found_and_counted(monkeypatch):
     modes = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
@@ -254,12 +244,10 @@ def test_no_recipe_waits_for_the_device():
         assert found["passed"], (name, found)
 
 
-@pytest.mark.slow
 def test_every_recipe_is_checked():
     assert [name for name in sg.recipes.__all__ if not any(known.startswith(name) for known in METHODS)] == []
 
 
-@pytest.mark.slow
 def test_an_error_does_not_keep_others_from_their_turn():
     parts = []
 
@@ -274,7 +262,6 @@ def test_an_error_does_not_keep_others_from_their_turn():
     assert parts == [1, 2, 3, 3]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "epoch", "scoring", "epochs"), [(100, 10, 5, 8), (100, 100, 0, 0), (5, 1, 10, 0), (-3, 1, 0, 0)]
 )
@@ -382,7 +369,6 @@ def test_the_standin_chooses_on_holdout_rows_and_trains_every_column(tmp_path, m
         assert 0 <= result["test"]["chosen"] <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "left", "epochs"), [([0.1, 0.1], 100, 84), ([0.1, 0.3], 100, 28), ([], 100, 0), ([0.1], 0.1, 0)]
 )
@@ -391,7 +377,6 @@ def test_epochs_of_a_pool(steps, left, epochs):
     assert pool.epochs_that_fit(measured, left) == epochs
 
 
-@pytest.mark.slow
 def test_the_grid_says_the_weights():
     tried = standin.candidates(standin.Weights())
     cells = [standin.Column(name, seed, weights) for name, weights in tried for seed in (1, 2)]

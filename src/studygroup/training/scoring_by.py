@@ -40,7 +40,7 @@ class ScoringBy:
 
 
 def check_choice(metric: str | None, mode: Mode | None, metrics: Collection[str]) -> None:
-    """Refuse a choice by what is no metric of the run.
+    """Refuse a choice by what is no metric of the run, and metrics whose names no column or option can have.
 
     Args:
         metric: name of the metric; None is accuracy.
@@ -48,8 +48,11 @@ def check_choice(metric: str | None, mode: Mode | None, metrics: Collection[str]
         metrics: names of the run's metrics.
 
     Raises:
-        ValueError: there is no such metric, or a mode and no metric.
+        ValueError: a metric's name is no identifier, there is no such metric, or a mode and no metric.
     """
+    wrong = [name for name in metrics if not name.isidentifier()]
+    if wrong:
+        raise ValueError(f"a metric is called {wrong[0]!r}; give a name of letters, digits and underscores")
     if metric is not None and metric not in metrics:
         there = f"there are {', '.join(sorted(metrics))}" if metrics else "there is none"
         raise ValueError(

@@ -191,9 +191,8 @@ class Settings:
             name, options = named_factory(getattr(self, setting), setting)
             object.__setattr__(self, setting, name)
             if options:
-                object.__setattr__(
-                    self, f"{setting}_options", options | (getattr(self, f"{setting}_options") or {})
-                )
+                beside = f"{setting}_options"
+                object.__setattr__(self, beside, options | (getattr(self, beside) or {}))
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
             object.__setattr__(self, "model_options", options)
@@ -208,16 +207,9 @@ class Settings:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, int) and not least <= value <= most:
-                raise ValueError(
-                    f"{name} is {value}; give "
-                    + (f"at least {least}" if value < least else f"at most {most}")
-                )
+                way_out = f"at least {least}" if value < least else f"at most {most}"
+                raise ValueError(f"{name} is {value}; give {way_out}")
         metrics = {name: as_part(one, f"metrics.{name}") for name, one in (self.metrics or {}).items()}
-        wrong = [name for name in metrics if not name.isidentifier()]
-        if wrong:
-            raise ValueError(
-                f"a metric is called {wrong[0]!r}; give a name of letters, digits and underscores"
-            )
         object.__setattr__(self, "metrics", metrics or None)
         check_choice(self.select_by, self.select_mode, metrics)
         for setting in ("callbacks", "loggers"):
