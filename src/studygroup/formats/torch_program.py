@@ -1,5 +1,6 @@
 """A network as a program of `torch.export`, which runs without its class."""
 
+import io
 import json
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def save_program(net: nn.Module, path: str | Path, *, example: Inputs, facts: Fa
             raise not_traced(net, error) from error
 
     def write(temporary: Path) -> None:
-        torch.export.save(program, temporary, extra_files={FACTS: json.dumps(facts.as_json())})
+        # by way of memory: where a disk is full, torch's own writer ends the whole process
+        content = io.BytesIO()
+        torch.export.save(program, content, extra_files={FACTS: json.dumps(facts.as_json())})
+        temporary.write_bytes(content.getbuffer())
         again = torch.export.load(temporary).module()
 
         def asked(inputs: Inputs) -> Tensor:
