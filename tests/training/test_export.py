@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from studygroup.training import Settings, evaluate, export, load_net, predict
 from studygroup.training.scores import accuracy
@@ -66,6 +67,16 @@ def test_reestimated_statistics_change_the_statistics_alone(finished, tmp_path):
     changed = {name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])}
     assert changed <= {"running_mean", "running_var", "num_batches_tracked"}
     assert "running_mean" in changed
+
+
+def test_reestimated_statistics_are_of_all_rows_where_several_processes_train(finished, tmp_path):
+    one = load_net(export(finished.folder.path, reestimate_bn=True, output=tmp_path / "one.safetensors"))
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    try:
+        path = export(finished.folder.path, reestimate_bn=True, output=tmp_path / "two.safetensors")
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(load_net(path).state_dict(), one.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from studygroup import models, seeding
+from studygroup._engine.ranks import alone
 from studygroup.data import Data
 from studygroup.files import write_atomically
 from studygroup.inputs import Inputs, count_rows, logits
@@ -259,7 +260,8 @@ def reestimate_bn(
     """
     torch.manual_seed(seeding.derive(datamodule.seed, "reestimate"))  # dropout
     datamodule.to(device)
-    batches = enumerate(datamodule.training_batches(task, epoch=0))
+    with alone():  # all rows, not this process's part of them
+        batches = enumerate(datamodule.training_batches(task, epoch=0))
     inputs = (datamodule.training_rows(batch.to(device), step=step)[0] for step, batch in batches)
     answers = _Answers(net.to(device))
     torch.optim.swa_utils.update_bn((rows for rows in inputs if count_rows(rows) > 1), answers)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from torch import Tensor
 
+from studygroup._engine.ranks import alone
 from studygroup.data import Data
 from studygroup.files import write_text
 from studygroup.stopping import interruptible
@@ -185,6 +186,7 @@ def plain_beside(settings: Settings) -> Settings | None:
     return dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]
 
 
+@alone()  # the first process does it, on all rows, while the others wait
 def _finish(
     settings: Settings, data: Data, folder: RunFolder, trained: Trained, baseline: Summary | None
 ) -> Run:
