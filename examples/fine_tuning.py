@@ -27,7 +27,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import studygroup as sg
-from studygroup.analysis.intervals import FEWEST, half_width
+from studygroup.analysis.intervals import paired_gain
 from studygroup.models import cifar_resnet8
 
 BEFORE, NEW = range(50), range(50, 70)  # classes
@@ -150,9 +150,7 @@ def main(
             print(f"seed {seed}, {name}: {found[name][-1]:.2%}", flush=True)
     print("| method | hold-out | test | - plain, 95 % | s a seed |\n|---|---|---|---|---|")
     for name, scores in found.items():
-        apart = [100 * (score - other) for score, other in zip(scores, found["plain"], strict=True)]
-        sure = f" ± {half_width(apart):.1f}" if len(apart) >= FEWEST else ""
-        gain = "" if name == "plain" else f"{statistics.fmean(apart):+.1f}{sure}"
+        gain = "" if name == "plain" else paired_gain(scores, found["plain"])
         mean, seen = 100 * statistics.fmean(scores), 100 * held[name] / len(scores)
         print(f"| {name} | {seen:.1f} | {mean:.1f} | {gain} | {seconds[name] / len(scores):.0f} |")
     return found

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import studygroup as sg
-from studygroup.analysis.intervals import FEWEST, half_width
+from studygroup.analysis.intervals import paired_gain
 from studygroup.objectives import BinaryCrossEntropy
 
 SUPERCLASSES = 4  # of 20, with five classes each
@@ -135,9 +135,7 @@ def main(folder: Path, seeds: Iterable[int], epochs: int = 8) -> dict[str, list[
             print(f"seed {seed}, {name}: mAP {found[name][-1]:.2%}", flush=True)
     print("| method | mAP | - plain, 95 % | s a seed |\n|---|---|---|---|")
     for name, scores in found.items():
-        apart = [100 * (score - other) for score, other in zip(scores, found["plain"], strict=True)]
-        sure = f" ± {half_width(apart):.1f}" if len(apart) >= FEWEST else ""
-        gain = "" if name == "plain" else f"{statistics.fmean(apart):+.1f}{sure}"
+        gain = "" if name == "plain" else paired_gain(scores, found["plain"])
         mean = 100 * statistics.fmean(scores)
         print(f"| {name} | {mean:.1f} | {gain} | {seconds[name] / len(scores):.0f} |")
     return found

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import studygroup as sg
-from studygroup.analysis.intervals import FEWEST, half_width
+from studygroup.analysis.intervals import paired_gain
 from studygroup.objectives import CrossEntropy
 
 CLASSES = ("background", "nucleus", "border")
@@ -196,9 +196,7 @@ def report(found: dict[str, list[list[float]]], seconds: dict[str, float]) -> st
     plain = [score[0] for score in found["plain"]]
     for name, scores in found.items():
         means = [100 * statistics.fmean(some) for some in zip(*scores, strict=True)]
-        apart = [100 * (score[0] - other) for score, other in zip(scores, plain, strict=True)]
-        sure = f" ± {half_width(apart):.1f}" if len(apart) >= FEWEST else ""
-        gain = "" if name == "plain" else f"{statistics.fmean(apart):+.1f}{sure}"
+        gain = "" if name == "plain" else paired_gain([score[0] for score in scores], plain)
         cells = [f"{mean:.1f}" for mean in (*means[1:], means[0])]
         lines.append(f"| {' | '.join([name, *cells, gain, f'{seconds[name] / len(plain):.0f}'])} |")
     return "\n".join(lines)

@@ -150,8 +150,8 @@ def test_samplers_give_each_process_its_part_of_the_same_steps():
         return [*batches]
 
     for whole, *two in zip(steps(0, 1), steps(0, 2), steps(1, 2), strict=True):
-        assert torch.cat([one.rows for one in two]).sort().values.equal(whole.rows.sort().values)
-        assert all(one.share is not None and one.epoch == 0 for one in two)
+        assert torch.cat([one.draw.rows for one in two]).sort().values.equal(whole.rows.sort().values)
+        assert all(one.share is not None and one.draw.epoch == 0 for one in two)
 
 
 @pytest.mark.parametrize(

@@ -31,18 +31,14 @@ class Draw(NamedTuple):
 
 
 class DrawPart(NamedTuple):
-    """The rows of one step that are one process's; tensors on the CPU.
+    """The rows of one step that are one process's.
 
     Attributes:
-        rows: row numbers, and so are the next as in `Draw`.
-        owner: see there.
-        epoch: see there.
-        share: what each student's rows here count, see `parallel.Part`.
+        draw: the rows.
+        share: what each student's rows here count, see `parallel.Part`; on the CPU.
     """
 
-    rows: Int64[Tensor, "batch"]
-    owner: Int64[Tensor, "batch"] | None
-    epoch: int
+    draw: Draw
     share: Float64[Tensor, "students"]
 
 

@@ -149,7 +149,7 @@ class PartBatches(Sampler[DrawPart]):
         for rows, owner, epoch in self.batches:
             divide: Divide = "rows" if owner is None else self.divide
             mine = part(len(rows), owner, students=self.students, divide=divide, rank=rank, ranks=ranks)
-            yield DrawPart(rows[mine.rows], mine.owner, epoch, mine.share)
+            yield DrawPart(Draw(rows[mine.rows], mine.owner, epoch), mine.share)
 
 
 class ScoredPart(Sampler[Draw]):

@@ -19,6 +19,21 @@ def half_width(numbers: Sequence[float], *, fewest: int = FEWEST) -> float:
     return reach * statistics.stdev(numbers) / math.sqrt(len(numbers))
 
 
+def paired_gain(scores: Sequence[float], base: Sequence[float]) -> str:
+    """Return how many points scores are over others, pair by pair, with the half-width: `+1.2 ± 0.8`.
+
+    Args:
+        scores: shares in [0, 1], one a seed.
+        base: those that they are compared with, of the same seeds in the same order.
+
+    Returns:
+        Mean difference in points, with half of its confidence interval from three pairs on.
+    """
+    apart = [100 * (score - other) for score, other in zip(scores, base, strict=True)]
+    sure = f" ± {half_width(apart):.1f}" if len(apart) >= FEWEST else ""
+    return f"{statistics.fmean(apart):+.1f}{sure}"
+
+
 def welch(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float, float, float]:
     """Return Σ weight × mean of independent samples of unequal spread, with its interval and p-value.
 

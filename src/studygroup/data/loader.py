@@ -29,36 +29,28 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Move inputs and labels to a device; `owner` stays on the host, where rows are routed."""
-        return Batch(*_moved(self, device), self.owner)
+        inputs = self.inputs
+        if isinstance(inputs, Tensor):
+            moved: Rows = inputs.to(device, non_blocking=True)
+        else:
+            moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner)
 
 
 class BatchPart(NamedTuple):
     """One process's part of a step's rows.
 
     Attributes:
-        inputs: the rows, and so are the next as in `Batch`.
-        labels: see there.
-        owner: see there.
+        batch: the rows.
         share: what each student's rows here count, see `parallel.Part`.
     """
 
-    inputs: Rows
-    labels: Int64[Tensor, "batch"]
-    owner: Int64[Tensor, "batch"] | None
+    batch: Batch
     share: Float64[Tensor, "students"]
 
     def to(self, device: torch.device) -> "BatchPart":
-        """Move inputs and labels to a device; `owner` and `share` stay on the host."""
-        return BatchPart(*_moved(self, device), self.owner, self.share)
-
-
-def _moved(batch: Batch | BatchPart, device: torch.device) -> tuple[Rows, Tensor]:
-    inputs = batch.inputs
-    if isinstance(inputs, Tensor):
-        moved: Rows = inputs.to(device, non_blocking=True)
-    else:
-        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-    return moved, batch.labels.to(device, non_blocking=True)
+        """Move inputs and labels to a device; `share` stays on the host."""
+        return BatchPart(self.batch.to(device), self.share)
 
 
 @overload
@@ -145,8 +137,12 @@ class _Steps(Dataset[Any]):
 
     def __getitem__(self, draw: Draw | DrawPart) -> Batch | BatchPart:
         """Return all rows of a step."""
-        rows, owner, epoch = draw[:3]
+        if isinstance(draw, DrawPart):
+            return BatchPart(self._batch(draw.draw), draw.share)
+        return self._batch(draw)
+
+    def _batch(self, draw: Draw) -> Batch:
+        rows, owner, epoch = draw
         if epoch != self._epoch:  # drawn once an epoch in each process; all of them draw the same labels
             self._epoch, self._current = epoch, self.labels(epoch)
-        batch = Batch(self.split[rows][0], self._current[rows], owner)
-        return BatchPart(*batch, draw.share) if isinstance(draw, DrawPart) else batch
+        return Batch(self.split[rows][0], self._current[rows], owner)

@@ -13,7 +13,6 @@ from studygroup.batching import training_batches
 from studygroup.data import (
     Augment,
     Batch,
-    BatchPart,
     Data,
     EpochLabels,
     Mix,
@@ -110,7 +109,7 @@ class DataModule(nn.Module):
         ready: Inputs = self.ready(rows)
         return ready
 
-    def training_rows(self, batch: Batch | BatchPart, *, step: int) -> tuple[Inputs, Tensor]:
+    def training_rows(self, batch: Batch, *, step: int) -> tuple[Inputs, Tensor]:
         """Convert a batch to network input and labels for training, augmented and mixed as (seed, step) determine.
 
         Each of several processes draws for its own rows, the first as the only one would for them.

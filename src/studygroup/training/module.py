@@ -132,6 +132,7 @@ class StudyModule(LightningModule):
     def training_step(self, batch: Batch | BatchPart, batch_idx: int) -> Tensor | None:
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
+        batch, share = batch if isinstance(batch, BatchPart) else (batch, None)
         torch.manual_seed(
             seeding.derive(self._seed, "step", step, *of_this_process())
         )  # dropout and the like
@@ -139,7 +140,6 @@ class StudyModule(LightningModule):
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
         progress = self.progress_at(step)
-        share = batch.share if isinstance(batch, BatchPart) else None
         with norms_of_all() if self._whole_norms else nullcontext():
             for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=progress, share=share):
                 self._add(losses, step)
@@ -149,7 +149,7 @@ class StudyModule(LightningModule):
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return None
 
-    def _count(self, batch: Batch | BatchPart) -> None:
+    def _count(self, batch: Batch) -> None:
         """Count rows and, for texts, positions and the tokens among them (the others are padding)."""
         self._rows += len(batch.labels)
         if isinstance(batch.inputs, Mapping):
@@ -198,7 +198,7 @@ class StudyModule(LightningModule):
         self._tally = Tally(self.task.group.students, self.device)
         self.metrics.to(self.device)
 
-    def validation_step(self, batch: Batch | BatchPart, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count right answers on a hold-out batch."""
         logits = self.task.shipped(self.datamodule.inputs(batch.inputs)).logits
         self._tally.add(logits, batch.labels)
