@@ -1,9 +1,11 @@
 """What Ray starts in each process; sends itself a signal, once.
 
-The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth.
+The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth. Where a
+node is to be lost, LOST is the file that says that it is, and training waits for it once two processes train.
 """
 
 import os
+import time
 from pathlib import Path
 
 UPDATE = 5
@@ -18,8 +20,11 @@ def arm():
     def training_step(self, batch, batch_idx):
         with steps.open("a") as file:
             print(os.getpid(), file=file)
-        if len(steps.read_text().split()) == UPDATE:
+        lines = steps.read_text().split()
+        if len(lines) == UPDATE:
             os.kill(os.getpid(), int(os.environ["END"]))
+        while "LOST" in os.environ and len({*lines}) > 1 and not Path(os.environ["LOST"]).exists():
+            time.sleep(0.02)  # one of the two is ended here
         return step(self, batch, batch_idx)
 
     StudyModule.training_step = training_step
