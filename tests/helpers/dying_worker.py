@@ -1,14 +1,14 @@
 """What Ray starts in each process; sends itself a signal, once.
 
 The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth. Where a
-node is to be lost, LOST is the file that says that it is, and training waits for it once two processes train.
+node is to be lost, LOST is the file that says that it is, and every process waits for it before its fourth step.
 """
 
 import os
 import time
 from pathlib import Path
 
-UPDATE = 5
+UPDATE, WAITS = 5, 4
 
 
 def arm():
@@ -23,8 +23,9 @@ def arm():
         lines = steps.read_text().split()
         if len(lines) == UPDATE:
             os.kill(os.getpid(), int(os.environ["END"]))
-        while "LOST" in os.environ and len({*lines}) > 1 and not Path(os.environ["LOST"]).exists():
-            time.sleep(0.02)  # one of the two is ended here
+        if "LOST" in os.environ and lines.count(str(os.getpid())) == WAITS:
+            while not Path(os.environ["LOST"]).exists():
+                time.sleep(0.02)
         return step(self, batch, batch_idx)
 
     StudyModule.training_step = training_step

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from helpers.dying_worker import WAITS
+
 TESTS = Path(__file__).parents[1]
 
 
@@ -36,11 +38,18 @@ def with_a_node_lost(program: str, words: Sequence[str], folder: Path) -> list[i
 
 
 def _lose(cluster, node, steps: Path) -> None:
-    """Kill a node, without a word to it, once both workers train."""
-    while not steps.exists() or len(set(steps.read_text().split())) < 2:
+    """Kill a node, without a word to it, once two processes wait; say so when one of them is gone."""
+    while len(waiting := _waiting(steps)) < 2:
         time.sleep(0.02)
     cluster.remove_node(node, allow_graceful=False)
+    while all(Path(f"/proc/{process}").exists() for process in waiting):
+        time.sleep(0.02)
     Path(os.environ["LOST"]).write_text("lost")
+
+
+def _waiting(steps: Path) -> list[str]:
+    lines = steps.read_text().split() if steps.exists() else []
+    return [process for process in {*lines} if lines.count(process) == WAITS]
 
 
 def _main(program: str, words: Sequence[str]) -> int:

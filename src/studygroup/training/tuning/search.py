@@ -109,12 +109,9 @@ def tune(
         study,
     )
     with _opened(options, progress_bar=progress_bar) as (opened, objective):
-        tuned = _keep(opened, objective)
+        _keep(opened, objective)
         if on == "ray":
-            elsewhere = dataclasses.replace(options, run_dir=objective.folder.absolute())
-            settled = len(tuned.trials) - tuned.unfinished
-            left = [_OneTrial(elsewhere, number) for number in range(settled, objective.trials)]
-            on_ray(left, lambda *_: None, logs=objective.folder / "jobs", jobs=jobs, cluster=cluster or {})
+            _hand_out(options, opened, objective, jobs=jobs, cluster=cluster or {})
         elif jobs is not None and jobs > 1:
             in_processes(_run_trials, options, count=jobs)
         else:
@@ -192,6 +189,23 @@ def _opened(options: _Options, *, progress_bar: bool) -> Iterator[tuple[optuna.S
         if progress_bar:
             print(f"{trials} trials ({options.sampler}), searching\n{space}", file=sys.stderr, flush=True)
         yield study, objective
+
+
+def _hand_out(
+    options: _Options,
+    study: optuna.Study,
+    objective: Objective,
+    *,
+    jobs: int | None,
+    cluster: Mapping[str, Any],
+) -> None:
+    """Hand out a task for each trial that is left, and again where some came to nothing, as long as others do not."""
+    options = dataclasses.replace(options, run_dir=options.run_dir.absolute())
+    before, left = objective.trials + 1, objective.trials - sum(map(settled, latest(study)))
+    while 0 < left < before:
+        tasks = [_OneTrial(options, number) for number in range(objective.trials - left, objective.trials)]
+        on_ray(tasks, lambda *_: None, logs=options.run_dir / "jobs", jobs=jobs, cluster=cluster)
+        before, left = left, objective.trials - sum(map(settled, latest(study)))
 
 
 def _run_trials(options: _Options, *, progress_bar: bool = False) -> None:
