@@ -1,35 +1,54 @@
-"""Runs as tasks of Ray, one each: a coordinator hands them out and saves the figures that come back.
-
-Only the coordinator assigns runs and writes results, so that nothing depends on locks between machines.
-"""
+"""Runs of a table as tasks of Ray, one each; the coordinator saves the figures that come back."""
 
 import dataclasses
-import time
-import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_stopped
-from reproduction.runner import Run, keep_run, make, say
+from reproduction.runner import Run, keep_run, make
 from reproduction.tables import Figures, Table
-from studygroup.extras import missing
-from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.folder import try_lock
+from studygroup.training import cluster as clusters
+from studygroup.training.cluster import Outcome
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run to be made on any machine that sees the folder of runs.
+
+    Attributes:
+        lab: where and how, its folder absolute.
+        run: to be made.
+    """
+
+    lab: Lab
+    run: Run
+
+    def __str__(self) -> str:
+        return str(self.run)
+
+    @property
+    def name(self) -> str:
+        """Name of its log."""
+        return self.run.name
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return self.lab.folder(self.run.key, self.run.seed).path
+
+    def __call__(self) -> tuple[Figures, dict[str, Any]]:
+        """Make the run, resuming from its checkpoint if it was started; return figures, machine and versions."""
+        return make(self.lab, self.run), provenance()
 
 
 def on_ray(
     table: Table, lab: Lab, runs: Sequence[Run], *, jobs: int | None, cluster: Mapping[str, Any]
 ) -> None:
-    """Make runs as tasks of Ray, one each, and wait for them.
-
-    Ray ends the tasks when this process ends; the next call resumes from their checkpoints. Ray retries a task whose
-    machine is lost, up to its `max_retries` times, and it resumes in the same way.
+    """Make runs as tasks of Ray, see `studygroup.training.cluster`; the next call resumes what is not finished.
 
     Args:
         table: that they belong to.
@@ -42,205 +61,26 @@ def on_ray(
         RuntimeError: a run failed.
         ValueError: Ray is missing or refuses what is in `cluster`, or another call is running.
     """
-    if not runs:
-        return
     lab = dataclasses.replace(lab, run_dir=lab.run_dir.absolute())
-    folder = lab.run_dir / "jobs" / "ray"
-    with try_lock(folder) as free:
-        if not free:
-            raise ValueError(
-                f"another call with --on ray hands out the runs of {lab.run_dir}; wait until it ends"
-            )
-        with _task(cluster) as (ray, task):
-
-            def start(batch: Sequence[Run]) -> list[Job]:
-                logs = [folder / f"{run.name}.log" for run in batch]
-                return [
-                    _Task(ray, task.remote(Order(lab, run), log), log)
-                    for run, log in zip(batch, logs, strict=True)
-                ]
-
-            hand_out(table, lab, runs, start, at_once=jobs)
+    clusters.on_ray(
+        [Order(lab, run) for run in runs],
+        lambda order, outcome: keep_outcome(table, order, outcome),
+        logs=lab.run_dir / "jobs" / "ray",
+        jobs=jobs,
+        cluster=cluster,
+    )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of an order.
-
-    Attributes:
-        found: figures of the finished run; None if there are none.
-        where: machine and versions, with `found`.
-        words: why there are no figures.
-        failed: whether this is an error, rather than a run left to others or one whose loss became infinite or NaN.
-        stopped: whether its loss became infinite or NaN.
-    """
-
-    found: Figures | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
-    words: str = ""
-    failed: bool = False
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Order:
-    """One run, made by calling this on any machine that sees the folder of runs.
-
-    Attributes:
-        lab: where and how, its folder absolute.
-        run: to be made.
-        patience: seconds to wait for a locked folder: some file systems release it late after a machine died.
-    """
-
-    lab: Lab
-    run: Run
-    patience: float = 120.0
-
-    def __call__(self) -> Outcome:
-        """Make the run, resuming from its checkpoint if it was started."""
-        with _held(self.lab.folder(self.run.key, self.run.seed).path, self.patience) as free:
-            if not free:
-                return Outcome(words="in hand elsewhere")
-            try:
-                return Outcome(make(self.lab, self.run), provenance())
-            except NonFiniteLossError as error:
-                return Outcome(words=str(error), stopped=True)
-            except Exception as error:  # the coordinator learns of any, and the other runs go on
-                traceback.print_exc()
-                return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
-
-
-class Job(ABC):
-    """A run handed to a cluster."""
-
-    @property
-    @abstractmethod
-    def place(self) -> str:
-        """The path of its log."""
-
-    @abstractmethod
-    def done(self) -> bool:
-        """Return whether it has ended, successfully or not."""
-
-    @abstractmethod
-    def outcome(self) -> Outcome:
-        """Return its outcome, once it is done; an error of the cluster is an outcome too."""
-
-
-def hand_out(
-    table: Table,
-    lab: Lab,
-    runs: Sequence[Run],
-    start: Callable[[Sequence[Run]], Sequence[Job]],
-    *,
-    at_once: int | None,
-) -> None:
-    """Hand out runs, wait for them, and save the figures of each as soon as it is finished.
+def keep_outcome(table: Table, order: Order, outcome: Outcome) -> None:
+    """Save the figures of a run, or that its loss became infinite or NaN.
 
     Args:
-        table: that they belong to.
-        lab: where and how.
-        runs: in order.
-        start: gives runs to the cluster.
-        at_once: maximum number of runs handed out at a time; None is all of them.
-
-    Raises:
-        RuntimeError: one of them failed; all others have ended.
+        table: that the run belongs to.
+        order: the run, and where.
+        outcome: what came of it.
     """
-    waiting, going, failed, pause = [*enumerate(runs, 1)], list[tuple[Run, Job]](), 0, 0.0
-    while waiting or going:
-        room = len(waiting) if at_once is None else at_once - len(going)
-        batch, waiting = waiting[:room], waiting[room:]
-        if batch:
-            for (number, run), job in zip(batch, start([run for _, run in batch]), strict=True):
-                say(f"{table.id}, run {number} of {len(runs)}: {run}: {job.place}")
-                going.append((run, job))
-        ended = [job.done() for _, job in going]
-        failed += sum(_failed(table, lab, *pair) for pair, over in zip(going, ended, strict=True) if over)
-        going = [pair for pair, over in zip(going, ended, strict=True) if not over]
-        pause = 0.0 if any(ended) else min(10.0, 0.1 + 1.2 * pause)  # runs take hours; those of a test do not
-        time.sleep(pause)
-    if failed:
-        raise RuntimeError(f"{failed} of {len(runs)} runs failed, see above; what is finished is kept")
-
-
-def _failed(table: Table, lab: Lab, run: Run, job: Job) -> bool:
-    """Save or report the outcome of a run; return whether it failed."""
-    outcome = job.outcome()
-    if outcome.found is None:
-        say(f"{run}: {outcome.words} ({job.place})")
-        if outcome.stopped:
-            add_stopped(lab.results_dir, run.name, outcome.words)
-    else:
-        where = {**outcome.where, "command": provenance()["command"]}
-        keep_run(table, lab, run, outcome.found, where=where)
-        say(f"{run}: finished")
-    return outcome.failed
-
-
-@contextmanager
-def _held(folder: Path, patience: float) -> Iterator[bool]:
-    """Lock a folder, waiting for it if necessary; yield whether it is locked."""
-    end = time.monotonic() + patience
-    while True:
-        with try_lock(folder) as free:
-            if free or time.monotonic() >= end:
-                yield free
-                return
-        time.sleep(min(2.0, patience))
-
-
-class _Task(Job):
-    """A task of Ray."""
-
-    def __init__(self, ray: Any, reference: Any, log: Path) -> None:
-        self._ray, self._reference, self._log = ray, reference, log
-
-    @property
-    def place(self) -> str:
-        return f"log {self._log}"
-
-    def done(self) -> bool:
-        ready, _ = self._ray.wait([self._reference], timeout=0)
-        return bool(ready)
-
-    def outcome(self) -> Outcome:
-        try:
-            outcome: Outcome = self._ray.get(self._reference)
-        except self._ray.exceptions.RayError as error:  # the process or its machine was lost, too often
-            return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
-        return outcome
-
-
-def _obey(order: Order, log: Path) -> Outcome:
-    """Carry out an order and write its output to a file; this is the work of a task."""
-    with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
-        return order()
-
-
-@contextmanager
-def _task(cluster: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Connect to Ray; yield it, and what starts a task."""
-    try:
-        import ray
-    except ImportError as error:
-        raise missing("--on ray", "cluster", error) from error
-    unknown = {*cluster} - {"init", "task"}
-    if unknown:
-        raise ValueError(
-            f"--on ray does not know {', '.join(sorted(unknown))}; write --cluster "
-            """'{"init": {"address": "auto"}, "task": {"num_gpus": 1}}'"""
-        )
-    try:
-        # a process for each run: none inherits memory or settings of the one before
-        task = ray.remote(max_calls=1, **cluster.get("task", {}))(_obey)
-        ours = not ray.is_initialized()
-        if ours:
-            ray.init(**cluster.get("init", {}))
-    except (TypeError, ValueError, ConnectionError, RuntimeError) as error:
-        raise ValueError(f"Ray does not take --cluster {dict(cluster)}: {error}") from error
-    try:
-        yield ray, task
-    finally:
-        if ours:
-            ray.shutdown()
+    if outcome.stopped:
+        add_stopped(order.lab.results_dir, order.run.name, outcome.words)
+    elif outcome.found is not None:
+        found, made = outcome.found
+        keep_run(table, order.lab, order.run, found, where={**made, "command": provenance()["command"]})

@@ -21,6 +21,7 @@ from reproduction.show import as_markdown, as_text, list_tables
 from reproduction.view import view_of
 from studygroup.cli import show_warning
 from studygroup.stopping import go_on_with, run_program
+from studygroup.training.cluster import Place, check_place
 from studygroup.training.config import add_options
 from studygroup.training.grid import in_processes
 from studygroup.training.tables import text
@@ -129,8 +130,7 @@ def _add_options(parser: ArgumentParser, name: str) -> None:
             help="number of simultaneous runs: here processes, of one thread each if there are several (omitted, 1); "
             "on a cluster a maximum (omitted, as many as fit)",
         )
-        ways = Literal["here", "ray"]
-        add("--on", type=ways, default="here", help="this machine, or a cluster that sees RUN_DIR")
+        add("--on", type=Place, default="here", help="this machine, or a cluster that sees RUN_DIR")
         add(
             "--cluster",
             type=dict[str, Any],
@@ -208,10 +208,9 @@ def _run(options: Mapping[str, Any]) -> str:
     table, lab = table_called(options["id"]), _lab(options).with_saved_places()
     runs = with_data(wanted_runs(table, lab, seeds=options["seeds"], only=options["only"]), lab)
     left, jobs, cluster = missing_runs(runs, lab), options["jobs"], options["cluster"]
+    check_place(options["on"], cluster, jobs)
     if options["on"] == "ray":
         on_ray(table, lab, left, jobs=jobs, cluster=cluster)
-    elif cluster:
-        raise ValueError(f"--cluster {dict(cluster)} is for --on ray; give that, or leave it out")
     elif (jobs or 1) > 1 and left:
         in_processes(train_runs, table, lab, left, count=jobs)
     else:

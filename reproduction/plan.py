@@ -8,8 +8,9 @@ from pathlib import Path
 from reproduction.benchmarks.environment import provenance
 from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
-from reproduction.runner import Run, say
+from reproduction.runner import Run
 from studygroup.data import UnavailableError
+from studygroup.training.cluster import say
 from studygroup.training.computing import computing
 from studygroup.training.grid import for_each
 from studygroup.training.scores import score

@@ -1,6 +1,5 @@
 """The runs of a table; each is trained once, however many tables need it."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from studygroup.analysis import analyse
 from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
 from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.cluster import say
 from studygroup.training.grid import run_grid
 from studygroup.training.load_run import Run as FinishedRun
 from studygroup.training.run import train
@@ -220,8 +220,3 @@ def keep_run(
     assert run.cell.data is not None
     settings = lab.config(run.cell) | {"data": Path(lab.place(run.cell.data)).name}
     keep(lab.results_dir, table, run.cell, run.key, seed=run.seed, settings=settings, found=found, made=where)
-
-
-def say(words: str) -> None:
-    """Print a message on stderr while runs are made."""
-    print(words, file=sys.stderr, flush=True)

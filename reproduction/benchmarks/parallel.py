@@ -3,10 +3,11 @@
     python -m reproduction.benchmarks.parallel measure      # 1, 2 and 4 processes of one thread each, here
     python -m reproduction.benchmarks.parallel predict      # tables for 8 to 512 GPUs; nothing is measured
 
-CGL with four students on ResNet-18 of width 16, 64 rows of 32 x 32 a student. The whole step of one process and the
-parts of all are taken in turn, so that a busy machine slows both alike. The model, of which docs/scale.md speaks: the
-processes' own seconds add up to those of one process, and to what an exchange of all gradients costs, measured by
-itself.
+CGL with four students on ResNet-18 of width 16, 64 rows of 32 x 32 a student (`--rows`). The whole step of one
+process and the parts of all are taken in turn, so that a busy machine slows both alike. So are whole steps of
+all processes at once, which exchange nothing: what the machine itself loses where more than one core computes.
+The model, of which docs/scale.md speaks: the processes' own seconds add up to those of one process, and to what
+an exchange of all gradients costs, measured by itself.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from reproduction.benchmarks.environment import environment, save
 from studygroup.models.cifar import cifar_resnet18
 from studygroup.parallel import part
 
-STUDENTS, ROWS, PIXELS, CLASSES = 4, 64, 32, 10
+STUDENTS, PIXELS, CLASSES = 4, 32, 10
 CONSULTED = 1  # peers that each student hears: a quarter of three, rounded
 
 
@@ -43,12 +44,12 @@ def task() -> sg.CollaborativeLearning:
     return sg.recipes.cgl(build(), students=STUDENTS, init=build).train()
 
 
-def measured(rank: int, ranks: int, folder: str, turns: int) -> None:
+def measured(rank: int, ranks: int, folder: str, turns: int, of_each: int) -> None:
     """Take steps in one of several processes; the first writes what all have measured."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
     draw = torch.Generator().manual_seed(0)
-    x = torch.randn(STUDENTS * ROWS, 3, PIXELS, PIXELS, generator=draw)
+    x = torch.randn(STUDENTS * of_each, 3, PIXELS, PIXELS, generator=draw)
     y, owner = torch.randint(CLASSES, (len(x),), generator=draw), torch.arange(len(x)) % STUDENTS
     alone, together = task(), DistributedDataParallel(task())
     mine = part(len(x), owner, students=STUDENTS, divide="students", rank=rank, ranks=ranks)
@@ -58,6 +59,9 @@ def measured(rank: int, ranks: int, folder: str, turns: int) -> None:
     def whole() -> None:
         if rank == 0:
             alone(x, y, owner=owner).total.backward()
+
+    def at_once() -> None:
+        alone(x, y, owner=owner).total.backward()
 
     def parts() -> None:
         together(x[mine.rows], y[mine.rows], owner=mine.owner, share=mine.share).total.backward()
@@ -69,7 +73,7 @@ def measured(rank: int, ranks: int, folder: str, turns: int) -> None:
         dist.all_gather([torch.empty_like(rows) for _ in range(ranks)], rows)
 
     things: dict[str, Callable[[], None]] = {
-        "whole": whole, "parts": parts, "exchange": exchange, "rows": move_rows,
+        "whole": whole, "at once": at_once, "parts": parts, "exchange": exchange, "rows": move_rows,
     }  # fmt: skip
     found: dict[str, list[Any]] = {name: [] for name in things}
     for turn in range(turns + 1):
@@ -92,6 +96,9 @@ def efficiencies(found: dict[str, list[Any]], ranks: int) -> dict[str, Any]:
     whole = [turn[0] for turn in found["whole"]]
     parts = [(max(one[0] for one in turn), sum(one[1] for one in turn)) for turn in found["parts"]]
     by_wall = [one[0] / (ranks * other[0]) for one, other in zip(whole, parts, strict=True)]
+    alone = [
+        one[0] / max(each[0] for each in turn) for one, turn in zip(whole, found["at once"], strict=True)
+    ]
     by_cpu = [one[1] / other[1] for one, other in zip(whole, parts, strict=True)]
     exchange = (
         statistics.median(sum(one[1] for one in turn) for turn in found["exchange"]) if ranks > 1 else 0.0
@@ -109,6 +116,10 @@ def efficiencies(found: dict[str, list[Any]], ranks: int) -> dict[str, Any]:
         "error": (one + exchange) / all_of_them - 1,
         "efficiency_by_processor_time": _with_interval(by_cpu),
         "efficiency_by_wall_time": _with_interval(by_wall),
+        "efficiency_without_exchange": _with_interval(alone),
+        "efficiency_beside_that": _with_interval(
+            [one / most for one, most in zip(by_wall, alone, strict=True)]
+        ),
         "exchange_wall": statistics.median(max(one[0] for one in turn) for turn in found["exchange"]),
         "rows_wall": rows,
     }
@@ -122,25 +133,29 @@ def _with_interval(values: list[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "interval": [low, high]}
 
 
-def measure(turns: int, ranks: list[int]) -> None:
+def measure(turns: int, ranks: list[int], rows: int) -> None:
     """Measure, print and write the results."""
     results = []
     for count in ranks:
         with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(measured, (count, folder, turns), nprocs=count)
+            mp.spawn(measured, (count, folder, turns, rows), nprocs=count)
             found, gradient_bytes, row_bytes = torch.load(Path(folder) / "found.pt")
         results.append(
             efficiencies(found, count) | {"gradient_bytes": gradient_bytes, "row_bytes": row_bytes}
         )
-        cpu, wall = (results[-1][f"efficiency_by_{by}_time"] for by in ("processor", "wall"))
         said = "; ".join(
             f"{name} {one['median']:.3f} [{one['interval'][0]:.3f}, {one['interval'][1]:.3f}]"
-            for name, one in (("processor time", cpu), ("wall time", wall))
+            for name, one in (
+                ("processor time", results[-1]["efficiency_by_processor_time"]),
+                ("wall time", results[-1]["efficiency_by_wall_time"]),
+                ("wall time of processes that exchange nothing", results[-1]["efficiency_without_exchange"]),
+                ("wall time over theirs", results[-1]["efficiency_beside_that"]),
+            )
         )
         print(
             f"{count} processes: efficiency by {said}; model {100 * results[-1]['error']:+.1f} %", flush=True
         )
-    save("parallel", {"environment": environment(), "results": results})
+    save("parallel", {"environment": environment(), "rows": rows, "results": results})
 
 
 @dataclass(frozen=True)
@@ -217,8 +232,9 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "predict"))
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--rows", type=int, default=64, help="rows of each student")
     args = parser.parse_args()
-    predict() if args.what == "predict" else measure(args.turns, args.ranks)
+    predict() if args.what == "predict" else measure(args.turns, args.ranks, args.rows)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ def allowing(*names: str) -> Iterator[None]:
             sys.path.remove(os.getcwd())
 
 
+def given() -> tuple[str, ...]:
+    """Return what `allowing` allows here, which other processes have to be told."""
+    return _given.get()
+
+
 def allows_module(name: str, *, read: Path | None = None) -> bool:
     """Tell whether a user allows what a dotted name names; nothing is imported.
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from small_papers import SMALL
 
-from reproduction.cluster import Outcome
 from reproduction.lab import Lab
 from reproduction.reading import table_called
 from reproduction.runner import wanted_runs
 from reproduction.scale import SMALL as SCALE
+from studygroup.training.cluster import Outcome
 
 HERE = Path(__file__).parent
 TABLE = table_called("cgl-table-2")
-ANSWER = Outcome({"test": 0.5}, {"cpu": "another", "command": "a worker"})
+ANSWER = Outcome(({"test": 0.5}, {"cpu": "another", "command": "a worker"}))
 
 
 def lab(folder):

@@ -1,8 +1,7 @@
-"""One coordinator hands out runs, keeps what comes back, and tells what went wrong."""
+"""What comes back from a cluster is kept with the table, and options that do not fit are refused."""
 
 import json
 import sys
-from dataclasses import dataclass, field
 
 import pytest
 from cluster_papers import ANSWER, TABLE, lab, results, two_runs
@@ -10,15 +9,13 @@ from small_papers import papers
 
 from reproduction import cluster
 from reproduction.benchmarks.environment import provenance
-from reproduction.cluster import Job, Order, Outcome, hand_out, on_ray
+from reproduction.cluster import Order, keep_outcome
 from reproduction.reading import table_called
 from reproduction.results import read_stopped
 from reproduction.runner import missing_runs, train_runs
 from reproduction.view import View
 from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.folder import try_lock
-
-FAILED = Outcome(words="ValueError: no", failed=True)
+from studygroup.training.cluster import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -26,61 +23,27 @@ def runs():
     return two_runs()
 
 
-@dataclass
-class FakeJob(Job):
-    """Ends when it was asked so often."""
-
-    answer: Outcome
-    asked: int = 1
-    log: list = field(default_factory=list)
-
-    @property
-    def place(self):
-        return "log here"
-
-    def done(self):
-        self.asked -= 1
-        return self.asked <= 0
-
-    def outcome(self):
-        self.log.append("outcome")
-        return self.answer
-
-
-def test_figures_are_kept_with_the_machine_that_made_them(runs, tmp_path, capsys):
-    jobs = [FakeJob(ANSWER, asked=3), FakeJob(Outcome({"test": 0.25}))]
-    hand_out(TABLE, lab(tmp_path), runs, lambda batch: jobs, at_once=None)
+def test_figures_are_kept_with_the_machine_that_made_them(runs, tmp_path):
+    here = lab(tmp_path)
+    keep_outcome(TABLE, Order(here, runs[0]), ANSWER)
+    keep_outcome(TABLE, Order(here, runs[1]), Outcome(({"test": 0.25}, {})))
     assert results(tmp_path) == {"baseline": 0.5, "CGL": 0.25}
     made = json.loads((tmp_path / "results" / "cgl-table-2.json").read_text())["made"]
     command = provenance()["command"]  # the coordinator's
-    assert made == [{"command": command}, {"cpu": "another", "command": command}]  # the second ended first
-    assert [job.log for job in jobs] == [["outcome"]] * 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"cgl-table-2, run 1 of 2: {runs[0]}: log here"
-    assert said[2:] == [f"{runs[1]}: finished", f"{runs[0]}: finished"]
+    assert made == [{"cpu": "another", "command": command}, {"command": command}]
 
 
-def test_a_failed_run_is_told_and_the_others_go_on(runs, tmp_path, capsys):
-    jobs = [FakeJob(FAILED), FakeJob(ANSWER, asked=3)]
-    with pytest.raises(RuntimeError, match="1 of 2 runs failed, see above; what is finished is kept"):
-        hand_out(TABLE, lab(tmp_path), runs, lambda batch: jobs, at_once=None)
-    assert results(tmp_path) == {"CGL": 0.5}
-    assert f"{runs[0]}: ValueError: no (log here)" in capsys.readouterr().err
-    assert jobs[0].log == ["outcome"]
-
-
-def test_a_run_that_is_left_is_no_failure(runs, tmp_path, capsys):
-    hand_out(
-        TABLE, lab(tmp_path), runs[:1], lambda batch: [FakeJob(Outcome(words="elsewhere"))], at_once=None
-    )
-    assert f"{runs[0]}: elsewhere (log here)" in capsys.readouterr().err
+def test_nothing_is_kept_of_what_failed_or_was_left(runs, tmp_path):
+    for outcome in (Outcome(words="ValueError: no", failed=True), Outcome(words="in hand elsewhere")):
+        keep_outcome(TABLE, Order(lab(tmp_path), runs[0]), outcome)
     assert results(tmp_path) == {}
+    assert read_stopped(lab(tmp_path).results_dir) == {}
 
 
 def test_a_run_whose_loss_is_no_number_is_not_made_again(runs, tmp_path):
     here, outcome = lab(tmp_path), Outcome(words="loss is nan", stopped=True)
     assert missing_runs(runs, here) == runs
-    hand_out(TABLE, here, runs[:1], lambda batch: [FakeJob(outcome)], at_once=None)
+    keep_outcome(TABLE, Order(here, runs[0]), outcome)
     assert missing_runs(runs, here) == runs[1:]
     assert read_stopped(here.results_dir) == {f"{runs[0].key}-0": "loss is nan"}
     assert (
@@ -99,76 +62,12 @@ def test_so_it_is_where_runs_are_made_here(runs, tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().err.count(f"{runs[0]}: loss is nan") == told
 
 
-def test_no_more_than_asked_at_once_and_in_order(runs, tmp_path):
-    many, given, alive = (*runs, *runs, *runs), [], []
-
-    def start(batch):
-        jobs = [FakeJob(ANSWER, asked=2 + len(given) % 2) for _ in batch]
-        alive[:] = [job for job in alive if job.asked > 0] + jobs
-        given.append((len(batch), len(alive), [run.cell.place[1] for run in batch]))
-        return jobs
-
-    hand_out(TABLE, lab(tmp_path), many, start, at_once=4)
-    assert given[0] == (4, 4, ["baseline", "CGL", "baseline", "CGL"])
-    assert given[1][2] == ["baseline", "CGL"]
-    assert max(together for _, together, _ in given) == 4
-    assert sum(number for number, _, _ in given) == 6
-
-
 def test_an_order_makes_the_run(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "make", lambda lab, run: {"of": run.cell.place[1], "in": lab.run_dir})
-    outcome = Order(lab(tmp_path), runs[1])()
-    assert outcome.found == {"of": "CGL", "in": tmp_path}
-    assert outcome.where == provenance()
-    assert not outcome.failed
-
-
-@pytest.mark.parametrize(
-    ("error", "words", "failed"),
-    [
-        (NonFiniteLossError("loss is nan"), "loss is nan", False),
-        (KeyError("x"), "KeyError: 'x'", True),
-    ],
-)
-def test_an_order_says_what_went_wrong(runs, tmp_path, monkeypatch, capsys, error, words, failed):
-    def fails(lab, run):
-        raise error
-
-    monkeypatch.setattr(cluster, "make", fails)
-    outcome = Order(lab(tmp_path), runs[0])()
-    assert (outcome.found, outcome.words, outcome.failed) == (None, words, failed)
-    assert outcome.stopped is not failed
-    assert ("Traceback" in capsys.readouterr().err) == failed
-
-
-def test_an_order_leaves_a_folder_that_stays_held(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "make", lambda lab, run: {})
-    here = lab(tmp_path)
-    with try_lock(here.folder(runs[0].key, 0).path) as free:
-        assert free
-        assert Order(here, runs[0], patience=0.05)().words == "in hand elsewhere"
-    assert Order(here, runs[0])().found == {}
-
-
-def test_an_order_waits_for_a_folder_that_is_let_go_of(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "make", lambda lab, run: {})
-    here, rest = lab(tmp_path), []
-    folder = try_lock(here.folder(runs[0].key, 0).path)
-    assert folder.__enter__()
-
-    def sleep(seconds):
-        rest.append(seconds)
-        if len(rest) == 3:
-            folder.__exit__(None, None, None)
-
-    monkeypatch.setattr(cluster.time, "sleep", sleep)
-    assert Order(here, runs[0], patience=60)().found == {}
-    assert rest == [2.0] * 3
-
-
-def test_one_call_at_a_time_hands_out_to_ray(runs, tmp_path):
-    with try_lock(tmp_path / "jobs" / "ray"), pytest.raises(ValueError, match="another call with --on ray"):
-        on_ray(TABLE, lab(tmp_path), runs, jobs=None, cluster={})
+    order = Order(lab(tmp_path), runs[1])
+    assert order() == ({"of": "CGL", "in": tmp_path}, provenance())
+    assert order.folder == lab(tmp_path).folder(runs[1].key, 0).path
+    assert (order.name, str(order)) == (runs[1].name, str(runs[1]))
 
 
 def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch):

@@ -34,7 +34,7 @@ def outcome(folder):
 def ends(tmp_path, monkeypatch):
     """Says which signal ends the first job; gives the processes in which training steps were made."""
     monkeypatch.setenv("STEPS", str(tmp_path / "steps"))
-    paths = [str(HERE), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(HERE), str(HERE.parent), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -57,7 +57,7 @@ def processes(steps):
 def test_a_task_of_ray_that_is_killed(whole, tmp_path, ends):
     """Ray makes it again by itself; in a process of its own, as Ray leaves threads and sockets behind."""
     steps = ends(signal.SIGKILL)
-    hook = {"worker_process_setup_hook": "dying_worker.arm"}
+    hook = {"worker_process_setup_hook": "helpers.dying_worker.arm"}
     init = {"num_cpus": 2, "include_dashboard": False, "runtime_env": hook}
     words = ["--on=ray", f"--cluster={json.dumps({'init': init})}"]
     code = f"import sys; from small_papers import papers; sys.exit(papers('run', sys.argv[1], *{words}, sizes={ONE}))"

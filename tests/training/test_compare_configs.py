@@ -56,6 +56,25 @@ def test_every_cell_once_and_the_mean_over_seeds(configs, tmp_path):
     assert [path.parent.name for path in before if before[path] != after[path]] == ["plain-4"]
 
 
+def test_processes_share_the_cells(configs, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    compare(configs, seeds=[3, 4], run_dir=str(one), progress_bar=False)
+    rows = compare(configs, seeds=[3, 4], run_dir=str(two), jobs=2, progress_bar=False)
+    assert [(row["name"], row["n"]) for row in rows] == [("cgl", 2), ("plain", 2)]
+    alike = ("holdout", "test", "students_mean", "ensemble")
+    assert [[row[name] for name in alike] for row in rows] == [
+        [row[name] for name in alike] for row in json.loads((one / "comparison.json").read_text())
+    ]
+
+
+def test_a_cell_that_diverges_in_one_of_several_processes(configs, tmp_path, capfd):
+    folder = tmp_path / "table"
+    with pytest.raises(RuntimeError, match="processes failed, see above; what is finished is kept"):
+        compare(configs, seeds=[0], run_dir=str(folder), jobs=2, overrides={"optimizer.lr": 1e30})
+    assert "loss" in capfd.readouterr().err
+    assert json.loads((folder / "comparison.json").read_text()) == []
+
+
 def test_top5_is_told_of_many_classes():
     row = {"name": "cgl", "n": 2, "updates": 7, "step_cost": 1.5, "classes": 10}
     for number, name in enumerate(("holdout", "test", "top5", "students_mean", "ensemble")):

@@ -13,10 +13,11 @@ from typing import Any
 from studygroup.files import read_object, write_text
 from studygroup.naming import did_you_mean
 from studygroup.training.callbacks import NonFiniteLossError
+from studygroup.training.cluster import Outcome, Place, check_place, on_ray
 from studygroup.training.comparison import table
 from studygroup.training.computing import computing
 from studygroup.training.folder import RunFolder, exclusive
-from studygroup.training.grid import run_grid
+from studygroup.training.grid import in_processes, run_grid
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.plain import as_kind
@@ -35,6 +36,9 @@ def compare(
     overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     run_dir: str = "runs/compare",
+    jobs: int | None = None,
+    on: Place = "here",
+    cluster: dict[str, Any] | None = None,
     progress_bar: bool = True,
 ) -> list[dict[str, Any]]:
     """Train every configuration with every seed and write a table of mean and spread.
@@ -52,6 +56,11 @@ def compare(
         seeds: seeds with which every configuration is trained.
         run_dir: folder of the cells, `comparison.csv` with a line per finished cell, and `comparison.json` and
             `comparison.md` with one per configuration.
+        jobs: number of simultaneous runs: here processes, of one thread each if there are several (omitted, 1); on a
+            cluster a maximum (omitted, as many as fit).
+        on: this machine (`here`), or a cluster of Ray that sees `run_dir` and the data (`ray`). A run whose machine
+            is lost goes on from its checkpoint at another.
+        cluster: options of Ray, such as `{"init": {"address": "auto"}, "task": {"num_gpus": 1}}`.
         progress_bar: whether to draw progress bars.
 
     Returns:
@@ -63,9 +72,10 @@ def compare(
 
     Raises:
         NonFiniteLossError: the loss of a cell became infinite or not a number; all others are trained.
+        RuntimeError: one of several processes, or a run on a cluster, failed; all others are trained.
         UnavailableError: data could not be opened; the cells on other data are trained.
-        ValueError: no configuration or seed, two files of the same name, an override of what is no setting, or a cell
-            that belongs to another configuration.
+        ValueError: no configuration or seed, two files of the same name, an override of what is no setting, a cell
+            that belongs to another configuration, or Ray is missing or refuses what is in `cluster`.
         FolderInUseError: another process compares in the folder, or trains in one of its cells.
     """
     names = [Path(config).stem for config in configs]
@@ -78,24 +88,36 @@ def compare(
     chosen = {name: _read(Path(config), changes) for name, config in zip(names, configs, strict=True)}
     for settings in chosen.values():
         check_one_process(settings, of="compare")
+    check_place(on, cluster, jobs)
+    folder = Path(run_dir)
+    check_tree(folder)
+    cells = [_Cell(name, seed, settings, folder) for seed in seeds for name, settings in chosen.items()]
     diverged: list[str] = []
 
-    def make(cell: _Cell) -> None:
-        train(cell.settings, run_dir=cell.folder.path, resume=True, progress_bar=progress_bar)
+    def write() -> list[dict[str, Any]]:
+        return _write(chosen, seeds, folder, changes)
 
-    check_tree(Path(run_dir))
-    with exclusive(Path(run_dir)):
-        for seed in seeds:
-            run_grid(
-                [_Cell(name, seed, settings, Path(run_dir)) for name, settings in chosen.items()],
-                make,
-                folder=lambda cell: cell.folder,
-                diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
-            )
-            rows = _write(chosen, seeds, Path(run_dir), changes)
-    if diverged:
-        raise NonFiniteLossError("\n".join(diverged))
-    return rows
+    def ended(training: _Training, outcome: Outcome) -> None:
+        if outcome.stopped:
+            diverged.append(f"{training.folder}: {outcome.words}")
+        write()
+
+    with exclusive(folder):
+        if on == "ray":
+            trainings = [_Training(cell.absolute(), measured=cell.seed == seeds[0]) for cell in cells]
+            on_ray(trainings, ended, logs=folder / "jobs", jobs=jobs, cluster=cluster or {})
+        elif jobs is not None and jobs > 1:
+            try:
+                in_processes(_train_all, cells, count=jobs)
+            finally:
+                write()
+        else:
+            for seed in seeds:
+                diverged += _train([cell for cell in cells if cell.seed == seed], progress_bar=progress_bar)
+                write()
+        if diverged:
+            raise NonFiniteLossError("\n".join(diverged))
+        return write()
 
 
 @dataclass(frozen=True)
@@ -118,6 +140,55 @@ class _Cell:
     @property
     def data_name(self) -> str:
         return str(self.configuration.data)
+
+    def absolute(self) -> "_Cell":
+        return dataclasses.replace(self, run_dir=self.run_dir.absolute())
+
+    def train(self, *, progress_bar: bool) -> None:
+        train(self.settings, run_dir=self.folder.path, resume=True, progress_bar=progress_bar)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A cell as a piece of work for a cluster; `measured` is whether the cost of a step is measured there too."""
+
+    cell: _Cell
+    measured: bool
+
+    def __str__(self) -> str:
+        return f"{self.cell.name}, seed {self.cell.seed}"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def folder(self) -> Path:
+        return self.cell.folder.path
+
+    def __call__(self) -> None:
+        self.cell.train(progress_bar=False)
+        if self.measured:
+            _step_cost(self.cell.configuration, Run(self.cell.folder, self.cell.folder.read_summary()))
+
+
+def _train(cells: Sequence[_Cell], *, progress_bar: bool) -> list[str]:
+    """Train cells in order, and return those whose loss became infinite or not a number."""
+    diverged: list[str] = []
+    run_grid(
+        cells,
+        lambda cell: cell.train(progress_bar=progress_bar),
+        folder=lambda cell: cell.folder,
+        diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
+    )
+    return diverged
+
+
+def _train_all(cells: Sequence[_Cell]) -> None:
+    """Train cells as one of several processes."""
+    diverged = _train(cells, progress_bar=False)
+    if diverged:
+        raise NonFiniteLossError("\n".join(diverged))
 
 
 def _write(

@@ -17,6 +17,7 @@ from studygroup.data import UnavailableError
 from studygroup.stopping import PATIENCE, Stopped, stoppable
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import RunFolder, try_lock
+from studygroup.trust import allowing, given
 
 
 @runtime_checkable
@@ -100,7 +101,7 @@ def in_processes(work: Callable[..., None], *arguments: Any, count: int) -> None
         RuntimeError: one of them failed, or was stopped.
     """
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_work, args=(work, *arguments)) for _ in range(count)]
+    workers = [context.Process(target=_work, args=(given(), work, *arguments)) for _ in range(count)]
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
     try:
@@ -141,12 +142,12 @@ def _end(workers: Sequence[BaseProcess]) -> None:
         worker.join()
 
 
-def _work(work: Callable[..., None], *arguments: Any) -> None:
+def _work(allowed: Sequence[str], work: Callable[..., None], *arguments: Any) -> None:
     """Work as one of several processes; end with the one that started them, however that ends."""
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        with stoppable(patient=True):
+        with stoppable(patient=True), allowing(*allowed):
             work(*arguments)
     except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr, flush=True)

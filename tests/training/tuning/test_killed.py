@@ -45,3 +45,12 @@ def test_two_processes_do_the_trials_of_one(whole, tmp_path, folders):
     assert [(row["values"], row["holdout"]) for row in last] == [
         (row["values"], row["holdout"]) for row in whole
     ]
+
+
+@pytest.mark.slow
+def test_so_they_do_where_one_call_starts_them(whole, tmp_path):
+    folder = tmp_path / "tune"
+    found = tune(small(epochs=2), search=SEARCH, trials=4, run_dir=folder, jobs=2, progress_bar=False)
+    assert [(row["values"], row["holdout"]) for row in found.trials] == [
+        (row["values"], row["holdout"]) for row in whole
+    ]

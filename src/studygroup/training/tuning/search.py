@@ -1,10 +1,12 @@
 """Search for settings with Optuna: trials train, are scored on the hold-out rows alone, and survive a kill."""
 
+import dataclasses
 import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +15,9 @@ from filelock import FileLock
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from studygroup.training.cluster import Place, check_place, on_ray
 from studygroup.training.config import Config, check_same
+from studygroup.training.grid import in_processes
 from studygroup.training.processes import check_one_process
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning import results
@@ -48,6 +52,9 @@ def tune(
     run_dir: str | Path = "runs/tune",
     storage: str | None = None,
     study: str = "studygroup",
+    jobs: int | None = None,
+    on: Place = "here",
+    cluster: dict[str, Any] | None = None,
     progress_bar: bool = True,
 ) -> Tuned:
     """Search for the settings with the best accuracy on the hold-out rows; the test rows are not scored.
@@ -74,24 +81,98 @@ def tune(
         storage: URL of a database for the study, such as `postgresql://user:password@host/name` for several machines;
             by default a SQLite file in `run_dir`.
         study: name of the study in the storage.
+        jobs: number of simultaneous trials: here processes, of one thread each if there are several (omitted, 1);
+            on a cluster a maximum (omitted, as many as fit).
+        on: this machine (`here`), or a cluster of Ray that sees `run_dir` and the data (`ray`), a task for each
+            trial. A trial whose machine is lost goes on from its checkpoint at another.
+        cluster: options of Ray, such as `{"init": {"address": "auto"}, "task": {"num_gpus": 1}}`.
         progress_bar: whether to print what is tried and draw progress bars.
 
     Raises:
         ConfigurationChangedError: the study was begun with other settings, another search, sampler or seeds.
-        RuntimeError: its storage can no longer be read or written, as where the disk is full.
-        ValueError: the search does not fit the settings, the storage cannot be opened, or no trial finished.
+        RuntimeError: its storage can no longer be read or written, as where the disk is full; or one of several
+            processes, or a task of the cluster, failed.
+        ValueError: the search does not fit the settings, the storage cannot be opened, no trial finished, or Ray is
+            missing or refuses what is in `cluster`.
     """
-    settings = settings or Settings()
+    check_place(on, cluster, jobs)
+    options = _Options(
+        settings or Settings(),
+        search,
+        trials,
+        sampler,
+        sampler_seed,
+        prune,
+        tuple(seeds),
+        Path(run_dir),
+        storage,
+        study,
+    )
+    with _opened(options, progress_bar=progress_bar) as (opened, objective):
+        _keep(opened, objective)
+        if on == "ray":
+            _hand_out(options, opened, objective, jobs=jobs, cluster=cluster or {})
+        elif jobs is not None and jobs > 1:
+            in_processes(_run_trials, options, count=jobs)
+        else:
+            while _step(opened, objective):
+                _keep(opened, objective)
+        return _told(_keep(opened, objective))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `tune` that say what is searched, and where it is kept."""
+
+    settings: Settings
+    search: dict[str, Any]
+    trials: int | None
+    sampler: Literal["tpe", "grid"]
+    sampler_seed: int
+    prune: bool | Literal["auto"]
+    seeds: tuple[int, ...]
+    run_dir: Path
+    storage: str | None
+    study: str
+
+
+@dataclass(frozen=True)
+class _OneTrial:
+    """The next trial as a piece of work for a cluster, whichever it is by then."""
+
+    options: _Options
+    number: int
+    folder: None = None  # a trial takes its own
+
+    def __str__(self) -> str:
+        return f"task {self.number}"
+
+    @property
+    def name(self) -> str:
+        return f"task-{self.number:04d}"
+
+    def __call__(self) -> None:
+        with _opened(self.options, progress_bar=True) as (study, objective):
+            if _step(study, objective):
+                _keep(study, objective)
+
+
+@contextmanager
+def _opened(options: _Options, *, progress_bar: bool) -> Iterator[tuple[optuna.Study, Objective]]:
+    """Open the study, or begin it; see `tune` for the errors."""
+    settings = options.settings
     settings.check_here()
     check_one_process(settings, of="tune")
-    seeds = list(seeds) or [settings.seed]
-    space = read_space(settings, search)
-    space = space.grid() if sampler == "grid" else space
-    trials = _how_many(trials, seeds, whole=space.size() if sampler == "grid" else None)
-    draws = samplers(sampler, space, seed=sampler_seed)
-    pruned = sampler == "tpe" if prune == "auto" else prune
-    begun = space.base | {"search": json.loads(json.dumps(search)), "seeds": seeds}
-    folder = Path(run_dir)
+    seeds = list(options.seeds) or [settings.seed]
+    grid = options.sampler == "grid"
+    space = read_space(settings, options.search)
+    space = space.grid() if grid else space
+    trials = _how_many(options.trials, seeds, whole=space.size() if grid else None)
+    draws = samplers(options.sampler, space, seed=options.sampler_seed)
+    pruned = not grid if options.prune == "auto" else options.prune
+    begun = space.base | {"search": json.loads(json.dumps(options.search)), "seeds": seeds}
+    begun |= {"sampler": options.sampler, "sampler_seed": options.sampler_seed}
+    folder, storage = options.run_dir, options.storage
     check_tree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     objective = Objective(
@@ -99,30 +180,47 @@ def tune(
     )
     with _quiet(), answering("--storage" if storage else str(folder / "study.db")):
         with objective.drawing:
-            opened = open_study(
+            study = open_study(
                 storage or f"sqlite:///{folder / 'study.db'}",
-                name=study,
+                name=options.study,
                 pruner=median_pruner(settings.epochs) if pruned else NopPruner(),
             )
-            _check_ours(opened, begun | {"sampler": sampler, "sampler_seed": sampler_seed}, folder)
+            _check_ours(study, begun, folder)
         if progress_bar:
-            print(f"{trials} trials ({sampler}), searching\n{space}", file=sys.stderr, flush=True)
-        return _work(opened, objective)
+            print(f"{trials} trials ({options.sampler}), searching\n{space}", file=sys.stderr, flush=True)
+        yield study, objective
 
 
-def _work(study: optuna.Study, objective: Objective) -> Tuned:
-    """Run trials until as many have begun as asked for.
+def _hand_out(
+    options: _Options,
+    study: optuna.Study,
+    objective: Objective,
+    *,
+    jobs: int | None,
+    cluster: Mapping[str, Any],
+) -> None:
+    """Hand out a task for each trial that is left, and again where some came to nothing, as long as others do not."""
+    options = dataclasses.replace(options, run_dir=options.run_dir.absolute())
+    before, left = objective.trials + 1, objective.trials - sum(map(settled, latest(study)))
+    while 0 < left < before:
+        tasks = [_OneTrial(options, number) for number in range(objective.trials - left, objective.trials)]
+        on_ray(tasks, lambda *_: None, logs=options.run_dir / "jobs", jobs=jobs, cluster=cluster)
+        before, left = left, objective.trials - sum(map(settled, latest(study)))
 
-    Args:
-        study: shared with other processes.
-        objective: trains and scores a trial.
+
+def _run_trials(options: _Options, *, progress_bar: bool = False) -> None:
+    """Run trials, as one of several processes, until none is left to begin or to continue."""
+    with _opened(options, progress_bar=progress_bar) as (study, objective):
+        while _step(study, objective):
+            _keep(study, objective)
+
+
+def _told(tuned: Tuned) -> Tuned:
+    """Return the results, if there are any.
 
     Raises:
-        ValueError: the first trial's values do not fit the settings, or no trial finished.
+        ValueError: no trial finished.
     """
-    tuned = _keep(study, objective)
-    while _step(study, objective):
-        tuned = _keep(study, objective)
     if tuned.best is None and not tuned.unfinished:
         said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
         raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")

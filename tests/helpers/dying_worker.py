@@ -1,12 +1,14 @@
 """What Ray starts in each process; sends itself a signal, once.
 
-The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth.
+The signal is END; every training step adds a line to the file STEPS, and the signal comes before the fifth. Where a
+node is to be lost, LOST is the file that says that it is, and every process waits for it before its fourth step.
 """
 
 import os
+import time
 from pathlib import Path
 
-UPDATE = 5
+UPDATE, WAITS = 5, 4
 
 
 def arm():
@@ -18,8 +20,12 @@ def arm():
     def training_step(self, batch, batch_idx):
         with steps.open("a") as file:
             print(os.getpid(), file=file)
-        if len(steps.read_text().split()) == UPDATE:
+        lines = steps.read_text().split()
+        if len(lines) == UPDATE:
             os.kill(os.getpid(), int(os.environ["END"]))
+        if "LOST" in os.environ and lines.count(str(os.getpid())) == WAITS:
+            while not Path(os.environ["LOST"]).exists():
+                time.sleep(0.02)
         return step(self, batch, batch_idx)
 
     StudyModule.training_step = training_step
