@@ -78,3 +78,21 @@ def test_a_students_calls_agree_with_the_groups_on_its_own_rows(dtype):
     assert agree(Call("layer", module, None, marks, (2,)), alone, 0, near.loose)
     assert agree(Call("layer", module, rows, marks[:2], (2,)), alone, 0, near.loose)
     assert not agree(group, alone, 0, near.loose)
+
+
+def test_one_parameter_in_half_precision_or_autocast_makes_a_network_coarse():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    assert Near(net).loose(torch.float32) == 1e-2
+    assert Near(net).loose(torch.int32) == 0.15
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert Near(net).loose(torch.float32) == 0.15
+    net[1].bias.data = net[1].bias.data.half()
+    assert Near(net).loose(torch.float32) == 0.15
+    assert Near(nn.ReLU()).loose(torch.float64) == 1e-6
+
+
+def test_logits_beyond_all_numbers_are_compared_as_they_are():
+    near, endless = Near(nn.Linear(2, 2)), torch.tensor([[float("inf"), 1.0]])
+    assert near.logits(endless, endless.clone())
+    assert near.logits(endless, endless + torch.tensor([[0.0, 0.009]]))
+    assert not near.logits(endless, endless + torch.tensor([[0.0, 0.011]]))
