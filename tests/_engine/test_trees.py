@@ -1,8 +1,11 @@
 """Answers and losses as trees of tensors."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from studygroup._engine.trees import as_tree
 from studygroup.losses import Losses
 from studygroup.outputs import Outputs
 
@@ -36,3 +39,17 @@ def test_the_tensors_of_losses_are_found_and_put_back():
 def test_two_trees_are_not_taken_for_one():
     first, second = (tree_flatten(Outputs(torch.zeros(2, 3), SEES))[1] for _ in range(2))
     assert first != second
+
+
+def test_a_class_of_ones_own_is_taken_apart_by_the_fields_that_are_named():
+    @dataclass(frozen=True)
+    class Own:
+        first: torch.Tensor
+        word: str
+        more: dict[str, torch.Tensor]
+
+    as_tree(Own, "more", "first")
+    leaves, tree = tree_flatten(Own(torch.ones(2), "w", {"a": torch.zeros(3)}))
+    assert [leaf.tolist() for leaf in leaves] == [[0, 0, 0], [1, 1]]
+    again = tree_unflatten([1, 2], tree)
+    assert (again.first, again.word, again.more) == (2, "w", {"a": 1})
