@@ -86,7 +86,15 @@ PARTS = {
             "test_task_absent.py",
         ),
     ),
-    "engine": Part("_engine/*.py", ("_engine", "test_group.py", "test_group_refusals.py", "test_peers.py")),
+    "engine": Part(
+        "_engine/*.py",
+        (
+            "_engine",
+            "recipes/test_recomputed.py",
+            "recipes/test_song_chai.py",
+            *(f"test_{name}.py" for name in ("group", "group_refusals", "ownership", "peers", "state")),
+        ),
+    ),
 }
 
 

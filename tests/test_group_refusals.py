@@ -42,7 +42,12 @@ def test_a_layer_that_is_never_called_cannot_be_noted():
         (CASES["mlp"].build, ["7"], torch.zeros(0, 48), "rows along axis 0"),
         (CASES["mlp"].build, ["7"], {"labels": torch.zeros(2)}, "'labels'"),
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.Flatten(0)), ["0"], torch.randn(2, 4), "logits"),
-        (lambda: nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 4)), ["1"], torch.randn(3, 5, 4), "axis 0"),
+        (
+            lambda: nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 4)),
+            ["1"],
+            torch.randn(3, 5, 4),
+            r"layer '1' was given an input of shape \(10, 4\) while 2 rows are in flight; rows must lie along axis 0",
+        ),
     ],
 )
 def test_what_cannot_work_is_a_clear_error(build, layers, inputs, message):

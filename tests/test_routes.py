@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 
 import studygroup as sg
@@ -15,6 +16,7 @@ def test_tables():
     assert tree.modules == (2, 4)
     assert r.hierarchical_dropout(["drop1", "drop2"]).table == ((0, 0, 1, 1), (0, 1, 0, 1))
     assert r.hierarchical_dropout(["a", "b"], views=3).students == 9
+    assert r.hierarchical_dropout(["a", "b"], views=1).table == ((0,), (0,))
 
 
 def test_frozen_hashable_and_kept_as_json():
@@ -64,11 +66,41 @@ def test_a_seed_gives_the_same_table_in_every_version():
     """A structure that was reported can be drawn again; this one by the third draw of distinct paths."""
     table = r.random(["a", "b"], students=8, modules=4, seed=35)
     assert table.table == ((2, 2, 3, 3, 0, 2, 1, 3), (0, 3, 0, 3, 1, 1, 2, 2))
+    unasked, of_0, of_1 = (
+        r.random(["a", "b"], students=8, modules=4, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert unasked == of_0 != of_1
 
 
 def test_any_student_leads():
     for leader in range(3):
         assert r.branches(["fc"], students=3, leader=leader).leader == leader
+    counted = r.branches(["fc"], students=3, leader=np.int64(2))  # JSON takes none of NumPy's
+    assert counted.to_json() == r.branches(["fc"], students=3, leader=2).to_json()
+
+
+TABLE = sg.Routes(("a", "b"), ((0, 1), (0, 0)), leader=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (TABLE, ""),
+        (sg.Routes(("a", "c"), TABLE.table), "layer 'c' stands where this table has 'b'"),
+        (sg.Routes(("a",), ((0, 1),)), "layer None stands where this table has 'b'"),
+        (
+            sg.Routes(("a", "b"), ((0, 1), (0, 1))),
+            "at layer 'b' its students take modules [0, 1], and here [0, 0]",
+        ),
+        (
+            sg.Routes(("a", "b"), TABLE.table, modules=(2, 3)),
+            "it has [2, 3] modules a layer, and this table [2, 1]",
+        ),
+        (sg.Routes(("a", "b"), TABLE.table, leader=1), "its leader is 1, and here 0"),
+    ],
+)
+def test_where_two_tables_differ_is_said(other, said):
+    assert TABLE.difference(other) == said
 
 
 @pytest.mark.parametrize(("layers", "students", "modules"), [(1, 3, 2), (3, 9, 2), (5, 2, 1)])
@@ -130,6 +162,13 @@ def test_tables_compose():
         (lambda: r.random(["a"], students=2, modules=0), "modules is 0; give a whole number, at least 1"),
         (lambda: sg.Routes(("a", "b"), ((0, 1), (0,))), "every row all students"),
         (lambda: sg.Routes(("a",), ((0, 2),), modules=(2,)), "modules 0 to 1"),
+        (
+            lambda: sg.Routes(("a",), ((0,),), modules=(0,)),
+            "the number of modules of a layer is 0; give a whole number, at least 1",
+        ),
+        (lambda: sg.Routes(("a",), (3,)), "row 0 of the table is 3; give a list of names"),
+        (lambda: r.hierarchical_dropout(["a"], views=0), "views is 0; give a whole number, at least 1"),
+        (lambda: r.compose("a"), "^one of the tables is 'a'; give tables of studygroup.routes$"),
         (lambda: sg.Routes(("a", "a"), ((0,), (0,))), "named 2 times"),
         (lambda: r.branches(["layer1", "layer1.0"], students=2), "lies inside layer 'layer1'"),
         (lambda: r.branches(["", "fc"], students=2), "lies inside layer ''"),

@@ -202,6 +202,18 @@ def test_one_name_may_stand_for_two_layers():
     torch.testing.assert_close(found[with_it][0][1], net.inner(x)[0])
 
 
+def test_two_requests_are_one_without_repetitions():
+    first = Capture(("a", "b"), features=True, in_flight=(Layer(("a",)),))
+    second = Capture(("b", "c"), trunk=True, in_flight=(Layer(("b",)), Layer(("a",))))
+    assert first | second == Capture(
+        ("a", "b", "c"), features=True, trunk=True, in_flight=(Layer(("a",)), Layer(("b",)))
+    )
+    assert Capture() | Capture() == Capture()
+    hooked = [Capture(("a",)), Capture(features=True), Capture(in_flight=(Layer(("a",)),))]
+    assert all(one.by_hooks() for one in hooked)
+    assert not Capture(trunk=True).by_hooks()
+
+
 def test_shapes():
     x = torch.randn(2, 3, 32, 32)
     net = torchvision.models.resnet18(num_classes=7)

@@ -198,6 +198,31 @@ def test_a_view_and_a_constant_follow_the_copied_weight():
         assert torch.equal(given(x), before)
 
 
+def test_a_view_into_the_middle_of_computed_memory_shows_the_same_part_of_the_copy():
+    net = nn.Linear(4, 4)
+    base = torch.empty(0).set_(torch.arange(10.0).untyped_storage(), 4, (6,), (1,))
+    base.mul_(net.weight.sum() * 0 + 1)
+    net.base, net.part = base, base[1:3]
+    copied = duplicate(net)
+    assert copied.base.tolist() == [4, 5, 6, 7, 8, 9]
+    assert copied.part.tolist() == [5, 6]
+    copied.base.data[1] = 100
+    assert copied.part.tolist() == [100, 6]
+    assert net.part.tolist() == [5, 6]
+
+
+def test_what_copies_itself_computes_as_ever():
+    class Own:
+        def __deepcopy__(self, memo):
+            made = Own()
+            made.value = torch.full((2,), 3, dtype=torch.float64)
+            return made
+
+    net = nn.Linear(2, 2)
+    net.own = Own()
+    assert duplicate(net).own.value.dtype == torch.float64
+
+
 def test_a_module_whose_own_copy_fails_says_so_itself():
     class Never(nn.Linear):
         def __deepcopy__(self, memo):

@@ -249,6 +249,13 @@ def test_students_without_a_gradient_are_warned_of(freeze, students):
     assert [re.match(students or "", one) is not None for one in said] == ([True] if students else [])
 
 
+def test_one_network_that_cannot_learn_is_the_student():
+    with pytest.warns(
+        sg.NoGradientWarning, match=r"^the student cannot learn: no parameter asks for a gradient"
+    ):
+        sg.recipes.baseline(smooth().requires_grad_(False))
+
+
 def test_a_frozen_network_among_peers_is_named():
     fixed = smooth().requires_grad_(False)
     with pytest.warns(sg.NoGradientWarning, match=r"student 1 cannot learn: no parameter .*teachers\.Frozen"):

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from studygroup._engine.isolate import without_side_effects
 
@@ -57,6 +58,23 @@ def test_batch_statistics_are_used_and_not_kept():
     assert norm.num_batches_tracked == 0
     with without_side_effects(norm, training=False):
         torch.testing.assert_close(norm(x), x, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_of_norms_need_no_copy():
+    """They do not move, and are as large as what a step of small networks reads."""
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4))
+
+    class Copies(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func.overloadpacket in (torch.ops.aten.clone, torch.ops.aten.copy_)
+            return func(*args, **(kwargs or {}))
+
+    for more, expected in ((), 0), ((Counter(),), 1):
+        with Copies() as seen, without_side_effects(nn.Sequential(net, *more), training=True):
+            pass
+        assert seen.count == expected
 
 
 def test_masks_come_from_the_seed():

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 import studygroup as sg
+from studygroup._engine import routed
+from studygroup._engine.routed import RoutedLayer, joined_by_zero
 
 
 class Pair(NamedTuple):
@@ -104,3 +106,80 @@ def test_work_in_place_after_a_layer_with_an_idle_module():
         sees = torch.tensor([[True, True], [False, False], [True, False]])
         group(torch.randn(2, 4, requires_grad=True), sees=sees).logits.sum().backward()
         assert group.model[0].bank[1].weight.grad is None
+
+
+def test_settings_are_those_of_the_first_module_and_set_in_all():
+    layer = RoutedLayer("layer", [nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)) for _ in range(2)], [0, 1])
+    assert layer[1] is layer.bank[0][1]
+    assert list(layer) == list(layer.bank[0])
+    drop = RoutedLayer("drop", [nn.Dropout(0.5), nn.Dropout(0.5)], [0, 1])
+    drop.p = 0.25
+    assert [module.p for module in drop.bank] == [0.25, 0.25]
+    assert "p" not in vars(drop)
+    drop.own = 3
+    assert vars(drop)["own"] == 3
+    assert not hasattr(drop.bank[0], "own")
+    drop.name = "other"
+    assert drop.name == "other"
+    assert drop.has_state is False
+    assert layer.has_state is True
+
+
+def test_modules_follow_the_modes_of_the_first():
+    layer = RoutedLayer("layer", [nn.Sequential(nn.Dropout(), nn.ReLU()) for _ in range(3)], [0, 1, 2])
+    layer.bank[0][0].eval()
+    layer.follow_first()
+    assert [[part.training for part in module.modules()] for module in layer.bank] == [
+        [True, False, True]
+    ] * 3
+
+
+@pytest.mark.parametrize("met", [False, True])
+def test_parameters_that_no_row_has_reached_get_zeros_where_ranks_meet(monkeypatch, met):
+    monkeypatch.setattr(routed, "every_parameter_needs_a_gradient", lambda: met)
+    idle, frozen = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3), requires_grad=False)
+    x, ids = torch.ones(2, requires_grad=True), torch.tensor([1, 2])
+    found = joined_by_zero({"x": (x, [ids]), "pair": Pair(x, {}), "word": "w"}, [idle, frozen])
+    assert found["x"][0].tolist() == found["pair"].state.tolist() == [1, 1]
+    assert found["x"][1][0] is ids
+    assert found["word"] == "w"
+    assert type(found["pair"]) is Pair
+    assert (found["x"][0] is x) != met
+    (found["x"][0] + found["pair"].state).sum().backward()
+    assert (idle.grad is not None and idle.grad.tolist() == [0, 0, 0]) == met
+    assert frozen.grad is None
+    with torch.no_grad():
+        assert joined_by_zero(x, [idle]) is x
+    assert joined_by_zero(x, [frozen]) is x
+
+
+class Says(nn.Module):
+    """Returns its rows in a nest, with something beside them."""
+
+    def __init__(self, beside):
+        super().__init__()
+        self.linear, self.beside = nn.Linear(4, 4), beside
+
+    def forward(self, x):
+        return {"x": [self.linear(x)], "beside": self.beside}
+
+
+class Takes(nn.Module):
+    def __init__(self, beside):
+        super().__init__()
+        self.says, self.head = Says(beside), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.says(x)["x"][0])
+
+
+def test_what_differs_from_module_to_module_and_has_no_rows_is_an_error():
+    """Equal values pass; values of equal meaning and another kind do not."""
+    for beside, fits in ((iter((1, 1)), True), (iter((1, 1.0)), False), (iter((1, 2)), False)):
+        build = lambda beside=beside: Takes(next(beside))
+        group = sg.StudyGroup(build(), sg.routes.branches(["says", "head"], students=2), init=build)
+        if fits:
+            assert group(torch.randn(3, 4)).logits.shape == (2, 3, 2)
+            continue
+        with pytest.raises(ValueError, match=r"layer 'says' returned 1, which differs from module to module"):
+            group(torch.randn(3, 4))

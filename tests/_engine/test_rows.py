@@ -56,6 +56,34 @@ def test_equal_row_counts_are_the_same_rows():
     assert layout.split(layout.entry, (1, 1, 1, 1), 2).idle == (0,)
 
 
+def test_places_and_sub_groups_are_told_by_all_layers_before():
+    """Who has parted at one layer stays apart after the next, whose modules both share."""
+    layout = BatchLayout(torch.ones(4, 2, dtype=torch.bool))
+    first = layout.split(layout.entry, (0, 0, 1, 1), 2).rows
+    assert first.apart == (0, 0, 1, 1)
+    second = layout.split(first, (0, 1, 0, 1), 2).rows
+    assert second.apart == (0, 1, 2, 3)
+    other = layout.split(layout.split(layout.entry, (0, 1, 0, 1), 2).rows, (0, 0, 0, 0), 1).rows
+    assert other.apart == (0, 1, 0, 1)
+    assert len({layout.entry.place, first.place, second.place, other.place}) == 4
+    assert len(BatchLayout(torch.ones(4, 2, dtype=torch.bool), apart=(1, 1, 0, 0)).entry) == 4
+
+
+def test_rows_of_several_modules_are_laid_out_together():
+    sees = torch.tensor([[True, False, True], [True, True, True], [False, True, True]])
+    layout = BatchLayout(sees)
+    split = layout.split(layout.entry, (0, 1, 0), 2)
+    values = torch.arange(3.0)[:, None] + 1
+    parts = split.take(layout.enter([values]))
+    found = layout.scatter(list(zip(split.parts, parts, strict=True)))
+    assert torch.equal(found[..., 0], torch.where(sees, torch.arange(3.0) + 1, 0))
+    whole = BatchLayout(torch.ones(2, 3, dtype=torch.bool))
+    assert (
+        whole.scatter([(whole.entry, values)]).untyped_storage().data_ptr()
+        == values.untyped_storage().data_ptr()
+    )
+
+
 def test_what_rows_stand_for():
     """A row that stands for two students has the mean of their answers; a student's rows have weights of sum 1."""
     sees = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)

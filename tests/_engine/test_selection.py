@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from studygroup._engine.selection import Selection
+from studygroup._engine.selection import Selection, to_device
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -25,3 +25,11 @@ def test_a_selection_is_what_indexing_gives(seed):
     sum((whole[i] * f).sum() for i, f in zip(wanted, factors, strict=True)).backward()
     gradients = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
     torch.testing.assert_close(torch.cat(gradients), whole.grad)
+
+
+def test_a_table_moves_to_any_device_and_one_that_is_there_stays():
+    table = torch.arange(3)
+    assert to_device(table, torch.device("cpu")) is table
+    moved = to_device(table, torch.device("meta"))
+    assert moved.is_meta
+    assert moved.shape == (3,)

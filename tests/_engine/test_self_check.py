@@ -307,6 +307,17 @@ class Calling(nn.Module):
         return self.fc(self.linear(x).mean(1) if x.ndim == 3 else self.linear(x))
 
 
+def test_what_draws_nothing_in_evaluation_is_run_once_for_a_branch_of_its_own():
+    """Of modules without state the first works for all; a student alone has its own."""
+    build = lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+    group = sg.StudyGroup(build(), sg.routes.branches(["1", "2"], students=3), init=build).eval()
+    x = torch.randn(5, 4)
+    logits = group(x).logits
+    for student in range(3):
+        torch.testing.assert_close(logits[student], group.export(student)(x))
+    assert group.train()(x).logits.shape == (3, 5, 2)
+
+
 def test_the_comparison_is_made_once_for_each_sort_of_input():
     group = groups(Calling, ["linear", "fc"])
     calls = group.model.calls

@@ -7,7 +7,7 @@ from helpers.networks import CASES
 
 
 def test_a_name_that_matches_nothing_lists_near_matches():
-    with pytest.raises(ValueError, match=r"no layer 'layer4\.7'.*'layer4\.0'"):
+    with pytest.raises(ValueError, match=r"^ResNet has no layer 'layer4\.7'.*'layer4\.0'"):
         sg.StudyGroup(CASES["resnet"].build(), sg.routes.branches(["layer4.7"], students=2))
 
 
@@ -96,6 +96,10 @@ def test_a_function_that_returns_a_model_again_is_an_error(unchecked):
     for one in (model, other):  # the user's own at once, another the second time
         with pytest.raises(ValueError, match="init returned the same Linear again"):
             sg.StudyGroup(model, three, init=lambda one=one: one)
+    with pytest.raises(
+        ValueError, match=r"^what init returned is None; give a function that returns a new model$"
+    ):
+        sg.StudyGroup(model, three, init=lambda: None)
 
 
 class Tied(nn.Module):

@@ -54,6 +54,13 @@ def test_every_number_that_would_be_drawn_is_a_constant(name):
     torch.testing.assert_close(found, torch.as_tensor(expected).to(found))
 
 
+def test_what_is_drawn_keeps_its_kind():
+    with undrawn():
+        assert torch.rand(2, dtype=torch.float64).dtype == torch.float64
+        assert torch.randint(5, (2,), dtype=torch.int32).dtype == torch.int32
+        assert torch.randn_like(X, dtype=torch.float64).dtype == torch.float64
+
+
 def test_what_python_and_numpy_draw_and_unknown_distributions_follow_the_seed():
     def drawn(seed: int) -> tuple[float, float, float]:
         with undrawn(seed):

@@ -241,6 +241,7 @@ def test_without_gradient_it_is_a_constant(mode):
     frozen = deferred(through([]), net.hidden(X)[0], [X])
     assert not frozen.requires_grad
     assert frozen.item() == 0
+    assert deferred(through([]), torch.ones(2, dtype=torch.bfloat16), [X]).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

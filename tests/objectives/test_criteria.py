@@ -318,3 +318,12 @@ def test_distances_of_real_numbers_with_weights_for_each_row(aggregate):
         else:
             expected = sum(a * (b - own) ** 2 for a, b in zip(w, said, strict=True))
         assert found[k, n, c].item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("y", [INDEX, SOFT])
+def test_class_weights_in_single_precision_weigh_answers_in_double(y):
+    spread = x_of(CLASSES).expand(STUDENTS, -1, -1)
+    loss, _ = CrossEntropy(WEIGHT.float()).loss(spread, y)
+    expected = F.cross_entropy(x_of(CLASSES), y, weight=WEIGHT, reduction="none")
+    assert loss.dtype == torch.float64
+    torch.testing.assert_close(loss, expected.expand(STUDENTS, -1))

@@ -88,6 +88,8 @@ def test_unknown_words(unchecked):
         Imitation(MeanOfOthers(), aggregate="mean")
     with pytest.raises(ValueError, match="divergence='js'; use 'kl' or 'cross_entropy'"):
         made(Imitation(MeanOfOthers(), divergence="js"))(*batch())
+    with pytest.raises(ValueError, match=r"^teacher is 'peers'; give one of studygroup\.teachers$"):
+        Imitation("peers")
     with pytest.raises(ValueError, match="temperature is 0"):
         made(Imitation(MeanOfOthers(), temperature=0.0))(*batch())
 

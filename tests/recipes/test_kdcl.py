@@ -209,6 +209,9 @@ def test_a_student_who_errs_alone_is_heard_more_than_two_who_err_alike():
     alike = torch.tensor([[1.0, 0.99, 0.0], [0.99, 1.0, 0.0], [0.0, 0.0, 1.0]])
     weights = sg.functional.least_error_weights(alike, ridge=1e-3)
     torch.testing.assert_close(weights, torch.tensor([0.25, 0.25, 0.5]), atol=2e-3, rtol=0)
+    assert sg.functional.least_error_weights(torch.ones(1, 1), ridge=1e-3).tolist() == [1]
+    with pytest.raises(ValueError, match=r"^ridge is 0; give a finite number above 0$"):
+        sg.functional.least_error_weights(alike, ridge=0)
     same = sg.functional.least_error_weights(torch.ones(3, 3), ridge=1e-3)  # singular
     torch.testing.assert_close(same, torch.full((3,), 1 / 3))
 

@@ -62,3 +62,12 @@ def test_the_entropy_of_attention_that_knows_nothing_is_the_largest():
     assert rule.entropy.item() == pytest.approx(math.log(3))
     assert not rule.entropy.requires_grad
     assert list(rule.state_dict()) == ["query.weight", "key.weight"]
+
+
+def test_attention_without_features_names_them():
+    found = Outputs(torch.zeros(3, 2, 4), torch.ones(3, 2, dtype=torch.bool))
+    rule = joined(PeerAttention(8, leader=0), 3)
+    with pytest.raises(
+        ValueError, match=r"no features; call the group with capture=Capture\(features=True\)$"
+    ):
+        rule.weights(found, rule.consults(0))

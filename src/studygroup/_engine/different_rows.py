@@ -29,7 +29,7 @@ def different(batch: Batch) -> Batch | None:
     draw = torch.Generator().manual_seed(0)
     made = chosen.clone()
     for place in equal:
-        made[place] = _drawn(chosen[place], draw).to(made)
+        made[place] = _drawn(chosen[place], draw)
 
     def replaced(value: Tensor) -> Tensor:
         return made if value is chosen else value
