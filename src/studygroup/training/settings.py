@@ -23,6 +23,7 @@ from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
 from studygroup.training.methods import Method
+from studygroup.training.optimisers import check_optimizer
 from studygroup.training.parts import as_part, build_part, named_factory
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.scoring_by import check_choice
@@ -215,6 +216,10 @@ class Settings:
         for setting in ("callbacks", "loggers"):
             parts = [as_part(one, f"{setting}[{k}]") for k, one in enumerate(getattr(self, setting) or ())]
             object.__setattr__(self, setting, parts or None)
+        if isinstance(self.holdout, float) and not 0 <= self.holdout < 1:
+            raise ValueError(
+                f"holdout is {self.holdout}; give a share in [0, 1) or, as an int, a number of rows"
+            )
         clip = self.gradient_clip_val
         if clip is not None and not 0 < clip < math.inf:
             raise ValueError(
@@ -273,16 +278,13 @@ class Settings:
 
         Raises:
             ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
-                none or refuses its arguments.
+                none or refuses its arguments, see `check_optimizer`.
         """
         check_accelerator(self.accelerator)
         check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
-        try:
-            self.optimizer([nn.Parameter(torch.zeros(1, 1))])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the optimizer refuses its arguments: {error}") from error
+        check_optimizer(self.optimizer)
 
     def build_callbacks(self) -> list[Any]:
         """Build the callbacks of one's own.

@@ -90,6 +90,18 @@ class Typed:
             if content[name] is None:
                 raise ValueError(f"{path}: {name} is null; give a value, or leave it out")
 
+    def place_of(self, said: str, files: Mapping[str, Any]) -> str:
+        """Return the file, and a colon, whose value an error begins with; nothing where it was typed.
+
+        Args:
+            said: the error.
+            files: the content of the files, by path.
+        """
+        key = said.partition(" ")[0]
+        if key in {option.rpartition(".")[2].removeprefix("--") for option, _, _ in _pairs(self.words)}:
+            return ""
+        return next((f"{path}: " for path, content in files.items() if key in _keys(content)), "")
+
     def rewritten(self, files: dict[str, str]) -> list[str]:
         """Return the words with the content of some `--config` files in the place of their paths."""
         words = list(self.words)
