@@ -97,7 +97,7 @@ class Settings:
             16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
         epochs: number of times that every training row is seen.
         batch_size: rows per step; where every student has its own rows, rows per student.
-        optimizer: a class of `torch.optim`, with its arguments as `--optimizer.lr 0.1`.
+        optimizer: a class of `torch.optim` but LBFGS, with its arguments as `--optimizer.lr 0.1`.
         criterion: loss on the labels, a `studygroup.objectives.Criterion` such as `CrossEntropy` with
             `--criterion.label_smoothing 0.1`, or a module that gives one number a row; by default the recipe's own.
         metrics: subclasses of `torchmetrics.Metric`, by names of one's own: `--metrics.f1 torchmetrics.F1Score`.
