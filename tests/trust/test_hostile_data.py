@@ -131,3 +131,18 @@ def test_official_pickles_run_nothing(mark, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_, **__: True)
     official(tmp_path / "data", pickle.dumps({"data": Reduced(), "labels": [0], "label_names": ["a"]}))
     refused(["train", "--data", tmp_path / "data", "--run_dir", tmp_path / "new"], mark, capsys)
+
+
+def test_no_picture_starts_another_program(mark, capsys, tmp_path, monkeypatch):
+    """PostScript is a program, and Pillow would have Ghostscript execute it, whatever the file is called."""
+    from PIL import EpsImagePlugin
+
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    folder = pictures(tmp_path / "data")
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    (folder / "train" / "a" / "99.png").write_bytes(script)
+    said = refused(["train", "--data", folder, "--run_dir", tmp_path / "new"], mark, capsys)
+    assert "99.png): the image cannot be read (it is in no format that Pillow can read by itself" in said
