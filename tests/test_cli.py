@@ -177,6 +177,8 @@ WRONG = {
     "recipe: {class_path: cgl, init_args: {studens: 2}}": "recipe: Option 'studens' is not accepted",
     "seed: 1\nseed: 2": "it has the key 'seed' in line 1 and in line 2",
     "[]": "is a list, where settings stand by names",
+    "null": "is empty, where settings stand by names",
+    "# nothing": "is empty, where settings stand by names",
 }
 
 

@@ -75,10 +75,11 @@ class Typed:
         except (OSError, ValueError) as error:
             said = " ".join(str(error).split())
             raise ValueError(f"{_FILE} {path} cannot be read as a configuration: {said}") from error
-        if content is not None and not isinstance(content, dict):
-            raise ValueError(f"{_FILE} {path} is a {type(content).__name__}, where settings stand by names")
-        content = upgraded(content) if isinstance(content, dict) else content
-        self._check_nulls(path, content or {})
+        if not isinstance(content, dict):
+            what = "empty" if content is None else f"a {type(content).__name__}"
+            raise ValueError(f"{_FILE} {path} is {what}, where settings stand by names")
+        content = upgraded(content)
+        self._check_nulls(path, content)
         with reading(path, content, typed=self.names()):
             check_config(content, path)
         return content
