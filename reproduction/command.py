@@ -24,6 +24,7 @@ from studygroup.stopping import go_on_with, run_program
 from studygroup.training.cluster import Place, check_place
 from studygroup.training.config import add_options
 from studygroup.training.grid import in_processes
+from studygroup.training.mistakes import MistakeError, Parser
 from studygroup.training.tables import text
 from studygroup.untrusted import check_tree, printable
 
@@ -46,7 +47,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _main(given: Sequence[str]) -> int:
     parser = _parser()
-    options = parser.parse_args(list(given))
+    try:
+        options = parser.parse_args(list(given))
+    except MistakeError as mistake:
+        print(printable(str(mistake)), file=sys.stderr)
+        raise
     warnings.showwarning = show_warning
     chosen = options.subcommand
     try:
@@ -58,13 +63,13 @@ def _main(given: Sequence[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m reproduction",
         description="Every table and figure of the two papers: published, planned, run, shown.",
     )
     commands = parser.add_subcommands()
     for name, run in _COMMANDS.items():
-        own = ArgumentParser(description=run.__doc__)
+        own = Parser(description=run.__doc__)
         if name == "report":
             own.add_argument("runs", nargs="+", type=str, help="folders of runs or of their results")
             add_options(own, report, skip=("runs",))

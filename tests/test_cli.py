@@ -170,10 +170,15 @@ def test_a_configuration_that_cannot_be_read_is_a_clear_error(content, tmp_path,
 
 
 WRONG = {
-    "epochs: one": "Parser key \"epochs\": Expected a <class 'int'>. Got value: one",
+    "epochs: one": "epochs: expected int, got one",
     "lerning_rate: 3": "does not accept option 'lerning_rate'",
+    "holdout: .nan": "holdout is nan; give a share in [0, 1) or, as an int, a number of rows",
+    "recipe: {class_path: cgl, init_args: {students: many}}": "recipe.students: expected int, got many",
+    "recipe: {class_path: cgl, init_args: {studens: 2}}": "recipe: Option 'studens' is not accepted",
     "seed: 1\nseed: 2": "it has the key 'seed' in line 1 and in line 2",
     "[]": "is a list, where settings stand by names",
+    "null": "is empty, where settings stand by names",
+    "# nothing": "is empty, where settings stand by names",
 }
 
 
@@ -186,6 +191,33 @@ def test_a_wrong_key_of_a_file_is_one_line_with_its_file(content, tmp_path, caps
     assert WRONG[content] in said
     assert len(said.splitlines()) == 1
     assert str(file) in said
+    assert not (tmp_path / "run").exists()
+
+
+TYPED = {
+    "--epochs=1.5": "epochs: expected int, got 1.5",
+    "--optimizer.lr=nan": "optimizer.lr: expected one of float, torch.Tensor, got nan",
+    "--recipe.temperature=inf": "recipe.temperature: expected float, got inf",
+    "--recipe.ramp=[0]": "recipe.ramp: Expected a tuple with 2 elements, got [0]",
+    "--image_size=[8]": "image_size: expected one of tuple[int, int], null, got [8]",
+    "--rate.warmup=nan": "rate.warmup: expected float, got nan",
+}
+
+
+@pytest.mark.parametrize("word", TYPED)
+def test_a_wrong_value_is_told_in_one_line_with_its_key(word, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", word])
+    assert end.value.code == 2
+    expected = f"studygroup train: {TYPED[word]}\n`studygroup train --help` shows what there is\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("more", [[], ["--check"], ["--recipe=dml", "--recipe.in_turn=true"]])
+def test_an_optimiser_that_asks_for_the_loss_again_and_again_is_refused(more, tmp_path, capsys):
+    given = ["--optimizer=LBFGS", "--run_dir", str(tmp_path / "run")]
+    assert main(["train", *more, *given]) == 1
+    assert "optimizer LBFGS evaluates the loss several times an update" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -203,6 +235,7 @@ def test_a_wrong_key_of_a_file_is_one_line_with_its_file(content, tmp_path, caps
         (["--optimizer.lr=-1"], "the optimizer refuses its arguments: Invalid learning rate: -1.0"),
         (["--rate=MultiStep", "--rate.milestones=[-1]"], "one of the milestones is -1"),
         (["--model_options.width=x"], "cannot be built with channels=1, width='x'"),
+        (["--model_options.width=1.5"], "cannot be built with channels=1, width=1.5 ("),
     ],
 )
 def test_what_no_training_can_use_is_refused_before_it(given, words, tmp_path, capsys):

@@ -1,14 +1,13 @@
 """The command line: signatures are the options, `--config` takes a YAML file, `--print_config` writes one."""
 
-import io
 import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import SUPPRESS, ArgumentParser, Namespace
@@ -19,10 +18,11 @@ from studygroup.program import how_to_go_on
 from studygroup.report import report, run_report
 from studygroup.stopping import end_quietly, go_on_by, go_on_with, run_program
 from studygroup.training.comparison import table
-from studygroup.training.config import add_options, one_line
+from studygroup.training.config import add_options
 from studygroup.training.describe import describe_run
 from studygroup.training.first_run import FIRST_RUN
 from studygroup.training.folder import RunFolder
+from studygroup.training.mistakes import MistakeError, Parser
 from studygroup.training.predict import Prediction
 from studygroup.training.scores import TOP5_FROM
 from studygroup.training.settings import RESULT_STAYS, Settings
@@ -53,6 +53,9 @@ def _main(given: Sequence[str]) -> int:
         typed = read_typed(given)
         with allowing(*typed.allowed):
             return _run(typed)
+    except MistakeError as mistake:
+        print(printable(str(mistake)), file=sys.stderr)
+        raise
     except ValueError as error:
         print(f"studygroup: {printable(str(error))}", file=sys.stderr)
         return 1
@@ -65,7 +68,7 @@ def _run(typed: Typed) -> int:
     try:
         typed.check()
     except ValueError as error:
-        parser.error(str(error))
+        raise MistakeError(f"studygroup {chosen}", str(error)) from error
     files = typed.files()
     checked = {path: _dumped(content) for path, content in files.items() if isinstance(content, dict)}
     words = _or_first_run(typed.rewritten(checked))
@@ -74,15 +77,15 @@ def _run(typed: Typed) -> int:
         words, overrides = without_settings(words, _SETTINGS)
     guard = reading(", ".join(files), [*files.values()], typed=typed.names()) if files else nullcontext()
     with guard:
-        options = parser.instantiate(_parsed(parser, words, files))
-        warnings.showwarning = show_warning
-        arguments = dict(options[chosen])
-        arguments.pop("config", None)
-        if chosen == "compare":
-            arguments["overrides"] = overrides
-        if chosen == "train":
-            _go_on_shortly(arguments, typed.allowed)
         try:
+            options = parser.instantiate(_parsed(parser, words, files))
+            warnings.showwarning = show_warning
+            arguments = dict(options[chosen])
+            arguments.pop("config", None)
+            if chosen == "compare":
+                arguments["overrides"] = overrides
+            if chosen == "train":
+                _go_on_shortly(arguments, typed.allowed)
             said, status = _COMMANDS[chosen](arguments), 0
             if isinstance(said, tuple):
                 said, status = said
@@ -90,7 +93,8 @@ def _run(typed: Typed) -> int:
                 print(printable(said))
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
             reason = str(error) or "no memory is left"
-            print(f"studygroup {chosen}: {printable(reason)}", file=sys.stderr)
+            where = typed.place_of(reason, files)
+            print(f"studygroup {chosen}: {where}{printable(reason)}", file=sys.stderr)
             return 1
     return status
 
@@ -110,45 +114,30 @@ def _parsed(parser: ArgumentParser, words: list[str], files: Mapping[str, Any]) 
     """Parse the command line; where a file alone is wrong, say so.
 
     Raises:
-        SystemExit: the command line is wrong, which was printed.
+        MistakeError: the command line is wrong.
         ValueError: a file is wrong; names it and the key.
     """
-    parsed, said, end = _try_to_parse(parser, words)
-    if parsed is None and files and end.code:
+    try:
+        parsed: Namespace = parser.parse_args(words)
+    except MistakeError as mistake:
         for path, content in files.items():
-            _, again, _ = _try_to_parse(parser, [words[0], f"--config={_dumped(content)}"])
-            if again == said:
-                raise ValueError(f"{path}: {one_line(said.partition('error: ')[2])}")
-    print(said, end="", file=sys.stderr)
-    if parsed is None:
-        raise end
+            if _mistake_in(parser, [words[0], f"--config={_dumped(content)}"]) == mistake.said:
+                raise ValueError(f"{path}: {mistake.said}") from mistake
+        raise
     return parsed
 
 
-def _try_to_parse(parser: ArgumentParser, words: list[str]) -> tuple[Namespace | None, str, SystemExit]:
-    """Return what was parsed, what was printed on stderr, and how the parser would end the program."""
-    said = io.StringIO()
-    with redirect_stderr(said):
-        try:
-            return parser.parse_args(words), said.getvalue(), SystemExit(0)
-        except SystemExit as end:
-            return None, said.getvalue(), end
+def _mistake_in(parser: ArgumentParser, words: list[str]) -> str | None:
+    try:
+        parser.parse_args(words)
+    except MistakeError as mistake:
+        return mistake.said
+    return None
 
 
 def _dumped(content: Any) -> str:
     """Return the content of a configuration for the parser, which so reads what was checked."""
     return str(yaml.safe_dump(content, sort_keys=False))
-
-
-class _Parser(ArgumentParser):
-    """A parser that takes options by their whole names, as `Typed` reads them, and whose errors move no terminal."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str, *given: Any, **options: Any) -> NoReturn:
-        """Print the message and exit."""
-        super().error(printable(message), *given, **options)
 
 
 def _or_first_run(given: Sequence[str]) -> list[str]:
@@ -168,11 +157,11 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     Args:
         only: the one command that it parses, so that nothing is imported for the others; by default all.
     """
-    parser = _Parser(prog="studygroup", description="Train students together, ship one plain network.")
+    parser = Parser(prog="studygroup", description="Train students together, ship one plain network.")
     commands = parser.add_subcommands()
     for name in _FUNCTIONS if only is None else {only} & _FUNCTIONS.keys():
         function = _FUNCTIONS[name]()
-        own = _Parser(description=(function.__doc__ or "").split("\n\n")[0])
+        own = Parser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
         if name != "report":
             own.add_argument("--allow", **_ALLOW)
@@ -201,7 +190,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     if only in (None, "analyse"):
         from studygroup.analysis.command import add_analyses
 
-        looks = _Parser(description="What is said of finished runs, beyond accuracy.")
+        looks = Parser(description="What is said of finished runs, beyond accuracy.")
         looks.add_argument("--allow", **_ALLOW)
         said = "Diversity, flatness, calibration and more of finished runs."
         commands.add_subcommand("analyse", looks, help=said)

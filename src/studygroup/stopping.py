@@ -3,6 +3,7 @@
 This module imports the standard library alone, so that a program can mind signals before it imports anything else.
 """
 
+import gc
 import multiprocessing
 import os
 import shlex
@@ -149,7 +150,11 @@ def go_on_by(words: Callable[[], str | None]) -> None:
 
 
 def end_quietly() -> None:
-    """Let signals end the process without a traceback from now on; for the last line of a program."""
+    """Let signals end the process without a traceback from now on, and soon; for the last line of a program.
+
+    What torch and Lightning leave behind is not looked through for garbage once more, which takes seconds.
+    """
+    gc.freeze()
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

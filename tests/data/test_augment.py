@@ -42,6 +42,13 @@ def test_equals_a_loop_over_pixels(padding, flip, shape):
     assert result.is_contiguous()
 
 
+def test_no_crop_lies_beside_its_picture():
+    PadCropFlip(padding=4)(pixels(2, 1, 5, 8), generator=rng())
+    for padding in (5, 10**6):
+        with pytest.raises(ValueError, match=f"padding is {padding} and the pictures have 5 x 8 pixels"):
+            PadCropFlip(padding=padding)(pixels(2, 1, 5, 8), generator=rng())
+
+
 def test_draws_cover_every_offset_and_both_sides():
     draws = PadCropFlip(padding=4)._draw(20_000, rng())
     for column in (0, 1):

@@ -144,6 +144,8 @@ def test_what_is_no_picture_is_said_without_addresses(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "a" / "x.png").write_bytes(encoded(SEEN))
     (tmp_path / "b" / "y.jpg").write_bytes(b"<html>404 not found</html>")
-    with pytest.raises(ValueError, match=r"row 1 \(.*y\.jpg\): .* no format that Pillow can read") as said:
+    with pytest.raises(
+        ValueError, match=r"row 1 \(.*y\.jpg\): .* no format that Pillow can read by itself"
+    ) as said:
         open_source(tmp_path, image_size=None)
     assert "0x" not in str(said.value)

@@ -71,6 +71,23 @@ def test_a_truncated_parquet_file_is_named(tmp_path):
         source(tmp_path)
 
 
+def test_a_parquet_file_that_is_damaged_within_is_named(tmp_path):
+    table([0, 1] * 40).to_parquet(tmp_path / "train.parquet")
+    content = bytearray((tmp_path / "train.parquet").read_bytes())
+    content[200:400] = b"\xff" * 200
+    (tmp_path / "train.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train\.parquet cannot be read \(.*\); copy it again") as caught:
+        source(tmp_path)
+    assert "DatasetGenerationError" not in str(caught.value)
+
+
+def test_a_parquet_file_without_rows_is_named(tmp_path):
+    table([0, 1]).select([]).to_parquet(tmp_path / "test.parquet")
+    table([0, 1]).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match=r"test\.parquet has no rows; give a file with rows, or remove it"):
+        source(tmp_path)
+
+
 def test_class_folders(tmp_path):
     image_files(tmp_path, {"b": 2, "a": 1})  # every file is called test_*.png
     found = source(tmp_path)

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 import freeze
 from helpers.small_run import small
 from studygroup.cli import main
-from studygroup.training import ConfigurationChangedError, RunFolder, Settings, methods, train
+from studygroup.training import ConfigurationChangedError, RunFolder, Settings, methods, repeat, train
 from studygroup.training.checkpoints import saved
-from studygroup.training.computing import computing
-from studygroup.training.provenance import read_provenance
-from studygroup.training.repeat import circumstances
+from studygroup.training.computing import NOT_DETERMINISTIC, computing
+from studygroup.training.provenance import provenance_now, read_provenance
+from studygroup.training.repeat import circumstances, describe_circumstances
 from studygroup.training.same_results import differing_results
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -225,6 +225,15 @@ def test_a_damaged_record_is_refused_by_its_file(content, said, run, capsys):
     assert said in found.err
 
 
+def test_results_that_cannot_be_compared_are_told_before_training(run, capsys):
+    (run / "routes.json").write_bytes(b"\xff")
+    shutil.rmtree(run.with_name("run-again"))
+    status, said = reproduce(run, capsys)
+    assert status == 1
+    assert "routes.json cannot be read" in said.err
+    assert not run.with_name("run-again").exists()
+
+
 def test_nothing_is_written_into_the_run(run, capsys):
     before = sums(run)
     for place in (run, run / "baseline" / "new", Path(os.path.relpath(run))):
@@ -249,6 +258,24 @@ def test_a_run_of_an_earlier_version_says_what_it_does_not_record(tmp_path):
     assert found.unknown == ("data", "device and threads", "code", "git")
     assert {"torch", "python", "studygroup"} <= set(found.compared)
     assert not [one for one in found.differing if one.startswith("configuration")]
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_on_cuda_what_is_not_deterministic_is_named_with_its_switch(deterministic, run, monkeypatch):
+    """As if this machine had one."""
+
+    def on_cuda(*given):
+        made = provenance_now(*given)
+        told = {"device": "cuda", "deterministic": str(deterministic).lower()}
+        process = dataclasses.replace(made.processes[0], computing=made.processes[0].computing | told)
+        return dataclasses.replace(made, processes=(process,))
+
+    monkeypatch.setattr(repeat, "provenance_now", on_cuda)
+    folder = RunFolder(run)
+    same = Settings.from_config(folder.read_config())
+    said = describe_circumstances(circumstances(folder, read_provenance(folder), same, same.load_data()))
+    named = f"not deterministic on CUDA: {NOT_DETERMINISTIC}; --deterministic switches it off" in said
+    assert named is not deterministic
 
 
 def test_a_run_does_not_go_on_with_other_data(run, pictures):

@@ -32,3 +32,12 @@ def test_an_empty_setting_is_named_with_its_file(name, tmp_path):
         read_typed(["train", f"--config={path}"]).files()
     kept = read_typed(["train", f"--config={path}", f"--{name}=3"]).files()
     assert kept == {str(path): {name: None, "threads": None}}
+
+
+def test_an_error_names_the_file_of_its_value_unless_it_was_typed():
+    files = {"a.yaml": {"recipe": {"init_args": {"temperature": 0}}, "seed": 1}}
+    typed = read_typed(["train", "--config=a.yaml", "--recipe.overlap=2"])
+    assert typed.place_of("temperature is 0; give more", files) == "a.yaml: "
+    assert typed.place_of("overlap is 2; give less", files) == ""
+    both = read_typed(["train", "--config=a.yaml", "--recipe.temperature", "0"])
+    assert both.place_of("temperature is 0; give more", files) == ""

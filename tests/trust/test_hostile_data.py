@@ -74,9 +74,28 @@ def parquet_regular_path(folder):
     PIL.Image.new("RGB", (8, 8)).save(folder.parent / "pipe", format="png")
 
 
+def parquet_undeclared_path(folder):
+    """The same in a table that `datasets` did not write: bytes and paths without a word on pictures."""
+    import pyarrow.parquet
+
+    parquet_regular_path(folder)
+    held = pyarrow.parquet.read_table(folder / "train.parquet")
+    pyarrow.parquet.write_table(held.replace_schema_metadata(None), folder / "train.parquet")
+
+
 @pytest.mark.parametrize(
     "harm",
-    [parquet_regular_path, pipe, endless, outside, loops, table_pipe, parquet_pipe, parquet_path],
+    [
+        parquet_undeclared_path,
+        parquet_regular_path,
+        pipe,
+        endless,
+        outside,
+        loops,
+        table_pipe,
+        parquet_pipe,
+        parquet_path,
+    ],
     ids=lambda harm: harm.__name__,
 )
 @pytest.mark.filterwarnings("ignore::studygroup.data.NoTestSplitWarning")
@@ -94,7 +113,8 @@ def test_pipes_and_links_in_data_are_refused(harm, mark, capsys, tmp_path):
         "--accelerator",
         "cpu",
     ]
-    refused(given, mark, capsys)
+    said = refused(given, mark, capsys)
+    assert harm not in (parquet_undeclared_path, parquet_regular_path) or "paths of other files" in said
 
 
 def official(folder, content):
@@ -111,3 +131,18 @@ def test_official_pickles_run_nothing(mark, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_, **__: True)
     official(tmp_path / "data", pickle.dumps({"data": Reduced(), "labels": [0], "label_names": ["a"]}))
     refused(["train", "--data", tmp_path / "data", "--run_dir", tmp_path / "new"], mark, capsys)
+
+
+def test_no_picture_starts_another_program(mark, capsys, tmp_path, monkeypatch):
+    """PostScript is a program, and Pillow would have Ghostscript execute it, whatever the file is called."""
+    from PIL import EpsImagePlugin
+
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    folder = pictures(tmp_path / "data")
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    (folder / "train" / "a" / "99.png").write_bytes(script)
+    said = refused(["train", "--data", folder, "--run_dir", tmp_path / "new"], mark, capsys)
+    assert "99.png): the image cannot be read (it is in no format that Pillow can read by itself" in said

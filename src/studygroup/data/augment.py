@@ -68,11 +68,16 @@ class PadCropFlip:
             New images of the same shape on the same device, contiguous.
 
         Raises:
-            ValueError: the rows are texts.
+            ValueError: the rows are texts, or the padding is as large as the pictures.
         """
         if not isinstance(images, Tensor):
             raise ValueError("PadCropFlip changes pictures and these rows are texts; leave `augment` out")
         channels, height, width = images.shape[1:]
+        if self.padding >= min(height, width):
+            raise ValueError(
+                f"padding is {self.padding} and the pictures have {height} x {width} pixels; give less than a side, "
+                "or crops would hold nothing of them"
+            )
         draws = to_device(self._draw(len(images), generator), images.device)
         rows = draws[:, :1] + torch.arange(height, device=images.device)
         columns = torch.arange(width, device=images.device).expand(len(images), width)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import PIL.Image
 
-# registered by Pillow but not decoded by it alone, or no pictures
-_FOREIGN_FORMATS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+from studygroup.data.images import FOREIGN_FORMATS
+
 _OPENED_BY_ANOTHER = frozenset({"MPO"})  # as JPEG
 _SYSTEM_FOLDERS = frozenset(
     {"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
@@ -26,7 +26,7 @@ def picture_endings() -> frozenset[str]:
     """Return the endings of files that the installed Pillow decodes, in lower case, such as `.jfif`."""
     known = PIL.Image.registered_extensions()
     opened = PIL.Image.OPEN.keys() | _OPENED_BY_ANOTHER
-    return frozenset(end for end, kind in known.items() if kind in opened and kind not in _FOREIGN_FORMATS)
+    return frozenset(end for end, kind in known.items() if kind in opened and kind not in FOREIGN_FORMATS)
 
 
 def is_foreign(name: str) -> bool:

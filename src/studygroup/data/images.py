@@ -1,5 +1,6 @@
 """Decoding of one image to a uint8 tensor."""
 
+import functools
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _PAGES = frozenset(
     {"GIF", "TIFF", "PNG", "WEBP", "AVIF"}
 )  # formats whose further frames are pictures of their own
+FOREIGN_FORMATS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+"""What Pillow does not decode itself. EPS is a program, which it has Ghostscript execute."""
 _ORIENTATION = 0x0112  # the EXIF tag of how a camera was held
 _Turn = PIL.Image.Transpose
 _TURNS = {  # what brings a picture upright, by the tag's value
@@ -127,7 +130,7 @@ def _opened(record: Record, *, whole: bool) -> Iterator[PIL.Image.Image]:
         if whole or image.format == "TIFF":
             image.load()
     except PIL.UnidentifiedImageError as error:  # whose message holds an address in memory
-        raise OSError("it is in no format that Pillow can read, or is damaged") from error
+        raise OSError("it is in no format that Pillow can read by itself, or is damaged") from error
     except PIL.Image.DecompressionBombError as error:
         raise OSError(f"{error}; scale it down") from error
     except OSError:
@@ -143,9 +146,16 @@ def _open(stream: io.BytesIO) -> PIL.Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         try:
-            return PIL.Image.open(stream)
+            return PIL.Image.open(stream, formats=_formats())
         except PIL.Image.DecompressionBombWarning as error:
             raise PIL.Image.DecompressionBombError(str(error).rstrip(".")) from error
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Return the formats that Pillow decodes itself; a file of any name may hold any of them."""
+    PIL.Image.init()
+    return [kind for kind in PIL.Image.ID if kind not in FOREIGN_FORMATS]
 
 
 def _warn_of_first(kind: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import torch
 
 from studygroup.data.arrays import saved_columns
-from studygroup.data.columns import is_number
+from studygroup.data.columns import is_image, is_number
 from studygroup.data.folders import (
     class_folders,
     data_files,
@@ -205,10 +205,8 @@ def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source
 
 def _check_embedded(name: str, tables: Mapping[str, Any]) -> None:
     """Refuse pictures that are paths: a table would choose which files of this machine are read."""
-    import datasets
-
     for table in tables.values():
-        for column in (key for key, feature in table.features.items() if isinstance(feature, datasets.Image)):
+        for column in (key for key, feature in table.features.items() if is_image(feature)):
             for chunk in table.data.column(column).chunks:
                 bare = (
                     chunk.filter(chunk.field("bytes").is_null())
@@ -231,15 +229,17 @@ def _check_no_size(name: str, image_size: Size) -> None:
 def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
     """Return the files by the split that they belong to; see `parquet_folder`."""
     found: dict[str, list[str]] = {}
+    rows: Counter[str] = Counter()
     for file in files:
-        try:
-            if file.suffix.lower() == ".parquet":
-                pyarrow.parquet.ParquetFile(file).close()
-        except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
         matches = (_SPLIT_FILE.fullmatch(name) for name in (file.stem, file.parent.name))
         split = next((match[1] for match in matches if match), "train" if len(files) == 1 else "")
         found.setdefault(split, []).append(str(file))
+        rows[split] += _rows(file) if file.suffix.lower() == ".parquet" else 1
+    for split in found:
+        if not rows[split]:
+            raise ValueError(
+                f"{', '.join(found[split][:3])} has no rows; give a file with rows, or remove it"
+            )
     if "train" not in found:
         listed = ", ".join(str(file.relative_to(folder)) for file in files)
         raise ValueError(
@@ -305,6 +305,15 @@ def _numbers(file: str) -> Any:
     return pyarrow.parquet.read_table(file, columns=names)
 
 
+def _rows(file: Path) -> int:
+    """Return the number of rows of a Parquet file, as its footer says."""
+    try:
+        with pyarrow.parquet.ParquetFile(file) as opened:
+            return int(opened.metadata.num_rows)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
+
+
 def _is_number(kind: Any) -> bool:
     return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))
 
@@ -317,8 +326,15 @@ def _tables(name: str, **options: Any) -> Any:
     try:
         return checked_tables(functools.partial(datasets.load_dataset, name, **options))
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:
-        what, reason = options.get("data_files", f"{name!r}"), str(error).partition("\n")[0]
+        files = options.get("data_files")
+        first: BaseException = error
+        while files and first.__cause__ is not None:
+            first = first.__cause__  # what the library says of it is that something went wrong
+        reason = f"{type(first).__name__}: {str(first).partition(chr(10))[0]}"
+        if files:
+            listed = ", ".join(file for some in files.values() for file in some[:3])
+            raise UnavailableError(f"{listed} cannot be read ({reason}); copy it again") from error
         raise UnavailableError(
-            f"cannot load {what} ({type(error).__name__}: {reason}); if it is a folder, "
-            "check its path; if it is a name on the Hugging Face hub, check the spelling and the connection"
+            f"cannot load {name!r} ({reason}); if it is a folder, check its path; if it is a name on the Hugging "
+            "Face hub, check the spelling and the connection"
         ) from error

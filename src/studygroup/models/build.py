@@ -41,6 +41,9 @@ _PICTURES: dict[str, Callable[..., nn.Module]] = {
 }
 _TEXTS: dict[str, Callable[..., nn.Module]] = {"vdcnn9": vdcnn9, "text_transformer": text_transformer}
 _HUGGINGFACE = "huggingface/"
+_REFUSALS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
 
 
 def build(name: str, *, classes: int, **options: Any) -> nn.Module:
@@ -83,11 +86,17 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     """Build the network, or raise an error that names the option it does not take."""
     try:
         return make(classes, **options)
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
+    except _REFUSALS as error:
+        if isinstance(error, ValueError) and any(option in str(error) for option in options):
+            raise
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
             given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
-            said = str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+            said = (
+                str(error)
+                if isinstance(error, TypeError | ValueError)
+                else f"{type(error).__name__}: {error}"
+            )
             raise ValueError(f"{name} cannot be built with {given} ({said:.200}); correct them") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error

@@ -9,7 +9,6 @@ command line or from a file.
 import dataclasses
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from studygroup.training.migrate import ONE_PROCESS
+from studygroup.training.mistakes import one_line
 
 Config = dict[str, Any]
 
@@ -142,11 +142,6 @@ def _parse(parser: ArgumentParser, function: Callable[..., Any], options: Mappin
     except Exception as error:  # jsonargparse raises ArgumentError and plain exceptions alike
         raise ValueError(f"not a configuration of {function.__name__}: {one_line(str(error))}") from error
     return parsed
-
-
-def one_line(said: str) -> str:
-    """Return what a parser says in one line, without the types of functions, which only it can read."""
-    return re.sub(r"Type \S.{60,}? (expects)", r"this \1", " ".join(said.split()))
 
 
 def plain(value: Any) -> Any:

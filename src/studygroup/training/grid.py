@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from studygroup.data import UnavailableError
-from studygroup.stopping import PATIENCE, Stopped, stoppable
+from studygroup.stopping import PATIENCE, Stopped, end_quietly, stoppable
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import RunFolder, try_lock
 from studygroup.trust import allowing, given
@@ -154,6 +154,8 @@ def _work(allowed: Sequence[str], work: Callable[..., None], *arguments: Any) ->
         sys.exit(1)
     except Stopped as stop:
         sys.exit(stop.code)
+    finally:
+        end_quietly()
 
 
 def _end_with_parent() -> None:

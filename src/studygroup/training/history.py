@@ -131,8 +131,8 @@ def read_history(path: Path) -> list[EpochRow]:
     try:
         text = read_text(path, folder=path.parent, most=_LONGEST)
         table = csv.DictReader(io.StringIO(text, newline=""))
-        if not table.fieldnames:
-            raise ValueError("it has no columns")
+        if "epoch" not in (table.fieldnames or ()):
+            raise ValueError("it has no column 'epoch'")
         filled = ({k: float(v) for k, v in line.items() if k and v not in ("", None)} for line in table)
         return [EpochRow.from_columns(line) for line in filled]
     except NotAllowedError:

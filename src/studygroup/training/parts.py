@@ -11,7 +11,7 @@ from typing import Any
 
 from studygroup.importing import is_factory
 from studygroup.training.by_path import names_code
-from studygroup.training.config import one_line, plain
+from studygroup.training.config import plain
 from studygroup.training.trust import import_part, is_reading
 
 Part = str | dict[str, dict[str, Any]]
@@ -93,8 +93,9 @@ def named_factory(value: Any, key: str) -> tuple[str, dict[str, Any]]:
             check_import(value)
         return value, {}
     if not is_factory(value):
+        said = " ".join(repr(value).split())
         raise ValueError(
-            f"{key} is {one_line(repr(value)):.80}; give a name, or in Python a class or function that builds it, or "
+            f"{key} is {said:.80}; give a name, or in Python a class or function that builds it, or "
             "a functools.partial of one with keyword arguments: what is built could not be repeated from a file"
         )
     try:

@@ -17,6 +17,7 @@ from studygroup.untrusted import check_file, read_text
 _CLOCKED = ("seconds", "cpu_seconds", "rows_per_second", "tokens_per_second")
 """Columns that measure time."""
 _SHOWN = 3
+_AGAIN = "train the run again in a new folder"
 _SCORES = ("holdout", "test", "shipped", "noise", "random_student")
 _FACTS = ("students", "epochs", "updates", "train_rows", "classes", "form")
 
@@ -32,6 +33,15 @@ def differing_results(there: RunFolder, now: RunFolder) -> list[str]:
         ValueError: a folder holds no finished run, or its files are damaged.
     """
     return [*_histories(there, now), *_scores(there, now), *_routes(there, now), *_weights(there, now)]
+
+
+def check_readable(folder: RunFolder) -> None:
+    """Refuse a finished run whose results cannot be compared, before anything is trained to compare them with.
+
+    Raises:
+        ValueError: the folder holds no finished run, or its files are damaged; names the file.
+    """
+    differing_results(folder, folder)
 
 
 def count_tensors(folder: RunFolder) -> int:
@@ -78,6 +88,8 @@ def _text(path: Path) -> str | None:
         return read_text(path, folder=path.parent)
     except FileNotFoundError:
         return None
+    except UnicodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 
 def _differing(some: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -116,7 +128,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # safetensors raises its own on a damaged file
-        raise ValueError(f"{path} cannot be read ({error}); train the run again in a new folder") from error
+        raise ValueError(f"{path} cannot be read ({error}); {_AGAIN}") from error
 
 
 def same_bits(one: Tensor, two: Tensor) -> bool:

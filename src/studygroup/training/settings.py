@@ -23,6 +23,7 @@ from studygroup.training.config import Config, complete, instances
 from studygroup.training.datamodule import DataModule
 from studygroup.training.dotted import texts, with_values
 from studygroup.training.methods import Method
+from studygroup.training.optimisers import check_optimizer
 from studygroup.training.parts import as_part, build_part, named_factory
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.scoring_by import check_choice
@@ -96,7 +97,7 @@ class Settings:
             16 for the default model, thin enough for a first run on a CPU; others have their own defaults.
         epochs: number of times that every training row is seen.
         batch_size: rows per step; where every student has its own rows, rows per student.
-        optimizer: a class of `torch.optim`, with its arguments as `--optimizer.lr 0.1`.
+        optimizer: a class of `torch.optim` but LBFGS, with its arguments as `--optimizer.lr 0.1`.
         criterion: loss on the labels, a `studygroup.objectives.Criterion` such as `CrossEntropy` with
             `--criterion.label_smoothing 0.1`, or a module that gives one number a row; by default the recipe's own.
         metrics: subclasses of `torchmetrics.Metric`, by names of one's own: `--metrics.f1 torchmetrics.F1Score`.
@@ -215,6 +216,10 @@ class Settings:
         for setting in ("callbacks", "loggers"):
             parts = [as_part(one, f"{setting}[{k}]") for k, one in enumerate(getattr(self, setting) or ())]
             object.__setattr__(self, setting, parts or None)
+        if isinstance(self.holdout, float) and not 0 <= self.holdout < 1:
+            raise ValueError(
+                f"holdout is {self.holdout}; give a share in [0, 1) or, as an int, a number of rows"
+            )
         clip = self.gradient_clip_val
         if clip is not None and not 0 < clip < math.inf:
             raise ValueError(
@@ -273,16 +278,13 @@ class Settings:
 
         Raises:
             ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
-                none or refuses its arguments.
+                none or refuses its arguments, see `check_optimizer`.
         """
         check_accelerator(self.accelerator)
         check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
-        try:
-            self.optimizer([nn.Parameter(torch.zeros(1, 1))])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the optimizer refuses its arguments: {error}") from error
+        check_optimizer(self.optimizer)
 
     def build_callbacks(self) -> list[Any]:
         """Build the callbacks of one's own.

@@ -75,10 +75,11 @@ class Typed:
         except (OSError, ValueError) as error:
             said = " ".join(str(error).split())
             raise ValueError(f"{_FILE} {path} cannot be read as a configuration: {said}") from error
-        if content is not None and not isinstance(content, dict):
-            raise ValueError(f"{_FILE} {path} is a {type(content).__name__}, where settings stand by names")
-        content = upgraded(content) if isinstance(content, dict) else content
-        self._check_nulls(path, content or {})
+        if not isinstance(content, dict):
+            what = "empty" if content is None else f"a {type(content).__name__}"
+            raise ValueError(f"{_FILE} {path} is {what}, where settings stand by names")
+        content = upgraded(content)
+        self._check_nulls(path, content)
         with reading(path, content, typed=self.names()):
             check_config(content, path)
         return content
@@ -89,6 +90,18 @@ class Typed:
         for name in content.keys() & NEVER_NULL - typed:
             if content[name] is None:
                 raise ValueError(f"{path}: {name} is null; give a value, or leave it out")
+
+    def place_of(self, said: str, files: Mapping[str, Any]) -> str:
+        """Return the file, and a colon, whose value an error begins with; nothing where it was typed.
+
+        Args:
+            said: the error.
+            files: the content of the files, by path.
+        """
+        key = said.partition(" ")[0]
+        if key in {option.rpartition(".")[2].removeprefix("--") for option, _, _ in _pairs(self.words)}:
+            return ""
+        return next((f"{path}: " for path, content in files.items() if key in _keys(content)), "")
 
     def rewritten(self, files: dict[str, str]) -> list[str]:
         """Return the words with the content of some `--config` files in the place of their paths."""

@@ -103,15 +103,16 @@ def test_a_file_is_read_once(file):
         ("1\n2\n", r"line 1: there is a class number and no text"),
         ("", r"train\.csv is empty"),
         ("\n\n", r"train\.csv is empty"),
-        ("1,fa\u00e7ade\n".encode("latin-1"), r"train\.csv cannot be read as text in UTF-8"),
+        ("1,fa\u00e7ade\n".encode("latin-1"), r"train\.csv, line 1, cannot be read as text in UTF-8"),
+        (b"1,a\n" * 3000 + b"1,\xff\n1,a\n", r"train\.csv, line 3001, cannot be read as text in UTF-8"),
         (
             "text,label\nfa\u00e7ade,1\n".encode("latin-1"),
-            r"UTF-8 \(.* near line 1\); convert it, .*iconv -f latin1",
+            r"train\.csv, line 2, cannot be read as text in UTF-8 \(.*\); convert it, .*iconv -f latin1",
         ),
         ("1,a\n".encode("utf-16-le"), r"train\.csv begins with bytes of value 0, .*iconv -f utf-16le"),
         ("1,a\n".encode("utf-16-be"), r"train\.csv begins with bytes of value 0"),
-        ("1,a\n".encode("utf-32"), r"train\.csv cannot be read as text in UTF-8"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", r"train\.csv cannot be read as text in UTF-8"),
+        ("1,a\n".encode("utf-32"), r"train\.csv, line 1, cannot be read as text in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", r"train\.csv, line 1, cannot be read as text in UTF-8"),
     ],
 )
 def test_damaged_files(file, text, message):

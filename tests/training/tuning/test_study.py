@@ -158,6 +158,14 @@ def test_a_storage_that_cannot_be_opened_is_said(tmp_path, pretend, storage):
 
 
 @pytest.mark.slow
+def test_damaged_attributes_of_a_study_are_told_with_its_file(tmp_path, pretend):
+    run(tmp_path, trials=1)
+    database(tmp_path, "UPDATE study_user_attributes SET value_json = '[[['")
+    with pytest.raises(RuntimeError, match=r"study\.db can no longer be read or written \(JSONDecodeError"):
+        run(tmp_path, trials=2)
+
+
+@pytest.mark.slow
 def test_whom_another_process_forestalls_tries_again(tmp_path, pretend, monkeypatch):
     connect, failures = study.RDBStorage, [DBAPIError("CREATE TABLE", {}, Exception("it exists"))] * 2
 

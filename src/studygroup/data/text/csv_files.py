@@ -161,11 +161,22 @@ def _fields(file: str) -> Iterator[Row]:
         ) from error
     except UnicodeError as error:
         raise ValueError(
-            f"{file} cannot be read as text in UTF-8 ({error}, near line {line}); convert it, for example with "
+            f"{file}{_damaged_line(file)} cannot be read as text in UTF-8 ({error}); convert it, for example with "
             f"`iconv -f latin1 -t utf-8`, or store it anew as UTF-8"
         ) from error
     except OSError as error:
         raise ValueError(f"{file} cannot be read as text in UTF-8 ({error}); copy it again") from error
+
+
+def _damaged_line(file: str) -> str:
+    """Return where a file stops being UTF-8, in words: what the reader decodes at once begins lines before."""
+    with open(file, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f", line {number},"
+    return ""
 
 
 def _encoding(file: str) -> str:

@@ -7,6 +7,7 @@ only where several in a row finished no further epoch.
 """
 
 import copy
+import json
 import math
 import platform
 import time
@@ -108,7 +109,7 @@ def answering(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, json.JSONDecodeError) as error:
         found = error.__cause__ or error
         said = f"{type(found).__name__}: {str(found).splitlines()[0]}"
         raise RuntimeError(
