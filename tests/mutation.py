@@ -64,6 +64,7 @@ PARTS = {
             "objectives/test_imitation.py",
             "objectives/test_pull_push.py",
             "recipes/test_kdcl.py",
+            "test_no_waiting.py",
         ),
     ),
     "teachers": Part(
@@ -74,6 +75,7 @@ PARTS = {
             "test_task.py",
             "test_task_peers.py",
             "test_checks.py",
+            "test_no_waiting.py",
         ),
     ),
     "objectives": Part(
@@ -84,6 +86,7 @@ PARTS = {
             "recipes/test_intra.py",
             "test_task.py",
             "test_task_absent.py",
+            "test_no_waiting.py",
         ),
     ),
     "engine": Part(
@@ -92,7 +95,10 @@ PARTS = {
             "_engine",
             "recipes/test_recomputed.py",
             "recipes/test_song_chai.py",
-            *(f"test_{name}.py" for name in ("group", "group_refusals", "ownership", "peers", "state")),
+            *(
+                f"test_{name}.py"
+                for name in ("group", "group_refusals", "no_waiting", "ownership", "peers", "state")
+            ),
         ),
     ),
 }

@@ -61,8 +61,8 @@ def test_a_row_counts_for_its_owner_alone():
     ("loss", "said"),
     [
         (nn.MultiMarginLoss(), "give reduction='none'"),
-        (nn.CrossEntropyLoss(reduction="sum"), "reduction='sum'"),
-        (nn.NLLLoss(reduction="none"), "does not take logits"),
+        (nn.CrossEntropyLoss(reduction="sum"), "^CrossEntropyLoss has reduction='sum'"),
+        (nn.NLLLoss(reduction="none"), "^NLLLoss does not take logits"),
         (nn.BCEWithLogitsLoss(weight=torch.ones(4)), "give pos_weight"),
         (F.cross_entropy, "a module that is called"),
     ],

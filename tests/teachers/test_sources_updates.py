@@ -268,3 +268,34 @@ def test_statistics_of_frozen_norms_that_were_loaded_late_are_taken_over():
         norm.eval()
     task(*batch())
     assert all((norm.running_mean == 3).all() for norm in task.shipped.copies("1"))
+
+
+def test_averages_that_are_made_while_an_optimiser_steps_take_that_step_in():
+    group, made = taught().group, []
+    optimiser = torch.optim.SGD(group.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        made.append(Averages(group, decay=0.6))
+        loss = group(batch()[0]).logits.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    (averages,) = made
+    assert averages.updates == 1
+
+
+def test_what_is_asked_of_averages_alone_leaves_the_network_in_them_where_it_is():
+    averages = taught().shipped
+    before = [p.data_ptr() for p in averages.model.parameters()]
+    averages.to_empty(device="cpu", recurse=False)
+    assert [p.data_ptr() for p in averages.model.parameters()] == before
+    averages.to_empty(device="cpu")
+    assert all(p.data_ptr() != old for p, old in zip(averages.model.parameters(), before, strict=True))
+
+
+def test_precise_averages_go_where_the_network_goes():
+    averages = taught().shipped.to(torch.bfloat16)
+    assert len(averages._buffers) == len(list(averages.model.parameters()))
+    averages.to("meta")
+    assert all(buffer.is_meta and buffer.dtype == torch.float32 for buffer in averages._buffers.values())
