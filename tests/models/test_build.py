@@ -7,6 +7,7 @@ import torch
 import torchvision.models
 
 from studygroup.models import build, reads_text
+from studygroup.models.build import _PICTURES
 from studygroup.models.resnet import ResNet
 from studygroup.models.transformer import TextTransformer
 from studygroup.models.vdcnn import VDCNN
@@ -133,3 +134,24 @@ def test_our_networks_need_torch_alone():
     assert said.stdout.split() == ["11173962", "VDCNN"]
     assert "ValueError: network 'resnet18' needs a package more" in said.stderr
     assert "pip install 'studygroup[train]'" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "out_channels must be divisible by groups",
+            r"mlp cannot be built with channels=3, width=1\.5 \(out_",
+        ),
+        ("width is 1.5; give a whole number", r"^width is 1\.5; give a whole number$"),
+    ],
+)
+def test_an_error_that_names_no_option_is_told_with_all(said, told, monkeypatch):
+    """As torch's layers raise it; those of the library name the option."""
+
+    def make(classes, **options):
+        raise ValueError(said)
+
+    monkeypatch.setitem(_PICTURES, "mlp", make)
+    with pytest.raises(ValueError, match=told):
+        build("mlp", classes=2, width=1.5)

@@ -87,7 +87,9 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     try:
         return make(classes, **options)
     except _REFUSALS as error:
-        if isinstance(error, ValueError) and any(option in str(error) for option in options):
+        if isinstance(error, ValueError) and any(
+            re.search(rf"\b{option}\b", str(error)) for option in options
+        ):
             raise
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
