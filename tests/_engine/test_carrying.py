@@ -215,3 +215,15 @@ def test_exports_of_averages_are_as_trainable_as_what_was_handed_in():
             "0.bias",
         ]
     assert not any(p.requires_grad for p in (*averages.parameters(), *fixed.parameters()))
+
+
+def test_switches_of_checkpointing_that_were_thrown_are_thrown_in_every_student():
+    def make():
+        net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        net[0].grad_checkpointing = False
+        return net
+
+    net = make()
+    net[0].grad_checkpointing = True
+    group = sg.StudyGroup(net, sg.routes.independent(students=2), init=make)
+    assert [group.export(student)[0].grad_checkpointing for student in range(2)] == [True, True]

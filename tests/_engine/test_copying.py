@@ -87,3 +87,20 @@ def test_lazy_parameters_are_refused(init):
     net(torch.randn(2, 6))
     group = sg.StudyGroup(net, sg.routes.independent(students=2), init="copy" if init == "function" else init)
     assert group(torch.randn(4, 6)).logits.shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("init", [make, "fresh", "copy"])
+def test_hooks_on_gradients_act_on_every_student(init):
+    net, seen = make(), []
+    net[3].weight.register_hook(lambda gradient: seen.append(gradient.shape))
+    group = sg.StudyGroup(net, sg.routes.independent(students=3), init=init)
+    group(torch.randn(4, 6)).logits.sum().backward()
+    assert seen == [(3, 8)] * 3
+
+
+def test_a_parameter_of_one_number_that_is_no_draw_is_drawn_anew_without_a_word():
+    def net():
+        return nn.Sequential(nn.Linear(6, 8), nn.PReLU(), nn.Linear(8, 3))
+
+    group = sg.StudyGroup(net(), sg.routes.branches(["1", "2"], students=2), init="fresh")
+    assert [group.export(student)[1].weight.item() for student in range(2)] == [0.25, 0.25]

@@ -93,3 +93,23 @@ def test_what_drops_is_told_by_its_name_and_rate(module, drops):
     net.eval()
     assert drops_something(net) == drops
     assert not drops_something(net, now=True)
+
+
+class StochasticDepth(nn.Module):
+    """Named as torchvision's, with its rate."""
+
+    p = 0.2
+
+
+class Attends(nn.Module):
+    """Drops by itself, as attention does."""
+
+    dropout = 0.1
+
+
+@pytest.mark.parametrize("module", [nn.Dropout(0.5), StochasticDepth(), Attends()])
+def test_what_drops_is_known_by_its_name_or_its_rate(module):
+    assert drops_something(nn.Sequential(nn.Linear(2, 2), module))
+    assert drops_something(nn.Sequential(module).eval())
+    assert not drops_something(nn.Sequential(module).eval(), now=True)
+    assert not drops_something(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)))

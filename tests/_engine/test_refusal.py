@@ -72,3 +72,17 @@ def test_another_sort_of_input_later_is_named_too():
     group(X)
     with pytest.raises(ValueError, match=r"cannot take the input .*\(rows, 7\)"):
         group(torch.zeros(5, 7))
+
+
+def test_an_input_without_rows_is_told_by_its_whole_shape():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(6, 4)
+
+        def forward(self, x, scale):
+            return self.head(x) * scale
+
+    group = sg.StudyGroup(Net(), sg.routes.branches(["head"], students=2), init=Net)
+    with pytest.raises(ValueError, match=r"scale: torch.float32 of shape \(7, 2\) on cpu"):
+        group({"x": torch.zeros(4, 6), "scale": torch.ones(7, 2)})
