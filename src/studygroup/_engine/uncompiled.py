@@ -33,10 +33,8 @@ def each_length_by_itself() -> Iterator[None]:
     """
     from torch.fx.experimental import _config
 
-    wanted = {"use_duck_shape": False, "backed_size_oblivious": True}
-    known = {
-        name: value for name, value in wanted.items() if hasattr(_config, name)
-    }  # torch 2.6 lacks the second
+    wanted = {"use_duck_shape": False, "backed_size_oblivious": True}  # torch 2.6 lacks the second
+    known = {name: value for name, value in wanted.items() if hasattr(_config, name)}
     with _config.patch(known):  # type: ignore[attr-defined]
         yield
 
