@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from packaging.version import Version
 from torch import nn
 
 import studygroup as sg
@@ -167,6 +168,10 @@ def test_a_pushed_folder_opens_from_the_hub(bert, of_timm, hub, tmp_path):
     )
 
 
+@pytest.mark.skipif(
+    Version(huggingface_hub.__version__) < Version("2"),
+    reason="before 2.0 headers are checked at a fixed address, which no server of a test has",
+)
 def test_a_header_that_the_hub_refuses_is_not_pushed(bert, hub, tmp_path):
     net, ids = bert
     told = card(WORDS, library="transformers").replace("text-classification", "fortune-telling")
