@@ -79,7 +79,7 @@ class Plan:
         precise = torch.float32 if device.type == "mps" else torch.float64
         moved = to_device(torch.tensor(list(self.weights.values()), dtype=precise), device)
         # of one dimension: torch takes single numbers for Python's, finds that none is needed, and traces all anew
-        self.weights = dict(zip(self.weights, moved.split(1), strict=True))
+        self.weights = dict(zip(self.weights, torch.split(moved, 1), strict=True))
         self.consults = {teacher: to_device(table, device) for teacher, table in self.consults.items()}
         self.owns = None if self.owns is None else to_device(self.owns, device)
         self.asked = None if self.asked is None else to_device(self.asked, device)
