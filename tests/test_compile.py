@@ -24,6 +24,7 @@ def is_one_graph(result):
     assert result["graphs"] == [0, 1, 0, 0, 1]
     assert result["difference"] <= 1e-10
     assert result["of the host"] == []
+    assert result["numbers"] == []
     assert result["inputs"] > 10
     assert result["breaks"] == []
     assert result["steps"] == [5, 5]

@@ -3,14 +3,18 @@
     python -m reproduction.benchmarks.compiled_steps --methods baseline dml cgl
 
 Of every method a step (losses, gradients, SGD) is taken as written, then compiled by `torch.compile(task)`; the plain
-network, compiled by itself, comes first in every run. Both are timed in turn. `seconds` are what the first steps take
-beyond later ones, compiler included, without its cache; `graphs` and `recompiled` are the graphs that the first
-compiled step makes and those of all later ones, in which owners change, and `largest_difference` is that of the
-gradients of a step, relative to all. Each method is written down as it ends, beside those measured before.
+network, compiled by itself, comes first in every run. Both are timed in turn, in seconds of the processor, so that
+other work on the machine counts little: the process and the compilers that it starts, one thread each. `seconds` are
+what the first steps take beyond later ones, without the compiler's cache; a small network is compiled before all
+others, for what only the first takes. `graphs` and `recompiled` are the graphs that the first compiled step makes and
+those of all later ones, in which owners change, and `largest_difference` is that of the gradients of a step, relative
+to all. Each method is written down as it ends, beside those measured before. With `--blocks` each residual block of a
+method is compiled by itself instead, in place, so that blocks of one shape share their code.
 """
 
 import argparse
 import copy
+import resource
 import time
 from collections.abc import Callable
 from statistics import median
@@ -25,6 +29,7 @@ import studygroup as sg
 from reproduction.benchmarks.environment import environment, load, save
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import Network, full
+from studygroup.models.resnet import BasicBlock
 
 PLAIN = "plain network"
 NAME = "compiled_steps"
@@ -45,8 +50,8 @@ class Counting:
 
     def __call__(self, graph: torch.fx.GraphModule, example: list[Any]) -> Callable[..., Any]:
         """Compile a graph."""
+        compiled: Callable[..., Any] = self.inner(graph, example)  # raises where torch means to trace anew
         self.graphs += any(node.op.startswith("call") for node in graph.graph.nodes)
-        compiled: Callable[..., Any] = self.inner(graph, example)
         return compiled
 
 
@@ -80,7 +85,14 @@ def measure(name: str, network: Network, args: argparse.Namespace) -> dict[str, 
     made = network.build() if name == PLAIN else METHODS[name](network)
     written, module = made.train(), copy.deepcopy(made).train()
     backend = Counting(args.backend)
-    compiled: Callable[..., Any] = torch.compile(module, backend=backend)  # type: ignore[call-overload]
+    compiled: Callable[..., Any] = module
+    if args.blocks and name != PLAIN:
+        torch._dynamo.config.recompile_limit = 64  # blocks share code, not shapes
+        for block in module.modules():
+            if isinstance(block, BasicBlock):
+                block.compile(backend=lambda *of: backend(*of))  # a copy of a backend would count for itself
+    else:
+        compiled = torch.compile(module, backend=backend)  # type: ignore[call-overload]
     steps = [
         stepping(written, written, args.rows, args.pixels),
         stepping(module, compiled, args.rows, args.pixels),
@@ -89,9 +101,9 @@ def measure(name: str, network: Network, args: argparse.Namespace) -> dict[str, 
     for _ in range(_WARM):
         found = []
         for place, step in enumerate(steps):
-            start = time.perf_counter()
+            start = processor()
             found.append({key: gradient.clone() for key, gradient in step().items()})
-            first[place] += time.perf_counter() - start
+            first[place] += processor() - start
         graphs.append(backend.graphs)
         difference = max(difference, apart(*found))
     pairs = [[seconds(step) for step in steps] for _ in range(args.turns)]
@@ -118,9 +130,21 @@ def apart(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 def seconds(step: Take) -> float:
     """Time one step."""
-    start = time.perf_counter()
+    start = processor()
     step()
-    return time.perf_counter() - start
+    return processor() - start
+
+
+def processor() -> float:
+    """Return the processor's seconds of this process and of those that it has started and waited for."""
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + others.ru_utime + others.ru_stime
+
+
+def warm_up(backend: str) -> None:
+    """Compile a small network, for what the first compilation of a process takes alone."""
+    small = torch.compile(nn.Linear(4, 4), backend=backend)
+    small(torch.ones(4, 4)).relu().sum().backward()
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -145,6 +169,7 @@ def main(words: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=["baseline", "dml", "cgl"])
+    parser.add_argument("--blocks", action="store_true")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--pixels", type=int, default=32)
@@ -152,10 +177,13 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=7)
     args = parser.parse_args(words)
     torch._inductor.config.force_disable_caches = True
+    torch._inductor.config.compile_threads = 1
+    torch.set_num_threads(1)
+    warm_up(args.backend)
     network = full(classes=10, width=args.width, pixels=args.pixels)
     for name in (PLAIN, *args.methods):
         before = load(NAME).get("results", {})
-        found = {name: measure(name, network, args)}
+        found = {f"{name}, blocks" if args.blocks and name != PLAIN else name: measure(name, network, args)}
         save(NAME, {"environment": environment(), **vars(args), "results": before | found})
     print(table(before | found))
 

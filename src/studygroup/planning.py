@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         progress: how far training has come.
-        weights: weight of every objective by name; tensors on the device where the step is compiled.
+        weights: weight of every objective by name; tensors of one dimension on the device where the step is compiled.
         consults: who consults whom, by teacher.
         own: what objectives need of the students besides logits.
         heard: what teachers need of them.
@@ -78,7 +78,8 @@ class Plan:
             return
         precise = torch.float32 if device.type == "mps" else torch.float64
         moved = to_device(torch.tensor(list(self.weights.values()), dtype=precise), device)
-        self.weights = dict(zip(self.weights, moved.unbind(), strict=True))
+        # of one dimension: torch takes single numbers for Python's, finds that none is needed, and traces all anew
+        self.weights = dict(zip(self.weights, torch.split(moved, 1), strict=True))
         self.consults = {teacher: to_device(table, device) for teacher, table in self.consults.items()}
         self.owns = None if self.owns is None else to_device(self.owns, device)
         self.asked = None if self.asked is None else to_device(self.asked, device)

@@ -311,7 +311,7 @@ class CollaborativeLearning(ParameterGroups):
             value = counted(one, step) if value is None else value
             values[one.name] = value
             weight = weights[one.name]
-            weighted = (weight.to(value.dtype) if isinstance(weight, Tensor) else weight) * value
+            weighted = (weight.to(value.dtype).squeeze() if isinstance(weight, Tensor) else weight) * value
             if value.ndim:
                 of_students = of_students + weighted
             else:

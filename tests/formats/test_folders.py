@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from packaging.version import Version
 from torch import nn
 
 import studygroup as sg
@@ -16,6 +17,10 @@ timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
 import huggingface_hub  # noqa: E402
 
+ASKS_A_STAND_IN = pytest.mark.skipif(
+    Version(huggingface_hub.__version__) < Version("2"),
+    reason="before 2.0 headers are checked at a fixed address, which no server of a test has",
+)
 WORDS = Facts(classes=("bad", "good", "neither"))
 PICTURES = Facts(classes=("nought", "one", "two"), shape=(1, 32, 32), mean=(0.3,), std=(0.2,))
 
@@ -129,7 +134,7 @@ def test_timm_opens_the_folder_by_its_pretrained_cfg(of_timm, tmp_path):
     torch.testing.assert_close(again(x), net(x), rtol=0, atol=0)
     assert again.pretrained_cfg["label_names"] == ["nought", "one", "two"]
     found = timm.data.resolve_data_config({}, model=again)
-    assert (found["input_size"], *found["mean"], *found["std"]) == ((1, 32, 32), 0.3, 0.2)
+    assert (tuple(found["input_size"]), *found["mean"], *found["std"]) == ((1, 32, 32), 0.3, 0.2)
     config = json.loads((tmp_path / "vit" / "config.json").read_text())
     overlay = config["pretrained_cfg"] | {"file": str(tmp_path / "vit" / "model.safetensors")}
     by_file = timm.create_model(
@@ -138,6 +143,7 @@ def test_timm_opens_the_folder_by_its_pretrained_cfg(of_timm, tmp_path):
     torch.testing.assert_close(by_file.eval()(x), net(x), rtol=0, atol=0)
 
 
+@ASKS_A_STAND_IN
 def test_a_pushed_folder_opens_from_the_hub(bert, of_timm, hub, tmp_path):
     (net, ids), (pictures, x) = bert, of_timm
     told = card(
@@ -167,6 +173,7 @@ def test_a_pushed_folder_opens_from_the_hub(bert, of_timm, hub, tmp_path):
     )
 
 
+@ASKS_A_STAND_IN
 def test_a_header_that_the_hub_refuses_is_not_pushed(bert, hub, tmp_path):
     net, ids = bert
     told = card(WORDS, library="transformers").replace("text-classification", "fortune-telling")

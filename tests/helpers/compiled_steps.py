@@ -101,6 +101,11 @@ def apart(one: Tensor | None, other: Tensor | None) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether an input is a single floating-point number, for which torch traces everything a second time."""
+    return isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()
+
+
 def compare(name: str, how: str) -> dict[str, Any]:
     """Compare a task compiled in one way with the task as written."""
     torch.compiler.reset()
@@ -132,10 +137,12 @@ def compare(name: str, how: str) -> dict[str, Any]:
         expected, found = take(written, written, step), take(task, call, step)
         made.append(len(backend.graphs) - before)
         worst = max(worst, *(apart(*pair) for pair in zip(expected, found, strict=True)))
-    inputs = [node.name for g in backend.graphs for node in g.graph.nodes if node.op == "placeholder"]
+    nodes = [node for g in backend.graphs for node in g.graph.nodes if node.op == "placeholder"]
+    inputs = [node.name for node in nodes]
     return {
         "graphs": made,
         "of the host": [name for name in inputs if "sample" in name or "students_" in name],
+        "numbers": [node.name for node in nodes if is_number(node.meta.get("example_value"))],
         "inputs": len(inputs),
         "difference": worst,
         "breaks": [reason[:200] for reason in counters["graph_break"] if "compiler.disable" not in reason],

@@ -203,7 +203,7 @@ def test_five_layers_to_route():
 def test_the_number_of_rows_stays_free_in_an_exported_program():
     net = vdcnn9(3, width=2, pooled=2, hidden=4).eval()
     free = {0: torch.export.Dim("rows")}  # PyTorch's max pooling fixes the length
-    program = torch.export.export(net, (ids(3, 20),), dynamic_shapes=(free,))
+    program = torch.export.export(net, (ids(3, 20),), dynamic_shapes=(free,), strict=False)
     for rows in (1, 5):
         x = ids(rows, 20)
         torch.testing.assert_close(program.module()(x), net(x))

@@ -56,6 +56,8 @@ def without_side_effects(
             _seed(seed, devices)
             yield kept.put_back
     finally:
+        if not wanted:  # older versions of torch remember weights that autocast has cast without gradient
+            torch.clear_autocast_cache()
         _depth.reset(entered)
         for hook in hooks:
             hook.remove()

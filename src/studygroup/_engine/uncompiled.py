@@ -27,10 +27,15 @@ def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def each_length_by_itself() -> Iterator[None]:
-    """Let what is compiled inside hold for any numbers of rows: two that are equal by chance need not stay so."""
+    """Let what is compiled inside hold for any numbers of rows: two that are equal by chance need not stay so.
+
+    Nor is code chosen by how many there are now, as that for a CPU would be where sums have more than 4096 terms.
+    """
     from torch.fx.experimental import _config
 
-    with _config.patch(use_duck_shape=False):  # type: ignore[attr-defined]
+    wanted = {"use_duck_shape": False, "backed_size_oblivious": True}  # torch 2.6 lacks the second
+    known = {name: value for name, value in wanted.items() if hasattr(_config, name)}
+    with _config.patch(known):  # type: ignore[attr-defined]
         yield
 
 

@@ -86,6 +86,7 @@ class OneLayer:
             device.type,
             dtype=torch.get_autocast_dtype(device.type),
             enabled=torch.is_autocast_enabled(device.type),
+            cache_enabled=False,  # older versions of torch remember weights cast without gradient
         )
 
     def learns(self, hidden: Tensor, gradients: Sequence[Tensor]) -> Float[Tensor, ""]:
