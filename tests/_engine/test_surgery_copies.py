@@ -101,7 +101,7 @@ class Drawn(nn.Module):
     def __init__(self):
         super().__init__()
         self.drawn, self.left = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
-        self.ones = nn.Parameter(torch.ones(3))
+        self.ones, self.one = nn.Parameter(torch.ones(3)), nn.Parameter(torch.full((1,), 2.0))
 
     def reset_parameters(self):
         with torch.no_grad():
@@ -160,6 +160,10 @@ def test_three_parameters_of_another_scale_are_named_and_the_rest_counted():
     assert (
         "; and 2 more; pass init=<a function that returns a new model>, or init='copy' if the model is" in one
     )
+    with pytest.warns(
+        FreshInitWarning, match=r"2\.weight \([^()]* in copies\); pass init"
+    ):  # three, and no more
+        install(big(), sg.routes.branches(["0", "1", "2"], students=2), init="fresh")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         install(big(), sg.routes.branches(["0"], students=2), init=big)
