@@ -172,7 +172,7 @@ def test_a_configuration_that_cannot_be_read_is_a_clear_error(content, tmp_path,
 WRONG = {
     "epochs: one": "epochs: expected int, got one",
     "lerning_rate: 3": "does not accept option 'lerning_rate'",
-    "holdout: .nan": "holdout is nan; give a share in [0, 1) or, as an int, a number of rows",
+    "holdout: .nan": "holdout is nan; give a share in [0, 1) or an int, a number of rows",
     "recipe: {class_path: cgl, init_args: {students: many}}": "recipe.students: expected int, got many",
     "recipe: {class_path: cgl, init_args: {studens: 2}}": "recipe: Option 'studens' is not accepted",
     "seed: 1\nseed: 2": "it has the key 'seed' in line 1 and in line 2",

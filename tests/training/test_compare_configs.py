@@ -95,6 +95,13 @@ def test_what_is_missing_or_twice_is_refused(configs, tmp_path):
         compare([str(tmp_path / "none.yaml")], run_dir=str(tmp_path / "t"))
 
 
+@pytest.mark.parametrize(("text", "said"), [("# nothing", "is empty"), ("[1]", "is a list")])
+def test_a_file_without_settings_is_refused(text, said, tmp_path):
+    (tmp_path / "none.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"none.yaml {said}, where settings stand by names"):
+        compare([str(tmp_path / "none.yaml")], run_dir=str(tmp_path / "table"))
+
+
 def test_a_cell_that_diverges_keeps_no_other_from_the_table(configs, tmp_path):
     bad = small(recipe=methods.baseline, epochs=1, optimizer=functools.partial(torch.optim.SGD, lr=1e30))
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(bad.config()))

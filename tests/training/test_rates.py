@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from studygroup.training import Constant, Cosine, MultiStep, OneCycle
+from studygroup.training import Constant, Cosine, MultiStep, OneCycle, Settings
 
 
 def test_constant_never_changes():
@@ -21,6 +21,15 @@ def test_cosine_falls_to_its_floor_after_the_warm_up():
     assert [rate.factor(epoch, 10) for epoch in (0, 1, 2)] == [0, 0.5, 1]
     assert rate.factor(6, 10) == pytest.approx(0.55)
     assert rate.factor(10, 10) == pytest.approx(0.1)
+
+
+def test_a_warm_up_that_leaves_no_epoch_is_refused_before_anything_is_trained():
+    said = "warmup is 3 of 3 epochs, and nothing is left to fall; give fewer"
+    with pytest.raises(ValueError, match=said):
+        Cosine(warmup=3).factor(0, 3)
+    with pytest.raises(ValueError, match=said):
+        Settings(rate=Cosine(warmup=3), epochs=3).check_here()
+    Settings(rate=Cosine(warmup=2.5), epochs=3).check_here()
 
 
 def test_one_cycle_is_torchs_schedule():

@@ -245,9 +245,9 @@ def _read(config: Path, overrides: Mapping[str, Any]) -> Settings:
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())
         raise ValueError(f"{config} cannot be read as a configuration: {said}") from error
-    values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ValueError(f"{config} is a {type(values).__name__}, where settings stand by names")
+        what = "empty" if values is None else f"a {type(values).__name__}"
+        raise ValueError(f"{config} is {what}, where settings stand by names")
     return Settings.from_config(upgraded(values), where=config, overrides=overrides)
 
 

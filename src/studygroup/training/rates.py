@@ -93,10 +93,18 @@ class Cosine(Rate):
         check_number("warmup", self.warmup, least=0)
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update."""
+        """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update.
+
+        Raises:
+            ValueError: the warm-up leaves no epoch.
+        """
+        if self.warmup >= epochs:
+            raise ValueError(
+                f"warmup is {self.warmup:g} of {epochs} epochs, and nothing is left to fall; give fewer"
+            )
         if epoch < self.warmup:
             return epoch / self.warmup
-        return _cosine(1.0, self.floor, (epoch - self.warmup) / max(epochs - self.warmup, 1e-12))
+        return _cosine(1.0, self.floor, (epoch - self.warmup) / (epochs - self.warmup))
 
 
 @dataclass(frozen=True)

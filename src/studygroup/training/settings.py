@@ -217,14 +217,10 @@ class Settings:
             parts = [as_part(one, f"{setting}[{k}]") for k, one in enumerate(getattr(self, setting) or ())]
             object.__setattr__(self, setting, parts or None)
         if isinstance(self.holdout, float) and not 0 <= self.holdout < 1:
-            raise ValueError(
-                f"holdout is {self.holdout}; give a share in [0, 1) or, as an int, a number of rows"
-            )
+            raise ValueError(f"holdout is {self.holdout}; give a share in [0, 1) or an int, a number of rows")
         clip = self.gradient_clip_val
         if clip is not None and not 0 < clip < math.inf:
-            raise ValueError(
-                f"gradient_clip_val is {clip}; give a number above 0, or leave it out to clip nothing"
-            )
+            raise ValueError(f"gradient_clip_val is {clip}; give a number above 0, or leave it out")
 
     def config(self) -> Config:
         """Return all settings as plain values, defaults of the recipe and the optimiser included.
@@ -277,14 +273,16 @@ class Settings:
         """Check what depends on this machine, and what only training uses, in a moment.
 
         Raises:
-            ValueError: there is no such accelerator here, or not as many, or the optimiser, a callback or a logger is
-                none or refuses its arguments, see `check_optimizer`.
+            ValueError: there is no such accelerator here, or not as many, the schedule does not fit the epochs, or an
+                optimiser, callback or logger is none or refuses its arguments, see `check_optimizer`.
         """
         check_accelerator(self.accelerator)
         check_devices(self.accelerator, self.devices)
         self.build_callbacks()
         self.build_loggers()
         check_optimizer(self.optimizer)
+        if isinstance(self.rate, Rate):
+            self.rate.factor(0.0, self.epochs)  # which refuses what does not fit into the epochs
 
     def build_callbacks(self) -> list[Any]:
         """Build the callbacks of one's own.
