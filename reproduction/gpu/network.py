@@ -50,12 +50,14 @@ class HostDropout(nn.Dropout):
 def small(dropout: type[nn.Dropout] = HostDropout) -> Network:
     """Three groups of one block, 16 to 64 channels wide, on pictures of 16 x 16; ten classes.
 
+    Its activations are smooth: near the kink of a rectifier rounding decides whether a gradient passes.
+
     Args:
         dropout: of the classifier of `dropping`.
     """
     groups: dict[Layer, list[int]] = {"layer2": [0, 0, 1, 1], "layer3": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
     return Network(
-        build=partial(ResNet, [1, 1, 1], classes=10, width=16),
+        build=_smooth,
         dropping=partial(_small_dropping, dropout),
         example=torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)),
         branch=("layer3", "fc"),
@@ -79,9 +81,19 @@ def full(*, classes: int, width: int, pixels: int) -> Network:
     )
 
 
-def _small_dropping(dropout: type[nn.Dropout]) -> nn.Module:
+def _smooth() -> nn.Module:
     net = ResNet([1, 1, 1], classes=10, width=16)
+    for module in [*net.modules()]:
+        if hasattr(module, "relu"):
+            module.relu = nn.Mish()
+    return net
+
+
+def _small_dropping(dropout: type[nn.Dropout]) -> nn.Module:
+    net = _smooth()
+    assert isinstance(net, ResNet)
     head = classifier(net.features, 10, hidden=(16, 16))
     assert isinstance(head, nn.Sequential)
-    net.fc = nn.Sequential(*(dropout(0.5) if isinstance(layer, nn.Dropout) else layer for layer in head))
+    own: dict[type[nn.Module], Callable[[], nn.Module]] = {nn.Dropout: lambda: dropout(0.5), nn.ReLU: nn.Mish}
+    net.fc = nn.Sequential(*(own.get(type(layer), lambda layer=layer: layer)() for layer in head))
     return net
