@@ -127,10 +127,11 @@ class PeerAttention(Teacher):
             )
 
     def consults(self, step: int) -> Bool[Tensor, "students students"]:
-        """Consult the peers; nobody consults the leader."""
+        """Consult the peers; nobody consults the leader.
+
+        A peer is asked on its own rows in any case: its features say whom it attends to.
+        """
         table = torch.ones(self.students, self.students, dtype=torch.bool)
-        if not self.include_self:
-            table.fill_diagonal_(False)
         table[:, self.leader] = False
         return table
 
@@ -141,8 +142,9 @@ class PeerAttention(Teacher):
         hidden = self.pool(features).view(students, rows, -1)
         hidden = as_weights(hidden, self.query)
         energy = torch.einsum("and,bnd->nab", single(self.query(hidden)), single(self.key(hidden)))
-        asked = to_device(consults, energy.device)
-        attention = F.softmax(energy.masked_fill(~asked, -torch.inf), dim=-1)
+        itself = torch.eye(students, dtype=torch.bool, device=consults.device)
+        heard = consults if self.include_self else consults & ~itself
+        attention = F.softmax(energy.masked_fill(~to_device(heard, energy.device), -torch.inf), dim=-1)
         rows_of = attention.detach()
         # slices, not a list of numbers: these would be sent to the device, which would be waited for
         peers = torch.cat([rows_of[:, : self.leader], rows_of[:, self.leader + 1 :]], dim=1)
