@@ -26,7 +26,7 @@ def test_cosine_falls_to_its_floor_after_the_warm_up():
 def test_a_warm_up_that_leaves_no_epoch_is_refused_before_anything_is_trained():
     said = "warmup is 3 of 3 epochs, and nothing is left to fall; give fewer"
     with pytest.raises(ValueError, match=said):
-        Cosine(warmup=3).factor(0, 3)
+        Cosine(warmup=3).check(3)
     with pytest.raises(ValueError, match=said):
         Settings(rate=Cosine(warmup=3), epochs=3).check_here()
     Settings(rate=Cosine(warmup=2.5), epochs=3).check_here()

@@ -28,6 +28,13 @@ class Rate(ABC):
             epochs: epochs in all.
         """
 
+    def check(self, epochs: int) -> None:  # noqa: B027  most schedules fit any number
+        """Refuse so many epochs, if the schedule does not fit them; a base class fits any.
+
+        Raises:
+            ValueError: it does not.
+        """
+
     def scheduler(self, optimizer: Optimizer, *, epochs: int, updates: int) -> LRScheduler:
         """Bind the schedule to an optimiser, to be stepped after every update.
 
@@ -92,16 +99,15 @@ class Cosine(Rate):
         check_share("floor", self.floor)
         check_number("warmup", self.warmup, least=0)
 
-    def factor(self, epoch: float, epochs: int) -> float:
-        """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update.
-
-        Raises:
-            ValueError: the warm-up leaves no epoch.
-        """
+    def check(self, epochs: int) -> None:
+        """Refuse a warm-up that leaves no epoch."""
         if self.warmup >= epochs:
             raise ValueError(
                 f"warmup is {self.warmup:g} of {epochs} epochs, and nothing is left to fall; give fewer"
             )
+
+    def factor(self, epoch: float, epochs: int) -> float:
+        """Return a multiplier that rises over `warmup`, then falls to `floor` at the last update."""
         if epoch < self.warmup:
             return epoch / self.warmup
         return _cosine(1.0, self.floor, (epoch - self.warmup) / (epochs - self.warmup))

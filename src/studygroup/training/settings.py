@@ -281,8 +281,7 @@ class Settings:
         self.build_callbacks()
         self.build_loggers()
         check_optimizer(self.optimizer)
-        if isinstance(self.rate, Rate):
-            self.rate.factor(0.0, self.epochs)  # which refuses what does not fit into the epochs
+        self.rate.check(self.epochs)
 
     def build_callbacks(self) -> list[Any]:
         """Build the callbacks of one's own.
