@@ -10,9 +10,8 @@ from reproduction.lab import Lab
 from reproduction.results import add_entry, read_entries
 from reproduction.runner import Run
 from studygroup.data import UnavailableError
-from studygroup.training.cluster import say
 from studygroup.training.computing import computing
-from studygroup.training.grid import for_each
+from studygroup.training.grid import for_each, say
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
 from studygroup.training.step_cost import measure_step_cost

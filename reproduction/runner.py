@@ -13,8 +13,7 @@ from studygroup.analysis import analyse
 from studygroup.analysis.convergence import way
 from studygroup.analysis.cost import parameters
 from studygroup.training.callbacks import NonFiniteLossError
-from studygroup.training.cluster import say
-from studygroup.training.grid import run_grid
+from studygroup.training.grid import run_grid, say
 from studygroup.training.load_run import Run as FinishedRun
 from studygroup.training.run import train
 

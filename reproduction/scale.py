@@ -13,21 +13,18 @@ _EIGHTH = 8  # padding of crops is this fraction of a picture's side, such as 4 
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """Changes to the settings of a network, or of one on one data set, see `scales.yaml`; None keeps the table's."""
+    """Changes to the settings of one network, see `scales.yaml`; None keeps the table's."""
 
     rows: int | None = None
     test_rows: int | None = None
     epochs: int | None = None
-    step: int | None = None
     thinner: int = 1
     side: int | None = None
     settings: Config = field(default_factory=dict)
 
     def __str__(self) -> str:
         said = [
-            f"{value:,} {name}"
-            for name, value in (("rows", self.rows), ("epochs", self.epochs), ("rows a step", self.step))
-            if value
+            f"{value:,} {name}" for name, value in (("rows", self.rows), ("epochs", self.epochs)) if value
         ]
         said += [f"1/{self.thinner} of the width"] if self.thinner > 1 else []
         said += [f"pictures of {self.side} x {self.side}"] if self.side else []
@@ -40,8 +37,7 @@ class Scale:
 
     Attributes:
         name: on the command line.
-        regimes: by the network's name in `studygroup.models.build`, or by `NETWORK on DATA`, the data by their short
-            name.
+        regimes: by the network's name in `studygroup.models.build`.
     """
 
     name: str
@@ -49,16 +45,11 @@ class Scale:
 
     def applied(self, settings: Config, data: DataSet) -> Config:
         """Return a run's settings at this scale, given the cell's settings at the paper's scale."""
-        regime = self.regimes[self.name_of(settings["model"], data)]
+        regime = self.regimes[settings["model"]]
         result = _rows(settings, regime, data)
         result = _shorter(result, regime.epochs)
         result = _smaller(result, regime)
-        return merged(_stepping(result, regime.step), regime.settings)
-
-    def name_of(self, model: str, data: DataSet | None) -> str:
-        """Return the name of a network's regime: that of its own on these data, if there is one."""
-        own = f"{model} on {data.short}" if data else model
-        return own if own in self.regimes else model
+        return merged(result, regime.settings)
 
     def changed(
         self, *, rows: int | None = None, epochs: int | None = None, side: int | None = None
@@ -90,16 +81,6 @@ def _shorter(settings: Config, epochs: int | None) -> Config:
         at = [round(epochs * milestone / settings["epochs"]) for milestone in rate["init_args"]["milestones"]]
         result = merged(result, {"rate": {"init_args": {"milestones": at}}})
     return result
-
-
-def _stepping(settings: Config, rows: int | None) -> Config:
-    """Take so many rows in a step, which students that have rows of their own divide among them."""
-    if rows is None:
-        return settings
-    recipe = settings["recipe"]
-    arguments = recipe.get("init_args", {}) if isinstance(recipe, Mapping) else {}
-    apart = isinstance(recipe, Mapping) and recipe["class_path"] == "cgl" and arguments.get("subsets", True)
-    return settings | {"batch_size": rows // arguments["students"] if apart else rows}
 
 
 def _smaller(settings: Config, regime: Regime) -> Config:

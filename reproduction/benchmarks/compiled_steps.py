@@ -8,8 +8,7 @@ other work on the machine counts little: the process and the compilers that it s
 what the first steps take beyond later ones, without the compiler's cache; a small network is compiled before all
 others, for what only the first takes. `graphs` and `recompiled` are the graphs that the first compiled step makes and
 those of all later ones, in which owners change, and `largest_difference` is that of the gradients of a step, relative
-to all. Each method is written down as it ends, beside those measured before. With `--blocks` each residual block of a
-method is compiled by itself instead, in place, so that blocks of one shape share their code.
+to all. Each method is written down as it ends, beside those measured before.
 """
 
 import argparse
@@ -29,7 +28,6 @@ import studygroup as sg
 from reproduction.benchmarks.environment import environment, load, save
 from reproduction.gpu.methods import METHODS
 from reproduction.gpu.network import Network, full
-from studygroup.models.resnet import BasicBlock
 
 PLAIN = "plain network"
 NAME = "compiled_steps"
@@ -85,14 +83,7 @@ def measure(name: str, network: Network, args: argparse.Namespace) -> dict[str, 
     made = network.build() if name == PLAIN else METHODS[name](network)
     written, module = made.train(), copy.deepcopy(made).train()
     backend = Counting(args.backend)
-    compiled: Callable[..., Any] = module
-    if args.blocks and name != PLAIN:
-        torch._dynamo.config.recompile_limit = 64  # blocks share code, not shapes
-        for block in module.modules():
-            if isinstance(block, BasicBlock):
-                block.compile(backend=lambda *of: backend(*of))  # a copy of a backend would count for itself
-    else:
-        compiled = torch.compile(module, backend=backend)  # type: ignore[call-overload]
+    compiled: Callable[..., Any] = torch.compile(module, backend=backend)  # type: ignore[call-overload]
     steps = [
         stepping(written, written, args.rows, args.pixels),
         stepping(module, compiled, args.rows, args.pixels),
@@ -169,7 +160,6 @@ def main(words: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=["baseline", "dml", "cgl"])
-    parser.add_argument("--blocks", action="store_true")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--pixels", type=int, default=32)
@@ -183,7 +173,7 @@ def main(words: list[str] | None = None) -> None:
     network = full(classes=10, width=args.width, pixels=args.pixels)
     for name in (PLAIN, *args.methods):
         before = load(NAME).get("results", {})
-        found = {f"{name}, blocks" if args.blocks and name != PLAIN else name: measure(name, network, args)}
+        found = {name: measure(name, network, args)}
         save(NAME, {"environment": environment(), **vars(args), "results": before | found})
     print(table(before | found))
 

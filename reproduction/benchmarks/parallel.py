@@ -56,12 +56,12 @@ def measured(rank: int, ranks: int, folder: str, turns: int, of_each: int) -> No
     gradients = torch.zeros(sum(p.numel() for p in alone.parameters()))
     rows = torch.zeros(len(mine.rows) * CONSULTED, 3, PIXELS, PIXELS)
 
-    def whole() -> None:
-        if rank == 0:
-            alone(x, y, owner=owner).total.backward()
-
     def at_once() -> None:
         alone(x, y, owner=owner).total.backward()
+
+    def whole() -> None:
+        if rank == 0:
+            at_once()
 
     def parts() -> None:
         together(x[mine.rows], y[mine.rows], owner=mine.owner, share=mine.share).total.backward()

@@ -57,7 +57,7 @@ def small(dropout: type[nn.Dropout] = HostDropout) -> Network:
     """
     groups: dict[Layer, list[int]] = {"layer2": [0, 0, 1, 1], "layer3": [0, 1, 2, 3], "fc": [0, 1, 2, 3]}
     return Network(
-        build=_smooth,
+        build=_small,
         dropping=partial(_small_dropping, dropout),
         example=torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)),
         branch=("layer3", "fc"),
@@ -81,19 +81,22 @@ def full(*, classes: int, width: int, pixels: int) -> Network:
     )
 
 
-def _smooth() -> nn.Module:
-    net = ResNet([1, 1, 1], classes=10, width=16)
-    for module in [*net.modules()]:
-        if hasattr(module, "relu"):
-            module.relu = nn.Mish()
-    return net
+def _small() -> nn.Module:
+    return _smooth(ResNet([1, 1, 1], classes=10, width=16))
 
 
 def _small_dropping(dropout: type[nn.Dropout]) -> nn.Module:
-    net = _smooth()
-    assert isinstance(net, ResNet)
+    net = ResNet([1, 1, 1], classes=10, width=16)
     head = classifier(net.features, 10, hidden=(16, 16))
     assert isinstance(head, nn.Sequential)
-    own: dict[type[nn.Module], Callable[[], nn.Module]] = {nn.Dropout: lambda: dropout(0.5), nn.ReLU: nn.Mish}
-    net.fc = nn.Sequential(*(own.get(type(layer), lambda layer=layer: layer)() for layer in head))
+    net.fc = nn.Sequential(*(dropout(0.5) if isinstance(layer, nn.Dropout) else layer for layer in head))
+    return _smooth(net)
+
+
+def _smooth(net: nn.Module) -> nn.Module:
+    """Put a smooth activation in the place of every rectifier."""
+    for module in [*net.modules()]:
+        for name, part in module.named_children():
+            if isinstance(part, nn.ReLU):
+                setattr(module, name, nn.Mish())
     return net

@@ -330,7 +330,8 @@ def _tables(name: str, **options: Any) -> Any:
         first: BaseException = error
         while files and first.__cause__ is not None:
             first = first.__cause__  # what the library says of it is that something went wrong
-        reason = f"{type(first).__name__}: {str(first).partition(chr(10))[0]}"
+        line = str(first).partition("\n")[0]
+        reason = f"{type(first).__name__}: {line}"
         if files:
             listed = ", ".join(file for some in files.values() for file in some[:3])
             raise UnavailableError(f"{listed} cannot be read ({reason}); copy it again") from error

@@ -42,7 +42,13 @@ _PICTURES: dict[str, Callable[..., nn.Module]] = {
 _TEXTS: dict[str, Callable[..., nn.Module]] = {"vdcnn9": vdcnn9, "text_transformer": text_transformer}
 _HUGGINGFACE = "huggingface/"
 _REFUSALS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
 
 
@@ -87,18 +93,13 @@ def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapp
     try:
         return make(classes, **options)
     except _REFUSALS as error:
-        if isinstance(error, ValueError) and any(
-            re.search(rf"\b{option}\b", str(error)) for option in options
-        ):
+        if isinstance(error, ValueError) and {*options} & {*re.findall(r"\w+", str(error))}:
             raise
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None:
             given = ", ".join(f"{key}={value!r:.80}" for key, value in options.items())
-            said = (
-                str(error)
-                if isinstance(error, TypeError | ValueError)
-                else f"{type(error).__name__}: {error}"
-            )
+            kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
+            said = f"{kind}{error}"
             raise ValueError(f"{name} cannot be built with {given} ({said:.200}); correct them") from error
         known = [some for some in inspect.signature(make).parameters if some != "options"]
         raise ValueError(f"{name} has no option {found[1]!r}{did_you_mean(found[1], known)}") from error

@@ -3,7 +3,6 @@
 Only the coordinator assigns work and writes tables, so that nothing depends on locks between machines.
 """
 
-import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from studygroup.extras import missing
 from studygroup.training.callbacks import NonFiniteLossError
 from studygroup.training.folder import try_lock
+from studygroup.training.grid import say
 from studygroup.trust import allowing, given
 
 Place = Literal["here", "ray"]
@@ -170,11 +170,6 @@ def hand_out(
         time.sleep(pause)
     if failed:
         raise RuntimeError(f"{failed} of {len(works)} runs failed, see above; what is finished is kept")
-
-
-def say(words: str) -> None:
-    """Print a message on stderr while runs are made."""
-    print(words, file=sys.stderr, flush=True)
 
 
 def attempt(work: Work, *, patience: float = 120.0) -> Outcome:

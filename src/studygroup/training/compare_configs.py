@@ -93,6 +93,7 @@ def compare(
     check_tree(folder)
     cells = [_Cell(name, seed, settings, folder) for seed in seeds for name, settings in chosen.items()]
     diverged: list[str] = []
+    rows: list[dict[str, Any]] = []
 
     def write() -> list[dict[str, Any]]:
         return _write(chosen, seeds, folder, changes)
@@ -106,18 +107,19 @@ def compare(
         if on == "ray":
             trainings = [_Training(cell.absolute(), measured=cell.seed == seeds[0]) for cell in cells]
             on_ray(trainings, ended, logs=folder / "jobs", jobs=jobs, cluster=cluster or {})
+            rows = write()
         elif jobs is not None and jobs > 1:
             try:
                 in_processes(_train_all, cells, count=jobs)
             finally:
-                write()
+                rows = write()
         else:
             for seed in seeds:
                 diverged += _train([cell for cell in cells if cell.seed == seed], progress_bar=progress_bar)
-                write()
-        if diverged:
-            raise NonFiniteLossError("\n".join(diverged))
-        return write()
+                rows = write()
+    if diverged:
+        raise NonFiniteLossError("\n".join(diverged))
+    return rows
 
 
 @dataclass(frozen=True)

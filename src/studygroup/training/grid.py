@@ -150,12 +150,17 @@ def _work(allowed: Sequence[str], work: Callable[..., None], *arguments: Any) ->
         with stoppable(patient=True), allowing(*allowed):
             work(*arguments)
     except (ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr, flush=True)
+        say(str(error))
         sys.exit(1)
     except Stopped as stop:
         sys.exit(stop.code)
     finally:
         end_quietly()
+
+
+def say(words: str) -> None:
+    """Print a message on stderr while runs are made."""
+    print(words, file=sys.stderr, flush=True)
 
 
 def _end_with_parent() -> None:

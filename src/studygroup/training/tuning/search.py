@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studygroup.training.cluster import Place, check_place, on_ray
 from studygroup.training.config import Config, check_same
-from studygroup.training.grid import in_processes
+from studygroup.training.grid import in_processes, say
 from studygroup.training.processes import check_one_process
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning import results
@@ -108,6 +107,8 @@ def tune(
         storage,
         study,
     )
+    if on == "here":  # a cluster's machines are asked in their own tasks
+        options.settings.check_here()
     with _opened(options, progress_bar=progress_bar) as (opened, objective):
         _keep(opened, objective)
         if on == "ray":
@@ -152,6 +153,7 @@ class _OneTrial:
         return f"task-{self.number:04d}"
 
     def __call__(self) -> None:
+        self.options.settings.check_here()
         with _opened(self.options, progress_bar=True) as (study, objective):
             if _step(study, objective):
                 _keep(study, objective)
@@ -161,7 +163,6 @@ class _OneTrial:
 def _opened(options: _Options, *, progress_bar: bool) -> Iterator[tuple[optuna.Study, Objective]]:
     """Open the study, or begin it; see `tune` for the errors."""
     settings = options.settings
-    settings.check_here()
     check_one_process(settings, of="tune")
     seeds = list(options.seeds) or [settings.seed]
     grid = options.sampler == "grid"
@@ -187,7 +188,7 @@ def _opened(options: _Options, *, progress_bar: bool) -> Iterator[tuple[optuna.S
             )
             _check_ours(study, begun, folder)
         if progress_bar:
-            print(f"{trials} trials ({options.sampler}), searching\n{space}", file=sys.stderr, flush=True)
+            say(f"{trials} trials ({options.sampler}), searching\n{space}")
         yield study, objective
 
 
@@ -256,7 +257,7 @@ def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
     so_far = f"; best: trial {best['trial']}, {best['holdout']:.2%}" if best else ""
     score = "" if own["holdout"] is None else f"hold-out {own['holdout']:.2%}"
     went = ", ".join(filter(None, (score, results.remark(own))))
-    print(f"trial {own['trial']}: {went}{so_far}", file=sys.stderr, flush=True)
+    say(f"trial {own['trial']}: {went}{so_far}")
 
 
 def _keep(study: optuna.Study, objective: Objective) -> Tuned:

@@ -2,7 +2,6 @@
 
 import gc
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from studygroup.training.curves import log_trial
 from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
+from studygroup.training.grid import say
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
@@ -141,7 +141,7 @@ class Objective:
         self.drawing.release()
         if self.progress_bar:
             again = " goes on" if retry else ""
-            print(f"trial {number}{again}: {named(values)}", file=sys.stderr, flush=True)
+            say(f"trial {number}{again}: {named(values)}")
         return values
 
     def _mean(self, trial: optuna.Trial, values: Mapping[str, Any], folder: Path) -> float:
