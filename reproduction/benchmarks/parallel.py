@@ -88,7 +88,7 @@ def measured(rank: int, ranks: int, folder: str, turns: int, of_each: int) -> No
                 found[name].append([one.tolist() for one in every])
     if rank == 0:
         torch.save((found, 4 * len(gradients), 4 * rows.numel()), Path(folder) / "found.pt")
-    dist.barrier()  # together: without, one process in four measurements was aborted at its end
+    dist.barrier()  # else one is aborted at its end now and then
     dist.destroy_process_group()
 
 
