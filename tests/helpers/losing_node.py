@@ -57,7 +57,12 @@ def _main(program: str, words: Sequence[str]) -> int:
 
     from reproduction.command import main as reproduction
     from studygroup.cli import main as studygroup
+    from studygroup.training import compare_configs
 
+    def measure(*_: object, **__: object) -> None:
+        raise AssertionError("the coordinator, which may have no GPU, measured the cost of a step")
+
+    compare_configs.measure_step_cost = measure  # in this process alone, not in those of the cluster
     commands: Mapping[str, Callable[[Sequence[str]], int]] = {
         "studygroup": studygroup,
         "reproduction": reproduction,

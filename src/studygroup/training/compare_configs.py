@@ -96,7 +96,7 @@ def compare(
     rows: list[dict[str, Any]] = []
 
     def write() -> list[dict[str, Any]]:
-        return _write(chosen, seeds, folder, changes)
+        return _write(chosen, seeds, folder, changes, elsewhere=on == "ray")
 
     def ended(training: _Training, outcome: Outcome) -> None:
         if outcome.stopped:
@@ -105,7 +105,7 @@ def compare(
 
     with exclusive(folder):
         if on == "ray":
-            trainings = [_Training(cell.absolute(), measured=cell.seed == seeds[0]) for cell in cells]
+            trainings = [_Training(cell.absolute()) for cell in cells]
             on_ray(trainings, ended, logs=folder / "jobs", jobs=jobs, cluster=cluster or {})
             rows = write()
         elif jobs is not None and jobs > 1:
@@ -152,10 +152,9 @@ class _Cell:
 
 @dataclass(frozen=True)
 class _Training:
-    """A cell as a piece of work for a cluster; `measured` is whether the cost of a step is measured there too."""
+    """A cell as a piece of work for a cluster, where the cost of a step is measured, too."""
 
     cell: _Cell
-    measured: bool
 
     def __str__(self) -> str:
         return f"{self.cell.name}, seed {self.cell.seed}"
@@ -170,8 +169,7 @@ class _Training:
 
     def __call__(self) -> None:
         self.cell.train(progress_bar=False)
-        if self.measured:
-            _step_cost(self.cell.configuration, Run(self.cell.folder, self.cell.folder.read_summary()))
+        _step_cost(self.cell.configuration, Run(self.cell.folder, self.cell.folder.read_summary()))
 
 
 def _train(cells: Sequence[_Cell], *, progress_bar: bool) -> list[str]:
@@ -194,14 +192,22 @@ def _train_all(cells: Sequence[_Cell]) -> None:
 
 
 def _write(
-    chosen: Mapping[str, Settings], seeds: Sequence[int], run_dir: Path, changes: Mapping[str, Any]
+    chosen: Mapping[str, Settings],
+    seeds: Sequence[int],
+    run_dir: Path,
+    changes: Mapping[str, Any],
+    *,
+    elsewhere: bool,
 ) -> list[dict[str, Any]]:
-    """Write the tables of the cells that are finished, and return the rows of `comparison.json`."""
+    """Write the tables of the cells that are finished, and return the rows of `comparison.json`.
+
+    A cell that is trained `elsewhere` is finished when the cost of its step has been measured there.
+    """
     finished: dict[str, dict[int, Run]] = {name: {} for name in chosen}
     for seed in seeds:
         for name, settings in chosen.items():
             folder = _Cell(name, seed, settings, run_dir).folder
-            if folder.summary.exists():
+            if folder.summary.exists() and (not elsewhere or _measured(settings, folder)):
                 finished[name][seed] = Run(folder, folder.read_summary())
     runs = [
         (name, seed, run.summary.figures()) for name, own in finished.items() for seed, run in own.items()
@@ -284,12 +290,21 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {name: statistics.fmean(values), f"{name}_std": std}
 
 
+def _cost(folder: RunFolder) -> Path:
+    return folder.path / "cost.json"
+
+
+def _measured(settings: Settings, folder: RunFolder) -> bool:
+    """Say whether the cost of a step is known: by definition for the plain network, else once a cell keeps it."""
+    return settings.method_name == "baseline" or _cost(folder).exists()
+
+
 def _step_cost(settings: Settings, cell: Run) -> float:
     """Return the step time over the plain network's, measured once on the training machine and kept in the cell."""
     if settings.method_name == "baseline":
         return 1.0
-    kept = cell.folder.path / "cost.json"
-    if not kept.exists():
+    kept = _cost(cell.folder)
+    if not _measured(settings, cell.folder):
         with computing(settings):
             cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
         write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
