@@ -6,8 +6,8 @@ several joined by `, ` or `+`: the cell in row `CIFAR-10, VGG-16` and column `ou
 those of four parts, each overriding the ones before; a part that several words share is applied once, by the first
 of them. A table may add words to all its cells (`common`), define words (`parts`), and change single cells
 (`cells`). If columns are a mapping, its values are the words. Among settings, `regime` gives a cell's rows, epochs
-and side of pictures, whatever the scale. A file that is `like` another also has the common settings and parts of
-that file.
+and side of pictures, whatever the scale. `as_long` gives the time that columns take over the plain network's, see
+`reproduction.equal_cost`. A file that is `like` another also has the common settings and parts of that file.
 """
 
 import functools
@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from reproduction.claims import claims
+from reproduction.equal_cost import with_equal_cost
 from reproduction.measures import MEASURES
 from reproduction.tables import Cell, DataSet, Number, Table
 from studygroup.naming import did_you_mean
@@ -122,7 +123,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
     stray = [label for label in table.get("cells", {}) if label not in labels]
     if stray:
         raise ValueError(f"{id}: there is no cell {stray[0]!r}; cells are called 'ROW | COLUMN'")
-    return Table(
+    read = Table(
         id=id,
         paper=paper["name"],
         title=table["title"],
@@ -134,6 +135,7 @@ def _table(id: str, table: Config, paper: Config, sets: Mapping[str, DataSet]) -
         note=table.get("note", ""),
         ranks=table.get("ranks", {}),
     )
+    return with_equal_cost(read, table.get("as_long", {}))
 
 
 class Parts:

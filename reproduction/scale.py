@@ -13,18 +13,23 @@ _EIGHTH = 8  # padding of crops is this fraction of a picture's side, such as 4 
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """Changes to the settings of one network, see `scales.yaml`; None keeps the table's."""
+    """Changes to the settings of a network, or of one on one data set, see `scales.yaml`; None keeps the table's."""
 
     rows: int | None = None
+    holdout: int | None = None
     test_rows: int | None = None
     epochs: int | None = None
+    longer: int = 1
+    step: int | None = None
     thinner: int = 1
     side: int | None = None
     settings: Config = field(default_factory=dict)
 
     def __str__(self) -> str:
         said = [
-            f"{value:,} {name}" for name, value in (("rows", self.rows), ("epochs", self.epochs)) if value
+            f"{value:,} {name}"
+            for name, value in (("rows", self.rows), ("epochs", self.epochs), ("rows a step", self.step))
+            if value
         ]
         said += [f"1/{self.thinner} of the width"] if self.thinner > 1 else []
         said += [f"pictures of {self.side} x {self.side}"] if self.side else []
@@ -37,7 +42,8 @@ class Scale:
 
     Attributes:
         name: on the command line.
-        regimes: by the network's name in `studygroup.models.build`.
+        regimes: by the network's name in `studygroup.models.build`, or by `NETWORK on DATA`, the data by their short
+            name.
     """
 
     name: str
@@ -45,42 +51,69 @@ class Scale:
 
     def applied(self, settings: Config, data: DataSet) -> Config:
         """Return a run's settings at this scale, given the cell's settings at the paper's scale."""
-        regime = self.regimes[settings["model"]]
+        regime = self.regimes[self.name_of(settings["model"], data)]
         result = _rows(settings, regime, data)
-        result = _shorter(result, regime.epochs)
+        result = _long(result, regime.longer * (regime.epochs or settings["epochs"]))
         result = _smaller(result, regime)
-        return merged(result, regime.settings)
+        return merged(_stepping(result, regime.step), regime.settings)
+
+    def name_of(self, model: str, data: DataSet | None) -> str:
+        """Return the name of a network's regime: that of its own on these data, if there is one."""
+        own = f"{model} on {data.short}" if data else model
+        return own if own in self.regimes else model
 
     def changed(
-        self, *, rows: int | None = None, epochs: int | None = None, side: int | None = None
+        self,
+        *,
+        rows: int | None = None,
+        epochs: int | None = None,
+        longer: int | None = None,
+        side: int | None = None,
     ) -> "Scale":
-        """Return the scale with other rows, epochs or sides of pictures for all networks; None keeps them."""
-        named = {"rows": rows, "epochs": epochs, "side": side}
+        """Return the scale with other values for all networks; None keeps them.
+
+        Args:
+            rows: training rows, of which the same share is held out as in the paper.
+            epochs: number of epochs.
+            longer: multiplies the number of epochs.
+            side: of pictures, in pixels.
+        """
+        named = {"rows": rows, "epochs": epochs, "longer": longer, "side": side}
         # numbers from a command line may be instances of special classes, which no file can hold
         given: Config = {name: int(value) for name, value in named.items() if value is not None}
+        given |= {"holdout": None} if rows is not None else {}
         regimes = {name: dataclasses.replace(regime, **given) for name, regime in self.regimes.items()}
         return dataclasses.replace(self, regimes=regimes)
 
 
 def _rows(settings: Config, regime: Regime, data: DataSet) -> Config:
-    """Take fewer rows, holding out the same share of them."""
+    """Take fewer rows, holding out the same share of them where no number is given."""
     test = {} if regime.test_rows is None else {"test_rows": regime.test_rows}
     if regime.rows is None:
         return settings | test
     rows = min(regime.rows, data.rows)
-    return settings | test | {"train_rows": rows, "holdout": round(rows * data.holdout / data.rows)}
+    holdout = round(rows * data.holdout / data.rows) if regime.holdout is None else regime.holdout
+    return settings | test | {"train_rows": rows, "holdout": holdout}
 
 
-def _shorter(settings: Config, epochs: int | None) -> Config:
+def _long(settings: Config, epochs: int) -> Config:
     """Take another number of epochs, with milestones at the same shares of them."""
-    if epochs is None:
-        return settings
     result = settings | {"epochs": epochs}
     rate = settings["rate"]
     if isinstance(rate, Mapping) and "milestones" in rate.get("init_args", {}):
         at = [round(epochs * milestone / settings["epochs"]) for milestone in rate["init_args"]["milestones"]]
         result = merged(result, {"rate": {"init_args": {"milestones": at}}})
     return result
+
+
+def _stepping(settings: Config, rows: int | None) -> Config:
+    """Take so many rows in a step, which students that have rows of their own divide among them."""
+    if rows is None:
+        return settings
+    recipe = settings["recipe"]
+    arguments = recipe.get("init_args", {}) if isinstance(recipe, Mapping) else {}
+    apart = isinstance(recipe, Mapping) and recipe["class_path"] == "cgl" and arguments.get("subsets", True)
+    return settings | {"batch_size": rows // arguments["students"] if apart else rows}
 
 
 def _smaller(settings: Config, regime: Regime) -> Config:

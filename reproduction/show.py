@@ -25,10 +25,11 @@ def as_text(view: View, *, equal: Axis | None = None) -> str:
     added = [_at_equal(view, group, equal) for group in groups if equal is not None]
     for row in table.rows:
         cells = view.row(row)
-        if view.printed:
+        printed = any(cell.published for cell in cells)
+        if printed:
             lines.append((row, "published", *(published(cell) or "-" for cell in cells)))
         if table.runnable or any(cell.place in view.found for cell in cells):
-            lines.append(("" if view.printed else row, "ours", *(view.ours(cell) or "-" for cell in cells)))
+            lines.append(("" if printed else row, "ours", *(view.ours(cell) or "-" for cell in cells)))
         lines += [words[row] for words in added if row in words]
     parts = [f"{table.paper}\n{table.title}: {table.units}\n", text(lines), "", *view.remarks()]
     parts += _without_axis(view, equal) if equal is not None else []

@@ -150,7 +150,7 @@ def comparison_lines(judged: Judged) -> Sequence[str]:
 
 
 def _in_words(contrast: Contrast) -> str:
-    """Return a comparison in words: columns of a row, or what one column gains over another in two rows."""
+    """Return a comparison in words: columns of a row, rows of a column, or gains of a column in two rows."""
     more, less = ([place for place, weight in contrast.weights if sign * weight > 0] for sign in (1, -1))
     rows = {row for row, _ in contrast.places}
     if len(rows) == 1:
@@ -158,6 +158,8 @@ def _in_words(contrast: Contrast) -> str:
     (row, column), (_, over) = more[0], less[0]
     if contrast.equal:
         return f"{column}: {row} as much as {less[0][0]}"
+    if len(less) == 1:
+        return f"{column}: {row} against {less[0][0]}"
     return f"gain of {column} over {over}: {row} against {less[1][0]}"
 
 

@@ -123,10 +123,12 @@ class View:
     def _scale(self) -> str:
         """Describe the scale of the table's networks."""
         cells, scale = self.table.runnable, self.lab.scale
-        stated = dict.fromkeys(name for cell in cells for name in cell.regime)
+        stated = dict.fromkeys(name for cell in cells for name in cell.regime if name != "longer")
         nothing: dict[str, Any] = dict.fromkeys(stated)
         alike: dict[str, list[str]] = {}
-        for name in dict.fromkeys(cell.settings["model"] for cell in cells if cell.settings):
+        for name in dict.fromkeys(
+            scale.name_of(cell.settings["model"], cell.data) for cell in cells if cell.settings
+        ):
             regime = dataclasses.replace(scale.regimes[name], **nothing)
             alike.setdefault(str(regime), []).append(name)
         said = "; ".join(f"{regime} ({', '.join(some)})" for regime, some in alike.items())

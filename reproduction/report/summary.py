@@ -91,8 +91,9 @@ def _scale(sections: Sequence[Section], sources: Sources) -> str:
     """Describe the scale and regimes of the networks that have runs."""
     scale = sources.labs[0].scale
     cells = [one.table.cells[place] for one in sections for place in one.trained]
-    models = dict.fromkeys(cell.settings["model"] for cell in cells if cell.settings and not cell.regime)
-    return "; ".join(f"{model}: {scale.regimes[model]}" for model in models)
+    own = (cell for cell in cells if cell.settings and not cell.regime)
+    names = dict.fromkeys(scale.name_of((cell.settings or {})["model"], cell.data) for cell in own)
+    return "; ".join(f"{name}: {scale.regimes[name]}" for name in names)
 
 
 def _others(shown: Sequence[Found], sources: Sources) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reproduction.equal_cost import AS_LONG
 from reproduction.reading import Parts, read_paper, table_called, tables
 from reproduction.scale import SMALL
 from studygroup import models
@@ -20,7 +21,7 @@ COUNTS = {
     "intra-figure-2": (30, 30),
     "intra-memory": (3, 0),
     "cgl-table-1": (24, 0),
-    "cgl-table-2": (18, 18),
+    "cgl-table-2": (36, 33),
     "cgl-table-3": (24, 24),
     "cgl-table-4": (4, 4),
     "cgl-table-5": (4, 4),
@@ -116,8 +117,8 @@ def test_the_columns_of_intra_are_its_parts(full):
 
 def test_cgl_has_the_printed_settings(full):
     pictures = ("epochs", "batch_size", "optimizer.lr", "rate.milestones", "rate.multiply", "holdout")
-    for row in table_called("cgl-table-2").rows:
-        for column in table_called("cgl-table-2").columns:
+    for row, column in table_called("cgl-table-2").cells:
+        if AS_LONG not in row:
             assert of(full, "cgl-table-2", row, column, *pictures) == [
                 200,
                 64,
@@ -137,7 +138,7 @@ def test_cgl_has_the_printed_settings(full):
     assert of(full, "cgl-table-3", "Transformer, IMDB", "DML", *texts) == [30, 64, 1e-4, "Constant", 2000]
     students = {"cgl-table-2": 3, "cgl-table-3": 5}
     for id, probability in (("cgl-table-2", 0.25), ("cgl-table-3", 0.5)):
-        for row in table_called(id).rows:
+        for row in (row for row in table_called(id).rows if AS_LONG not in row):
             for column in ("DML", "CL-ILR", "ONE", "OKDDip"):
                 assert of(full, id, row, column, "recipe.students") == [students[id]]
             names = ("recipe.students", "recipe.modules", "recipe.probability", "recipe.ramp")
