@@ -28,7 +28,12 @@ class Regime:
     def __str__(self) -> str:
         said = [
             f"{value:,} {name}"
-            for name, value in (("rows", self.rows), ("epochs", self.epochs), ("rows a step", self.step))
+            for name, value in (
+                ("rows", self.rows),
+                ("of them held out", self.holdout),
+                ("epochs", self.epochs),
+                ("rows a step", self.step),
+            )
             if value
         ]
         said += [f"1/{self.thinner} of the width"] if self.thinner > 1 else []
@@ -68,6 +73,7 @@ class Scale:
         rows: int | None = None,
         epochs: int | None = None,
         longer: int | None = None,
+        step: int | None = None,
         side: int | None = None,
     ) -> "Scale":
         """Return the scale with other values for all networks; None keeps them.
@@ -76,9 +82,10 @@ class Scale:
             rows: training rows, of which the same share is held out as in the paper.
             epochs: number of epochs.
             longer: multiplies the number of epochs.
+            step: rows of an update.
             side: of pictures, in pixels.
         """
-        named = {"rows": rows, "epochs": epochs, "longer": longer, "side": side}
+        named = {"rows": rows, "epochs": epochs, "longer": longer, "step": step, "side": side}
         # numbers from a command line may be instances of special classes, which no file can hold
         given: Config = {name: int(value) for name, value in named.items() if value is not None}
         given |= {"holdout": None} if rows is not None else {}

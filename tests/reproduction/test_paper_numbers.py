@@ -5,6 +5,7 @@ import re
 import pytest
 from published_file import number, rows, text
 
+from reproduction.equal_cost import AS_LONG
 from reproduction.reading import table_called, tables
 
 
@@ -69,7 +70,8 @@ def test_cgl_accuracies():
         ("cgl-table-3", [row for row in found if row not in pictures]),
     ):
         assert tuple(head[2:]) == table_called(id).columns
-        assert table_called(id).rows == tuple(f"{network}, {data}" for network, data, *_ in some)
+        printed = tuple(row for row in table_called(id).rows if AS_LONG not in row)
+        assert printed == tuple(f"{network}, {data}" for network, data, *_ in some)
         for network, data, *cells in some:
             assert ours(id, f"{network}, {data}") == [number(cell) for cell in cells]
             assert all(std is not None for _, std in ours(id, f"{network}, {data}"))
@@ -138,7 +140,11 @@ def test_no_number_is_left_unchecked():
         for id, table in tables().items()
         if id not in empty and any(cell.published is None for cell in table.cells.values())
     }
-    assert partly == {"cgl-table-6", "cgl-appendix-cost"}  # columns or rows of our own beside those in print
+    assert partly == {
+        "cgl-table-2",
+        "cgl-table-6",
+        "cgl-appendix-cost",
+    }  # columns or rows of our own beside those in print
 
 
 def test_every_mark_has_a_meaning():

@@ -236,11 +236,11 @@ def test_the_baseline_is_that_of_the_row_or_the_column():
     }
     assert mark_of(wide, ("CIFAR-10, VGG-16", "baseline(2x)"), values) is Mark.BETTER
     few = table_called("regime-epochs")
-    assert baseline_of(few, few.cells["40 epochs", "an eighth of the rows"]).place == (
-        "40 epochs",
+    assert baseline_of(few, few.cells["72 epochs", "an eighth of the rows"]).place == (
+        "72 epochs",
         "baseline",
     )
-    assert baseline_of(few, few.cells["40 epochs", "baseline"]) is None
+    assert baseline_of(few, few.cells["72 epochs", "baseline"]) is None
     errors = table_called("intra-figure-2")
     values = {("10 %", "baseline"): [60.0, 60.1, 60.2], ("10 %", "out"): [59.0, 59.1, 59.2]}
     assert mark_of(errors, ("10 %", "out"), values) is Mark.BETTER
@@ -303,13 +303,13 @@ def test_durations():
 
 def test_results_alone_are_enough_and_other_settings_are_counted(folder, tmp_path, capsys):
     out = tmp_path / "page.html"
-    options = ["--tables", '["cgl-table-4"]', "--epochs", "40"]  # as many as the scale has
+    options = ["--tables", '["cgl-table-4"]', "--epochs", "32"]  # as many as the scale has
     assert main(["report", str(folder / "results"), "--out", str(out), *options]) == 0
     assert capsys.readouterr().out == f"wrote {out}\n"
     text = re.sub(r"\s+", " ", out.read_text(encoding="utf-8"))
     assert "The results also hold 4 runs of 2 configurations" in text
     assert "Reliability" not in text
-    assert "<code>python -m reproduction run ID --scale small --epochs 40</code>" in text
+    assert "<code>python -m reproduction run ID --scale small --epochs 32</code>" in text
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path, capsys):

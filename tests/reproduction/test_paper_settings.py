@@ -35,9 +35,9 @@ COUNTS = {
     "cgl-appendix-cost": (4, 0),
     "cgl-appendix-time": (30, 30),
     "cgl-appendix-convergence": (2, 0),
-    "regime-rows": (14, 14),
-    "regime-epochs": (36, 36),
-    "regime-settings": (21, 21),
+    "regime-rows": (10, 10),
+    "regime-epochs": (16, 16),
+    "regime-settings": (20, 20),
     "regime-methods": (26, 26),
 }
 
@@ -187,16 +187,51 @@ def test_small_keeps_shares(small):
         "augment.padding",
     )
     resnet = of(small, "cgl-table-2", "ResNet-18, CIFAR-100", "CGL", *names)
-    assert resnet == [40, 20_000, 2_000, [12, 24, 32], {"width": 16}, [16, 16], 2]
+    assert resnet == [32, 12_000, 2_000, [10, 19, 26], {"width": 16}, [8, 8], 1]
     wide = of(small, "intra-table-2", "STL-10, VGG-16", "baseline(2x)", *names)
     assert wide == [40, 5_000, 500, [12, 24, 36], {"width": 32, "hidden": [512, 512]}, [32, 32], 4]
     (rows, held) = of(small, "cgl-table-3", "Transformer, IMDB", "CGL", "train_rows", "holdout")
     assert held / rows == 2000 / 25000
-    for column in table_called("cgl-table-2").columns:
+    for column in table_called("cgl-table-3").columns:
         same = ("recipe", "batch_size", "optimizer")
-        own = small.config(table_called("cgl-table-2").cells["ResNet-34, CIFAR-100", column])
-        paper = table_called("cgl-table-2").cells["ResNet-34, CIFAR-100", column].settings
+        own = small.config(table_called("cgl-table-3").cells["VDCNN-9, Yahoo! Answers", column])
+        paper = table_called("cgl-table-3").cells["VDCNN-9, Yahoo! Answers", column].settings
         assert [own[name] for name in same] == [paper[name] for name in same]
+
+
+def test_rows_of_an_update_are_divided_among_students_that_have_their_own(small):
+    row = "ResNet-18, CIFAR-10"
+    for column in table_called("cgl-table-2").columns:
+        share = 8 if column == "CGL" else 1
+        assert of(small, "cgl-table-2", row, column, "batch_size") == [64 // share]
+    four = of(small, "cgl-figure-3", "4 students", "CGL", "batch_size", "recipe.students")
+    assert four == [16, 4]
+    own, whole = (
+        of(small, "cgl-table-4", "ResNet-18, CIFAR-100", column, "batch_size")
+        for column in ("without sub-group imitation", "without sub-set learning")
+    )
+    assert (own, whole) == ([8], [64])
+    twice = of(small, "regime-settings", "CGL, 128 rows an update", "CIFAR-10", "batch_size")
+    assert twice == [16]
+    alone = of(
+        small, "regime-epochs", "72 epochs", "an eighth of the rows", "batch_size", "train_rows", "holdout"
+    )
+    assert alone == [8, 625, 62]
+
+
+def test_a_regime_may_be_for_one_data_set(small):
+    names = ("train_rows", "epochs", "optimizer.lr")
+    ten, hundred = (
+        of(small, "cgl-table-2", f"ResNet-18, {data}", "baseline", *names)
+        for data in ("CIFAR-10", "CIFAR-100")
+    )
+    assert (ten[:2], hundred[:2]) == ([7_000, 64], [7_000, 64])
+    for row in ("ResNet-18, CIFAR-10", "ResNet-18, CIFAR-100"):
+        settings = [
+            small.config(table_called("cgl-table-2").cells[row, c]) for c in ("baseline", "CGL", "DML")
+        ]
+        alike = ("optimizer", "epochs", "augment", "rate", "precision", "train_rows", "holdout")
+        assert len({str([one[name] for name in alike]) for one in settings}) == 1
 
 
 def test_small_pictures_fit_the_networks(small):
@@ -216,8 +251,8 @@ def test_rows_and_epochs_of_a_scale_can_be_changed(small):
     assert of(other, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [10, 1_000, 100, [3, 6, 8]]
     tiny = dataclasses.replace(small, scale=SMALL.changed(side=8))
     names = ("image_size", "augment.padding", "train_rows")
-    assert of(tiny, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [[8, 8], 1, 20_000]
-    assert of(small, "regime-epochs", "80 epochs", "alike", *names, "epochs") == [[8, 8], 1, 20_000, 80]
+    assert of(tiny, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", *names) == [[8, 8], 1, 7_000]
+    assert of(small, "regime-epochs", "144 epochs", "alike", *names, "epochs") == [[8, 8], 1, 5_000, 144]
     finer = dataclasses.replace(small, change={"precision": "bf16-mixed"})
     assert of(finer, "cgl-table-2", "ResNet-18, CIFAR-10", "CGL", "precision") == ["bf16-mixed"]
 
