@@ -16,6 +16,7 @@ from studygroup.training.checkpoints import newest_of_run
 from studygroup.training.computing import computing
 from studygroup.training.datamodule import DataModule
 from studygroup.training.folder import RunFolder
+from studygroup.training.half import settled
 from studygroup.training.run import check_folder, default_folder, plain_beside
 from studygroup.training.settings import Settings
 from studygroup.training.step_cost import autocast, totals
@@ -96,6 +97,7 @@ def check(settings: Settings, *, run_dir: str | Path | None = None, resume: bool
     _check_writable(folder.path)
     settings.check_here()
     data = settings.load_data()
+    settings = settled(settings, data, folder)
     device = settings.device
     plain = plain_beside(settings)
     with computing(settings):

@@ -18,6 +18,7 @@ from studygroup.training.comparison import table
 from studygroup.training.computing import computing
 from studygroup.training.folder import RunFolder, exclusive
 from studygroup.training.grid import in_processes, run_grid
+from studygroup.training.half import settled
 from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.plain import as_kind
@@ -305,8 +306,10 @@ def _step_cost(settings: Settings, cell: Run) -> float:
         return 1.0
     kept = _cost(cell.folder)
     if not _measured(settings, cell.folder):
-        with computing(settings):
-            cost = measure_step_cost(settings, settings.load_data(), device=settings.device)
+        data = settings.load_data()
+        own = settled(settings, data, cell.folder)
+        with computing(own):
+            cost = measure_step_cost(own, data, device=own.device)
         write_text(kept, json.dumps(dataclasses.asdict(cost), indent=2) + "\n")
     again = "remove it, the step is measured again"
     found = read_object(kept, way_out=again, holds=("ratio",))

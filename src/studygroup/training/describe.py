@@ -153,7 +153,7 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
         f"{summary.holdout.rows} held-out rows ({shipped.holdout:.2%}{' right' if by else ''}) "
         + ("at the last epoch." if shipped.select == "last" else "over all epochs.")
     )
-    parts += [said for said in (describe_noise(summary), _speed(run.texts)) if said]
+    parts += [said for said in (describe_noise(summary), _speed(run.texts), _half(run.precision)) if said]
     cost = cost_rows(summary)
     if cost:
         parts.append("\nCost of training:")
@@ -167,6 +167,14 @@ def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) 
     parts += [verdict.words] if verdict is not None else []
     parts += [OVER_SEEDS] if is_first_run(folder.read_config()) else []
     return "\n".join(parts)
+
+
+def _half(precision: str | None) -> str:
+    """Describe how a run computed in half precision, which may have been chosen for it; empty otherwise."""
+    half = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}.get(precision or "")
+    if half is None:
+        return ""
+    return f"Layers were trained in {half}, all else in single precision; --precision 32-true turns this off."
 
 
 def _speed(texts: TextFigures | None) -> str:

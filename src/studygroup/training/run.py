@@ -22,11 +22,12 @@ from studygroup.training.export import loading_lines, reestimate_bn, save_net
 from studygroup.training.first_run import first_run
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, is_unused
+from studygroup.training.half import settled
 from studygroup.training.load_run import Run
 from studygroup.training.metrics import GroupMetrics
 from studygroup.training.processes import is_first, wait_for_first
 from studygroup.training.scores import score, score_net
-from studygroup.training.settings import RESULT_STAYS, Settings
+from studygroup.training.settings import AUTO, RESULT_STAYS, Settings
 from studygroup.training.step_cost import measure_step_cost
 from studygroup.training.summarise import summarise
 from studygroup.training.summary import MetricScores, Summary
@@ -115,6 +116,7 @@ def _train(
         if folder.summary.exists():
             return _finished(folder)
     data = settings.load_data()
+    settings = settled(settings, data, folder)
     with computing(settings):
         look(data)
         trained = fit(settings, data, folder, progress_bar=progress_bar)
@@ -156,7 +158,8 @@ def check_folder(folder: RunFolder, config: Config, *, resume: bool) -> None:
     if not resume and not is_unused(folder.path):
         _refuse(folder)
     if folder.config.exists():
-        check_same(folder.read_config(), config, ignore=RESULT_STAYS, where=f"the run in {folder.path}")
+        stays = (*RESULT_STAYS, *(["precision"] if config["precision"] == AUTO else []))
+        check_same(folder.read_config(), config, ignore=stays, where=f"the run in {folder.path}")
 
 
 def default_folder(settings: Settings) -> Path:

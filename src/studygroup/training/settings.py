@@ -43,12 +43,14 @@ _TOKENIZER = SentencePiece()
 _EXAMPLE = 8  # rows from which a method may learn sizes
 RESULT_STAYS = ("workers", "in_memory_bytes", "accelerator", "checkpoint_every", "baseline", "loggers")
 """Settings that may change when a run is continued."""
+AUTO = "auto"  # chosen once the data are known, see half.py
 PRECISIONS = {
     "32-true": torch.float32,
     "bf16-mixed": torch.float32,
     "16-mixed": torch.float32,
     "bf16-true": torch.bfloat16,
     "64-true": torch.float64,
+    AUTO: torch.float32,
 }
 """Lightning's flags that a run takes, and the precision of the network's weights under each."""
 _RANGES: dict[str, tuple[float, float]] = {
@@ -107,15 +109,14 @@ class Settings:
         rate: learning-rate schedule, a multiplier of the optimiser's rate: `Constant`, `MultiStep`, `Cosine`,
             `OneCycle`; or one of other packages: `TorchRate`, `TimmRate`.
         progress: whether ramp-up weights see whole epochs, as printed in the papers, or single updates.
-        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, with the
-            network and what ships in that precision.
+        precision: Lightning's flag: `32-true`, `bf16-mixed`, `16-mixed`; or `bf16-true` and `64-true`, in which the
+            network ships; `auto` is `bf16-mixed` for pictures on CPUs with AMX or AVX512-BF16, else `32-true`.
         gradient_clip_val: largest gradient norm, above 0; by default nothing is clipped.
         channels_last: memory format of network and images, faster for convolutions on many machines.
         select: whether the student with the best hold-out accuracy at the `last` epoch ships, or the `best` of all
             epochs; applies to the baseline, too.
         select_by: name of one of the `metrics`, which takes the place of accuracy in this choice.
-        select_mode: whether its largest (`max`) or smallest (`min`) value is best; by default as the metric's own
-            `higher_is_better` says.
+        select_mode: whether its largest (`max`) or smallest (`min`) value is best; by default as the metric says.
         reestimate_bn: whether to re-estimate the batch-norm statistics of the chosen network on the training rows,
             augmented as in training, before it is scored and shipped.
         seed: seed of every draw: hold-out, initial weights, routes, subsets, order, augmentation, peers, dropout.
@@ -162,7 +163,7 @@ class Settings:
     loggers: list[Any] | None = None
     rate: Rate = _FALLING
     progress: Literal["epoch", "step"] = "epoch"
-    precision: str = "32-true"
+    precision: str = AUTO
     gradient_clip_val: float | None = None
     channels_last: bool = False
     select: Literal["last", "best"] = "last"

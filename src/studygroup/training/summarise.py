@@ -98,6 +98,7 @@ def _facts(settings: Settings, data: Data, trained: Trained) -> RunFacts:
         train_rows=len(data.train),
         training_seconds=sum(row.seconds for row in rows),
         device=trained.device.type,
+        precision=settings.precision,
         classes=tuple(data.classes),
         texts=_text_figures(rows),
         input=data.form.words,

@@ -43,6 +43,7 @@ class RunFacts:
         input: what the network takes, in words.
         form: what turns rows into network input, as plain values.
         device: type of the device that it was trained on; None where that is not known.
+        precision: Lightning's flag; None where that is not known.
         texts: speed on texts; None for pictures.
     """
 
@@ -59,6 +60,7 @@ class RunFacts:
     input: str
     form: Mapping[str, Any]
     device: str | None = None
+    precision: str | None = None
     texts: TextFigures | None = None
 
 

@@ -21,6 +21,7 @@ from studygroup.training.export import reestimate_bn
 from studygroup.training.fit import Trained, fit
 from studygroup.training.folder import RunFolder, try_lock
 from studygroup.training.grid import say
+from studygroup.training.half import settled
 from studygroup.training.keep_history import History
 from studygroup.training.module import StudyModule
 from studygroup.training.scores import accuracy
@@ -181,6 +182,7 @@ def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *,
     """
     gc.collect()  # a finished training leaves its network in reference cycles, which hold the device's memory
     data = settings.load_data()
+    settings = settled(settings, data, folder)
     with computing(settings):
         trained = fit(settings, data, folder, progress_bar=progress_bar, more=[pruning], tests=False)
         if pruning.stopped:
