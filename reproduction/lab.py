@@ -24,6 +24,9 @@ from studygroup.training.folder import RunFolder
 from studygroup.training.migrate import ONE_PROCESS
 from studygroup.training.settings import RESULT_STAYS, Settings
 
+_EVERYWHERE: Config = {"precision": "32-true"}
+"""What a table does not name and no machine may decide."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
@@ -93,7 +96,7 @@ class Lab:
         """
         assert cell.data is not None
         own = {"data": self.place(cell.data), "seed": seed, "baseline": False}
-        return Settings.from_config(self.config(cell) | own)
+        return Settings.from_config(_EVERYWHERE | self.config(cell) | own)
 
     def place(self, data: DataSet) -> str:
         """Return the place that a data set is taken from.
@@ -237,4 +240,4 @@ def _whole(name: str, value: str) -> Any:
 @functools.cache
 def _defaults() -> Config:
     """Return the defaults of all settings, for data other than digits, which have their own."""
-    return Settings.from_config({"data": "-"}).config()
+    return Settings.from_config({"data": "-", **_EVERYWHERE}).config()

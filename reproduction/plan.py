@@ -12,7 +12,6 @@ from reproduction.runner import Run
 from studygroup.data import UnavailableError
 from studygroup.training.computing import computing
 from studygroup.training.grid import for_each, say
-from studygroup.training.half import settled
 from studygroup.training.scores import score
 from studygroup.training.settings import Settings
 from studygroup.training.step_cost import measure_step_cost
@@ -94,9 +93,7 @@ def measure_prices(runs: Sequence[Run], lab: Lab) -> Mapping[str, Price]:
 
 def _price(settings: Settings) -> Price:
     """Measure one step and the scoring of one batch."""
-    data = settings.load_data()
-    settings = settled(settings, data)
-    device = settings.device
+    device, data = settings.device, settings.load_data()
     task, datamodule = settings.build_task(data), settings.build_datamodule(data)
     updates = len(datamodule.training_batches(task, epoch=0))
     held, tested = (

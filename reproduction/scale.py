@@ -21,6 +21,8 @@ class Regime:
     epochs: int | None = None
     longer: int = 1
     step: int | None = None
+    own: int | None = None
+    start: str | None = None
     thinner: int = 1
     side: int | None = None
     settings: Config = field(default_factory=dict)
@@ -32,7 +34,8 @@ class Regime:
                 ("rows", self.rows),
                 ("of them held out", self.holdout),
                 ("epochs", self.epochs),
-                ("rows a step", self.step),
+                ("rows an update", self.step),
+                ("of each student that has rows of its own", self.own),
             )
             if value
         ]
@@ -60,7 +63,7 @@ class Scale:
         result = _rows(settings, regime, data)
         result = _long(result, regime.longer * (regime.epochs or settings["epochs"]))
         result = _smaller(result, regime)
-        return merged(_stepping(result, regime.step), regime.settings)
+        return merged(_stepping(result, regime), regime.settings)
 
     def name_of(self, model: str, data: DataSet | None) -> str:
         """Return the name of a network's regime: that of its own on these data, if there is one."""
@@ -74,6 +77,7 @@ class Scale:
         epochs: int | None = None,
         longer: int | None = None,
         step: int | None = None,
+        own: int | None = None,
         side: int | None = None,
     ) -> "Scale":
         """Return the scale with other values for all networks; None keeps them.
@@ -83,9 +87,10 @@ class Scale:
             epochs: number of epochs.
             longer: multiplies the number of epochs.
             step: rows of an update.
+            own: rows of an update of each student that has rows of its own.
             side: of pictures, in pixels.
         """
-        named = {"rows": rows, "epochs": epochs, "longer": longer, "step": step, "side": side}
+        named = {"rows": rows, "epochs": epochs, "longer": longer, "step": step, "own": own, "side": side}
         # numbers from a command line may be instances of special classes, which no file can hold
         given: Config = {name: int(value) for name, value in named.items() if value is not None}
         given |= {"holdout": None} if rows is not None else {}
@@ -113,14 +118,15 @@ def _long(settings: Config, epochs: int) -> Config:
     return result
 
 
-def _stepping(settings: Config, rows: int | None) -> Config:
-    """Take so many rows in a step, which students that have rows of their own divide among them."""
-    if rows is None:
-        return settings
+def _stepping(settings: Config, regime: Regime) -> Config:
+    """Take other numbers of rows in an update; students that have rows of their own may start otherwise, too."""
     recipe = settings["recipe"]
     arguments = recipe.get("init_args", {}) if isinstance(recipe, Mapping) else {}
-    apart = isinstance(recipe, Mapping) and recipe["class_path"] == "cgl" and arguments.get("subsets", True)
-    return settings | {"batch_size": rows // arguments["students"] if apart else rows}
+    if not isinstance(recipe, Mapping) or recipe["class_path"] != "cgl" or not arguments.get("subsets", True):
+        return settings if regime.step is None else settings | {"batch_size": regime.step}
+    start = {} if regime.start is None else {"init": regime.start}
+    rows = {} if regime.own is None else {"batch_size": regime.own}
+    return settings | rows | {"recipe": {**recipe, "init_args": {**start, **arguments}}}
 
 
 def _smaller(settings: Config, regime: Regime) -> Config:
