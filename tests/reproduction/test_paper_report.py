@@ -303,13 +303,13 @@ def test_durations():
 
 def test_results_alone_are_enough_and_other_settings_are_counted(folder, tmp_path, capsys):
     out = tmp_path / "page.html"
-    options = ["--tables", '["cgl-table-4"]', "--epochs", "128"]  # as many as the scale has
+    options = ["--tables", '["cgl-table-4"]', "--epochs", "65"]  # as many as the scale has
     assert main(["report", str(folder / "results"), "--out", str(out), *options]) == 0
     assert capsys.readouterr().out == f"wrote {out}\n"
     text = re.sub(r"\s+", " ", out.read_text(encoding="utf-8"))
     assert "The results also hold 4 runs of 2 configurations" in text
     assert "Reliability" not in text
-    assert "<code>python -m reproduction run ID --scale small --epochs 128</code>" in text
+    assert "<code>python -m reproduction run ID --scale small --epochs 65</code>" in text
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path, capsys):

@@ -93,7 +93,7 @@ def test_markdown(lab):
     said = as_markdown(view_of(table_called("cgl-table-4"), lab))
     assert f"| {ROW} | 78.01 / 62.00 (1) | 75.75 | 77.48 | 77.23 |" in said
     for part in (
-        "7,000 rows, 2,000 of them held out, 128 epochs, 64 rows an update, 16 of each student that",
+        "7,000 rows, 2,000 of them held out, 65 epochs, 64 rows an update, 8 of each student that",
         "rows of its own, 1/4 of the width, pictures of 8 x 8 (cifar_resnet18 on cifar100)",
     ):
         assert part in said
