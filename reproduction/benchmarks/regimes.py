@@ -101,7 +101,7 @@ def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
         f"{one['training']:.1f} %",
         f"{one['holdout']:.1f} %",
         f"{one['gap']:.1f}",
-        f"{one['late_change']:+.2f}",
+        "unknown" if one["late_change"] is None else f"{one['late_change']:+.2f}",
         ", ".join(f"{column} {updates:,.0f}" for column, updates in one["updates"].items()),
         f"{most[1]:.1f} ({most[0]})",
     )

@@ -6,15 +6,18 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from small_papers import SMALL, kept, papers
 
 from helpers.killing import started
 from reproduction.benchmarks.environment import provenance
+from reproduction.benchmarks.regimes import conditions, training_accuracy
 from reproduction.command import _lab
 from reproduction.reading import table_called
 from reproduction.runner import has_words, make, missing_runs, train_runs, wanted_runs, with_data
 from reproduction.view import view_of
 from studygroup.training.folder import try_lock
+from studygroup.training.load_run import load_run
 
 HERE = Path(__file__).parent
 CELLS = ("ResNet-18, CIFAR-10 | baseline", "ResNet-18, CIFAR-10 | CGL")
@@ -47,6 +50,24 @@ def test_every_cell_has_its_seeds(whole, capsys):
     folders = sorted(path.name for path in (whole / "runs").iterdir())
     keys = json.loads((whole / "results" / "cgl-table-2.json").read_text())["cells"]
     assert folders == sorted(f"{key}-{seed}" for key in keys for seed in range(2))
+
+
+@pytest.mark.slow
+def test_a_regime_is_judged_by_its_plain_network(whole):
+    here, row = lab(whole), "ResNet-18, CIFAR-10"
+    found = {column: some for (_, column), some in here.found(table_called("cgl-table-2")).items()}
+    one = conditions(here, found, row)
+    runs = found["baseline"].runs.values()
+    assert one["holdout"] == pytest.approx(100 * sum(run["holdout"] for run in runs) / 2)
+    assert one["gap"] == pytest.approx(one["training"] - one["holdout"])
+    assert one["updates"] == {"baseline": 2 * 3, "CGL": 2 * 3}  # 180 rows by 64; 22 of a student by 8
+    spent = [run["spent"] for run in found["CGL"].runs.values()]
+    assert one["hours_of_three_seeds"]["CGL"] == pytest.approx(3 * sum(spent) / 2 / 3600)
+    assert one["late_change"] is None  # of two epochs
+    with load_run(here.folder(here.key(table_called("cgl-table-2").cells[row, "baseline"]), 0).path) as run:
+        x, y = next(iter(run.datamodule.evaluation_batches(run.data.train, torch.device("cpu"))))
+        right = (run.load()(x).argmax(1) == y).sum().item()
+        assert training_accuracy(run.folder.path) == pytest.approx(100 * right / len(run.data.train))
 
 
 @pytest.mark.slow
