@@ -16,6 +16,7 @@ from reproduction.verdicts import Judged, Verdict, judge
 
 CONVERGED = 0.5
 """Change of hold-out accuracy over the last fifth of the epochs, in points, that counts as not converged."""
+_STATED = {"step": "rows an update", "own": "rows of each student"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ class View:
     def _scale(self) -> str:
         """Describe the scale of the table's networks."""
         cells, scale = self.table.runnable, self.lab.scale
-        stated = dict.fromkeys(name for cell in cells for name in cell.regime if name != "longer")
+        stated = dict.fromkeys(
+            name for cell in cells for name in cell.regime if name != "longer"
+        )  # as its label
         nothing: dict[str, Any] = dict.fromkeys(stated)
         alike: dict[str, list[str]] = {}
         for name in dict.fromkeys(
@@ -132,7 +135,7 @@ class View:
             regime = dataclasses.replace(scale.regimes[name], **nothing)
             alike.setdefault(str(regime), []).append(name)
         said = "; ".join(f"{regime} ({', '.join(some)})" for regime, some in alike.items())
-        *most, last = stated or ("",)
+        *most, last = [_STATED.get(name, name) for name in stated] or [""]
         named = f"{', '.join(most)} and {last}" if most else last
         return f"Scale {scale.name}: {said}{f'; {named} as the table says' if last else ''}."
 
