@@ -27,7 +27,7 @@ def settled(settings: Settings, data: Data, folder: RunFolder | None = None) -> 
     if settings.precision != AUTO:
         return settings
     if folder is not None and folder.config.exists():
-        return dataclasses.replace(settings, precision=folder.read_config()["precision"])
+        return dataclasses.replace(settings, precision=folder.read_config().get("precision", "32-true"))
     pays = isinstance(data.form, Pictures) and settings.data != "digits" and settings.processes == 1
     half = pays and settings.device.type == "cpu" and native_bfloat16()
     return dataclasses.replace(settings, precision="bf16-mixed" if half else "32-true")
