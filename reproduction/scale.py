@@ -23,6 +23,7 @@ class Regime:
     step: int | None = None
     own: int | None = None
     start: str | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
     thinner: int = 1
     side: int | None = None
     settings: Config = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Regime:
             )
             if value
         ]
+        said += [f"{name} {value:g}" for name, value in self.weights.items()]
         said += [f"1/{self.thinner} of the width"] if self.thinner > 1 else []
         said += [f"pictures of {self.side} x {self.side}"] if self.side else []
         return ", ".join(said) or "as in the paper"
@@ -63,7 +65,8 @@ class Scale:
         result = _rows(settings, regime, data)
         result = _long(result, regime.longer * (regime.epochs or settings["epochs"]))
         result = _smaller(result, regime)
-        return merged(_stepping(result, regime), regime.settings)
+        result = merged(_stepping(result, regime), regime.settings)
+        return _weighed(result, regime.weights)
 
     def name_of(self, model: str, data: DataSet | None) -> str:
         """Return the name of a network's regime: that of its own on these data, if there is one."""
@@ -127,6 +130,14 @@ def _stepping(settings: Config, regime: Regime) -> Config:
     start = {} if regime.start is None else {"init": regime.start}
     rows = {} if regime.own is None else {"batch_size": regime.own}
     return settings | rows | {"recipe": {**recipe, "init_args": {**start, **arguments}}}
+
+
+def _weighed(settings: Config, weights: Mapping[str, float]) -> Config:
+    """Give the parts of a recipe that a table has on the weights that were found for them."""
+    recipe = settings["recipe"]
+    arguments = recipe.get("init_args", {}) if isinstance(recipe, Mapping) else {}
+    found = {name: weight for name, weight in weights.items() if arguments.get(name)}
+    return merged(settings, {"recipe": {"init_args": found}}) if found else settings
 
 
 def _smaller(settings: Config, regime: Regime) -> Config:

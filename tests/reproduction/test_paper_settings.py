@@ -9,7 +9,7 @@ import yaml
 
 from reproduction.equal_cost import AS_LONG
 from reproduction.reading import Parts, read_paper, table_called, tables
-from reproduction.scale import SMALL
+from reproduction.scale import SMALL, Regime, Scale
 from studygroup import models
 from studygroup.training import Settings
 
@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNTS = {
     "intra-table-1": (32, 32),
     "intra-table-2": (32, 32),
+    "intra-stand-in": (8, 8),
     "intra-table-3": (30, 30),
     "intra-figure-2": (30, 30),
     "intra-memory": (3, 0),
@@ -223,6 +224,22 @@ def test_modules_start_as_the_regime_says_where_the_table_does_not(small, full):
     # alike and on the same rows, modules would never part
     assert start(small, "cgl-table-4", "ResNet-18, CIFAR-100", "without sub-set learning") is None
     assert start(small, "cgl-table-2", "ResNet-18, CIFAR-10", "DML") is None
+
+
+def test_weights_that_were_searched_are_given_to_the_parts_that_are_on():
+    regime = Regime(weights={"pull_push": 0.3, "kernel": 0.07})
+    scale = Scale(name="tried", regimes={"cifar_resnet18": regime})
+
+    def weights(column):
+        cell = table_called("intra-stand-in").cells["stand-in for STL-10, ResNet-18", column]
+        recipe = scale.applied(cell.settings, cell.data)["recipe"]
+        return recipe if isinstance(recipe, str) else recipe["init_args"]
+
+    assert weights("baseline") == "baseline"
+    assert weights("out") == {"out": 1.0}
+    assert weights("kernel") == {"kernel": 0.07}
+    assert weights("mid+pull-push+kernel") == {"mid": 1.0, "pull_push": 0.3, "kernel": 0.07}
+    assert "pull_push 0.3, kernel 0.07" in str(regime)
 
 
 def test_a_regime_may_be_for_one_data_set(small):
