@@ -83,8 +83,8 @@ def step(name: str, rows: int) -> Callable[[], None]:
 
 def memory() -> Any:
     """Return this checkout's function that measures memory, whatever the source tree."""
-    file = ROOT / "src" / "studygroup" / "analysis" / "memory.py"
-    spec = importlib.util.spec_from_file_location("memory_of_this_checkout", file)
+    file = ROOT / "src" / "studygroup" / "analysis" / "cost.py"
+    spec = importlib.util.spec_from_file_location("cost_in_this_checkout", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
