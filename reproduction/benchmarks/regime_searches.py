@@ -1,0 +1,82 @@
+"""The searches by which the regimes of scale `small` were chosen: every trial of `studygroup tune`, on hold-out rows.
+
+    python -m reproduction.benchmarks.regime_searches cifar100=runs/regime-cifar100 --save
+
+Prints the finished trials by their hold-out accuracy over the last fifth of the epochs, which chance moves less than
+that of the last epoch.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from reproduction.benchmarks.environment import RESULTS, environment, save
+from studygroup.training.history import read_history
+from studygroup.training.tables import markdown
+
+NAME = "regime_searches"
+_FIFTH = 5
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    """Return the trials of a search, with what the curves of the finished ones say.
+
+    Adds the mean hold-out accuracy of the last fifth of the epochs, its `change` against the fifth before, and the
+    loss on the training rows in the last epoch.
+    """
+    kept = ("trial", "state", "holdout", "epochs", "last", "values")
+    found = []
+    for trial in json.loads((folder / "trials.json").read_text()):
+        one = {name: trial[name] for name in kept}
+        if trial["state"] == "finished":
+            rows = read_history(folder / f"trial-{trial['trial']:04d}" / "seed-0" / "metrics.csv")
+            held = [row.holdout[0] for row in rows]
+            fifth = len(held) // _FIFTH
+            one["last_fifth"] = statistics.fmean(held[-fifth:])
+            one["change"] = one["last_fifth"] - statistics.fmean(held[-2 * fifth : -fifth])
+            one["training_loss"] = rows[-1].loss
+        found.append(one)
+    return found
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Return the finished trials as a table, the best first."""
+    done = sorted((one for one in found if "last_fifth" in one), key=lambda one: -one["last_fifth"])
+    names = list(done[0]["values"]) if done else []
+    return markdown(
+        [
+            (
+                *(f"{one['values'][name]:.4g}" for name in names),
+                f"{100 * one['last_fifth']:.1f}",
+                f"{100 * one['change']:+.1f}",
+                f"{100 * one['last']:.1f}",
+                f"{one['training_loss']:.2f}",
+            )
+            for one in done
+        ],
+        head=(*names, "last fifth", "over the fifth before", "at the end", "loss on training rows"),
+    )
+
+
+def main() -> None:
+    """Print searches, and keep them beside those that are kept already."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("search", nargs="+", metavar="NAME=FOLDER", help="of a search, and where it ran")
+    parser.add_argument("--save", action="store_true", help="keep the trials with the results")
+    args = parser.parse_args()
+    kept = json.loads((RESULTS / f"{NAME}.json").read_text())["searches"]
+    for given in args.search:
+        name, _, folder = given.partition("=")
+        found = trials(Path(folder))
+        print(f"{name}: {len(found)} trials\n\n{table(found)}\n")
+        kept = [one for one in kept if one["search"] != name] + [{"search": name, "trials": found}]
+    if args.save:
+        save(NAME, {"environment": environment(), "searches": kept})
+
+
+if __name__ == "__main__":
+    main()
