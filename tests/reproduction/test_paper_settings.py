@@ -38,7 +38,7 @@ COUNTS = {
     "cgl-appendix-convergence": (2, 0),
     "regime-rows": (10, 10),
     "regime-epochs": (16, 16),
-    "regime-settings": (21, 21),
+    "regime-settings": (42, 42),
     "regime-methods": (26, 26),
 }
 
