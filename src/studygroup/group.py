@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.capture import (
@@ -34,7 +34,7 @@ from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.checks import check_flag, check_kind, check_whole
-from studygroup.inputs import Inputs, first_tensor, sees_table
+from studygroup.inputs import Inputs, Table, first_tensor, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
@@ -63,13 +63,7 @@ class Group(ParameterGroups):
         return self.routes.students
 
     @abstractmethod
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
 
     @abstractmethod
@@ -207,13 +201,7 @@ class StudyGroup(Group):
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
             self._row_inputs.remember(batch)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Seen = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Seen = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student.
 
         Args:

@@ -14,7 +14,7 @@ from studygroup._engine.routed import joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.checks import check_kind
 from studygroup.group import Group, StudyGroup
-from studygroup.inputs import Inputs, first_tensor, sees_table
+from studygroup.inputs import Inputs, Table, first_tensor, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import independent
 
@@ -70,13 +70,7 @@ class Peers(Group):
         )
         self.declare_inputs(rows=rows, shared=shared)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`.
 
         Args:
