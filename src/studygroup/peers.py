@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import classes, kinds
-from studygroup._engine.one_row import OneRowError
-from studygroup._engine.routed import joined_by_zero
+from studygroup._engine.routed import OneRowError, joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.checks import check_kind
 from studygroup.group import Group, StudyGroup

@@ -104,10 +104,10 @@ class CollaborativeLearning(ParameterGroups):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
-        self._learners = Learners(group)
+        self._learners = Learners(group.students, group.parameters_of)
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
-        self._equal = EqualStudents(group.model, group.routes, equal, asked)
+        self._equal = EqualStudents(group.routes, equal, asked)
         if in_turn:
             check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
@@ -290,7 +290,7 @@ class CollaborativeLearning(ParameterGroups):
         if plan.owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
         if self.training and not self.in_turn:
-            self._learners.look(self.group)
+            self._learners.look(self.group.students, self.group.parameters_of)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
 
