@@ -72,13 +72,7 @@ def on_ray(
 
 
 def keep_outcome(table: Table, order: Order, outcome: Outcome) -> None:
-    """Save the figures of a run, or that its loss became infinite or NaN.
-
-    Args:
-        table: that the run belongs to.
-        order: the run, and where.
-        outcome: what came of it.
-    """
+    """Save the figures of a run, or that its loss became infinite or NaN."""
     if outcome.stopped:
         add_stopped(order.lab.results_dir, order.run.name, outcome.words)
     elif outcome.found is not None:

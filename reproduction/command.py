@@ -32,10 +32,7 @@ _AT: Mapping[str, Axis | None] = {"end": None, "time": "spent", "updates": "upda
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `python -m reproduction`.
-
-    Args:
-        args: the command line without the program's name; omitted, the process's own.
+    """Run `python -m reproduction` with the process's own arguments, or with others.
 
     Returns:
         The exit status: 0; 1 after an error, whose message says how to fix it; or 128 plus the number of the signal

@@ -67,13 +67,7 @@ def comparable_cells(table: Table) -> dict[str, dict[str, Place]]:
 
 
 def value_at(places: Sequence[float], values: Sequence[float], place: float) -> float:
-    """Return the value of the last epoch that ended at a place or before it; the first epoch's, if none did.
-
-    Args:
-        places: rising, such as updates so far.
-        values: as many.
-        place: on the same scale.
-    """
+    """Return the value of the last epoch that ended at a place or before it, of rising ones; or else of the first."""
     return values[max(bisect.bisect_right(places, place) - 1, 0)]
 
 
@@ -82,10 +76,6 @@ def at_equal(curves: Mapping[str, Curve], axis: Axis) -> tuple[float, dict[str, 
 
     The others are then in the middle of their schedules, with learning rates that are still high: it shows what a
     budget buys in the runs that were made, not what a schedule made for that budget would.
-
-    Args:
-        curves: by name.
-        axis: what is equal.
 
     Returns:
         The smallest of the totals, and accuracies by name; of fewer than two there are none.

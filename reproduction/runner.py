@@ -171,10 +171,6 @@ def train_runs(table: Table, lab: Lab, runs: Sequence[Run]) -> None:
 def make(lab: Lab, run: Run) -> Figures:
     """Train a run, resume it or find it finished; then make the analysis that its cell needs.
 
-    Args:
-        lab: where and how.
-        run: the run whose folder this process holds.
-
     Returns:
         Its figures, see `figures`, and the analysis by its name.
 

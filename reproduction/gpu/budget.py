@@ -18,11 +18,7 @@ _AGAIN = 1.0
 
 
 class Clock:
-    """Count down from a number of seconds.
-
-    Args:
-        seconds: until `left` is 0.
-    """
+    """Count down from a number of seconds, until `left` is 0."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -35,13 +31,10 @@ class Clock:
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTimeError` in the block when the time is over, by a signal; no effect outside the main thread.
+    """Raise `OutOfTimeError` inside after so many seconds, above 0, by a signal; no effect outside the main thread.
 
     The signal is repeated every second until the block ends, because Python drops exceptions raised inside the
     callback of a weak reference or a finaliser, where the signal may happen to arrive.
-
-    Args:
-        seconds: more than 0.
 
     Raises:
         OutOfTimeError: the time is over.
@@ -69,10 +62,7 @@ def work_through(
 ) -> dict[str, Any]:
     """Measure one item after another until the time is over; an error is recorded, and the next item follows.
 
-    Args:
-        items: functions that measure, by name.
-        clock: of the phase.
-        write: called with the part so far after every item.
+    `write` is given the part so far after every item.
 
     Returns:
         `results` by name (a failed item has only its `error`), `not_done` (names), and the phase's `seconds`.

@@ -24,13 +24,7 @@ CPU = torch.device("cpu")
 def check(
     methods: Iterable[str], device: torch.device, clock: Clock, write: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Check recipes one after another.
-
-    Args:
-        methods: names of `METHODS`.
-        device: compared with the CPU.
-        clock: of this phase.
-        write: is given the part so far.
+    """Check recipes of `METHODS` one after another, a device against the CPU; `write` is given the part so far.
 
     Returns:
         The part of the result: `results` by recipe, and `failed`, the names of those with a check that failed.
@@ -44,12 +38,10 @@ def check(
 
 
 def recipe(name: str, device: torch.device) -> dict[str, Any]:
-    """Check one recipe.
+    """Check one recipe of `METHODS`, a device against the CPU.
 
-    Args:
-        name: of `METHODS`.
-        device: compared with the CPU. The CPU's pictures are contiguous, the device's `channels_last`, so that a
-            dry run on the CPU compares two ways of computing, too.
+    The CPU's pictures are contiguous, the device's `channels_last`, so that a dry run on the CPU compares two ways of
+    computing, too.
     """
     with _full_precision():
         torch.manual_seed(0)
@@ -98,12 +90,7 @@ def waits(task: sg.CollaborativeLearning, device: torch.device, dtype: torch.dty
     """Take steps with `torch.cuda.set_sync_debug_mode("error")`, and name the places where one waits.
 
     Two steps come first, in which tables are made and kernels chosen; then three, because subgroups are drawn anew in
-    each step.
-
-    Args:
-        task: on the device; it is trained.
-        device: a CUDA one; elsewhere nothing is checked.
-        dtype: of autocast; `torch.float32` for none.
+    each step. The task is trained. Nothing is checked on devices other than CUDA; `torch.float32` is no autocast.
     """
     if device.type != "cuda":
         return {"skipped": f"{device.type} has nothing to wait for"}
@@ -123,11 +110,7 @@ def waits(task: sg.CollaborativeLearning, device: torch.device, dtype: torch.dty
 
 
 def found_waiting(step: Callable[[], None], *, times: int) -> dict[str, Any]:
-    """Take a step so many times where waiting is an error, and once more to count where it waits, if it does.
-
-    Args:
-        step: what to take.
-        times: number of steps; what a step does may differ from one to the next.
+    """Take steps, which may differ, so many times where waiting is an error; if one waits, another counts where.
 
     Returns:
         Whether it `passed`; if not, the `first` place inside the library and `all` places with their counts.

@@ -32,12 +32,7 @@ SHARES = {"checks": 0.2, "speed": 0.35}
 
 
 class Record:
-    """A JSON file of parts, written whole after every measurement: a killed run leaves what it has measured.
-
-    Args:
-        path: where it is written.
-        **head: what precedes the parts.
-    """
+    """A JSON file of a head and parts, written whole after every measurement: a killed run leaves what it has."""
 
     def __init__(self, path: Path, **head: Any) -> None:
         self.path = path
@@ -79,10 +74,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command.
-
-    Args:
-        arguments: of the command line; omitted, those of the process.
+    """Run a sub-command of the process's own command line, or of another.
 
     Returns:
         The exit status: 1 where a check failed or had no time.
@@ -99,9 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def standin(args: argparse.Namespace) -> int:
     """Train the columns of Table II on few rows and print the result.
-
-    Args:
-        args: of the sub-command `standin`.
 
     Returns:
         The exit status: 1 if a training did not end in time.
@@ -124,9 +113,6 @@ def standin(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run all phases one after another and print the result.
-
-    Args:
-        args: of the sub-command `run`.
 
     Returns:
         The exit status: 1 where a check failed or had no time.

@@ -40,14 +40,9 @@ def second_step(
 ) -> Outcome:
     """Take two steps of a copy without an update, and return the results of the second.
 
-    The second, because some recipes measure something in the first. Loss scaling is used with `half=torch.float16`.
-
-    Args:
-        task: on the CPU, in single precision; left unchanged.
-        device: where to compute.
-        dtype: of parameters and pictures.
-        half: of autocast; omitted, none.
-        channels_last: whether pictures and kernels are in that memory format.
+    The second, because some recipes measure something in the first. The task, on the CPU and in single precision, is
+    left unchanged. `half` is the precision of autocast, omitted where there is none, with loss scaling for
+    `torch.float16`; `channels_last` is the memory format of pictures and kernels.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     own = copy.deepcopy(task).to(device, dtype).to(memory_format=layout).train()
@@ -76,15 +71,10 @@ def second_step(
 
 
 def same(found: Outcome, expected: Outcome, limit: float) -> dict[str, Any]:
-    """Compare two outcomes of one precision, tensor by tensor.
+    """Compare two outcomes of one precision, the device's with the CPU's, tensor by tensor.
 
-    A tensor's difference is relative to its own size, or to a thousandth of all together if that is larger: what is
-    0 up to rounding says nothing.
-
-    Args:
-        found: on the device.
-        expected: on the CPU.
-        limit: of each relative difference.
+    A tensor's difference, at most `limit`, is relative to its own size, or to a thousandth of all together if that is
+    larger: what is 0 up to rounding says nothing.
     """
     loss = abs(found.loss - expected.loss) / max(abs(expected.loss), 1e-12)
     missing = sorted(found.tensors.keys() ^ expected.tensors.keys())
@@ -108,13 +98,7 @@ def same(found: Outcome, expected: Outcome, limit: float) -> dict[str, Any]:
 
 
 def close(found: Outcome, expected: Outcome, half: torch.dtype) -> dict[str, Any]:
-    """Compare half precision with single precision, all gradients together.
-
-    Args:
-        found: under autocast.
-        expected: without.
-        half: the precision of autocast.
-    """
+    """Compare an outcome under autocast with one in single precision, all gradients together."""
     of_loss, of_gradient = CLOSE[half]
     names = expected.tensors.keys() & found.tensors.keys()
     apart = _norm([found.tensors[name] - expected.tensors[name] for name in sorted(names)])

@@ -81,10 +81,7 @@ def load(path: Path, device: torch.device) -> Pictures:
 def crop_and_flip(images: Tensor, *, generator: torch.Generator, padding: int = 4) -> Tensor:
     """Pad with black, crop at random to the original size, mirror pictures at random; all on the device.
 
-    Args:
-        images: uint8 (rows, channels, height, width).
-        generator: on their device.
-        padding: pixels on every side.
+    Pictures are uint8 (rows, channels, height, width); the padding is that of every side.
     """
     rows, channels, height, width = images.shape
     device = images.device

@@ -42,12 +42,7 @@ class Place:
 
 
 class Pool:
-    """A context manager of processes that wait for cells.
-
-    Args:
-        place: where pictures are.
-        workers: number of processes.
-    """
+    """A context manager of so many processes that wait for cells."""
 
     def __init__(self, place: Place, workers: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -75,10 +70,7 @@ class Pool:
     ) -> dict[str, Any]:
         """Train all cells at once, for the same number of epochs: as many as fit by steps measured while all run.
 
-        Args:
-            cells: at most one for each process.
-            seconds: for all; what is not finished by then is not scored.
-            write: called with the part so far.
+        What is not finished after so many seconds is not scored; `write` is given the part so far.
 
         Returns:
             `epochs`, `measured` seconds by the cell's number, `results` by the cell's number, `not_done`.

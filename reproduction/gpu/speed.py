@@ -141,14 +141,7 @@ def checked(
     device: torch.device,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
-    """Compile a module, and compare the gradients of a step with those from before.
-
-    Args:
-        module: what is trained.
-        losses: of its step.
-        compile_it: compiles it in place.
-        device: where.
-        dtype: of autocast.
+    """Compile a module in place, and compare the gradients of a step with those from before.
 
     Returns:
         `gradient_difference`, relative to all, with its `limit`, and whether it is within it; `compile_seconds` of

@@ -92,12 +92,7 @@ class Column:
 
 
 def task_of(name: str, weights: Weights) -> Make:
-    """Return the function that builds a column's task.
-
-    Args:
-        name: one of `COLUMNS`.
-        weights: of its parts.
-    """
+    """Return the function that builds the task of one of `COLUMNS`, its parts weighted so."""
 
     def make(network: Network) -> sg.CollaborativeLearning:
         if name.startswith("baseline"):
@@ -124,14 +119,9 @@ def table(
     seeds: Sequence[int] = (0, 1, 2),
     usual: Column = Column("baseline", 0, Weights()),
 ) -> dict[str, Any]:
-    """Choose on hold-out rows, then train all columns with all seeds.
+    """Choose on hold-out rows, then train all columns with all seeds, in so many seconds.
 
-    Args:
-        place: where pictures and networks are.
-        seconds: for everything.
-        write: called with the part so far.
-        seeds: of the table.
-        usual: the settings that all share.
+    Columns share the settings of `usual`; `write` is given the part so far.
 
     Returns:
         The part of the result: `grid` and what was `chosen` by it, `table`.
@@ -167,13 +157,7 @@ def candidates(usual: Weights) -> list[tuple[str, Weights]]:
 
 
 def chosen(cells: Sequence[Column], results: dict[int, Any], usual: Weights) -> Weights:
-    """Return the weights whose column has the highest mean hold-out accuracy; if none was scored, the usual ones.
-
-    Args:
-        cells: of the grid.
-        results: by the cell's number.
-        usual: for weights that are not in the grid.
-    """
+    """Return the weights whose column has the highest mean hold-out accuracy; if none was scored, the usual ones."""
     found: dict[str, dict[Weights, list[float]]] = {}
     for number, cell in enumerate(cells):
         if "holdout" in results.get(number, {}):

@@ -93,11 +93,7 @@ class Run:
         return min(len(own) for own in self._sets) // each
 
     def epoch(self, number: int, epochs: int) -> Iterator[Tensor]:
-        """Train for one epoch.
-
-        Args:
-            number: from 0.
-            epochs: of the whole schedule.
+        """Train for one epoch, numbered from 0, of a whole schedule.
 
         Yields:
             After every step, the mean of its losses, on the device.

@@ -39,9 +39,11 @@ def answered(task: "CollaborativeLearning", x: Inputs, y: Tensor, plan: Plan) ->
     for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
         heard = want(teacher.capture for teacher in consults if teacher.of is other)
         by_others[other] = other(x, sees=asked_of(other, consults, plan.owns), capture=heard)
-    collects = LayerGradients()
+    collects, criterion, share = LayerGradients(), task.criterion, plan.share
+    if share is not None and bool((share == 1).all()):  # this process does all of the step
+        share = None
     return Step(
-        task.group, outputs, answers, x, y, plan.progress, task.criterion, consults, by_others, collects
+        task.group, outputs, answers, x, y, plan.progress, criterion, consults, by_others, collects, share
     )
 
 

@@ -1,45 +1,41 @@
 """A study group: one network, several students, one forward pass."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from studygroup._engine.capture import (
-    Capture,
-    capturing_in_flight,
-    heard,
-    listening,
-    modules_called,
-)
+from studygroup._engine.capture import Capture, capturing_in_flight, heard, listening, modules_called
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
-from studygroup._engine.equal_starts import equally_placed
+from studygroup._engine.equal_starts import equally_placed, leave_behind
 from studygroup._engine.forward import call, holds_compiled_code
 from studygroup._engine.layouts import Layouts
 from studygroup._engine.layouts import Seen as Seen
-from studygroup._engine.left_behind import leave_behind
 from studygroup._engine.parameter_groups import ParameterGroups
 from studygroup._engine.products import sharing
 from studygroup._engine.recomputed import Switches
 from studygroup._engine.routed import ForwardState
 from studygroup._engine.row_inputs import Batch, RowInputs
 from studygroup._engine.rows import BatchLayout, manner
-from studygroup._engine.shared_head import SharedHeadWarning as SharedHeadWarning
-from studygroup._engine.shared_head import warn_of_shared_head
 from studygroup._engine.surgery import Init as Init
 from studygroup._engine.surgery import distinct, extract, install
 from studygroup.checks import check_flag, check_kind, check_whole
-from studygroup.inputs import Inputs, first_tensor, sees_table
+from studygroup.inputs import Inputs, Table, first_tensor, sees_table
 from studygroup.outputs import Outputs
 from studygroup.routes import Routes
 
 _MOST_SIZES = 8  # of inputs that are otherwise of one sort
 _NOTHING = Capture()
+
+
+class SharedHeadWarning(UserWarning):
+    """Students part before the classifier but share the classifier itself."""
 
 
 class Group(ParameterGroups):
@@ -63,13 +59,7 @@ class Group(ParameterGroups):
         return self.routes.students
 
     @abstractmethod
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
 
     @abstractmethod
@@ -207,13 +197,7 @@ class StudyGroup(Group):
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
             self._row_inputs.remember(batch)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Seen = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Seen = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student.
 
         Args:
@@ -387,7 +371,9 @@ class StudyGroup(Group):
     def _explore(self, batch: Batch, table: Tensor) -> None:
         training = self.model.training
         unread = {False, True} - {mode for (*_, mode), sizes in self._compared.items() if sizes}
-        found = dry_run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
+        compiling = torch.compiler.is_compiling()
+        run = torch.compiler.disable(dry_run) if compiling else dry_run  # type: ignore[no-untyped-call]
+        found = run(self.model, self._routed, batch, sees=table, training=training, unread=unread)
         for mode in {False, training}:
             sort = (batch.structure, manner(table), self._switches.on, mode)
             self._compared.setdefault(sort, set()).add(batch.sizes)
@@ -395,4 +381,15 @@ class StudyGroup(Group):
             self._apart = found.apart
             self.head = self.head or found.head
             if self.head and not self.share_head:
-                warn_of_shared_head(self.head, self._routed.values(), self.routes)
+                self._warn_of_shared_head(self.head)
+
+    def _warn_of_shared_head(self, head: str) -> None:
+        """Warn where students have modules of their own and not the classifier."""
+        apart = any(layer.has_state and len(set(layer.choice)) > 1 for layer in self._routed.values())
+        routed = any(not name or f"{head}.".startswith(f"{name}.") for name in self.routes.layers)
+        if apart and not routed:
+            warnings.warn(
+                f"students part before the classifier {head!r} but share it; route it too, or say share_head=True",
+                SharedHeadWarning,
+                stacklevel=6,
+            )

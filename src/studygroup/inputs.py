@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from studygroup.checks import check_kind
 
 Inputs = Tensor | Mapping[str, Any]
 """A tensor with rows along axis 0, or a mapping of keyword arguments."""
+
+Table = Bool[Tensor, "students rows"] | None
+"""Which student sees which row, on the CPU; `None` where all see all."""
 
 
 class SynchronisationWarning(UserWarning):

@@ -1,6 +1,6 @@
 """Students of different architectures, with the answers of a study group."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import classes, kinds
-from studygroup._engine.one_row import OneRowError
-from studygroup._engine.routed import joined_by_zero
+from studygroup._engine.routed import OneRowError, joined_by_zero
 from studygroup._engine.surgery import Init
 from studygroup.checks import check_kind
 from studygroup.group import Group, StudyGroup
-from studygroup.inputs import Inputs, first_tensor, sees_table
+from studygroup.inputs import Inputs, Table, first_tensor, sees_table
+from studygroup.layers import last_group
 from studygroup.outputs import Outputs
-from studygroup.routes import independent
+from studygroup.routes import Layer, branches, independent
 
 _NOTHING = Capture()
 
@@ -70,13 +70,7 @@ class Peers(Group):
         )
         self.declare_inputs(rows=rows, shared=shared)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`.
 
         Args:
@@ -165,6 +159,30 @@ def separate(model: nn.Module, *, students: int, init: Init) -> Group:
         init: how the second and further networks start, see `StudyGroup`.
     """
     return model if isinstance(model, Group) else StudyGroup(model, independent(students=students), init=init)
+
+
+def branched(
+    model: nn.Module,
+    layers: Iterable[Layer] | None,
+    *,
+    students: int,
+    init: Init,
+    leader: int | None = None,
+    rescale_gradients: bool = False,
+) -> StudyGroup:
+    """Return branches of one network.
+
+    Args:
+        model: the network.
+        layers: names of the layers of a branch; `None` for those that `layers.last_group` finds.
+        students: number of branches.
+        init: how the second and further branches start, see `StudyGroup`.
+        leader: the student that leads the group, if one does.
+        rescale_gradients: whether gradients are divided by the number of branches where students part.
+    """
+    named = last_group(model) if layers is None else layers
+    table = branches(named, students=students, leader=leader)
+    return StudyGroup(model, table, init=init, rescale_gradients=rescale_gradients)
 
 
 def _answer(

@@ -150,7 +150,13 @@ def planned(
             NoOwnerWarning,
             stacklevel=4,
         )
-    owns = None if owner is None else owner_table(owner, rows=rows, students=task.group.students)
+    students = task.group.students
+    owns = None if owner is None else owner_table(owner, rows=rows, students=students)
+    if share is not None and share.shape != (students,):
+        raise ValueError(
+            f"share has shape {tuple(share.shape)}; hand in one number for each of {students} students, such as "
+            "parallel.part(...).share"
+        )
     consults = {teacher: teacher.consults(task.step) for teacher in task._teachers()}
     own = want(one.capture for one in task._objectives())
     plan = Plan(

@@ -11,6 +11,7 @@ from studygroup._engine.equal_starts import EqualStudents, Learners
 from studygroup._engine.isolate import only_trains
 from studygroup._engine.migrate import upgraded
 from studygroup._engine.parameter_groups import ParameterGroups
+from studygroup._engine.selection import to_device
 from studygroup.answering import answered
 from studygroup.checks import check_choice, check_flag, check_kind, check_whole, shown
 from studygroup.functional.precision import single
@@ -18,7 +19,6 @@ from studygroup.group import Group
 from studygroup.inputs import Inputs
 from studygroup.losses import Losses
 from studygroup.objectives import Criterion, CrossEntropy, Objective, Step, as_criterion
-from studygroup.objectives.shares import counted, with_share
 from studygroup.objectives.teaching import check_names_differ, check_teacher, check_turns, learns_from_labels
 from studygroup.ownership import SharedRows, Subsets
 from studygroup.planning import Plan, planned
@@ -104,10 +104,10 @@ class CollaborativeLearning(ParameterGroups):
         for teacher in teachers:
             teacher.join(students=group.students, seed=seed)
             check_teacher(teacher, group, added)
-        self._learners = Learners(group)
+        self._learners = Learners(group.students, group.parameters_of)
         parted = in_turn or isinstance(self.rows, Subsets) or any(map(learns_from_labels, added))
         equal, asked = None if parted else group.equal_students(), [one.consults for one in teachers]
-        self._equal = EqualStudents(group.model, group.routes, equal, asked)
+        self._equal = EqualStudents(group.routes, equal, asked)
         if in_turn:
             check_turns(teachers, shared=isinstance(self.rows, SharedRows))
 
@@ -282,15 +282,14 @@ class CollaborativeLearning(ParameterGroups):
         """Compute a step's losses: what `torch.compile` makes one graph of."""
         objectives = self._objectives()
         known = {one.name: one.before_pass(self.group) for one in objectives}
-        step = with_share(answered(self, x, y, plan), plan.share)
-        return self._add(objectives, step, known, plan.weights)
+        return self._add(objectives, answered(self, x, y, plan), known, plan.weights)
 
     def _noted(self, losses: Losses, plan: Plan) -> None:
         """Note that a step was taken."""
         if plan.owns is None and losses.total.requires_grad:
             self._equal.look(self.group.model, losses.logits, step=self.step)
         if self.training and not self.in_turn:
-            self._learners.look(self.group)
+            self._learners.look(self.group.students, self.group.parameters_of)
         # a task may be fine-tuned in evaluation mode
         self.step += self.training or losses.total.requires_grad
 
@@ -308,7 +307,12 @@ class CollaborativeLearning(ParameterGroups):
         values = {}
         for one in objectives:
             value = known[one.name]
-            value = counted(one, step) if value is None else value
+            if value is None:
+                value = one.loss(step)
+                if step.share is not None and value.ndim:
+                    value = value * to_device(step.share, value.device).to(value)
+                elif step.share is not None:
+                    value = value * step.share_of_all(one.name)
             values[one.name] = value
             weight = weights[one.name]
             weighted = (weight.to(value.dtype).squeeze() if isinstance(weight, Tensor) else weight) * value

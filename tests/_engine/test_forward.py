@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from studygroup._engine.forward import call, holds_compiled_code
-from studygroup._engine.one_row import OneRowError
-from studygroup._engine.routed import ForwardState, current_state
+from studygroup._engine.routed import ForwardState, OneRowError, current_state
 from studygroup._engine.rows import BatchLayout
 
 X = torch.randn(3, 2)

@@ -70,3 +70,16 @@ def test_what_python_and_numpy_draw_and_unknown_distributions_follow_the_seed():
     assert drawn(3)[:2] == (random.Random(3).random(), np.random.RandomState(3).rand())
     assert drawn(3) == drawn(3)
     assert all(a != b for a, b in zip(drawn(3), drawn(4), strict=True))
+
+
+def test_the_states_of_python_and_numpy_are_put_back_also_after_an_error():
+    def draw() -> None:
+        with undrawn(3):
+            numpy.rand(), random.random()
+            raise KeyError
+
+    numpy = np.random.mtrand._rand  # the generator behind NumPy's functions
+    before = random.getstate(), numpy.get_state()[1].tolist()
+    with pytest.raises(KeyError):
+        draw()
+    assert (random.getstate(), numpy.get_state()[1].tolist()) == before

@@ -21,17 +21,13 @@ _HOOKS = (
 
 
 def carry_state(given: nn.Module, drawn: nn.Module) -> None:
-    """Bring a newly initialised module of equal structure into the given one's state, trainable weights aside.
+    """Bring a new module of equal structure, in place, into the given one's state, trainable weights aside.
 
     `requires_grad`, attributes and gradient hooks of parameters, their precision, device and memory format, the
     modules' modes and switches of activation checkpointing and, where the new module has none, their hooks are
     carried over. Frozen parameters keep the given values, and so do the buffers of modules of which nothing learns:
     that have no trainable parameter of their own (what parametrises a weight aside, which follows that weight), and
     norms that are kept in evaluation.
-
-    Args:
-        given: the module of the user's model.
-        drawn: changed in place.
     """
     places = {id(old): new for old, new in zip(parts_of(given), parts_of(drawn), strict=True)}
     for old, new in zip(given.parameters(), drawn.parameters(), strict=True):

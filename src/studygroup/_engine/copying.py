@@ -25,10 +25,6 @@ def duplicate(module: M, memo: dict[Any, Any] | None = None) -> M:
     Parameters keep their attributes, such as `_no_weight_decay`, and the hooks on their gradients. A tensor that was
     computed, such as a normalised weight, becomes a constant, and a view of a parameter a view of its copy. Weak
     references among the modules lead to the copies. What cannot be copied, such as a lock, is shared, with a warning.
-
-    Args:
-        module: the module to copy.
-        memo: as for `copy.deepcopy`.
     """
     memo = {} if memo is None else memo
     before = dict(memo)
@@ -126,12 +122,9 @@ def _keep_what_cannot_be_copied(module: nn.Module) -> dict[int, Any]:
 
 
 def surroundings(model: nn.Module, inner: nn.Module, like: nn.Module | None = None) -> dict[Any, Any]:
-    """Return a memo with which copies of a part refer to what is around it, instead of copying that too.
+    """Return a memo with which copies of an inner part refer to what is around it, instead of copying that too.
 
-    Args:
-        model: the whole.
-        inner: the part of which a copy is made.
-        like: the model whose modules and parameters of the same names the copy is to refer to; omitted, `model`.
+    With `like`, copies refer to the modules and parameters of the same names in that model.
     """
     own = {id(part) for part in parts_of(inner)}
     around = dict((like or model).named_modules()) | dict((like or model).named_parameters())
@@ -141,9 +134,6 @@ def surroundings(model: nn.Module, inner: nn.Module, like: nn.Module | None = No
 
 def check_can_copy(model: nn.Module) -> None:
     """Refuse a network of which a copy would behave differently.
-
-    Args:
-        model: the user's model.
 
     Raises:
         ValueError: a module whose `forward` was replaced by a function, which copies would share with the original;

@@ -1,10 +1,8 @@
 """A dry run: passes of a few rows that explore a network, and compare the group with each student alone."""
 
-import random
-import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +20,7 @@ from studygroup._engine.routed import RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import manner
 from studygroup._engine.self_check import SelfCheck
-from studygroup._engine.uncompiled import as_written, uncompiled
+from studygroup._engine.uncompiled import as_written
 from studygroup._engine.watch import ToldApart, Watch
 
 _OF_NO_GRADIENT = "None of the inputs have requires_grad=True"  # torch's, of activations to be computed again
@@ -43,7 +41,6 @@ class Explored:
     apart: tuple[int, ...]
 
 
-@uncompiled
 def dry_run(
     model: nn.Module,
     routed: Mapping[str, RoutedLayer],
@@ -76,7 +73,6 @@ def dry_run(
     attributes = Attributes(model)
     with ExitStack() as stack:
         stack.enter_context(as_written())
-        stack.enter_context(_other_random_states())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=_OF_NO_GRADIENT)
         stack.callback(attributes.put_back)
@@ -108,7 +104,7 @@ class _Trial:
         training: bool = False,
     ) -> Explored:
         """Compare the group with its students in one mode."""
-        watch, layers = Watch(), self.routed.values()
+        watch, layers = Watch(), list(self.routed.values())
         with ToldApart().on(layers) as told, watch.on(self.model):
             passes = Passes(
                 self.model,
@@ -162,11 +158,7 @@ class _Trial:
 
 
 def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool[Tensor, "students few"]]:
-    """Choose a few rows of a batch, seen in the same manner: by all, by one owner each, or as they are.
-
-    Args:
-        sees: which student sees which row.
-        rows: how many of each student.
+    """Choose a few rows of each student, seen in the batch's manner: by all, by one owner each, or as they are.
 
     Returns:
         Their places, one perhaps several times, and which student sees which of them.
@@ -181,17 +173,3 @@ def few(sees: Bool[Tensor, "students rows"], rows: int) -> tuple[list[int], Bool
         return places, torch.eye(students, dtype=torch.bool).repeat(1, rows)
     chosen = sorted({int(place) for own in sees for place in own.nonzero().flatten()[:rows]})
     return chosen, sees[:, chosen]
-
-
-@contextmanager
-def _other_random_states() -> Iterator[None]:
-    """Put the random states of Python and NumPy back."""
-    own = random.getstate()
-    numpy = sys.modules.get("numpy")
-    other = None if numpy is None else numpy.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(own)
-        if numpy is not None:
-            numpy.random.set_state(other)

@@ -1,12 +1,15 @@
-"""Students that start equal and that nothing makes differ would stay one network at the price of several."""
+"""Networks that would be trained for nothing: students that stay equal, and parameters that get no gradient."""
 
 import warnings
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from studygroup._engine.routed import RoutedLayer
 from studygroup.routes import Routes
@@ -22,6 +25,13 @@ _WAYS_OUT = (
 
 Classes = tuple[tuple[int, ...], ...]
 """Students that are equal, two at least in each class."""
+
+ParametersOf = Callable[[int], Iterable[nn.Parameter]]
+"""Maps a student to the parameters that its answers depend on."""
+
+_given: "weakref.WeakValueDictionary[int, nn.Parameter]" = weakref.WeakValueDictionary()  # by their `id`
+_looked: "weakref.WeakSet[Optimizer]" = weakref.WeakSet()
+_hooks: list[Any] = []
 
 
 class EqualStudentsWarning(UserWarning):
@@ -112,18 +122,13 @@ class EqualStudents:
     after the students were made. Nothing is said of a compiled task, whose answers are not looked at.
 
     Args:
-        model: the students' network.
         routes: which module each student takes.
         found: the students that start equal; `None` where something besides the network parts students.
         consults: who consults whom in a step, one function for each teacher.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        routes: Routes,
-        found: Classes | None,
-        consults: Sequence[Callable[[int], Tensor]] = (),
+        self, routes: Routes, found: Classes | None, consults: Sequence[Callable[[int], Tensor]] = ()
     ) -> None:
         paths = list(zip(*routes.table, strict=True))
         self.found = tuple(
@@ -174,52 +179,59 @@ class EqualStudents:
         _warn(f"{start}, see the same rows and draw nothing, so that they would stay equal; {_WAYS_OUT}")
 
 
-class HasParameters(Protocol):
-    """Students with parameters."""
-
-    @property
-    def students(self) -> int:
-        """How many."""
-        ...
-
-    def parameters_of(self, student: int) -> Iterable[nn.Parameter]:
-        """Return the parameters of one."""
-        ...
-
-
 class Learners:
-    """Warns of students none of whose parameters asks for a gradient: at once, and at the first training step.
+    """Warns of students none of whose parameters asks for a gradient: at once, and at the first training step."""
 
-    Args:
-        group: the students.
-    """
-
-    def __init__(self, group: HasParameters) -> None:
+    def __init__(self, students: int, parameters_of: ParametersOf) -> None:
         self._known: set[int] | None = set()
-        self._known = self._warn_of_others(group)
+        self._known = self._warn_of_others(students, parameters_of)
 
-    def look(self, group: HasParameters) -> None:
+    def look(self, students: int, parameters_of: ParametersOf) -> None:
         """Warn, the first time, of students that were frozen since; nothing is said of a compiled task."""
         if torch.compiler.is_compiling() or self._known is None:
             return
-        self._warn_of_others(group)
+        self._warn_of_others(students, parameters_of)
         self._known = None
 
-    def _warn_of_others(self, group: HasParameters) -> set[int]:
-        fixed = {
-            student
-            for student in range(group.students)
-            if not any(one.requires_grad for one in group.parameters_of(student))
-        }
+    def _warn_of_others(self, students: int, parameters_of: ParametersOf) -> set[int]:
+        fixed = {k for k in range(students) if not any(one.requires_grad for one in parameters_of(k))}
         new = tuple(sorted(fixed - (self._known or set())))
         if new:
             warnings.warn(
-                f"{_named((new,), group.students)} cannot learn: no parameter asks for a gradient; call "
+                f"{_named((new,), students)} cannot learn: no parameter asks for a gradient; call "
                 "requires_grad_(True) on what is to learn, or make a fixed network a teacher (teachers.Frozen)",
                 NoGradientWarning,
                 stacklevel=5,
             )
         return fixed
+
+
+def leave_behind(model: nn.Module) -> None:
+    """Note a network of which students are copies: an optimiser that holds its parameters trains no student.
+
+    One that makes its first step on parameters without a gradient, some of them such a network's, is warned of.
+    """
+    _given.update({id(parameter): parameter for parameter in model.parameters()})
+    if not _hooks:
+        _hooks.append(register_optimizer_step_pre_hook(_look))
+
+
+def _look(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    """Look at an optimiser once; one that takes a closure has no gradients yet."""
+    if torch.compiler.is_compiling() or optimizer in _looked:
+        return
+    _looked.add(optimizer)
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    closure = kwargs.get("closure") or next(
+        (one for one in args if callable(one) and one is not optimizer), None
+    )
+    if closure is None and all(p.grad is None for p in held) and any(id(p) in _given for p in held):
+        warnings.warn(
+            f"{type(optimizer).__name__} holds parameters of the network that was handed in, which have no gradient: "
+            "students are copies of it, so that nothing learns; build the optimiser on the task's parameters()",
+            NoGradientWarning,
+            stacklevel=5,
+        )
 
 
 def _taught_alike(students: Sequence[int], consults: Callable[[int], Tensor]) -> bool:

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from studygroup._engine.one_row import one_row_named
-from studygroup._engine.routed import ForwardState, use_state
+from studygroup._engine.routed import ForwardState, one_row_named, use_state
 from studygroup._engine.uncompiled import as_written, compiler_loaded, each_length_by_itself
 from studygroup.inputs import Inputs, answer, logits_of
 

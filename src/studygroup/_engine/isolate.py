@@ -139,14 +139,10 @@ def dry_training(model: nn.Module, *, training: bool | None = True) -> Iterator[
 
 @contextmanager
 def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Let only the chosen ones among some parameters require a gradient inside.
+    """Let the chosen ones alone among a group's parameters keep their `requires_grad` inside.
 
     A pass made inside leaves the gradients of all others as they are, `None` after `zero_grad`: an optimiser then
     skips them. A zero in that place would still let momentum and weight decay move them.
-
-    Args:
-        parameters: the parameters of the whole group.
-        chosen: the parameters that keep their `requires_grad`.
     """
     stay = {id(parameter) for parameter in chosen}
     asking = [parameter for parameter in parameters if parameter.requires_grad]
@@ -156,12 +152,7 @@ def only_trains(parameters: Iterable[nn.Parameter], chosen: Iterable[nn.Paramete
 
 @contextmanager
 def requiring(parameters: Iterable[nn.Parameter], asked: Iterable[bool]) -> Iterator[None]:
-    """Let parameters require a gradient, or not, inside.
-
-    Args:
-        parameters: the parameters.
-        asked: whether each is to require one.
-    """
+    """Let each parameter require a gradient inside, or not, as it is asked to."""
     there = [(parameter, parameter.requires_grad) for parameter in parameters]
     try:
         for (parameter, _), wanted in zip(there, asked, strict=True):

@@ -8,13 +8,7 @@ class PartingError(ValueError):
 
 
 def parted(student: int, place: str, state: ForwardState) -> str:
-    """Say that a student alone parts from the group, and why as far as the pass has shown.
-
-    Args:
-        student: the student.
-        place: where, such as `"after layer 'body'"`.
-        state: the pass of the group.
-    """
+    """Say that a student alone parts at a place such as `"after layer 'body'"`, and why as far as the pass shows."""
     if state.changed:
         return (
             f"layer {state.changed[0]!r} changes its input in place, and the network reads that input again: the "
@@ -35,12 +29,7 @@ def parted(student: int, place: str, state: ForwardState) -> str:
 
 
 def stopped(state: ForwardState, error: Exception) -> PartingError:
-    """Return the error of a pass that the group cannot make and a student alone can.
-
-    Args:
-        state: the pass, as far as it went.
-        error: what it raised.
-    """
+    """Return the error of a pass, as far as it went, that the group cannot make and a student alone can."""
     last = next(reversed(state.reached), "")
     after = f"after layer {last!r}" if last else "at the beginning"
     rows = f"{len(state.rows)} rows are in flight, and {len(state.layout.entry)} entered"

@@ -1,10 +1,11 @@
 """Passes of a group and of each student alone, on a few rows: they draw nothing and leave nothing behind."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
@@ -14,13 +15,18 @@ from studygroup._engine.attributes import Attributes
 from studygroup._engine.capture import user_modules
 from studygroup._engine.forward import call
 from studygroup._engine.parting import stopped
-from studygroup._engine.refusal import input_named
 from studygroup._engine.routed import ForwardState, RoutedLayer
 from studygroup._engine.row_inputs import Batch
 from studygroup._engine.rows import BatchLayout
 from studygroup._engine.undrawn import undrawn
 from studygroup._engine.watch import Call, ToldApart, Watch
 from studygroup.inputs import answer, first_tensor, logits_of
+
+_OF_INPUT = (RuntimeError, TypeError, ValueError, IndexError)
+
+
+class InputError(ValueError):
+    """The network itself cannot take its input; the network's own error is the cause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,54 +61,36 @@ class Alone:
     reading: Reading
 
 
+@dataclass(eq=False)
 class Passes:
     """What makes passes of a group and its students comparable.
 
-    Args:
+    Attributes:
         model: the network with its routed layers, watched.
         layers: these layers.
         watch: the watch over its modules.
         told: what makes the modules of a bank differ.
-        apart: number of each student's sub-group, where students part before they enter the network.
+        apart: number of each student's sub-group, where students part before they enter the network; changed by a
+            pass in which the first routed layer takes the token ids themselves.
         attributes: what modules hold besides buffers; put back before each pass.
         put_back: puts buffers back.
         reads: whether the parameters that passes read are noted.
         training: whether the passes are those of training, batch norms aside.
-
-    Attributes:
-        apart: changed by a pass in which the first routed layer takes the token ids themselves.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        layers: Iterable[RoutedLayer],
-        watch: Watch,
-        *,
-        told: ToldApart,
-        apart: tuple[int, ...],
-        attributes: Attributes,
-        put_back: Callable[[], None],
-        reads: bool,
-        training: bool,
-    ) -> None:
-        self.model = model
-        self.layers = list(layers)
-        self.watch = watch
-        self.told = told
-        self.apart = apart
-        self.attributes = attributes
-        self.put_back = put_back
-        self.reads = reads
-        self.training = training
+    model: nn.Module
+    layers: Sequence[RoutedLayer]
+    watch: Watch
+    told: ToldApart
+    apart: tuple[int, ...]
+    attributes: Attributes
+    put_back: Callable[[], None]
+    reads: bool
+    training: bool
+    _entering: frozenset[int] = field(default=frozenset(), init=False)
 
     def together(self, batch: Batch, sees: Bool[Tensor, "students rows"], *, seed: int = 0) -> Together:
-        """Run the group.
-
-        Args:
-            batch: the rows.
-            sees: which student sees which of them.
-            seed: of what is drawn nevertheless.
+        """Run the group; the seed is that of what is drawn nevertheless.
 
         Raises:
             InputError: a student alone cannot take these rows either.
@@ -149,8 +137,6 @@ class Passes:
             for hook in hooks:
                 hook.remove()
 
-    _entering: frozenset[int] = frozenset()
-
     def _together(self, batch: Batch, sees: Tensor, seed: int) -> Together:
         layout = BatchLayout(sees, apart=self.apart)
         inputs, entering, whole = batch.enter(layout)
@@ -162,22 +148,17 @@ class Passes:
                 logits = call(self.model, inputs, state)
         except Exception as error:
             own = self.refusal(batch, 0)
+            if isinstance(own, _OF_INPUT) and not isinstance(own, torch.OutOfMemoryError):
+                raise refused(self.model, batch, own) from own
             if own is not None:
-                with input_named(self.model, batch):
-                    raise own from None
+                raise own from None
             if isinstance(error, ValueError):
                 raise
             raise stopped(state, error) from error
         return Together(state, layout.scatter([(state.rows, logits)]), self.watch.calls, reading.times)
 
     def alone(self, batch: Batch, student: int, *, seed: int = 0) -> Alone:
-        """Run one student.
-
-        Args:
-            batch: the rows.
-            student: the student.
-            seed: as for `together`.
-        """
+        """Run one student, see `together`."""
         self.watch.clear()
         with as_student(self.model, student) as network, self._passing(seed) as reading:
             logits = logits_of(answer(network, batch.inputs))
@@ -212,3 +193,31 @@ class Passes:
                 yield reading
         finally:
             self.watch.aside = nullcontext
+
+
+def refused(model: nn.Module, batch: Batch, error: Exception) -> InputError:
+    """Return an error that names the input beside what a network raises of it."""
+    given = [(path, part) for path, part in batch.walk() if isinstance(part, Tensor)]
+    said = ", ".join(
+        f"{path or 'x'}: {_described(part, batch.carries.get(path, False))}" for path, part in given
+    )
+    first = next(model.parameters(), None)
+    line = next(iter(str(error).splitlines()), "")
+    return InputError(
+        f"the network cannot take the input ({said}): {type(error).__name__}: {line}; "
+        f"{_way_out(first, [part for _, part in given])}"
+    )
+
+
+def _described(tensor: Tensor, carries: bool) -> str:
+    shape = ", ".join(["rows", *map(str, tensor.shape[1:])] if carries else map(str, tensor.shape))
+    return f"{tensor.dtype} of shape ({shape}) on {tensor.device}"
+
+
+def _way_out(first: Tensor | None, given: list[Tensor]) -> str:
+    if first is not None and any(part.device != first.device for part in given):
+        return f"its parameters are on {first.device}: hand in x.to({str(first.device)!r})"
+    numbers = [part for part in given if part.is_floating_point() or part.is_complex()] or given
+    if first is not None and any(part.dtype != first.dtype for part in numbers):
+        return f"its parameters are {first.dtype}: hand in x.to({first.dtype}), or ids where it looks them up"
+    return "hand in rows of the shape that it was built for"

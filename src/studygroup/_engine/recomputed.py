@@ -8,11 +8,7 @@ SWITCHES = (*_FLAGS, "_gradient_checkpointing_func")
 
 
 class Switches:
-    """The switches of a network, found once.
-
-    Args:
-        model: the network.
-    """
+    """The switches of a network, found once."""
 
     def __init__(self, model: nn.Module) -> None:
         self._found = [(m, name) for m in model.modules() for name in _FLAGS if hasattr(m, name)]

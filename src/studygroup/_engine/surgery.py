@@ -62,11 +62,8 @@ def install(model: nn.Module, routes: Routes, *, init: Init) -> tuple[nn.Module,
 def distinct(init: Init, model: nn.Module) -> Init:
     """Return the same `init`, made to refuse a function whose model has no tensor that an earlier one has not.
 
-    A part in common, such as a pretrained body under new heads, is allowed.
-
-    Args:
-        init: as for `install`.
-        model: the model that copies are made of.
+    The first of these is the model that copies are made of. A part in common, such as a pretrained body under new
+    heads, is allowed.
 
     Raises:
         ValueError: `init` is neither a known word nor a function.

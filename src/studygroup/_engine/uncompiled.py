@@ -1,28 +1,10 @@
 """Code that `torch.compile` leaves to Python; the compiler is imported only where it is at work."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep a function, and all that it calls, out of the graphs of `torch.compile`."""
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.compiler.is_compiling():
-            found: R = torch.compiler.disable(function)(*args, **kwargs)  # type: ignore[no-untyped-call]
-            return found
-        return function(*args, **kwargs)
-
-    return run
 
 
 @contextmanager

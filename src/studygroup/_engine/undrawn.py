@@ -100,13 +100,18 @@ def _likeliest(weights: Tensor, drawn: Tensor) -> Tensor:
 def undrawn(seed: int = 0) -> Iterator[None]:
     """Let a pass draw nothing; what Python, NumPy and unknown distributions draw follows the seed.
 
-    Args:
-        seed: of what is drawn nevertheless. The states of Python and NumPy are not put back.
+    The states of Python and NumPy are put back, that of torch is not.
     """
-    random.seed(seed)
     numpy = sys.modules.get("numpy")
+    python_state, numpy_state = random.getstate(), None if numpy is None else numpy.random.get_state()
+    random.seed(seed)
     if numpy is not None:
         numpy.random.seed(seed)
     torch.default_generator.manual_seed(seed)
-    with Undrawn():
-        yield
+    try:
+        with Undrawn():
+            yield
+    finally:
+        random.setstate(python_state)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)

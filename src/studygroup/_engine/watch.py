@@ -121,11 +121,7 @@ class ToldApart:
 
     @contextmanager
     def on(self, layers: Iterable[RoutedLayer]) -> Iterator["ToldApart"]:
-        """Tell modules apart inside.
-
-        Args:
-            layers: the routed layers.
-        """
+        """Tell the modules of some routed layers apart inside."""
         with ExitStack() as hooks:
             for layer in layers:
                 for place, module in enumerate(layer.bank):

@@ -90,11 +90,7 @@ def summed(networks: Sequence[nn.Module], batches: Batches, figures: Figures) ->
 def fit_of(network: nn.Module, batches: Batches) -> Total:
     """Return cross-entropy and correct answers of one network: `values` has shape (2,).
 
-    A row with a logit that is not a number counts as wrong.
-
-    Args:
-        network: returns logits (N, classes).
-        batches: the rows.
+    The network returns logits (N, classes). A row with a logit that is not a number counts as wrong.
     """
     return summed([network], batches, _fit)
 

@@ -89,12 +89,7 @@ def mean_log_probabilities(
 def bin_sums(
     log_probabilities: Float[Tensor, "rows classes"], labels: Int64[Tensor, " rows"], *, bins: int
 ) -> Float[Tensor, " sums"]:
-    """Return the sums that `calibrated` needs of some rows; add those of several batches.
-
-    Args:
-        log_probabilities: log-probabilities of the classes.
-        labels: class indices.
-        bins: number of bins of equal width.
+    """Return the sums that `calibrated` needs of some rows, in bins of equal width; add those of several batches.
 
     Returns:
         By bin, sums of rows, correct predictions and confidences, 3 × bins numbers; then the sums of −log p(y) and of
@@ -112,11 +107,7 @@ def bin_sums(
 
 
 def calibrated(sums: Float[Tensor, " sums"]) -> Calibrated:
-    """Return the calibration from the sums over all rows; waits for the device.
-
-    Args:
-        sums: the sum of all results of `bin_sums`.
-    """
+    """Return the calibration from the sum of all results of `bin_sums`; waits for the device."""
     *each, nll, brier = sums.tolist()
     bins = len(each) // 3
     counts, right, confidences = each[:bins], each[bins : 2 * bins], each[2 * bins :]

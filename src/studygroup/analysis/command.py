@@ -16,11 +16,7 @@ _TRANSFER = "Whether configurations that are good on one data set are good on an
 
 
 def add_analyses(parser: ArgumentParser) -> None:
-    """Add one command for each analysis to the parser of `studygroup analyse`.
-
-    Args:
-        parser: the parser of that sub-command.
-    """
+    """Add one command for each analysis to the parser of `studygroup analyse`."""
     commands = parser.add_subcommands()
     for name, analysis in analyses.items():
         said = (type(analysis).__doc__ or "").split("\n")[0]
@@ -40,8 +36,7 @@ def add_analyses(parser: ArgumentParser) -> None:
 def analyse_command(options: Mapping[str, Any]) -> str:
     """Make or read an analysis of each run, or one of two comparisons, and return the text to print.
 
-    Args:
-        options: as parsed; those of an analysis are prefixed with its name and a dot.
+    Options of an analysis, as parsed, are prefixed with its name and a dot.
 
     Raises:
         ValueError: a run that is not finished or lacks what is asked for, settings that do not fit, or comparisons of

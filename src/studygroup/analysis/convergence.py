@@ -24,21 +24,15 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
 
 
 def final_level(curve: Sequence[float]) -> float:
-    """Return the mean over the last fifth of the epochs, as a single epoch's accuracy fluctuates.
-
-    Args:
-        curve: one accuracy per epoch, at least one.
-    """
+    """Return the mean over the last fifth of the epochs, one at least, as a single epoch's accuracy fluctuates."""
     return statistics.fmean(curve[-max(len(curve) // 5, 1) :])
 
 
 def late_change(curve: Sequence[float]) -> float | None:
     """Return by how many points the accuracy changed over the last fifth of the epochs.
 
-    The last tenth of the epochs is compared with the tenth that ended where the last fifth begins.
-
-    Args:
-        curve: one accuracy per epoch, as a share.
+    The curve holds shares. The last tenth of the epochs is compared with the tenth that ended where the last fifth
+    begins.
 
     Returns:
         None where there are fewer than five epochs.
@@ -50,11 +44,7 @@ def late_change(curve: Sequence[float]) -> float | None:
 
 
 def way(metrics: Path, *, device: str | None) -> dict[str, list[float]]:
-    """Return the course of a run, one value per epoch.
-
-    Args:
-        metrics: the run's `metrics.csv`.
-        device: type of the device that it was trained on; None where that is not known.
+    """Return the course of a run, one value per epoch, from its `metrics.csv` and the type of its device, if known.
 
     Returns:
         `updates` so far; `holdout`, the students' mean accuracy as a share; and, where it is known, the seconds

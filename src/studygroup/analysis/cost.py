@@ -32,15 +32,11 @@ class Allocated:
 
 
 def allocated(step: Callable[[], object], device: torch.device) -> Allocated:
-    """Return what a step allocates while it runs, and what it leaves.
+    """Return what a step allocates on a device while it runs once, and what it leaves.
 
     The peak of a training step is activations, gradients and the kernels' workspace, without parameters and optimiser
     state that existed before. A forward pass whose loss is kept leaves what the backward pass needs. The resident
     size of the process would include what the allocator keeps in reserve.
-
-    Args:
-        step: what to run once.
-        device: where it allocates.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -8,10 +8,7 @@ from torch import Tensor
 
 
 def pairs_of(students: int) -> list[tuple[int, int]]:
-    """Return all pairs, the lower number first.
-
-    Args:
-        students: how many.
+    """Return all pairs of so many students, the lower number first.
 
     Raises:
         ValueError: there is no pair.
@@ -25,13 +22,7 @@ def pairs_of(students: int) -> list[tuple[int, int]]:
 
 
 def symmetric(values: Float[Tensor, "pairs *rest"], students: int, *, own: float) -> Tensor:
-    """Return values of pairs as a matrix (students, students, *rest).
-
-    Args:
-        values: values in the order of `pairs_of`.
-        students: how many.
-        own: the value on the diagonal.
-    """
+    """Return values in the order of `pairs_of` as a matrix (students, students, *rest) with `own` on its diagonal."""
     first, second = torch.tensor(pairs_of(students), device=values.device).T
     matrix = values.new_full((students, students, *values.shape[1:]), own)
     matrix[first, second] = matrix[second, first] = values
@@ -45,13 +36,7 @@ def over_pairs(matrix: Float[Tensor, "students students"]) -> float:
 
 
 def pair_table(matrix: list[list[float]], *, head: str, form: str = ".3f") -> list[tuple[str, ...]]:
-    """Return a matrix of students as rows of text.
-
-    Args:
-        matrix: as `tolist` gives it.
-        head: header of the first column.
-        form: format of a number.
-    """
+    """Return a matrix of students, as `tolist` gives it, as rows of text; `head` is above the first column."""
     students = range(len(matrix))
     return [
         (head, *(str(k) for k in students)),

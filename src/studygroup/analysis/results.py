@@ -49,11 +49,7 @@ def analyse(run: Run, name: str, *, device: str = "auto", **settings: Any) -> Fo
 
 
 def configured(name: str, settings: dict[str, Any]) -> Analysis:
-    """Build an analysis from its name and changed settings.
-
-    Args:
-        name: one of `analyses`.
-        settings: fields that differ from the defaults.
+    """Build an analysis from its name, one of `analyses`, and the settings that differ from its defaults.
 
     Raises:
         ValueError: an unknown name or setting.
@@ -70,14 +66,7 @@ def configured(name: str, settings: dict[str, Any]) -> Analysis:
 
 
 def analyse_with(run: Run, name: str, analysis: Analysis, *, device: str = "auto") -> Found:
-    """Do the same as `analyse`, given the analysis itself.
-
-    Args:
-        run: the run folder.
-        name: name of the file.
-        analysis: the analysis with its settings.
-        device: where to compute.
-    """
+    """Do the same as `analyse`, given the analysis with its settings; `name` is that of the file."""
     check_tree(run.path)
     path = run.path / FOLDER / f"{name}.json"
     settings = json.loads(json.dumps(asdict(analysis)))  # as it is read again: a tuple is a list
@@ -95,9 +84,6 @@ def analyse_with(run: Run, name: str, analysis: Analysis, *, device: str = "auto
 @contextmanager
 def understood(where: Path | str) -> Iterator[None]:
     """Say that a file is damaged where what was read from it cannot be shown.
-
-    Args:
-        where: the file, for the message.
 
     Raises:
         ValueError: it is; names the file and what was looked for.

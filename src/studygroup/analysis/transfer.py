@@ -24,11 +24,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def ranks(scores: Scores) -> list[int]:
-    """Return the ranks of the mean scores, 1 for the highest; ties share the better rank.
-
-    Args:
-        scores: scores of each structure.
-    """
+    """Return the ranks of the structures' mean scores, 1 for the highest; ties share the better rank."""
     return [int(rank) for rank in rankdata([-statistics.fmean(some) for some in scores], method="min")]
 
 

@@ -21,7 +21,7 @@ from studygroup.routes import Layer
 
 _WIDTH = 110
 _LOCAL = "inner of intra (local classifiers)"
-_Names = TypeVar("_Names", str, Layer)
+_One = TypeVar("_One")
 
 
 @dataclass(frozen=True)
@@ -130,22 +130,25 @@ def suggest(model: nn.Module, example: Inputs | None = None) -> Suggestion:
     found = Suggestion(
         network=type(model).__name__,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        blocks=_or_none(blocks, model),
-        branch=_or_none(last_group, model),
-        inner=_or_none(first_groups, model),
+        blocks=_found(blocks, model),
+        branch=_found(last_group, model),
+        inner=_found(first_groups, model),
         dropouts=tuple(name for name, module in model.named_modules() if _drops(module)),
     )
     pieces = (*_flat(found.blocks), *found.branch)
     if example is None:
         return replace(found, rows=rows(model, pieces, {}))
     table = rows(model, pieces, _sizes(model, example))
-    views = _views(model, example)
+    views = dict(
+        _found(lambda: view_dropouts(model, example).items())
+    )  # each with why students cannot part there
     inside = [row.names[0] for row in table if row.inside and row.parameters]
     tried = views | {name: cannot_part(model, [name], example) for name in inside}
     for layers in (found.blocks, found.branch):
         if layers and cannot_part(model, layers, example):
             tried |= {_flat([layer])[-1]: cannot_part(model, [layer], example) for layer in layers}
-    convolutions, ends = _convolutions(model, example), _or_none(block_ends, model)
+    convolutions = tuple(layer.convolution for layer in _found(convolution_layers, model, example))
+    ends = _found(block_ends, model)
     return replace(
         found,
         local=convolutions if len(convolutions) >= len(ends) else ends,  # a transformer has one, in its stem
@@ -164,26 +167,10 @@ def _drops(module: nn.Module) -> bool:
     return isinstance(module, _DropoutNd) and module.p > 0
 
 
-def _or_none(find: Callable[[nn.Module], tuple[_Names, ...]], model: nn.Module) -> tuple[_Names, ...]:
+def _found(find: Callable[..., Iterable[_One]], *where: Any) -> tuple[_One, ...]:
     """Return the layers found, none where a network has no such layers."""
     try:
-        return find(model)
-    except ValueError:
-        return ()
-
-
-def _views(model: nn.Module, example: Inputs) -> dict[str, str]:
-    """Return the dropout layers that can give views, each with why students cannot part there."""
-    try:
-        return view_dropouts(model, example)
-    except ValueError:
-        return {}
-
-
-def _convolutions(model: nn.Module, example: Inputs) -> tuple[str, ...]:
-    """Return the layers that `intra` trains by themselves, none for a network without convolutions."""
-    try:
-        return tuple(layer.convolution for layer in convolution_layers(model, example))
+        return tuple(find(*where))
     except ValueError:
         return ()
 

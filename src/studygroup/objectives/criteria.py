@@ -16,10 +16,22 @@ from studygroup.functional import (
     pairwise_loss,
     peer_targets,
 )
-from studygroup.teachers.base import Weights
+from studygroup.teachers.base import Labels, Weights
 
 Average = Literal["logits", "probabilities", "divergences"]
 _INDICES = (torch.int64, torch.uint8)
+
+Spread = Float[Tensor, "students rows *places classes"]
+"""The students' answers with classes last."""
+
+Taught = Float[Tensor, "teachers rows *places classes"]
+"""The teachers' answers, laid out alike."""
+
+Each = Float[Tensor, "students rows *places"]
+"""One number for every answer, such as its loss."""
+
+Counts = Shaped[Tensor, "rows *places"]
+"""Weight of every answer in a mean; where it is a table, those that are true weigh 1."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +60,11 @@ class Criterion(nn.Module):
     over all their places.
     """
 
-    def spread(
-        self, logits: Float[Tensor, "students rows *shape"]
-    ) -> Float[Tensor, "students rows *places classes"]:
+    def spread(self, logits: Float[Tensor, "students rows *shape"]) -> Spread:
         """Return logits with classes last."""
         return logits
 
-    def loss(
-        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
-    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+    def loss(self, spread: Spread, y: Labels) -> tuple[Each, Counts | None]:
         """Return the loss of every answer, and its weight in the mean; `None` where all weigh 1.
 
         Args:
@@ -69,17 +77,11 @@ class Criterion(nn.Module):
         """
         raise NotImplementedError
 
-    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+    def labelled(self, y: Labels) -> Bool[Tensor, "rows *places"] | None:
         """Return which places have a label; `None` where all have. Imitation leaves out those without."""
         return None
 
-    def imitation(
-        self,
-        spread: Float[Tensor, "students rows *places classes"],
-        heard: Float[Tensor, "teachers rows *places classes"],
-        weights: Weights,
-        how: Comparison,
-    ) -> Float[Tensor, "students rows *places"]:
+    def imitation(self, spread: Spread, heard: Taught, weights: Weights, how: Comparison) -> Each:
         """Return every student's distance from its targets; here answers are logits of class probabilities."""
         if how.aggregate == "divergences":
             peers = heard.detach() if how.constant else heard
@@ -123,15 +125,11 @@ class CrossEntropy(Criterion):
         self.label_smoothing = check_share("label_smoothing", label_smoothing)
         self.class_axis = check_whole("class_axis", class_axis)
 
-    def spread(
-        self, logits: Float[Tensor, "students rows *shape"]
-    ) -> Float[Tensor, "students rows *places classes"]:
+    def spread(self, logits: Float[Tensor, "students rows *shape"]) -> Spread:
         """Return logits with classes last."""
         return logits.movedim(self.class_axis + 1 if self.class_axis > 0 else self.class_axis, -1)
 
-    def loss(
-        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
-    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+    def loss(self, spread: Spread, y: Labels) -> tuple[Each, Counts | None]:
         """Return the cross-entropy at every place, see `Criterion.loss`."""
         classes = spread.shape[-1]
         if y.is_floating_point():
@@ -152,7 +150,7 @@ class CrossEntropy(Criterion):
         counts = self.weight[there.clamp(0, classes - 1)]
         return each, counts if labelled is None else torch.where(labelled, counts, 0)
 
-    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+    def labelled(self, y: Labels) -> Bool[Tensor, "rows *places"] | None:
         """Return which places have a label; on the CPU `None` where all have."""
         if y.is_floating_point():
             return None
@@ -210,15 +208,11 @@ class BinaryCrossEntropy(Criterion):
         super().__init__()
         self.register_buffer("pos_weight", _check_weights("pos_weight", pos_weight))
 
-    def spread(
-        self, logits: Float[Tensor, "students rows *shape"]
-    ) -> Float[Tensor, "students rows *places classes"]:
+    def spread(self, logits: Float[Tensor, "students rows *shape"]) -> Spread:
         """Return (z, 0) for every label."""
         return torch.stack([logits, torch.zeros_like(logits)], dim=-1)
 
-    def loss(
-        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
-    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+    def loss(self, spread: Spread, y: Labels) -> tuple[Each, Counts | None]:
         """Return the binary cross-entropy of every label, see `Criterion.loss`."""
         _check_numbers(spread[..., 0], y)
         there = self.labelled(y)
@@ -233,7 +227,7 @@ class BinaryCrossEntropy(Criterion):
         )
         return each, there
 
-    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+    def labelled(self, y: Labels) -> Bool[Tensor, "rows *places"] | None:
         """Return which labels are not missing; on the CPU `None` where none is."""
         return _unless_all(~y.isnan()) if y.is_floating_point() else None
 
@@ -245,32 +239,22 @@ class SquaredError(Criterion):
     `aggregate="divergences"` Σ_j w_kj (z_j − z_k)².
     """
 
-    def spread(
-        self, logits: Float[Tensor, "students rows *shape"]
-    ) -> Float[Tensor, "students rows *places classes"]:
+    def spread(self, logits: Float[Tensor, "students rows *shape"]) -> Spread:
         """Return one number for every place."""
         return logits[..., None]
 
-    def loss(
-        self, spread: Float[Tensor, "students rows *places classes"], y: Shaped[Tensor, "rows *_"]
-    ) -> tuple[Float[Tensor, "students rows *places"], Shaped[Tensor, "rows *places"] | None]:
+    def loss(self, spread: Spread, y: Labels) -> tuple[Each, Counts | None]:
         """Return the squared error of every number, see `Criterion.loss`."""
         _check_numbers(spread[..., 0], y)
         there = self.labelled(y)
         targets = (y if there is None else torch.where(there, y, 0)).to(spread)
         return (spread[..., 0] - targets).square(), there
 
-    def labelled(self, y: Shaped[Tensor, "rows *_"]) -> Bool[Tensor, "rows *places"] | None:
+    def labelled(self, y: Labels) -> Bool[Tensor, "rows *places"] | None:
         """Return which numbers are not missing; on the CPU `None` where none is."""
         return _unless_all(~y.isnan()) if y.is_floating_point() else None
 
-    def imitation(
-        self,
-        spread: Float[Tensor, "students rows *places classes"],
-        heard: Float[Tensor, "teachers rows *places classes"],
-        weights: Weights,
-        how: Comparison,
-    ) -> Float[Tensor, "students rows *places"]:
+    def imitation(self, spread: Spread, heard: Taught, weights: Weights, how: Comparison) -> Each:
         """Return squared distances; a student without teachers has distance 0."""
         said = heard.detach() if how.constant else heard
         means = mixed_answers(said, weights)

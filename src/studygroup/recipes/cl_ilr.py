@@ -7,9 +7,9 @@ from torch import nn
 
 from studygroup import routes
 from studygroup.functional import Divergence
-from studygroup.group import Init, StudyGroup
-from studygroup.layers import last_group
+from studygroup.group import Init
 from studygroup.objectives import song_chai
+from studygroup.peers import branched
 from studygroup.task import CollaborativeLearning
 
 
@@ -52,13 +52,6 @@ def cl_ilr(
         reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
     """
-    return CollaborativeLearning(
-        StudyGroup(
-            model,
-            routes.branches(last_group(model) if layers is None else layers, students=students),
-            init=init,
-            rescale_gradients=rescale_gradients,
-        ),
-        song_chai(alpha, temperature, divergence, detach=detach),
-        reduction=reduction,
-    )
+    group = branched(model, layers, students=students, init=init, rescale_gradients=rescale_gradients)
+    objectives = song_chai(alpha, temperature, divergence, detach=detach)
+    return CollaborativeLearning(group, objectives, reduction=reduction)

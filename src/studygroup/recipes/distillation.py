@@ -69,7 +69,8 @@ def distillation(
     group = StudyGroup(model, independent(students=1))
     answer = probe(group, example).logits.shape[2:]
     network = _found(teacher, example, answer[-1], weights) if isinstance(teacher, str) else teacher
-    listened = _Trained(network)
+    listened = Frozen(network)
+    listened.sources = (_PAPER,)
     assert listened.of is not None
     told = probe(listened.of, example).logits.shape[2:]
     if len(told) > 1 or len(answer) > 1:
@@ -86,12 +87,6 @@ def distillation(
         )
     imitation = Imitation(listened, temperature=temperature, weight=alpha, scale_by_t2=scale_by_t2)
     return CollaborativeLearning(group, [Supervised(weight=1 - alpha), imitation])
-
-
-class _Trained(Frozen):
-    """A frozen network that names the paper."""
-
-    sources = (_PAPER,)
 
 
 def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.Module:

@@ -4,24 +4,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from studygroup._engine.copying import duplicate
 from studygroup.checks import check_choice, check_flag, check_number, check_pair
 from studygroup.functional import masked_mean
 from studygroup.functional.precision import as_weights, single
-from studygroup.group import Group, Init, StudyGroup
-from studygroup.inputs import Inputs, sees_table
-from studygroup.layers import last_group
+from studygroup.group import Group, Init
+from studygroup.inputs import Inputs, Table, sees_table
 from studygroup.objectives import Capture, Ensemble, Imitation, Objective, Step, Supervised, probe
 from studygroup.objectives.criteria import Comparison
 from studygroup.outputs import Outputs
-from studygroup.routes import Layer, branches, independent
+from studygroup.peers import branched
+from studygroup.routes import Layer, independent
 from studygroup.schedules import Schedule, ramp_up
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import OneTeacher, pooled
-from studygroup.teachers.base import check_one_answer
+from studygroup.teachers.base import Labels, check_one_answer
 from studygroup.teachers.learned import Pool
 
 _PAPER = """@misc{kim2019feature,
@@ -85,7 +85,7 @@ def ffl(
         ValueError: `ships` is neither, a layer that the model does not have, or `maps` whose output is no map.
     """
     check_choice("ships", ships, ("sub-network", "fused"))
-    group = _sub_networks(model, layers, students=students, init=init)
+    group = model if isinstance(model, Group) else branched(model, layers, students=students, init=init)
     among = () if group is model else group.routes.layers
     fused = _fused(group, example, maps=maps, among=among, pool=pool)
     weight = ramp_up(*check_pair("ramp", ramp))
@@ -139,9 +139,7 @@ class FusedClassifier(OneTeacher):
         logits: Tensor = self.fusion(as_weights(maps.transpose(0, 1).flatten(1, 2), self.fusion))
         return logits
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return the same, for every sub-network.
 
         Raises:
@@ -214,13 +212,7 @@ class FusedGroup(Group):
         self.routes = independent(students=1)
         self.model = FusedNetwork(group, fused)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the fused classifier's answer to every row.
 
         Raises:
@@ -255,14 +247,6 @@ class FusedGroup(Group):
     def _network(self) -> FusedNetwork:
         assert isinstance(self.model, FusedNetwork)
         return self.model
-
-
-def _sub_networks(model: nn.Module, layers: Iterable[Layer] | None, *, students: int, init: Init) -> Group:
-    """Return a group as it is, or the branches of one network."""
-    if isinstance(model, Group):
-        return model
-    named = last_group(model) if layers is None else layers
-    return StudyGroup(model, branches(named, students=students), init=init)
 
 
 def _fused(

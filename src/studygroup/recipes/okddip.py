@@ -6,12 +6,12 @@ from torch import nn
 
 from studygroup.checks import check_pair, check_whole
 from studygroup.functional import Aggregate
-from studygroup.group import Init, StudyGroup
+from studygroup.group import Init
 from studygroup.inputs import Inputs
-from studygroup.layers import last_group
 from studygroup.objectives import Imitation, Supervised
 from studygroup.objectives.probe import features
-from studygroup.routes import Layer, branches
+from studygroup.peers import branched
+from studygroup.routes import Layer
 from studygroup.schedules import ramp_up
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import PeerAttention, pooled
@@ -65,11 +65,7 @@ def okddip(
         ValueError: fewer than three students.
     """
     leader = check_whole("students", students, least=3) - 1
-    group = StudyGroup(
-        model,
-        branches(last_group(model) if layers is None else layers, students=students, leader=leader),
-        init=init,
-    )
+    group = branched(model, layers, students=students, init=init, leader=leader)
     width = pool(features(group, example)).shape[1]
     attention = PeerAttention(width, leader=leader, reduction=reduction, include_self=include_self, pool=pool)
     imitation = Imitation(

@@ -6,12 +6,12 @@ from torch import nn
 
 from studygroup.checks import check_flag, check_pair
 from studygroup.functional import Aggregate
-from studygroup.group import Init, StudyGroup
+from studygroup.group import Init
 from studygroup.inputs import Inputs
-from studygroup.layers import last_group
 from studygroup.objectives import Ensemble, Imitation, Supervised
 from studygroup.objectives.probe import trunk
-from studygroup.routes import Layer, branches
+from studygroup.peers import branched
+from studygroup.routes import Layer
 from studygroup.schedules import ramp_up
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import Gate, pooled
@@ -61,9 +61,7 @@ def one(
         pool: maps the trunk to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
-    group = StudyGroup(
-        model, branches(last_group(model) if layers is None else layers, students=students), init=init
-    )
+    group = branched(model, layers, students=students, init=init)
     gate = Gate(pool(trunk(group, example)).shape[1], students=students, pool=pool)
     imitation = Imitation(
         gate,

@@ -6,11 +6,11 @@ from functools import partial
 from torch import nn
 
 from studygroup.checks import check_flag, check_pair
-from studygroup.group import Init, StudyGroup
+from studygroup.group import Init
 from studygroup.inputs import Inputs
-from studygroup.layers import last_group
 from studygroup.objectives import Capture, Ensemble, Imitation, Supervised, probe
-from studygroup.routes import Layer, branches
+from studygroup.peers import branched
+from studygroup.routes import Layer
 from studygroup.schedules import ramp_up
 from studygroup.task import CollaborativeLearning
 from studygroup.teachers import Averages, MeanOfOthers, PeerEnsemble, pooled
@@ -58,9 +58,7 @@ def pcl(
         pool: maps a student's features to (rows, width), see `teachers.pooled`.
         init: how the second and further branches start, see `StudyGroup`.
     """
-    group = StudyGroup(
-        model, branches(last_group(model) if layers is None else layers, students=students), init=init
-    )
+    group = branched(model, layers, students=students, init=init)
     seen = probe(group, example, capture=Capture(features=True))
     assert seen.features is not None
     width = pool(seen.features[0]).shape[1]

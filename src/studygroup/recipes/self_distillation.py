@@ -64,8 +64,10 @@ def self_distillation(
     check_number("weight", weight)
     group = StudyGroup(model, independent(students=1))
     averages = Averages(group, decay=decay)
+    own_average = Self(of=averages)
+    own_average.sources = (_PAPER, bibliography.TEMPORAL_ENSEMBLING)
     imitation = Imitation(
-        _OwnAverage(of=averages),
+        own_average,
         temperature=temperature,
         weight=partial(_times, weight, ramp_up(*check_pair("ramp", ramp))),
         scale_by_t2=scale_by_t2,
@@ -73,12 +75,6 @@ def self_distillation(
     return CollaborativeLearning(
         group, [Supervised(), imitation], exports=averages if ships == "average" else None
     )
-
-
-class _OwnAverage(Self):
-    """The student's own average, which names the papers of the method and of its ramp."""
-
-    sources = (_PAPER, bibliography.TEMPORAL_ENSEMBLING)
 
 
 def _times(weight: float, schedule: Schedule, progress: float) -> float:

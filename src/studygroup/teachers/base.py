@@ -10,6 +10,9 @@ from studygroup.checks import check_whole
 from studygroup.group import Group
 from studygroup.outputs import Outputs
 
+Labels = Shaped[Tensor, "rows *_"]
+"""The labels of a batch: one a row, or several."""
+
 Weights = Float[Tensor, "students teachers"] | Float[Tensor, "rows students teachers"]
 """Row k holds the weights of what student k listens to; one matrix, or one for each row of the batch."""
 
@@ -65,9 +68,7 @@ class Teacher(nn.Module):
         """
         return share_equally(consults, answers)
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "teachers rows *classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "teachers rows *classes"]:
         """Return the logits that are weighed: those of the answers, unless the teacher computes its own from them."""
         return answers.logits
 

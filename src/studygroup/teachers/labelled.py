@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from studygroup import bibliography
@@ -11,7 +11,7 @@ from studygroup._engine.ranks import exchanging, over_ranks
 from studygroup.checks import check_flag, check_number, check_share, check_whole
 from studygroup.functional import best_mixture, error_products, least_error_weights
 from studygroup.outputs import Outputs
-from studygroup.teachers.base import OneTeacher, Weights
+from studygroup.teachers.base import Labels, OneTeacher, Weights
 
 
 class BestStudent(OneTeacher):
@@ -19,9 +19,7 @@ class BestStudent(OneTeacher):
 
     sources = (bibliography.KDCL,)
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return that student's logits, for every student."""
         y = _indices(y)
         rows = torch.arange(len(y), device=y.device)
@@ -39,9 +37,7 @@ class MinLogit(OneTeacher):
 
     sources = (bibliography.KDCL,)
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return the teacher's logits, for every student."""
         true = _indices(y).view(1, -1, 1).expand(len(answers.logits), -1, 1)
         relative = answers.logits - answers.logits.gather(-1, true)
@@ -72,9 +68,7 @@ class LinearTeacher(OneTeacher):
         self.per_row = check_flag("per_row", per_row)
         self.steps = check_whole("steps", steps, least=1)
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return the mixture, for every student."""
         alpha = best_mixture(answers.logits.detach(), _indices(y), per_row=self.per_row, steps=self.steps)
         return torch.einsum("nk,knc->nc", alpha, answers.logits).expand_as(answers.logits)
@@ -151,9 +145,7 @@ class GeneralTeacher(OneTeacher):
         weights = least_error_weights(self.products, ridge=self.ridge)
         return weights.to(answers.logits).expand(self.students, -1)
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return the students' own logits; in training their errors are measured for the steps to come."""
         if self.training and self.on_training_rows:
             self.measure(answers.logits, _indices(y))
@@ -165,7 +157,7 @@ class GeneralTeacher(OneTeacher):
         return {f"weight_{student}": weight for student, weight in enumerate(weights)}
 
 
-def _indices(y: Shaped[Tensor, "rows *_"]) -> Int[Tensor, " rows"]:
+def _indices(y: Labels) -> Int[Tensor, " rows"]:
     """Return class indices as int64.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
@@ -13,7 +13,7 @@ from studygroup._engine.selection import to_device
 from studygroup.checks import check_flag, check_whole
 from studygroup.functional.precision import as_weights, single
 from studygroup.outputs import Outputs
-from studygroup.teachers.base import OneTeacher, Teacher, Weights, check_one_answer, share_equally
+from studygroup.teachers.base import Labels, OneTeacher, Teacher, Weights, check_one_answer, share_equally
 
 Pool = Callable[[Tensor], Tensor]
 
@@ -179,9 +179,7 @@ class PeerEnsemble(OneTeacher):
         wide = check_whole("width", width, least=1) * check_whole("students", students, least=1)
         self.linear = nn.Linear(wide, check_whole("classes", classes, least=1))
 
-    def logits(
-        self, answers: Outputs, y: Shaped[Tensor, "rows *_"]
-    ) -> Float[Tensor, "students rows classes"]:
+    def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
         """Return the ensemble's logits, for every student.
 
         Raises:

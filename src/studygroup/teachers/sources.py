@@ -15,7 +15,7 @@ from studygroup._engine.copying import duplicate
 from studygroup._engine.isolate import requiring
 from studygroup.checks import check_share
 from studygroup.group import Group, StudyGroup
-from studygroup.inputs import Inputs
+from studygroup.inputs import Inputs, Table
 from studygroup.outputs import Outputs
 from studygroup.routes import independent
 from studygroup.teachers.base import Teacher
@@ -39,13 +39,7 @@ class _Constant(Group):
         return self.model
 
     @torch.no_grad()
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers without gradient, see `StudyGroup.forward`."""
         outputs: Outputs = self.model(inputs, sees=sees, capture=capture)
         return outputs
@@ -130,13 +124,7 @@ class Averages(_Constant):
             if parameter is not average:
                 parameter.copy_(average)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Bool[Tensor, "students rows"] | None = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the averages' answers without gradient, see `StudyGroup.forward`."""
         if self.training and self._starts:
             self._begin()
