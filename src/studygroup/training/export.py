@@ -224,12 +224,7 @@ def load_net(path: Path) -> nn.Module:
 
 
 def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
-    """Return the three lines of Python that load the shipped network.
-
-    Args:
-        path: the safetensors file.
-        builder: as in `save_net`.
-    """
+    """Return the three lines of Python that load the shipped network; `builder` is that of `save_net`."""
     builder = _rebuilding(builder, path)
     stray = [key for key in builder if not key.isidentifier()]
     if stray:

@@ -94,9 +94,6 @@ def provenance_now(settings: Settings, data: Data, *, tests: bool = True) -> Pro
 def read_provenance(folder: RunFolder) -> Provenance | None:
     """Read where a run comes from; None for a run that does not say.
 
-    Args:
-        folder: the run folder.
-
     Raises:
         ValueError: the file is damaged.
     """
@@ -116,14 +113,7 @@ def read_provenance(folder: RunFolder) -> Provenance | None:
 def note_provenance(
     folder: RunFolder, settings: Settings, data: Data, *, goes_on: bool, tests: bool = True
 ) -> None:
-    """Write where a run comes from; where it goes on, add this process if it is not like the one before.
-
-    Args:
-        folder: the run folder.
-        settings: the settings of the run.
-        data: as opened by `settings.load_data`.
-        goes_on: whether the run continues from a checkpoint.
-        tests: whether the test rows count; they are not read otherwise.
+    """Write what `provenance_now` says; where a run goes on, add this process if it is not like the one before.
 
     Raises:
         ConfigurationChangedError: the run goes on, and was begun with other data.
@@ -149,12 +139,7 @@ def changes(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def differences(there: Process, now: Process) -> list[str]:
-    """Return in words how two processes differ; what only one of them says does not count.
-
-    Args:
-        there: the process "there".
-        now: the process "now".
-    """
+    """Return in words how two processes differ; what only one of them says does not count."""
     found = [
         f"{name}: {some[name]} there, {other[name]} now"
         for some, other in ((there.versions, now.versions), (there.computing, now.computing))

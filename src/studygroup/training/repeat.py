@@ -153,12 +153,6 @@ def circumstances(
 ) -> Circumstances:
     """Compare what a run records of its making with how it would be made now.
 
-    Args:
-        there: the run folder.
-        known: what it records of its making.
-        settings: the settings of the repetition.
-        data: as opened by `settings.load_data`.
-
     Raises:
         ValueError: its summary is damaged.
     """

@@ -25,10 +25,6 @@ _FACTS = ("students", "epochs", "updates", "train_rows", "classes", "form")
 def differing_results(there: RunFolder, now: RunFolder) -> list[str]:
     """Return in words what differs between the results of two finished runs; nothing where all are the same.
 
-    Args:
-        there: the first run folder.
-        now: the second.
-
     Raises:
         ValueError: a folder holds no finished run, or its files are damaged.
     """

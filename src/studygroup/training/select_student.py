@@ -31,11 +31,7 @@ class SelectedStudent:
 
 
 class BestSoFar(KeepsBest):
-    """Callback that keeps the student with the best score on the hold-out rows of all epochs, or the leader.
-
-    Args:
-        by: the score that decides.
-    """
+    """Callback that keeps the student with the best score on the hold-out rows of all epochs, or the leader."""
 
     def __init__(self, by: ScoringBy) -> None:
         super().__init__()

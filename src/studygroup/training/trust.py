@@ -362,9 +362,6 @@ def is_reading() -> bool:
 def import_part(name: str) -> Any:
     """Import a class by its path; while a file is read, only what may be named there.
 
-    Args:
-        name: its import path.
-
     Raises:
         ImportError: there is no such module.
         AttributeError: it has no such class.

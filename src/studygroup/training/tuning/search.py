@@ -261,12 +261,7 @@ def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
 
 
 def _keep(study: optuna.Study, objective: Objective) -> Tuned:
-    """Write the results so far and delete the checkpoints of trials that have ended.
-
-    Args:
-        study: holds all trials.
-        objective: knows the search space and the trials' folder.
-    """
+    """Write the results so far and delete the checkpoints of trials that have ended."""
     rows = results.rows(study, objective.space, trials=objective.trials)
     results.write(objective.folder, rows, objective.space, seeds=objective.seeds)
     for number in (row["trial"] for row in rows if row["state"] in ("finished", "pruned", "failed")):
