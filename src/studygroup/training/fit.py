@@ -94,17 +94,11 @@ def _fit(
     module = StudyModule(
         task=task,
         datamodule=settings.build_datamodule(data),
-        epochs=settings.epochs,
-        optimizer=settings.optimizer,
-        rate=settings.rate,
-        progress=settings.progress,
-        gradient_clip_val=settings.gradient_clip_val,
+        settings=settings,
         history=history,
-        seed=settings.seed,
         metrics=GroupMetrics(
             settings.metrics or {}, students=task.shipped.students, classes=len(data.classes)
         ),
-        whole_norms=settings.sync_batchnorm,
     )
     name = settings.select_by
     better = None if name is None else module.metrics.higher_is_better(name)
