@@ -7,16 +7,16 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from studygroup.data import Data
 from studygroup.files import checked, read_json, write_text
 from studygroup.training.computing import facts
 from studygroup.training.config import ConfigurationChangedError
+from studygroup.training.dotted import texts
 from studygroup.training.folder import RunFolder
 from studygroup.training.git_state import GitState, git_state
 from studygroup.training.plain import as_kind
@@ -174,21 +174,10 @@ def _version(package: str) -> str:
 
 def _code(settings: Settings) -> dict[str, str]:
     """Return the checksums of this library's files, and of the modules that the settings name."""
-    names = {name.partition(".")[0] for name in _class_paths(settings.config())}
-    found = {name: _sum_of_module(name) for name in sorted(names | {"studygroup"})}
+    paths = (text for text in texts(settings.config()) if "." in text)
+    named = {path.partition(".")[0] for path in paths} & sys.modules.keys()
+    found = {name: _sum_of_module(name) for name in sorted(named | {"studygroup"})}
     return {name: total for name, total in found.items() if total is not None}
-
-
-def _class_paths(value: Any) -> Iterator[str]:
-    """Yield all import paths in a configuration."""
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _class_paths(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _class_paths(inner)
-    elif isinstance(value, str) and value.partition(".")[0] in sys.modules and "." in value:
-        yield value
 
 
 def _sum_of_module(name: str) -> str | None:

@@ -118,7 +118,11 @@ def tune(
         else:
             while _step(opened, objective):
                 _keep(opened, objective)
-        return _told(_keep(opened, objective))
+        tuned = _keep(opened, objective)
+    if tuned.best is None and not tuned.unfinished:
+        said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
+        raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")
+    return tuned
 
 
 @dataclass(frozen=True)
@@ -214,18 +218,6 @@ def _run_trials(options: _Options, *, progress_bar: bool = False) -> None:
     with _opened(options, progress_bar=progress_bar) as (study, objective):
         while _step(study, objective):
             _keep(study, objective)
-
-
-def _told(tuned: Tuned) -> Tuned:
-    """Return the results, if there are any.
-
-    Raises:
-        ValueError: no trial finished.
-    """
-    if tuned.best is None and not tuned.unfinished:
-        said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
-        raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")
-    return tuned
 
 
 def _step(study: optuna.Study, objective: Objective) -> bool:
