@@ -134,7 +134,7 @@ def build_part(part: Part, key: str, base: type, *, given: Mapping[str, Any] | N
         raise ValueError(f"{key}: {path} refuses its arguments {arguments!r:.200}: {error}") from error
 
 
-def _arguments(found: type) -> set[str]:
+def _arguments(found: Any) -> set[str]:
     """Return the arguments by name of a class, those of `__new__` included."""
     made = [one for one in (vars(found).get("__new__"), found.__init__) if one is not None]
     return {name for one in made for name in taken(getattr(one, "__func__", one))}
