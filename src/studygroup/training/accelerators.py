@@ -4,10 +4,7 @@ import torch
 
 
 def check_accelerator(name: str) -> None:
-    """Refuse an accelerator that Lightning does not know or that is not there.
-
-    Args:
-        name: Lightning's flag.
+    """Refuse an accelerator, by Lightning's flag, that Lightning does not know or that is not there.
 
     Raises:
         ValueError: names those that are there.
@@ -28,10 +25,6 @@ def check_accelerator(name: str) -> None:
 
 def check_devices(name: str, devices: int) -> None:
     """Refuse more devices than this machine has; a CPU takes any number of processes.
-
-    Args:
-        name: Lightning's flag of the accelerator.
-        devices: how many are wanted.
 
     Raises:
         ValueError: there are fewer GPUs.

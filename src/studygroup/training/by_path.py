@@ -10,12 +10,7 @@ BY_PATH = ("model", "data")
 
 
 def names_code(setting: str, value: Any) -> bool:
-    """Tell whether the value of a setting is the import path of a network or a data set; nothing is imported.
-
-    Args:
-        setting: any setting.
-        value: its plain value.
-    """
+    """Tell whether the value of a setting is the import path of a network or a data set; nothing is imported."""
     if setting == "data":
         return isinstance(value, str) and is_own(value)
     return setting == "model" and is_import_path(value)

@@ -56,11 +56,7 @@ class FiniteLoss(Callback):
 
 
 class FolderStays(Callback):
-    """Callback that stops where the run folder was removed, before something is written into a new one.
-
-    Args:
-        folder: the run folder.
-    """
+    """Callback that stops where the run folder was removed, before something is written into a new one."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -126,12 +122,7 @@ class StopAtEpochEnd(Callback):
 
 
 class RunBar(Callback):
-    """Progress bar over the updates of all epochs; redraws at most ten times a second and never waits for the device.
-
-    Args:
-        label: name of what is being trained.
-        history: the run's history.
-    """
+    """Progress bar over all updates; redraws at most ten times a second and never waits for the device."""
 
     def __init__(self, label: str, history: History) -> None:
         self.label = label

@@ -82,12 +82,7 @@ class Checked:
 def check(settings: Settings, *, run_dir: str | Path | None = None, resume: bool = False) -> Checked:
     """Check configuration, folder, data, and a few steps of a training: forward, backward, update, a scored batch.
 
-    Nothing is written into the run folder, and what is trained is thrown away.
-
-    Args:
-        settings: as for `train`.
-        run_dir: as for `train`.
-        resume: as for `train`.
+    Arguments are those of `train`. Nothing is written into the run folder, and what is trained is thrown away.
 
     Raises:
         ValueError: what `train` would raise before its second epoch, or the loss is not finite.
@@ -178,11 +173,7 @@ def _step(
 
 
 def describe_check(checked: Checked) -> str:
-    """Return the text of a check: data, steps, and the time that the training will take.
-
-    Args:
-        checked: what `check` returned.
-    """
+    """Return the text of a check: data, steps, and the time that the training will take."""
     data = checked.data
     lines = [
         f"nothing is wrong, and nothing was written; the run would go to {checked.folder}",

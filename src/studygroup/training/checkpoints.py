@@ -116,10 +116,7 @@ def _check_version(said: str) -> None:
 
 
 def newest_readable(folder: Path) -> Saved | None:
-    """Load the newest checkpoint that can be read, onto the CPU.
-
-    Args:
-        folder: the folder that `LastTwo` wrote to.
+    """Load the newest checkpoint that can be read, among those of `LastTwo` in a folder, onto the CPU.
 
     Returns:
         Its content; None where no checkpoint can be read.
@@ -144,12 +141,7 @@ def newest_readable(folder: Path) -> Saved | None:
 
 
 def newest_of_run(folder: Path, config: Config, state: Mapping[str, Any]) -> Saved | None:
-    """Load the newest readable checkpoint of a run, see `newest_readable`.
-
-    Args:
-        folder: the folder that `LastTwo` wrote to.
-        config: the run's configuration.
-        state: the state of the module that it is to be loaded into.
+    """Load the newest readable checkpoint of a run, see `newest_readable`, for a module of the given state.
 
     Raises:
         ConfigurationChangedError: it belongs to another run.

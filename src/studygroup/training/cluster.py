@@ -5,7 +5,6 @@ Only the coordinator assigns work and writes tables, so that nothing depends on 
 
 import time
 import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -60,21 +59,29 @@ class Outcome:
     stopped: bool = False
 
 
-class Job(ABC):
-    """Work that was handed to a cluster."""
+class Job:
+    """Work that was handed to Ray as a task."""
+
+    def __init__(self, ray: Any, reference: Any, log: Path) -> None:
+        self._ray, self._reference, self._log = ray, reference, log
 
     @property
-    @abstractmethod
     def place(self) -> str:
         """The path of its log."""
+        return f"log {self._log}"
 
-    @abstractmethod
     def ended(self) -> bool:
         """Return whether it has ended, successfully or not."""
+        ready, _ = self._ray.wait([self._reference], timeout=0)
+        return bool(ready)
 
-    @abstractmethod
     def outcome(self) -> Outcome:
         """Return its outcome, once it has ended; an error of the cluster is an outcome too."""
+        try:
+            outcome: Outcome = self._ray.get(self._reference)
+        except self._ray.exceptions.RayError as error:  # the process or its machine was lost, too often
+            return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
+        return outcome
 
 
 def check_place(on: Place, cluster: Mapping[str, Any] | None, jobs: int | None) -> None:
@@ -125,7 +132,7 @@ def on_ray(
             def start(batch: Sequence[W]) -> list[Job]:
                 files = [logs / f"{work.name}.log" for work in batch]
                 return [
-                    _Task(ray, task.remote(work, log, given()), log)
+                    Job(ray, task.remote(work, log, given()), log)
                     for work, log in zip(batch, files, strict=True)
                 ]
 
@@ -202,28 +209,6 @@ def _held(folder: Path | None, patience: float) -> Iterator[bool]:
                 return
         time.sleep(min(2.0, patience))
     yield True
-
-
-class _Task(Job):
-    """A task of Ray."""
-
-    def __init__(self, ray: Any, reference: Any, log: Path) -> None:
-        self._ray, self._reference, self._log = ray, reference, log
-
-    @property
-    def place(self) -> str:
-        return f"log {self._log}"
-
-    def ended(self) -> bool:
-        ready, _ = self._ray.wait([self._reference], timeout=0)
-        return bool(ready)
-
-    def outcome(self) -> Outcome:
-        try:
-            outcome: Outcome = self._ray.get(self._reference)
-        except self._ray.exceptions.RayError as error:  # the process or its machine was lost, too often
-            return Outcome(words=f"{type(error).__name__}: {error}", failed=True)
-        return outcome
 
 
 def _obey(work: Work, log: Path, allowed: Sequence[str]) -> Outcome:

@@ -97,17 +97,17 @@ def compare(
     rows: list[dict[str, Any]] = []
 
     def write() -> list[dict[str, Any]]:
-        return _write(chosen, seeds, folder, changes, elsewhere=on == "ray")
+        return _write(chosen, cells, folder, changes, elsewhere=on == "ray")
 
-    def ended(training: _Training, outcome: Outcome) -> None:
+    def ended(cell: _Cell, outcome: Outcome) -> None:
         if outcome.stopped:
-            diverged.append(f"{training.folder}: {outcome.words}")
+            diverged.append(f"{cell.folder}: {outcome.words}")
         write()
 
     with exclusive(folder):
         if on == "ray":
-            trainings = [_Training(cell.absolute()) for cell in cells]
-            on_ray(trainings, ended, logs=folder / "jobs", jobs=jobs, cluster=cluster or {})
+            works = [dataclasses.replace(cell, run_dir=folder.absolute()) for cell in cells]
+            on_ray(works, ended, logs=folder / "jobs", jobs=jobs, cluster=cluster or {})
             rows = write()
         elif jobs is not None and jobs > 1:
             try:
@@ -125,52 +125,36 @@ def compare(
 
 @dataclass(frozen=True)
 class _Cell:
-    """A configuration with a seed."""
+    """A configuration with a seed; as a piece of work for a cluster, it measures the cost of a step, too."""
 
-    name: str
+    configuration: str
     seed: int
-    configuration: Settings
+    base: Settings
     run_dir: Path
 
-    @property
-    def settings(self) -> Settings:
-        return dataclasses.replace(self.configuration, seed=self.seed, baseline=False)
-
-    @property
-    def folder(self) -> RunFolder:
-        return RunFolder(self.run_dir / f"{self.name}-{self.seed}")
-
-    @property
-    def data_name(self) -> str:
-        return str(self.configuration.data)
-
-    def absolute(self) -> "_Cell":
-        return dataclasses.replace(self, run_dir=self.run_dir.absolute())
-
-    def train(self, *, progress_bar: bool) -> None:
-        train(self.settings, run_dir=self.folder.path, resume=True, progress_bar=progress_bar)
-
-
-@dataclass(frozen=True)
-class _Training:
-    """A cell as a piece of work for a cluster, where the cost of a step is measured, too."""
-
-    cell: _Cell
-
     def __str__(self) -> str:
-        return f"{self.cell.name}, seed {self.cell.seed}"
+        return f"{self.configuration}, seed {self.seed}"
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return f"{self.configuration}-{self.seed}"
 
     @property
     def folder(self) -> Path:
-        return self.cell.folder.path
+        return self.run_dir / self.name
+
+    @property
+    def data_name(self) -> str:
+        return str(self.base.data)
+
+    def train(self, *, progress_bar: bool) -> None:
+        settings = dataclasses.replace(self.base, seed=self.seed, baseline=False)
+        train(settings, run_dir=self.folder, resume=True, progress_bar=progress_bar)
 
     def __call__(self) -> None:
-        self.cell.train(progress_bar=False)
-        _step_cost(self.cell.configuration, Run(self.cell.folder, self.cell.folder.read_summary()))
+        self.train(progress_bar=False)
+        folder = RunFolder(self.folder)
+        _step_cost(self.base, Run(folder, folder.read_summary()))
 
 
 def _train(cells: Sequence[_Cell], *, progress_bar: bool) -> list[str]:
@@ -179,8 +163,8 @@ def _train(cells: Sequence[_Cell], *, progress_bar: bool) -> list[str]:
     run_grid(
         cells,
         lambda cell: cell.train(progress_bar=progress_bar),
-        folder=lambda cell: cell.folder,
-        diverged=lambda cell, error: diverged.append(f"{cell.folder.path}: {error}"),
+        folder=lambda cell: RunFolder(cell.folder),
+        diverged=lambda cell, error: diverged.append(f"{cell.folder}: {error}"),
     )
     return diverged
 
@@ -194,7 +178,7 @@ def _train_all(cells: Sequence[_Cell]) -> None:
 
 def _write(
     chosen: Mapping[str, Settings],
-    seeds: Sequence[int],
+    cells: Sequence[_Cell],
     run_dir: Path,
     changes: Mapping[str, Any],
     *,
@@ -205,11 +189,10 @@ def _write(
     A cell that is trained `elsewhere` is finished when the cost of its step has been measured there.
     """
     finished: dict[str, dict[int, Run]] = {name: {} for name in chosen}
-    for seed in seeds:
-        for name, settings in chosen.items():
-            folder = _Cell(name, seed, settings, run_dir).folder
-            if folder.summary.exists() and (not elsewhere or _measured(settings, folder)):
-                finished[name][seed] = Run(folder, folder.read_summary())
+    for cell in cells:
+        folder = RunFolder(cell.folder)
+        if folder.summary.exists() and (not elsewhere or _measured(cell.base, folder)):
+            finished[cell.configuration][cell.seed] = Run(folder, folder.read_summary())
     runs = [
         (name, seed, run.summary.figures()) for name, own in finished.items() for seed, run in own.items()
     ]

@@ -24,9 +24,6 @@ COLUMNS = {
 def read_rows(run_dir: Path) -> list[dict[str, Any]]:
     """Read the rows that `compare` wrote to its folder, as it returns them, each with its `seeds`.
 
-    Args:
-        run_dir: the folder.
-
     Raises:
         ValueError: the folder holds no comparison, or its file is damaged.
     """
@@ -73,23 +70,14 @@ class _Row:
 
 
 def cells(run_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[RunFolder]]:
-    """Return the run folders of a comparison by configuration, one per seed.
-
-    Args:
-        run_dir: the folder.
-        rows: the folder's rows, see `read_rows`.
-    """
+    """Return the run folders behind a comparison's rows, by configuration, one per seed."""
     return {
         row["name"]: [RunFolder(run_dir / f"{row['name']}-{seed}") for seed in row["seeds"]] for row in rows
     }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Render the comparison as a Markdown table.
-
-    Args:
-        rows: the rows that `compare` returns.
-    """
+    """Render the comparison as a Markdown table."""
     many = any(row["classes"] >= TOP5_FROM for row in rows)
     columns = {name: words for name, words in COLUMNS.items() if many or name != "top5"}
     texts = any("padding" in row for row in rows)

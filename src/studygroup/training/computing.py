@@ -51,12 +51,7 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 
 def facts(device: torch.device, precision: str) -> dict[str, str]:
-    """Return in words what decides the last bits of a result besides versions, as torch is set now.
-
-    Args:
-        device: where a run trains.
-        precision: Lightning's flag.
-    """
+    """Return in words what decides the last bits of a result besides versions, as torch is set now."""
     found = {
         "device": device.type,
         "machine": platform.machine(),

@@ -72,11 +72,7 @@ class Confusion:
         return sums
 
     def write(self, path: Path) -> None:
-        """Write the counts, one line per label and answer that occurred; an answer that is no class stays empty.
-
-        Args:
-            path: the CSV file.
-        """
+        """Write the counts, one line per label and answer that occurred; an answer that is no class stays empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)

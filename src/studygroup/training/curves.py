@@ -23,11 +23,7 @@ _OF_TRAINING = (
 
 
 def tags(row: EpochRow) -> dict[str, float]:
-    """Return an epoch's figures by their names in TensorBoard, which stand in groups: `holdout/3`, `train/lr`.
-
-    Args:
-        row: the figures of one epoch.
-    """
+    """Return an epoch's figures by their names in TensorBoard, which stand in groups: `holdout/3`, `train/lr`."""
     found: dict[str, float | None] = {
         "holdout/mean": row.holdout_mean,
         "holdout/best": row.holdout_best,
@@ -45,11 +41,7 @@ def tags(row: EpochRow) -> dict[str, float]:
 
 
 def results(summary: Summary) -> dict[str, float]:
-    """Return a finished run's figures by TensorBoard's names for them.
-
-    Args:
-        summary: the run's summary.
-    """
+    """Return a finished run's figures by TensorBoard's names for them."""
     found = {
         "test/shipped": summary.shipped.test,
         "test/shipped_top5": summary.shipped.test_top5,
@@ -117,11 +109,6 @@ class Curves(TensorBoardLogger):
 
 def log_result(folder: RunFolder, config: Config, summary: Summary) -> None:
     """Record the settings of a run and what it reached, for TensorBoard's table of runs.
-
-    Args:
-        folder: the run folder.
-        config: the run's configuration.
-        summary: the run's summary.
 
     Raises:
         OSError: they could not be written; names the folder.

@@ -27,11 +27,7 @@ class ScoreRow(NamedTuple):
 
 
 def score_table(summary: Summary) -> list[ScoreRow]:
-    """Return the scores on the test rows: each student, the ensemble, the shipped student, the baseline.
-
-    Args:
-        summary: the run's summary.
-    """
+    """Return the scores on the test rows: each student, the ensemble, the shipped student, the baseline."""
     test, shipped, run = summary.test, summary.shipped, summary.run
     students, top5 = test.students, test.students_top5
     columns = len(score_header(summary))
@@ -112,11 +108,7 @@ def _megabytes(count: int) -> str:
 
 
 def describe_noise(summary: Summary) -> str:
-    """Describe the label noise of a run in a few sentences; empty without noise.
-
-    Args:
-        summary: the run's summary.
-    """
+    """Describe the label noise of a run in a few sentences; empty without noise."""
     noise = summary.noise
     if noise is None:
         return ""
@@ -135,13 +127,7 @@ def describe_noise(summary: Summary) -> str:
 
 
 def describe_run(folder: RunFolder, summary: Summary, *, finished_before: bool) -> str:
-    """Return the closing text: scores, cost, the plain network's path, the lines that load it, and a short result.
-
-    Args:
-        folder: the run folder.
-        summary: the run's summary.
-        finished_before: whether nothing was done because the run was already finished.
-    """
+    """Return the closing text: scores, cost, the plain network's path, the lines that load it, and a short result."""
     run, shipped = summary.run, summary.shipped
     parts = [f"The run in {folder.path} is finished; nothing was done."] if finished_before else []
     parts.append(f"Test set of {run.data}, {summary.test.rows} rows, scored after the choice:")

@@ -31,6 +31,11 @@ from studygroup.untrusted import check_file, check_tree, parse_json
 _KEY = "studygroup"
 CONFIGURATION = "configuration"
 """Folder beside the file that holds a Hugging Face network's configuration."""
+INITIAL_WEIGHTS = (
+    *("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"),  # timm's
+    *("weights", "weights_backbone"),  # torchvision's
+)
+"""Arguments of a network that say which weights it begins with."""
 
 
 def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data) -> None:
@@ -75,17 +80,7 @@ def _from_file(builder: dict[str, Any], path: Path) -> dict[str, Any]:
     if names_code("model", builder["name"]):
         with reading(path, {"build": builder}):
             check_import(builder["name"])
-    return {key: value for key, value in builder.items() if key not in _WEIGHTS}
-
-
-_WEIGHTS = (
-    "pretrained",
-    "checkpoint_path",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-    "weights",
-    "weights_backbone",
-)
+    return {key: value for key, value in builder.items() if key not in INITIAL_WEIGHTS}
 
 
 def _check_size(builder: dict[str, Any], path: Path) -> None:
@@ -224,12 +219,7 @@ def load_net(path: Path) -> nn.Module:
 
 
 def loading_lines(path: Path, *, builder: dict[str, Any]) -> str:
-    """Return the three lines of Python that load the shipped network.
-
-    Args:
-        path: the safetensors file.
-        builder: as in `save_net`.
-    """
+    """Return the three lines of Python that load the shipped network; `builder` is that of `save_net`."""
     builder = _rebuilding(builder, path)
     stray = [key for key in builder if not key.isidentifier()]
     if stray:

@@ -22,11 +22,7 @@ def first_run() -> Settings:
 
 
 def is_first_run(config: Config) -> bool:
-    """Tell whether a complete configuration is the first run's, whatever its seed.
-
-    Args:
-        config: as `Settings.config` returns it.
-    """
+    """Tell whether a complete configuration is the first run's, whatever its seed."""
     free = ("seed", *RESULT_STAYS)
     first = first_run().config()
     return all(config.get(name) == value for name, value in first.items() if name not in free)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.strategies import Strategy
 
 from studygroup.data import Data
 from studygroup.stopping import interruptible
@@ -24,7 +23,7 @@ from studygroup.training.processes import SameStart, is_first, strategy, togethe
 from studygroup.training.provenance import note_provenance
 from studygroup.training.save_checkpoints import AtomicCheckpointIO, LastTwo
 from studygroup.training.scoring_by import scoring_by
-from studygroup.training.select_student import BestSoFar, SelectedStudent, best_at_last_epoch
+from studygroup.training.select_student import BestSoFar, SelectedStudent, select_student
 from studygroup.training.settings import Settings
 
 
@@ -94,24 +93,18 @@ def _fit(
     module = StudyModule(
         task=task,
         datamodule=settings.build_datamodule(data),
-        epochs=settings.epochs,
-        optimizer=settings.optimizer,
-        rate=settings.rate,
-        progress=settings.progress,
-        gradient_clip_val=settings.gradient_clip_val,
+        settings=settings,
         history=history,
-        seed=settings.seed,
         metrics=GroupMetrics(
             settings.metrics or {}, students=task.shipped.students, classes=len(data.classes)
         ),
-        whole_norms=settings.sync_batchnorm,
     )
     name = settings.select_by
     better = None if name is None else module.metrics.higher_is_better(name)
     by = scoring_by(name, settings.select_mode, higher_is_better=better)
     best = BestSoFar(by)
     callbacks: list[Callback] = [FiniteLoss(folder), FolderStays(folder), StopAtEpochEnd(), history, *more]
-    callbacks += settings.build_callbacks()
+    callbacks += settings.build_parts("callbacks")
     first = is_first(settings)
     callbacks += [RunBar(settings.method_name, history)] if progress_bar and first else []
     callbacks += [best] if settings.select == "best" else []
@@ -127,54 +120,30 @@ def _fit(
         start = found.epoch + 1 if found else 0
         epochs = start if found and found.ended else settings.epochs
         callbacks.append(SameStart(start))
-        how = strategy(settings, task)
-        trainer = _trainer(settings, folder, callbacks, clip, start=start, epochs=epochs, strategy=how)
+        loggers = settings.build_parts("loggers")
+        for logger in loggers:
+            logger.log_hyperparams(settings.config())
+        trainer = Trainer(
+            max_epochs=epochs,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=strategy(settings, task),
+            precision=settings.precision,  # type: ignore[arg-type]
+            gradient_clip_val=clip,
+            logger=[Curves(folder.path, start=start), *loggers],
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            num_sanity_val_steps=0,  # the hold-out rows are scored after an epoch, never before the first
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
         trainer.fit(module, ckpt_path=found.path if found else None, weights_only=True)
     check_there(folder)
     module.eval()
-    selected = _select(settings, module, history, best)
+    selected = select_student(settings.select, history, task, best)
     return Trained(module, selected, history, trainer.strategy.root_device)
-
-
-def _trainer(
-    settings: Settings,
-    folder: RunFolder,
-    callbacks: list[Callback],
-    clip: float | None,
-    *,
-    start: int,
-    epochs: int,
-    strategy: str | Strategy,
-) -> Trainer:
-    own = settings.build_loggers()
-    for logger in own:
-        logger.log_hyperparams(settings.config())
-    return Trainer(
-        max_epochs=epochs,
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy=strategy,
-        precision=settings.precision,  # type: ignore[arg-type]
-        gradient_clip_val=clip,
-        logger=[Curves(folder.path, start=start), *own],
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        num_sanity_val_steps=0,  # the hold-out rows are scored after an epoch, never before the first
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
-def _select(settings: Settings, module: StudyModule, history: History, best: BestSoFar) -> SelectedStudent:
-    """Return the student that ships, according to `settings.select`."""
-    if settings.select == "best":
-        net = module.task.shipped.export(best.student)
-        net.load_state_dict(best.weights)
-        return SelectedStudent(best.student, best.epoch, best.holdout, net)
-    student, epoch, holdout = best_at_last_epoch(history, module.task, best.by)
-    return SelectedStudent(student, epoch, holdout, module.task.shipped.export(student))
 
 
 _NOISE = (

@@ -225,11 +225,7 @@ def _key(folder: Path) -> tuple[Path, int, int]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Return whether a folder is missing or holds no more than a lock and writes that were interrupted.
-
-    Args:
-        folder: the folder.
-    """
+    """Return whether a folder is missing or holds no more than a lock and writes that were interrupted."""
     names = (path.name for path in folder.iterdir()) if folder.exists() else iter(())
     return all(name in (LOCK, HOLDER) or name.startswith(WRITING) for name in names)
 

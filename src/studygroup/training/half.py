@@ -18,11 +18,6 @@ def settled(settings: Settings, data: Data, folder: RunFolder | None = None) -> 
     `bf16-mixed` is chosen for pictures on a processor with instructions for products in bfloat16; anything else is
     `32-true`: texts, scikit-learn's digits, whose steps are too short to gain, GPUs, and runs of several processes,
     whose machines may differ.
-
-    Args:
-        settings: the settings of a run.
-        data: its data.
-        folder: its folder, which may hold a run to go on with.
     """
     if settings.precision != AUTO:
         return settings

@@ -17,9 +17,6 @@ class History(Callback):
 
     The rows are part of the checkpoint: a run that resumes from an earlier epoch drops the rows after it and computes
     them again, so the file never repeats or lacks a line.
-
-    Args:
-        path: the CSV file.
     """
 
     def __init__(self, path: Path) -> None:

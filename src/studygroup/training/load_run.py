@@ -98,9 +98,6 @@ class Run:
 def load_run(run: str | Path) -> Iterator[Run]:
     """Reopen a finished run, on as many CPU threads as it was trained with.
 
-    Args:
-        run: the run folder.
-
     Raises:
         NotAllowedError: its configuration names code that nobody allowed, or it holds pipes or links.
         ValueError: the folder holds no finished run, or its files or data are damaged.

@@ -1,34 +1,31 @@
 """The Lightning module: training steps and the figures of an epoch. The learning itself is the task's."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from studygroup import seeding
 from studygroup._engine.ranks import of_this_process, over_ranks
 from studygroup.data import Batch, BatchPart
 from studygroup.losses import Losses
-from studygroup.parallel import whole_norms as norms_of_all
+from studygroup.parallel import whole_norms
 from studygroup.task import CollaborativeLearning
 from studygroup.training.curves import tags
 from studygroup.training.datamodule import DataModule
 from studygroup.training.history import EpochRow
 from studygroup.training.keep_history import History
 from studygroup.training.metrics import GroupMetrics
-from studygroup.training.rates import Rate
 from studygroup.training.scores import Scores, Tally
+from studygroup.training.settings import Settings
 from studygroup.training.summary import MetricFigures
-
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class StudyModule(LightningModule):
@@ -41,18 +38,13 @@ class StudyModule(LightningModule):
     Args:
         task: the task to train.
         datamodule: its batches.
-        epochs: number of epochs in all.
-        optimizer: builds the optimiser from the parameters.
-        rate: learning-rate schedule.
-        progress: whether ramp-up weights see whole epochs (`epoch / epochs`) or updates.
-        gradient_clip_val: largest gradient norm of an update where students are trained in turn; otherwise the
-            trainer clips.
+        settings: the settings of the run. Where students are trained in turn, their gradients are clipped here;
+            otherwise the trainer clips.
         history: receives one row of figures per epoch.
-        seed: the run's seed.
         metrics: further metrics on the hold-out rows.
-        whole_norms: whether batch statistics are those of all processes' rows.
 
     Attributes:
+        updates: number of updates of a student per epoch.
         holdout: scores on the hold-out rows after the last epoch.
         figures: further metrics on them.
     """
@@ -65,28 +57,15 @@ class StudyModule(LightningModule):
         *,
         task: CollaborativeLearning,
         datamodule: DataModule,
-        epochs: int,
-        optimizer: OptimizerFactory,
-        rate: Rate,
-        progress: Literal["epoch", "step"],
-        gradient_clip_val: float | None,
+        settings: Settings,
         history: History,
-        seed: int,
         metrics: GroupMetrics,
-        whole_norms: bool = False,
     ) -> None:
         super().__init__()
-        self.task = task
-        self.datamodule, self._epochs, self._seed, self._history = datamodule, epochs, seed, history
-        self._make_optimizer, self._rate, self._progress = optimizer, rate, progress
-        self._clip, self.metrics, self._whole_norms = gradient_clip_val, metrics, whole_norms
+        self.task, self.datamodule, self.metrics = task, datamodule, metrics
+        self._settings, self._history = settings, history
         self.automatic_optimization = not task.in_turn  # the trainer's own loop makes one update per batch
-        self._updates = len(datamodule.training_batches(task, epoch=0))
-
-    @property
-    def updates(self) -> int:
-        """Number of updates of a student per epoch."""
-        return self._updates
+        self.updates = len(datamodule.training_batches(task, epoch=0))
 
     @property
     def done(self) -> int:
@@ -95,10 +74,11 @@ class StudyModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser over all trainable parameters, with its rate set after every update."""
-        optimizer = self._make_optimizer([p for p in self.task.parameters() if p.requires_grad])
+        settings = self._settings
+        optimizer = settings.optimizer([p for p in self.task.parameters() if p.requires_grad])
         if not self.automatic_optimization:
             optimizer.register_step_pre_hook(self._clip_gradients)  # after gradients are unscaled
-        scheduler = self._rate.scheduler(optimizer, epochs=self._epochs, updates=self._updates)
+        scheduler = settings.rate.scheduler(optimizer, epochs=settings.epochs, updates=self.updates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -133,14 +113,13 @@ class StudyModule(LightningModule):
         """Return the loss of one update; None where students were updated in turn."""
         step = self.done
         batch, share = batch if isinstance(batch, BatchPart) else (batch, None)
-        torch.manual_seed(
-            seeding.derive(self._seed, "step", step, *of_this_process())
-        )  # dropout and the like
+        seed = seeding.derive(self._settings.seed, "step", step, *of_this_process())
+        torch.manual_seed(seed)  # dropout and the like
         inputs, labels = self.datamodule.training_rows(batch, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
         progress = self.progress_at(step)
-        with norms_of_all() if self._whole_norms else nullcontext():
+        with whole_norms() if self._settings.sync_batchnorm else nullcontext():
             for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=progress, share=share):
                 self._add(losses, step)
                 if self.automatic_optimization:
@@ -158,8 +137,9 @@ class StudyModule(LightningModule):
             self._places += mask.numel()
 
     def _clip_gradients(self, *_: Any) -> None:
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(self.task.parameters(), self._clip)
+        largest = self._settings.gradient_clip_val
+        if largest is not None:
+            nn.utils.clip_grad_norm_(self.task.parameters(), largest)
 
     def _update(self, loss: Tensor) -> None:
         """Update the parameters that the loss has a gradient for; the others stay unchanged."""
@@ -171,8 +151,8 @@ class StudyModule(LightningModule):
 
     def progress_at(self, step: int) -> float:
         """Return the progress of training at an update, in [0, 1]."""
-        done = step // self._updates if self._progress == "epoch" else step / self._updates
-        return done / self._epochs
+        done = step // self.updates if self._settings.progress == "epoch" else step / self.updates
+        return done / self._settings.epochs
 
     @torch.no_grad()
     def _add(self, losses: Losses, step: int) -> None:
@@ -192,7 +172,7 @@ class StudyModule(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Read losses and time of the training part, then start the tally of the hold-out rows."""
         sums = [self._total, *self._sums.flatten(), *self._objectives.values(), *self._teachers.values()]
-        self._losses = over_ranks(torch.stack(sums).div(self._updates)).tolist()
+        self._losses = over_ranks(torch.stack(sums).div(self.updates)).tolist()
         self._seconds = time.perf_counter() - self._started
         self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)

@@ -6,10 +6,10 @@ imported when it is built; where it comes from a file, at once, by the rule of `
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from studygroup.importing import is_factory
+from studygroup.importing import is_factory, taken
 from studygroup.training.by_path import names_code
 from studygroup.training.config import plain
 from studygroup.training.trust import import_part, is_reading
@@ -134,14 +134,7 @@ def build_part(part: Part, key: str, base: type, *, given: Mapping[str, Any] | N
         raise ValueError(f"{key}: {path} refuses its arguments {arguments!r:.200}: {error}") from error
 
 
-def _arguments(found: Callable[..., Any]) -> set[str]:
+def _arguments(found: Any) -> set[str]:
     """Return the arguments by name of a class, those of `__new__` included."""
     made = [one for one in (vars(found).get("__new__"), found.__init__) if one is not None]
-    return {name for one in made for name in _names(getattr(one, "__func__", one))}
-
-
-def _names(function: Any) -> list[str]:
-    try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # written in C
-        return []
+    return {name for one in made for name in taken(getattr(one, "__func__", one))}

@@ -16,11 +16,7 @@ from studygroup.training.settings import Settings
 
 
 def is_first(settings: Settings) -> bool:
-    """Tell whether this process is the first of a run, by what torchrun, SLURM or Lightning says of it.
-
-    Args:
-        settings: of the run; one process is always the first.
-    """
+    """Tell whether this process is the first of a run, by what torchrun, SLURM or Lightning says of it."""
     if settings.processes == 1:
         return True
     said = os.environ
@@ -32,11 +28,7 @@ def is_first(settings: Settings) -> bool:
 
 
 def check_one_process(settings: Settings, *, of: str) -> None:
-    """Refuse settings of several processes where one process hands out the runs.
-
-    Args:
-        settings: of a run.
-        of: who hands them out.
+    """Refuse settings of several processes in a command, `of`, whose one process hands out the runs.
 
     Raises:
         ValueError: `devices` or `num_nodes` is above 1.
@@ -49,11 +41,7 @@ def check_one_process(settings: Settings, *, of: str) -> None:
 
 
 def together(settings: Settings) -> AbstractContextManager[None]:
-    """Return a context in which the processes of a run count, and no others that `torch.distributed` knows of.
-
-    Args:
-        settings: of the run.
-    """
+    """Return a context in which the processes of a run count, and no others that `torch.distributed` knows of."""
     return nullcontext() if settings.processes > 1 else alone()
 
 
@@ -62,10 +50,6 @@ def strategy(settings: Settings, task: CollaborativeLearning) -> str | Strategy:
 
     Parameters without a gradient are looked for where there may be some that no process has rows for, so that neither
     momentum nor decay moves them.
-
-    Args:
-        settings: of the run.
-        task: the task.
     """
     if settings.processes == 1:
         return "auto"

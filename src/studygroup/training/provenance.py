@@ -7,16 +7,16 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from studygroup.data import Data
 from studygroup.files import checked, read_json, write_text
 from studygroup.training.computing import facts
 from studygroup.training.config import ConfigurationChangedError
+from studygroup.training.dotted import texts
 from studygroup.training.folder import RunFolder
 from studygroup.training.git_state import GitState, git_state
 from studygroup.training.plain import as_kind
@@ -94,9 +94,6 @@ def provenance_now(settings: Settings, data: Data, *, tests: bool = True) -> Pro
 def read_provenance(folder: RunFolder) -> Provenance | None:
     """Read where a run comes from; None for a run that does not say.
 
-    Args:
-        folder: the run folder.
-
     Raises:
         ValueError: the file is damaged.
     """
@@ -116,14 +113,7 @@ def read_provenance(folder: RunFolder) -> Provenance | None:
 def note_provenance(
     folder: RunFolder, settings: Settings, data: Data, *, goes_on: bool, tests: bool = True
 ) -> None:
-    """Write where a run comes from; where it goes on, add this process if it is not like the one before.
-
-    Args:
-        folder: the run folder.
-        settings: the settings of the run.
-        data: as opened by `settings.load_data`.
-        goes_on: whether the run continues from a checkpoint.
-        tests: whether the test rows count; they are not read otherwise.
+    """Write what `provenance_now` says; where a run goes on, add this process if it is not like the one before.
 
     Raises:
         ConfigurationChangedError: the run goes on, and was begun with other data.
@@ -149,12 +139,7 @@ def changes(there: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def differences(there: Process, now: Process) -> list[str]:
-    """Return in words how two processes differ; what only one of them says does not count.
-
-    Args:
-        there: the process "there".
-        now: the process "now".
-    """
+    """Return in words how two processes differ; what only one of them says does not count."""
     found = [
         f"{name}: {some[name]} there, {other[name]} now"
         for some, other in ((there.versions, now.versions), (there.computing, now.computing))
@@ -189,21 +174,10 @@ def _version(package: str) -> str:
 
 def _code(settings: Settings) -> dict[str, str]:
     """Return the checksums of this library's files, and of the modules that the settings name."""
-    names = {name.partition(".")[0] for name in _class_paths(settings.config())}
-    found = {name: _sum_of_module(name) for name in sorted(names | {"studygroup"})}
+    paths = (text for text in texts(settings.config()) if "." in text)
+    named = {path.partition(".")[0] for path in paths} & sys.modules.keys()
+    found = {name: _sum_of_module(name) for name in sorted(named | {"studygroup"})}
     return {name: total for name, total in found.items() if total is not None}
-
-
-def _class_paths(value: Any) -> Iterator[str]:
-    """Yield all import paths in a configuration."""
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _class_paths(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _class_paths(inner)
-    elif isinstance(value, str) and value.partition(".")[0] in sys.modules and "." in value:
-        yield value
 
 
 def _sum_of_module(name: str) -> str | None:

@@ -14,7 +14,7 @@ from studygroup.training.load_run import Run
 from studygroup.training.migrate import upgraded
 from studygroup.training.provenance import Provenance, changes, differences, provenance_now, read_provenance
 from studygroup.training.run import train_in
-from studygroup.training.same_results import check_readable, count_tensors, differing_results
+from studygroup.training.same_results import differing_results, read_tensors
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.untrusted import check_tree
 
@@ -98,9 +98,9 @@ def reproduce(
     there = RunFolder(Path(run))
     check_tree(there.path)
     settings, known = Run(there, there.read_summary()).settings, read_provenance(there)
-    check_readable(there)
+    differing_results(there, there)  # what cannot be compared is refused before anything is trained
     if there.baseline.summary.exists():
-        check_readable(there.baseline)
+        differing_results(there.baseline, there.baseline)
     again = RunFolder(Path(run_dir) if run_dir is not None else _beside(there.path))
     _check_apart(there.path, again.path)
     if deterministic:
@@ -124,7 +124,7 @@ def reproduce(
         again=again,
         circumstances=seen[0],
         differing=tuple(differing),
-        tensors=count_tensors(there),
+        tensors=len(read_tensors(there.weights)),
     )
 
 
@@ -152,12 +152,6 @@ def circumstances(
     there: RunFolder, known: Provenance | None, settings: Settings, data: Data
 ) -> Circumstances:
     """Compare what a run records of its making with how it would be made now.
-
-    Args:
-        there: the run folder.
-        known: what it records of its making.
-        settings: the settings of the repetition.
-        data: as opened by `settings.load_data`.
 
     Raises:
         ValueError: its summary is damaged.

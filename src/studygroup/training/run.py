@@ -144,11 +144,6 @@ def _finished(folder: RunFolder) -> Run:
 def check_folder(folder: RunFolder, config: Config, *, resume: bool) -> None:
     """Refuse a folder that no run of this configuration can be trained in; nothing is written.
 
-    Args:
-        folder: the run folder.
-        config: the run's configuration.
-        resume: whether to continue what lies there.
-
     Raises:
         ConfigurationChangedError: the run in the folder belongs to other settings.
         FolderTakenError: the folder is not empty and `resume` was not given.
@@ -179,11 +174,7 @@ def _baseline(settings: Settings, data: Data, folder: RunFolder, *, progress_bar
 
 
 def plain_beside(settings: Settings) -> Settings | None:
-    """Return the settings of the plain network beside a run; None where none is trained.
-
-    Args:
-        settings: the settings of the run.
-    """
+    """Return the settings of the plain network beside a run; None where none is trained."""
     if not settings.baseline or settings.method_name == "baseline":
         return None
     return dataclasses.replace(settings, recipe=methods.baseline, baseline=False)  # type: ignore[attr-defined]

@@ -25,28 +25,10 @@ _FACTS = ("students", "epochs", "updates", "train_rows", "classes", "form")
 def differing_results(there: RunFolder, now: RunFolder) -> list[str]:
     """Return in words what differs between the results of two finished runs; nothing where all are the same.
 
-    Args:
-        there: the first run folder.
-        now: the second.
-
     Raises:
         ValueError: a folder holds no finished run, or its files are damaged.
     """
     return [*_histories(there, now), *_scores(there, now), *_routes(there, now), *_weights(there, now)]
-
-
-def check_readable(folder: RunFolder) -> None:
-    """Refuse a finished run whose results cannot be compared, before anything is trained to compare them with.
-
-    Raises:
-        ValueError: the folder holds no finished run, or its files are damaged; names the file.
-    """
-    differing_results(folder, folder)
-
-
-def count_tensors(folder: RunFolder) -> int:
-    """Return the number of tensors that a run ships."""
-    return len(_tensors(folder.weights))
 
 
 def _histories(there: RunFolder, now: RunFolder) -> Iterator[str]:
@@ -112,7 +94,7 @@ def _listed(found: list[str]) -> str:
 
 
 def _weights(there: RunFolder, now: RunFolder) -> Iterator[str]:
-    some, other = _tensors(there.weights), _tensors(now.weights)
+    some, other = read_tensors(there.weights), read_tensors(now.weights)
     alone = sorted(some.keys() ^ other.keys())
     if alone:
         yield f"shipped weights: {_listed(alone)} in one of both alone"
@@ -123,7 +105,12 @@ def _weights(there: RunFolder, now: RunFolder) -> Iterator[str]:
         yield f"shipped weights: {len(wrong)} of {len(both)} tensors ({_listed(wrong)}), by {by:.3g} at most"
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors that a run ships.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     check_file(path, folder=path.parent)
     try:
         return load_file(path)

@@ -20,13 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoint writer that renames into place: a kill leaves the old file or the new one, never a partial one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save with `torch.save`, atomically.
-
-        Args:
-            checkpoint: the state of training.
-            path: the destination.
-            storage_options: not used.
-        """
+        """Save with `torch.save`, atomically."""
         write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
 

@@ -114,29 +114,34 @@ def _among_five(scores: Tensor, labels: Tensor) -> Tensor:
     return (likeliest == labels[:, None]).any(-1) & ~scores.isnan().any(-1)
 
 
+@torch.no_grad()
 def score(
     group: nn.Module,
     batches: Iterable[tuple[Inputs, Tensor]],
     *,
-    students: int,
+    students: int | None,
     each: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Scores:
     """Score a study group, in `eval` mode, on batches that lie on the device of its parameters.
 
     Args:
-        group: returns an object with `.logits` (students, N, classes).
+        group: returns an object with `.logits` (students, N, classes); or a plain network.
         batches: network inputs and class indices (N,).
-        students: number of students.
-        each: called with the logits (students, N, classes) and the class indices of each batch.
+        students: number of students; None for a plain network, which is scored as a group of one.
+        each: called with the logits (students, N, classes), of a plain network (N, classes), and the class indices of
+            each batch.
     """
-
-    def ask(inputs: Inputs, labels: Tensor) -> Tensor:
-        found: Tensor = group(inputs).logits
-        if each is not None:
-            each(found, labels)
-        return found
-
-    return _scored(group, ask, batches, students)
+    tally, training = Tally(students or 1, next(group.parameters()).device), group.training
+    group.eval()
+    try:
+        for inputs, labels in batches:
+            found: Tensor = logits(group, inputs) if students is None else group(inputs).logits
+            if each is not None:
+                each(found, labels)
+            tally.add(found[None] if students is None else found, labels)
+    finally:
+        group.train(training)
+    return tally.read()
 
 
 def score_net(
@@ -145,38 +150,8 @@ def score_net(
     *,
     each: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Scores:
-    """Score one plain network, in `eval` mode, as a group of one student.
-
-    Args:
-        net: returns logits (N, classes).
-        batches: network inputs and class indices (N,), on the device of the network's parameters.
-        each: called with the logits and the class indices of each batch, such as `Answers.add`.
-    """
-
-    def ask(inputs: Inputs, labels: Tensor) -> Tensor:
-        found = logits(net, inputs)
-        if each is not None:
-            each(found, labels)
-        return found[None]
-
-    return _scored(net, ask, batches, 1)
-
-
-@torch.no_grad()
-def _scored(
-    model: nn.Module,
-    ask: Callable[[Inputs, Tensor], Tensor],
-    batches: Iterable[tuple[Inputs, Tensor]],
-    students: int,
-) -> Scores:
-    tally, training = Tally(students, next(model.parameters()).device), model.training
-    model.eval()
-    try:
-        for inputs, labels in batches:
-            tally.add(ask(inputs, labels), labels)
-    finally:
-        model.train(training)
-    return tally.read()
+    """Score one plain network, in `eval` mode, as a group of one student; see `score`."""
+    return score(net, batches, students=None, each=each)
 
 
 def accuracy(net: nn.Module, batches: Iterable[tuple[Inputs, Tensor]]) -> float:

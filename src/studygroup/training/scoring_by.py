@@ -24,11 +24,7 @@ class ScoringBy:
     mode: Mode = "max"
 
     def scores(self, values: Sequence[float]) -> tuple[float, ...]:
-        """Return what the students are ranked by, more is better; a value that is not a number is the worst.
-
-        Args:
-            values: the metric of each student.
-        """
+        """Return what the students are ranked by, more is better; a value that is not a number is the worst."""
         if all(map(math.isnan, values)):
             warnings.warn(
                 f"{self.metric} is not a number for any student on the hold-out rows, so that the first is taken; "
@@ -41,11 +37,6 @@ class ScoringBy:
 
 def check_choice(metric: str | None, mode: Mode | None, metrics: Collection[str]) -> None:
     """Refuse a choice by what is no metric of the run, and metrics whose names no column or option can have.
-
-    Args:
-        metric: name of the metric; None is accuracy.
-        mode: as given.
-        metrics: names of the run's metrics.
 
     Raises:
         ValueError: a metric's name is no identifier, there is no such metric, or a mode and no metric.
@@ -67,12 +58,7 @@ def check_choice(metric: str | None, mode: Mode | None, metrics: Collection[str]
 
 
 def scoring_by(metric: str | None, mode: Mode | None, *, higher_is_better: bool | None) -> ScoringBy:
-    """Return the score that decides.
-
-    Args:
-        metric: name of the metric; None is accuracy.
-        mode: as given; None for the metric's own.
-        higher_is_better: what the metric says.
+    """Return the score that decides; where no mode is given, the metric says which values are better.
 
     Raises:
         ValueError: neither the user nor the metric says which values are better.

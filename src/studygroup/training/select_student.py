@@ -1,6 +1,7 @@
 """Select the student that ships, on the hold-out rows alone."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
@@ -31,11 +32,7 @@ class SelectedStudent:
 
 
 class BestSoFar(KeepsBest):
-    """Callback that keeps the student with the best score on the hold-out rows of all epochs, or the leader.
-
-    Args:
-        by: the score that decides.
-    """
+    """Callback that keeps the student with the best score on the hold-out rows of all epochs, or the leader."""
 
     def __init__(self, by: ScoringBy) -> None:
         super().__init__()
@@ -49,13 +46,17 @@ class BestSoFar(KeepsBest):
         self.keep(pl_module.task, accuracies, epoch=trainer.current_epoch + 1, by=ranked)
 
 
-def best_at_last_epoch(
-    history: History, task: CollaborativeLearning, by: ScoringBy
-) -> tuple[int, int, float]:
-    """Return number, epoch and hold-out accuracy of the student that ships by the last epoch."""
-    row = history.rows[-1]
+def select_student(
+    select: Literal["last", "best"], history: History, task: CollaborativeLearning, best: BestSoFar
+) -> SelectedStudent:
+    """Return the student that ships: the best of the last epoch, or of all epochs, which `best` has kept."""
+    if select == "best":
+        net = task.shipped.export(best.student)
+        net.load_state_dict(best.weights)
+        return SelectedStudent(best.student, best.epoch, best.holdout, net)
+    row, metric = history.rows[-1], best.by.metric
     ranked = row.holdout
-    if by.metric is not None:
-        ranked = by.scores([row.metrics[f"{by.metric}_{k}"] for k in range(len(row.holdout))])
-    best = student_to_ship(task, ranked)
-    return best, row.epoch, row.holdout[best]
+    if metric is not None:
+        ranked = best.by.scores([row.metrics[f"{metric}_{k}"] for k in range(len(ranked))])
+    student = student_to_ship(task, ranked)
+    return SelectedStudent(student, row.epoch, row.holdout[student], task.shipped.export(student))

@@ -279,34 +279,25 @@ class Settings:
         """
         check_accelerator(self.accelerator)
         check_devices(self.accelerator, self.devices)
-        self.build_callbacks()
-        self.build_loggers()
+        self.build_parts("callbacks")
+        self.build_parts("loggers")
         check_optimizer(self.optimizer)
         self.rate.check(self.epochs)
 
-    def build_callbacks(self) -> list[Any]:
-        """Build the callbacks of one's own.
+    def build_parts(self, setting: Literal["callbacks", "loggers"]) -> list[Any]:
+        """Build the callbacks or the loggers of one's own.
 
         Raises:
             ValueError: one is none, or refuses its arguments.
         """
-        if not self.callbacks:
+        parts = getattr(self, setting)
+        if not parts:
             return []
         from lightning.pytorch import Callback
-
-        return [build_part(one, f"callbacks[{k}]", Callback) for k, one in enumerate(self.callbacks)]
-
-    def build_loggers(self) -> list[Any]:
-        """Build the loggers of one's own.
-
-        Raises:
-            ValueError: one is none, or refuses its arguments.
-        """
-        if not self.loggers:
-            return []
         from lightning.pytorch.loggers import Logger
 
-        return [build_part(one, f"loggers[{k}]", Logger) for k, one in enumerate(self.loggers)]
+        base = Callback if setting == "callbacks" else Logger
+        return [build_part(one, f"{setting}[{k}]", base) for k, one in enumerate(parts)]
 
     @property
     def processes(self) -> int:

@@ -26,16 +26,7 @@ def totals(
     owner: Sequence[int] | Tensor | None,
     progress: float,
 ) -> Iterator[Tensor]:
-    """Yield the losses of a batch's updates, one after another, computed in a run's precision.
-
-    Args:
-        settings: the settings of the run.
-        task: its task.
-        x: inputs of the task.
-        y: labels.
-        owner: whose row is whose, see `CollaborativeLearning.steps`.
-        progress: how far training has come, from 0 to 1.
-    """
+    """Yield the losses of a batch's updates in turn, in a run's precision; see `CollaborativeLearning.steps`."""
     updates = task.steps(x, y, owner=owner, progress=progress)
     while True:
         with autocast(settings, y.device):
@@ -46,28 +37,16 @@ def totals(
 
 
 def autocast(settings: Settings, device: torch.device) -> torch.autocast:
-    """Return the context in which a run computes, as its precision says.
-
-    Args:
-        settings: the settings of the run.
-        device: the device that it computes on.
-    """
+    """Return the context in which a run computes, as its precision says."""
     half = _HALF.get(settings.precision)
     return torch.autocast(device.type, half, enabled=half is not None)
 
 
 def measure_step_cost(settings: Settings, data: Data, *, device: torch.device, repeats: int = 9) -> Cost:
-    """Measure training steps of the method and of the baseline alternately, on the same rows.
+    """Measure `repeats` training steps of the method and of the baseline alternately, on the same rows.
 
     Both tasks are built anew, so that a trained one is not touched. Steps use the run's own optimiser, its precision
     if that is mixed, else single precision, and the loss weights at the end of training, when imitation is on.
-
-    Args:
-        settings: the settings of the run.
-        data: provides the first training batch.
-        device: the device to measure on.
-        repeats: number of pairs of steps that are timed.
-
     """
     plain = dataclasses.replace(settings, recipe=methods.baseline)  # type: ignore[attr-defined]
     method = settings.build_task(data)

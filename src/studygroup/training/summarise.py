@@ -41,18 +41,7 @@ def summarise(
     cost: Cost | None,
     metrics: Mapping[str, MetricScores] | None,
 ) -> Summary:
-    """Assemble the summary of a run.
-
-    Args:
-        settings: the settings of the run.
-        data: the data it was trained on.
-        trained: the task after its last epoch, and the selected student.
-        test: scores of all students on the test rows.
-        shipped: scores of the shipped network on the test rows.
-        baseline: summary of the plain network trained beside it, if one was.
-        cost: the measurements of `measure_step_cost`, if the baseline was trained.
-        metrics: further metrics, by name.
-    """
+    """Assemble the summary of a run; `test` and `shipped` are scores on the test rows."""
     selected, last = trained.selected, trained.history.rows[-1]
     return Summary(
         run=_facts(settings, data, trained),

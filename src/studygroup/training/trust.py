@@ -298,14 +298,7 @@ def _own_paths(found: Any) -> list[str]:
 
 def _keys_of(name: str, values: Any, prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys under which a name stands."""
-    inner = (
-        values.items()
-        if isinstance(values, Mapping)
-        else enumerate(values)
-        if isinstance(values, list)
-        else ()
-    )
-    for key, value in inner:
+    for key, value in _entries(values):
         if value == name:
             yield f"{prefix}{key}"
         yield from _keys_of(name, value, f"{prefix}{key}.")
@@ -361,9 +354,6 @@ def is_reading() -> bool:
 
 def import_part(name: str) -> Any:
     """Import a class by its path; while a file is read, only what may be named there.
-
-    Args:
-        name: its import path.
 
     Raises:
         ImportError: there is no such module.

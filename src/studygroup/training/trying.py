@@ -9,13 +9,7 @@ from studygroup.objectives import Criterion
 
 
 def check_answers(net: nn.Module, name: str, example: Inputs, *, classes: int) -> None:
-    """Run a few rows through a network of one's own.
-
-    Args:
-        net: the network; nothing of it is changed.
-        name: its name, for messages.
-        example: rows of its input.
-        classes: how many classes the data have.
+    """Run a few rows through a network of one's own, of which nothing is changed.
 
     Raises:
         ValueError: it does not take them, or answers with another number of classes.
@@ -34,12 +28,7 @@ def check_answers(net: nn.Module, name: str, example: Inputs, *, classes: int) -
 
 
 def check_criterion(criterion: Criterion, *, classes: int, mixed: bool) -> None:
-    """Try a criterion on labels as the run has them.
-
-    Args:
-        criterion: the criterion.
-        classes: how many classes the data have.
-        mixed: whether labels are class probabilities.
+    """Try a criterion on labels as the run has them: class probabilities, where they are mixed.
 
     Raises:
         ValueError: it does not give one number a row.

@@ -92,12 +92,7 @@ class Typed:
                 raise ValueError(f"{path}: {name} is null; give a value, or leave it out")
 
     def place_of(self, said: str, files: Mapping[str, Any]) -> str:
-        """Return the file, and a colon, whose value an error begins with; nothing where it was typed.
-
-        Args:
-            said: the error.
-            files: the content of the files, by path.
-        """
+        """Return the file, and a colon, whose value an error begins with; nothing where it was typed."""
         key = said.partition(" ")[0]
         if key in {option.rpartition(".")[2].removeprefix("--") for option, _, _ in _pairs(self.words)}:
             return ""
@@ -115,9 +110,6 @@ class Typed:
 def read_typed(given: Sequence[str]) -> Typed:
     """Read a command line.
 
-    Args:
-        given: its words.
-
     Raises:
         ValueError: it resumes a run that is not there, see `with_run`.
     """
@@ -129,9 +121,6 @@ def with_run(words: Sequence[str]) -> list[str]:
     """Return the words of `train --resume RUN` with the run's own configuration and folder; others as they are.
 
     The configuration comes as a file, `--config`, which may name only what is allowed.
-
-    Args:
-        words: all words of the command line.
 
     Raises:
         ValueError: there is no run in the folder, or another folder is given, too.

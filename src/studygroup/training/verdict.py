@@ -34,9 +34,6 @@ def baseline_verdict(summary: Summary) -> Verdict | None:
     is ahead has the standard deviation √(N (p₁ (1 − p₁) + p₂ (1 − p₂))); 1.96 times that is stated. Networks that err
     on the same rows differ by less.
 
-    Args:
-        summary: the run's summary.
-
     Returns:
         The verdict; None where no plain network was trained beside the method.
     """

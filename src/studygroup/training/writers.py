@@ -15,7 +15,7 @@ from studygroup.data.text import PretrainedEncoder
 from studygroup.files import write_atomically
 from studygroup.formats.folders import CARD
 from studygroup.inputs import Inputs
-from studygroup.training.export import loading_lines, save_net
+from studygroup.training.export import INITIAL_WEIGHTS, loading_lines, save_net
 
 Format = Literal["safetensors", "onnx", "torch_export", "huggingface", "timm", "pickle"]
 
@@ -121,20 +121,10 @@ def _huggingface(job: Job) -> None:
 def _timm(job: Job) -> None:
     if not isinstance(job.example, Tensor):
         raise ValueError("timm's networks read pictures, and this run's rows are texts; give another format")
-    options = {name: value for name, value in job.build.items() if name not in _NOT_TIMMS}
+    other = ("name", "classes", "channels", *INITIAL_WEIGHTS)
+    options = {name: value for name, value in job.build.items() if name not in other}
     card = job.hub_card("timm")
     formats.save_timm(job.net, job.path, example=job.example, facts=job.facts, options=options, card=card)
-
-
-_NOT_TIMMS = (
-    "name",
-    "classes",
-    "channels",
-    "pretrained",
-    "checkpoint_path",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-)
 
 
 def _onnx_lines(path: Path, build: dict[str, Any]) -> str:

@@ -30,12 +30,7 @@ class Values:
         return [value if _is_scalar(value) else json.dumps(value) for value in self.values]
 
     def draw(self, trial: Trial, name: str) -> Any:
-        """Draw the trial's value.
-
-        Args:
-            trial: the trial that draws.
-            name: name of the axis.
-        """
+        """Draw the trial's value."""
         return self.value(trial.suggest_categorical(name, self.stored))
 
     def value(self, stored: Any) -> Any:
@@ -73,12 +68,7 @@ class Range:
     whole: bool = False
 
     def draw(self, trial: Trial, name: str) -> Any:
-        """Draw the trial's number.
-
-        Args:
-            trial: the trial that draws.
-            name: name of the axis.
-        """
+        """Draw the trial's number."""
         if self.whole:
             step = int(self.step) or 1
             return trial.suggest_int(name, int(self.low), int(self.last()), step=step, log=self.log)

@@ -71,14 +71,7 @@ def best(found: Sequence[Row]) -> Row | None:
 
 
 def write(folder: Path, found: Sequence[Row], space: Space, *, seeds: Sequence[int]) -> None:
-    """Write `trials.json`, `trials.md` and, if a trial is finished, `best.yaml`.
-
-    Args:
-        folder: receives the files.
-        found: the trials.
-        space: the search space.
-        seeds: seeds of every trial.
-    """
+    """Write `trials.json`, `trials.md` and, if a trial is finished, `best.yaml`."""
     write_text(folder / "trials.json", json.dumps(found, indent=2) + "\n")
     write_text(folder / "trials.md", table(found, list(space.axes)) + "\n" + _NOTE)
     top = best(found)
@@ -97,12 +90,7 @@ highest of many accuracies flatters: train the best configuration anew, with oth
 
 
 def table(found: Sequence[Row], names: Sequence[str]) -> str:
-    """Render the trials as a Markdown table, the best first.
-
-    Args:
-        found: the trials.
-        names: names of the settings that were searched.
-    """
+    """Render the trials as a Markdown table, the best first."""
     lines = ["| trial | hold-out | " + " | ".join(names) + " | |", "|---" * (len(names) + 3) + "|"]
     ranked = sorted(found, key=lambda row: (row["holdout"] is None, -(row["holdout"] or row["last"] or 0)))
     for row in ranked:
@@ -152,11 +140,7 @@ class Tuned:
 
 
 def describe_study(tuned: Tuned) -> str:
-    """Return the best trials, what their accuracy means, and the command that trains the best configuration.
-
-    Args:
-        tuned: the result of `tune`.
-    """
+    """Return the best trials, what their accuracy means, and the command that trains the best configuration."""
     counts = Counter(row["state"] for row in tuned.trials)
     names = list(dict.fromkeys(name for row in tuned.trials for name in row["values"]))
     lines = table(tuned.trials, names).splitlines()

@@ -118,7 +118,11 @@ def tune(
         else:
             while _step(opened, objective):
                 _keep(opened, objective)
-        return _told(_keep(opened, objective))
+        tuned = _keep(opened, objective)
+    if tuned.best is None and not tuned.unfinished:
+        said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
+        raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")
+    return tuned
 
 
 @dataclass(frozen=True)
@@ -216,18 +220,6 @@ def _run_trials(options: _Options, *, progress_bar: bool = False) -> None:
             _keep(study, objective)
 
 
-def _told(tuned: Tuned) -> Tuned:
-    """Return the results, if there are any.
-
-    Raises:
-        ValueError: no trial finished.
-    """
-    if tuned.best is None and not tuned.unfinished:
-        said = "\n".join(f"  trial {row['trial']} {results.remark(row)}" for row in tuned.trials)
-        raise ValueError(f"no trial is finished; widen or move the search, in another --run_dir:\n{said}")
-    return tuned
-
-
 def _step(study: optuna.Study, objective: Objective) -> bool:
     """Run a trial, if one is left to begin or to continue, and tell whether there was one."""
     with objective.drawing:
@@ -261,12 +253,7 @@ def _say(study: optuna.Study, trial: FrozenTrial, objective: Objective) -> None:
 
 
 def _keep(study: optuna.Study, objective: Objective) -> Tuned:
-    """Write the results so far and delete the checkpoints of trials that have ended.
-
-    Args:
-        study: holds all trials.
-        objective: knows the search space and the trials' folder.
-    """
+    """Write the results so far and delete the checkpoints of trials that have ended."""
     rows = results.rows(study, objective.space, trials=objective.trials)
     results.write(objective.folder, rows, objective.space, seeds=objective.seeds)
     for number in (row["trial"] for row in rows if row["state"] in ("finished", "pruned", "failed")):

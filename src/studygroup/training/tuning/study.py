@@ -101,9 +101,6 @@ def open_study(url: str, *, name: str, pruner: BasePruner) -> optuna.Study:
 def answering(where: str) -> Iterator[None]:
     """Within the context, say in one line that a study's storage refuses to be read or written.
 
-    Args:
-        where: the storage, for the message.
-
     Raises:
         RuntimeError: it does, as where the disk is full or its tables are damaged.
     """

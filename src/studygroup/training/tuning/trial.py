@@ -109,9 +109,6 @@ class Objective:
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the mean accuracy in [0, 1].
 
-        Args:
-            trial: draws the values.
-
         Raises:
             TrialPruned: the trial has fallen behind.
             GaveWayError: the trial is not this process's to run.
@@ -170,12 +167,6 @@ def _twin(trial: optuna.Trial) -> FrozenTrial | None:
 
 def holdout_accuracy(settings: Settings, folder: RunFolder, pruning: Pruning, *, progress_bar: bool) -> float:
     """Train, or resume, and return the accuracy of the network that would ship on the hold-out rows, in [0, 1].
-
-    Args:
-        settings: the settings of the training.
-        folder: the training's run folder.
-        pruning: may end the training.
-        progress_bar: whether to draw a progress bar.
 
     Raises:
         TrialPruned: the training was ended.
