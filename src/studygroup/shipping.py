@@ -73,11 +73,6 @@ def accuracies(task: CollaborativeLearning, batches: Iterable[Any]) -> tuple[flo
 def accuracy_of(network: nn.Module, batches: Iterable[Any], criterion: Criterion) -> float:
     """Return the share of right answers of a plain network, in the mode in which it is, see `accuracies`.
 
-    Args:
-        network: any that returns logits.
-        batches: as for `accuracies`.
-        criterion: the meaning of labels and logits.
-
     Raises:
         ValueError: as `accuracies`.
     """
@@ -91,11 +86,7 @@ def accuracy_of(network: nn.Module, batches: Iterable[Any], criterion: Criterion
 
 
 class Counts:
-    """Right answers of every student, counted on the device and read once.
-
-    Args:
-        task: its `shipped` group answers, in the mode in which it is.
-    """
+    """Right answers of every student of what ships, in the mode in which it is; counted on the device, read once."""
 
     def __init__(self, task: CollaborativeLearning) -> None:
         self.task, self._device = task, next(task.group.parameters()).device
@@ -129,10 +120,6 @@ def right(scores: Float[Tensor, "*any classes"], labels: Int64[Tensor, "*labels"
 
 def check_class_indices(labels: Shaped[Tensor, "rows *_"], scores: Float[Tensor, "rows *shape"]) -> None:
     """Refuse labels that are no class indices: answers are then neither right nor wrong.
-
-    Args:
-        labels: of the rows.
-        scores: of one student, classes last.
 
     Raises:
         ValueError: labels of another kind or shape.

@@ -81,9 +81,6 @@ class RawSplit:
 def read_together(splits: Sequence[RawSplit]) -> list[UInt8[Tensor, "_rows channels height width"]]:
     """Return the images of whole splits; a file that several of them share is read once.
 
-    Args:
-        splits: for example training and hold-out rows of the same files.
-
     Raises:
         ValueError: a file is damaged.
     """

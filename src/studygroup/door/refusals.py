@@ -31,13 +31,7 @@ _LONGEST = 2**18  # characters of a configuration file that are searched for the
 
 
 def check_words(command: Command, words: Words, table: Table, *, name: str) -> None:
-    """Refuse words that the real parser would refuse, or accept silently and undo.
-
-    Args:
-        command: the command.
-        words: the words behind it.
-        table: the table.
-        name: the command's name, such as `train`.
+    """Refuse words behind a command that the real parser would refuse, or accept silently and undo.
 
     Raises:
         ValueError: names the word, the reason, and similar words.
@@ -135,13 +129,7 @@ def _others(first: str, known: Mapping[str, Class]) -> str:
 
 
 def chosen_class(option: Option, words: Words, table: Table) -> str | None:
-    """Return the name of the class that an option has on a command line; None where the table does not know it.
-
-    Args:
-        option: takes classes.
-        words: the words behind the command.
-        table: the table.
-    """
+    """Return the name of the class that an option has on a command line; None where the table does not know it."""
     if not table.knows(option.classes):
         return None
     typed = [one.value for one in words.options if one.name in (option.name, f"{option.name}.class_path")]

@@ -29,12 +29,7 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def noise(about: str, runs: Runs) -> list[Plot]:
-    """Plot accuracy against the noise on the parameters, one line per configuration.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `flatness`.
-    """
+    """Plot accuracy against the noise on the parameters of `flatness`, one line per configuration."""
     labels = list(runs)
     return [
         _noise(about, {label: runs[label] for label in labels[at : at + MOST]})
@@ -153,12 +148,7 @@ def _matrix(about: str, label: str, found: Mapping[str, Any]) -> Plot:
 
 
 def landscapes(about: str, runs: Runs) -> list[Plot]:
-    """Plot the loss around the shipped network, and on the lines between students.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `landscape`; the first of each configuration is drawn.
-    """
+    """Plot the loss around the shipped network, and on the lines between students."""
     plots = []
     for label, found in runs.items():
         one = found[0]
@@ -214,9 +204,6 @@ class Analysed:
 def of_folders(folders: Folders) -> dict[str, list[Kept]]:
     """Return the analyses of single runs and of runs in comparisons, by name of the run or configuration.
 
-    Args:
-        folders: folders of comparisons and runs.
-
     Raises:
         ValueError: a file is damaged.
     """
@@ -229,12 +216,7 @@ def of_folders(folders: Folders) -> dict[str, list[Kept]]:
 
 
 def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
-    """Return plots and figures of analyses.
-
-    Args:
-        title: their heading.
-        runs: results of analyses, by name of the run or configuration.
-    """
+    """Return plots and figures of analyses by name of the run or configuration, under a title."""
 
     def having(name: str) -> dict[str, list[dict[str, Any]]]:
         some = {label: [one[name] for one in own if name in one] for label, own in runs.items()}

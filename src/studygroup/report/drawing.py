@@ -110,23 +110,14 @@ def figure_with_axes(
 
 
 def legend(figure: Figure) -> None:
-    """Draw a legend above the axes with as many columns as fit.
-
-    Args:
-        figure: a figure whose first axes have labelled lines.
-    """
+    """Draw a legend of the lines of the first axes above them, with as many columns as fit."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = max(int(WIDTH // (44 + 6.6 * max(map(len, labels)))), 1)
     figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)))
 
 
 def svg(figure: Figure, words: str) -> markupsafe.Markup:
-    """Return the figure as inline SVG with its text alternative.
-
-    Args:
-        figure: drawn with the colours of this module.
-        words: its text alternative.
-    """
+    """Return a figure in the colours of this module as inline SVG, with `words` as its text alternative."""
     stream = io.StringIO()
     salt = hashlib.sha256(words.encode()).hexdigest()[:12]
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):

@@ -33,11 +33,7 @@ _ESCAPED = (
 
 
 def holds_texts(tables: Mapping[str, Any]) -> bool:
-    """Tell whether tables are read as texts: they contain strings and no images.
-
-    Args:
-        tables: a `datasets.Dataset` by split name.
-    """
+    """Tell whether tables are read as texts: they contain strings and no images."""
     features = [feature for table in tables.values() for feature in table.features.values()]
     return any(map(is_text, features)) and not any(map(is_image, features))
 
@@ -64,13 +60,9 @@ def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
-    """Build splits over Hugging Face tables.
+    """Build splits over Hugging Face tables, by name of the split.
 
     Labels are read like those of images, see `read_classes`.
-
-    Args:
-        name: what to call the data set; its name on the hub if it is from there.
-        tables: a `datasets.Dataset` by split name.
 
     Raises:
         ValueError: no training split, no clear text or label column, a missing text or label, or a label
@@ -93,10 +85,6 @@ def from_csv(folder: Path, files: Mapping[str, Sequence[str]]) -> Source:
 
     The latter have no header, a class number from 1 on, and one to three columns of text. `classes.txt` next to them
     names the classes; without it, they are named by their numbers.
-
-    Args:
-        folder: the one that holds the files; its name is the data set's.
-        files: paths by split name, including `train`.
 
     Raises:
         ValueError: a file is damaged (names the line), there are files of both kinds, or as for `from_text_tables`.

@@ -117,12 +117,9 @@ class _Texts:
 
 
 def gathered(view: Any, column: str, rows: Int64[Tensor, "rows"]) -> pyarrow.Array:
-    """Return the values of a column in some rows, in the order given.
+    """Return the values of a column in some rows, at least one, in the order given.
 
-    Args:
-        view: a `datasets.Dataset` in the format `arrow`; other columns than the requested one cost time.
-        column: its name.
-        rows: at least one row, in any order.
+    The view is in the format `arrow`; other columns in it cost time.
     """
     first, end = int(rows.min()), int(rows.max()) + 1
     if end - first > _SPARSE * len(rows):
@@ -135,12 +132,6 @@ def check_texts(
     values: pyarrow.Array | pyarrow.ChunkedArray, rows: Int64[Tensor, "rows"], *, column: str, where: str
 ) -> None:
     """Refuse missing texts; empty ones are allowed.
-
-    Args:
-        values: the texts.
-        rows: the table's row for each of them.
-        column: the one they are from.
-        where: what to call the table in an error message.
 
     Raises:
         ValueError: a text is missing; names the row.
