@@ -9,13 +9,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
-from studygroup._engine.capture import (
-    Capture,
-    capturing_in_flight,
-    heard,
-    listening,
-    modules_called,
-)
+from studygroup._engine.capture import Capture, capturing_in_flight, heard, listening, modules_called
 from studygroup._engine.copying import check_can_copy, duplicate
 from studygroup._engine.dry_run import dry_run
 from studygroup._engine.equal_starts import equally_placed
@@ -207,13 +201,7 @@ class StudyGroup(Group):
             self._explore(batch, sees_table(None, students=self.students, rows=batch.rows))
             self._row_inputs.remember(batch)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        *,
-        sees: Seen = None,
-        capture: Capture = _NOTHING,
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, *, sees: Seen = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student.
 
         Args:

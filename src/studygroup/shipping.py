@@ -149,9 +149,7 @@ def _inputs_and_labels(batch: Any) -> tuple[Inputs, Tensor]:
 
 
 def _counted(
-    criterion: Criterion,
-    logits: Float[Tensor, "students rows *shape"],
-    labels: Shaped[Tensor, "rows *_"],
+    criterion: Criterion, logits: Float[Tensor, "students rows *shape"], labels: Shaped[Tensor, "rows *_"]
 ) -> Int64[Tensor, "2 students"]:
     """Return right answers and labelled places of a batch."""
     spread = criterion.spread(logits)

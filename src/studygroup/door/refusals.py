@@ -10,23 +10,7 @@ from studygroup.naming import did_you_mean, near
 
 _BARE = ("recipe", "rate", "optimizer")
 """Options whose classes go by their bare names."""
-_YAML = {
-    "",
-    "~",
-    "null",
-    "none",
-    "true",
-    "false",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "y",
-    "n",
-    "inf",
-    "nan",
-    "infinity",
-}
+_YAML = {"null", "none", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan", "infinity"}
 _LONGEST = 2**18  # characters of a configuration file that are searched for the classes that it names
 
 

@@ -130,18 +130,7 @@ class PretrainedEncoder(Encodes):
         return {"files": self.files, "length": self.length}
 
 
-_ENDINGS = (
-    ".json",
-    ".txt",
-    ".model",
-    ".spm",
-    ".jinja",
-    ".bpe",
-    ".codes",
-    ".vocab",
-    ".tiktoken",
-    ".tokenizer",
-)
+_ENDINGS = ".json .txt .model .spm .jinja .bpe .codes .vocab .tiktoken .tokenizer"
 _OF_NETWORKS = ("config.json", "adapter_config.json", "generation_config.json", "preprocessor_config.json")
 """Files that would tell a library of another network, where those of a tokenizer are written beside one."""
 
@@ -151,7 +140,7 @@ def _check_classes(files: Mapping[str, bytes]) -> None:
     if allows_remote_code():
         return
     for name, content in files.items():
-        if not name.endswith(_ENDINGS) or name in _OF_NETWORKS or name.endswith(".index.json"):
+        if not name.endswith(tuple(_ENDINGS.split())) or name in _OF_NETWORKS or name.endswith(".index.json"):
             raise ValueError(f"{name} is no file of a tokenizer; remove it, and save the tokenizer anew")
         told = json.loads(content) if name.endswith("config.json") else {}
         class_ = told.get("tokenizer_class") if isinstance(told, dict) else None

@@ -8,14 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.columns import (
-    check_labels,
-    is_image,
-    is_text,
-    label_values,
-    listed,
-    whole_numbers,
-)
+from studygroup.data.columns import check_labels, is_image, is_text, label_values, listed, whole_numbers
 from studygroup.data.labels import TEST_NAMES, check_alike, check_gaps, read_classes, test_split
 from studygroup.data.source import Source
 from studygroup.data.text.csv_files import is_numbered, named_table, numbered_table
@@ -149,12 +142,7 @@ def _source(
             check_texts(texts, rows, column=column, where=where)
         splits.append(
             TextSplit(
-                tables[split],
-                columns=columns,
-                labels=labels[split],
-                rows=rows,
-                name=where,
-                escaped=escaped,
+                tables[split], columns=columns, labels=labels[split], rows=rows, name=where, escaped=escaped
             )
         )
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
