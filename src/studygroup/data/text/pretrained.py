@@ -70,6 +70,7 @@ class PretrainedEncoder(Encodes):
 
     files: Mapping[str, bytes]
     length: int
+    full = False  # rows are padded to the longest of their batch
 
     @property
     def vocabulary(self) -> int:
@@ -80,11 +81,6 @@ class PretrainedEncoder(Encodes):
     def padding(self) -> int:
         """The tokenizer's own padding id."""
         return int(self._tokenizer.pad_token_id)
-
-    @property
-    def full(self) -> bool:
-        """False: rows are padded to the longest of their batch."""
-        return False
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, not padded, with those of begin and end.
@@ -125,9 +121,6 @@ class PretrainedEncoder(Encodes):
             tokenizer = _load(folder)
         tokenizer.truncation_side = "right"
         return tokenizer
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"files": self.files, "length": self.length}
 
 
 _ENDINGS = ".json .txt .model .spm .jinja .bpe .codes .vocab .tiktoken .tokenizer"
