@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.isolate import without_side_effects
-from studygroup.inputs import Inputs, logits
+from studygroup.inputs import Inputs, logits, mapped
 from studygroup.objectives import Criterion
 from studygroup.task import CollaborativeLearning
 
@@ -162,10 +162,4 @@ def _counted(
 
 def _moved(value: Any, device: torch.device) -> Any:
     """Move all tensors in a nest of tuples, lists and mappings to a device."""
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Mapping):
-        return {key: _moved(one, device) for key, one in value.items()}
-    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
-        return type(value)(_moved(one, device) for one in value)
-    return value
+    return mapped(value, lambda one: one.to(device, non_blocking=True))
