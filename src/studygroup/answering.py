@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 
 def answered(task: "CollaborativeLearning", x: Inputs, y: Tensor, plan: Plan) -> Step:
-    """Run the students and all other groups.
-
-    Args:
-        task: whose step it is.
-        x: the batch.
-        y: its labels.
-        plan: of the step.
-    """
+    """Run the students and all other groups."""
     consults = plan.consults
     if plan.owns is None:
         outputs = answers = task.group(x, capture=plan.own | plan.heard)

@@ -159,8 +159,8 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     """
     parser = Parser(prog="studygroup", description="Train students together, ship one plain network.")
     commands = parser.add_subcommands()
-    for name in _FUNCTIONS if only is None else {only} & _FUNCTIONS.keys():
-        function = _FUNCTIONS[name]()
+    for name in _FUNCTIONS if only is None else {only} & {*_FUNCTIONS}:
+        function = report if name == "report" else getattr(training, name)  # imports what its command needs
         own = Parser(description=(function.__doc__ or "").split("\n\n")[0])
         own.add_argument("--config", action="config", help="a YAML file with any of the options below")
         if name != "report":
@@ -321,17 +321,8 @@ def _analyse(options: dict[str, Any]) -> str:
     return analyse_command(options)
 
 
-_FUNCTIONS: Mapping[str, Callable[[], Callable[..., Any]]] = {
-    "train": lambda: training.train,
-    "evaluate": lambda: training.evaluate,
-    "reproduce": lambda: training.reproduce,
-    "export": lambda: training.export,
-    "predict": lambda: training.predict,
-    "compare": lambda: training.compare,
-    "report": lambda: report,
-    "tune": lambda: training.tune,
-}
-"""The function whose arguments each command takes; what trains is imported with its command."""
+_FUNCTIONS = ("train", "evaluate", "reproduce", "export", "predict", "compare", "report", "tune")
+"""The commands whose arguments are those of the function of their name."""
 _COMMANDS: Mapping[str, Callable[[dict[str, Any]], str | tuple[str, int]]] = {
     "train": _train,
     "evaluate": _evaluate,

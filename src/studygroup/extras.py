@@ -14,31 +14,17 @@ _EXTRAS = {
 
 
 def extra_of(package: str) -> str | None:
-    """Return the extra that installs a package; None for one that no extra does.
-
-    Args:
-        package: the name under which it is imported.
-    """
+    """Return the extra that installs a package, by the name that is imported; None for one that no extra does."""
     return next((extra for extra, packages in _EXTRAS.items() if package in packages.split()), None)
 
 
 def not_installed(asked: str, package: str, extra: str) -> str:
-    """Return the sentence that says which package is missing and how to install it.
-
-    Args:
-        asked: what needs it.
-        package: the name under which it is imported.
-        extra: the extra that installs it.
-    """
+    """Return the sentence that says which package `asked` needs, and which extra installs it."""
     return f"{asked} needs the package {package!r}, which is not installed; pip install 'studygroup[{extra}]'"
 
 
 def needing_extra(module: str, *, asked: str) -> ModuleType:
-    """Import a module of the library that needs packages of the extra `train`.
-
-    Args:
-        module: its import path.
-        asked: the import path that was asked for, for the message.
+    """Import a module of the library that needs the extra `train`; `asked` is the import path for the message.
 
     Raises:
         ModuleNotFoundError: a package is missing; names the extra that installs it.
@@ -53,11 +39,5 @@ def needing_extra(module: str, *, asked: str) -> ModuleType:
 
 
 def missing(what: str, extra: str, error: ImportError) -> ValueError:
-    """Return the error that says which extra to install.
-
-    Args:
-        what: the feature that needs the package.
-        extra: the extra of `pyproject.toml` that installs it.
-        error: the import error.
-    """
+    """Return the error that says which extra a feature needs."""
     return ValueError(f"{what} needs a package more ({error}); pip install 'studygroup[{extra}]'")

@@ -101,11 +101,7 @@ def _remove_interrupted(folder: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Return whether a process of this machine is running.
-
-    Args:
-        process: its number.
-    """
+    """Return whether the process of this number is running on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -126,11 +122,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path, *, way_out: str) -> Any:
-    """Return the content of a JSON file.
-
-    Args:
-        path: the file.
-        way_out: what to do if it is damaged, for the message.
+    """Return the content of a JSON file; `way_out` says what to do if it is damaged.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -147,12 +139,7 @@ def read_json(path: Path, *, way_out: str) -> Any:
 
 
 def read_object(path: Path, *, way_out: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the content of a JSON file that holds an object.
-
-    Args:
-        path: the file.
-        way_out: what to do if it is damaged, for the message.
-        holds: keys that must be present.
+    """Return the content of a JSON file that holds an object with these keys, see `read_json`.
 
     Raises:
         FileNotFoundError: the file does not exist.

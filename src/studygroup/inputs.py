@@ -121,22 +121,17 @@ def count_rows(inputs: Any) -> int:
 
 
 def select(inputs: Inputs, rows: int, take: Callable[[Tensor], Tensor]) -> Inputs:
-    """Take rows of a tensor, or of every tensor in a nested mapping that has as many rows as the batch.
-
-    Args:
-        inputs: a tensor, or a mapping of tensors, mappings, lists and tuples of them, and anything else.
-        rows: number of rows of the batch.
-        take: maps a tensor to some of its rows.
-    """
-    taken: Inputs = _select(inputs, rows, take)
+    """Take rows of a tensor, or of every tensor in a nested mapping that has as many rows as the batch."""
+    taken: Inputs = mapped(inputs, lambda one: take(one) if one.ndim and len(one) == rows else one)
     return taken
 
 
-def _select(value: Any, rows: int, take: Callable[[Tensor], Tensor]) -> Any:
+def mapped(value: Any, of_tensor: Callable[[Tensor], Tensor]) -> Any:
+    """Replace all tensors in a nest of tuples, lists and mappings; anything else in it, named tuples too, stays."""
     if isinstance(value, Tensor):
-        return take(value) if value.ndim and len(value) == rows else value
+        return of_tensor(value)
     if isinstance(value, Mapping):
-        return {key: _select(item, rows, take) for key, item in value.items()}
+        return {key: mapped(item, of_tensor) for key, item in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(_select(item, rows, take) for item in value)
+        return type(value)(mapped(item, of_tensor) for item in value)
     return value

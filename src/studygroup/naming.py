@@ -5,23 +5,13 @@ from collections.abc import Collection, Iterable
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a suggestion of similar names, see `near`, to append to an unknown name; empty without any.
-
-    Args:
-        name: the unknown name.
-        names: the known names.
-    """
+    """Return a suggestion of similar names, see `near`, to append to an unknown name; empty without any."""
     found = near(name, names)
     return f" (near: {', '.join(map(repr, found))})" if found else ""
 
 
 def near(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that are similar to an unknown one, ignoring case, the most similar first.
-
-    Args:
-        name: the unknown name.
-        names: the known names.
-    """
+    """Return the names that are similar to an unknown one, ignoring case, the most similar first."""
     folded: dict[str, list[str]] = {}
     for one in names:
         folded.setdefault(one.casefold(), []).append(one)
@@ -31,11 +21,6 @@ def near(name: str, names: Iterable[str]) -> list[str]:
 
 def check_layers(names: Iterable[str], there: Collection[str], *, of: object) -> None:
     """Refuse names of layers that a model does not have.
-
-    Args:
-        names: names of layers.
-        there: names of the model's modules.
-        of: the model.
 
     Raises:
         ValueError: the model has no layer of one of these names.

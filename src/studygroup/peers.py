@@ -151,13 +151,7 @@ class Peers(Group):
 
 
 def separate(model: nn.Module, *, students: int, init: Init) -> Group:
-    """Return students that share no layer: a group as it is, or `students` networks of one architecture.
-
-    Args:
-        model: one network, or `Peers`.
-        students: number of networks made of one; ignored for `Peers`.
-        init: how the second and further networks start, see `StudyGroup`.
-    """
+    """Return students that share no layer: a group as it is, or `students` networks of one architecture."""
     return model if isinstance(model, Group) else StudyGroup(model, independent(students=students), init=init)
 
 

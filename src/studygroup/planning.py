@@ -68,11 +68,6 @@ class Plan:
 
         It cannot where nothing of its sort has run yet, where a student has no rows, with a second pass, with
         objectives that train single layers inside the backward pass, or with several processes.
-
-        Args:
-            task: whose step it is.
-            x: the batch.
-            device: where the step is computed.
         """
         if not self._laid_out(task, x, device):
             return
@@ -125,17 +120,7 @@ def planned(
     *,
     compiled: bool = False,
 ) -> Plan:
-    """Check a step's arguments, see `CollaborativeLearning.forward`, and plan it.
-
-    Args:
-        task: whose step it is.
-        x: as for `forward`, and so are the others.
-        y: labels.
-        owner: whose row each is.
-        progress: how far training has come.
-        share: what each student's rows here count.
-        compiled: whether the step is to be computed by compiled code, where it can be.
-    """
+    """Check a step's arguments, see `CollaborativeLearning.forward`, and plan it, `compiled` where it can be."""
     rows = task.group.count_rows(x)
     check_kind("y", y, Tensor, "a tensor with one label a row, such as torch.as_tensor(y)")
     if not y.ndim or len(y) != rows:

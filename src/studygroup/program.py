@@ -20,11 +20,7 @@ def main() -> int:
 
 
 def how_to_go_on(given: Sequence[str]) -> str:
-    """Return, for a person, how to go on with a command that was stopped.
-
-    Args:
-        given: the command line without the program's name.
-    """
+    """Return, for a person, how to go on with a command that was stopped."""
     again = (
         ["--resume"]
         if given[:1] in (["train"], ["reproduce"]) and not any(word.startswith("--resume") for word in given)

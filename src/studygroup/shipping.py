@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from studygroup._engine.isolate import without_side_effects
-from studygroup.inputs import Inputs, logits
+from studygroup.inputs import Inputs, logits, mapped
 from studygroup.objectives import Criterion
 from studygroup.task import CollaborativeLearning
 
@@ -73,11 +73,6 @@ def accuracies(task: CollaborativeLearning, batches: Iterable[Any]) -> tuple[flo
 def accuracy_of(network: nn.Module, batches: Iterable[Any], criterion: Criterion) -> float:
     """Return the share of right answers of a plain network, in the mode in which it is, see `accuracies`.
 
-    Args:
-        network: any that returns logits.
-        batches: as for `accuracies`.
-        criterion: the meaning of labels and logits.
-
     Raises:
         ValueError: as `accuracies`.
     """
@@ -91,11 +86,7 @@ def accuracy_of(network: nn.Module, batches: Iterable[Any], criterion: Criterion
 
 
 class Counts:
-    """Right answers of every student, counted on the device and read once.
-
-    Args:
-        task: its `shipped` group answers, in the mode in which it is.
-    """
+    """Right answers of every student of what ships, in the mode in which it is; counted on the device, read once."""
 
     def __init__(self, task: CollaborativeLearning) -> None:
         self.task, self._device = task, next(task.group.parameters()).device
@@ -130,10 +121,6 @@ def right(scores: Float[Tensor, "*any classes"], labels: Int64[Tensor, "*labels"
 def check_class_indices(labels: Shaped[Tensor, "rows *_"], scores: Float[Tensor, "rows *shape"]) -> None:
     """Refuse labels that are no class indices: answers are then neither right nor wrong.
 
-    Args:
-        labels: of the rows.
-        scores: of one student, classes last.
-
     Raises:
         ValueError: labels of another kind or shape.
     """
@@ -162,9 +149,7 @@ def _inputs_and_labels(batch: Any) -> tuple[Inputs, Tensor]:
 
 
 def _counted(
-    criterion: Criterion,
-    logits: Float[Tensor, "students rows *shape"],
-    labels: Shaped[Tensor, "rows *_"],
+    criterion: Criterion, logits: Float[Tensor, "students rows *shape"], labels: Shaped[Tensor, "rows *_"]
 ) -> Int64[Tensor, "2 students"]:
     """Return right answers and labelled places of a batch."""
     spread = criterion.spread(logits)
@@ -177,10 +162,4 @@ def _counted(
 
 def _moved(value: Any, device: torch.device) -> Any:
     """Move all tensors in a nest of tuples, lists and mappings to a device."""
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Mapping):
-        return {key: _moved(one, device) for key, one in value.items()}
-    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
-        return type(value)(_moved(one, device) for one in value)
-    return value
+    return mapped(value, lambda one: one.to(device, non_blocking=True))

@@ -101,11 +101,7 @@ def stoppable(words: str = "", *, patient: bool = False) -> Iterator[None]:
 
 @contextmanager
 def interruptible(words: str) -> Iterator[None]:
-    """Be `stoppable` as Python code expects it: raise `KeyboardInterrupt` for SIGINT, else `SystemExit`.
-
-    Args:
-        words: printed when it was stopped; how to go on.
-    """
+    """Be `stoppable` as Python code expects it: raise `KeyboardInterrupt` for SIGINT, else `SystemExit`."""
     outermost = not _is_here()
     try:
         with stoppable(words):
@@ -117,12 +113,7 @@ def interruptible(words: str) -> Iterator[None]:
 
 
 def run_program(words: str, work: Callable[[], int]) -> int:
-    """Return the exit status of a program's work, or that of the signal that stopped it.
-
-    Args:
-        words: printed when it was stopped; how to go on.
-        work: returns an exit status.
-    """
+    """Return the exit status of a program's work, or that of the signal that stopped it, see `stoppable`."""
     outermost = not _is_here()
     try:
         with stoppable(words):
@@ -139,11 +130,7 @@ def go_on_with(*command: str) -> str:
 
 
 def go_on_by(words: Callable[[], str | None]) -> None:
-    """Replace what the context says of how to go on.
-
-    Args:
-        words: tells it once the work was stopped; None stands for what it said before.
-    """
+    """Replace what the context says of how to go on: `words` are asked once it was stopped; None changes nothing."""
     if _watch is not None and _is_here():
         before = _watch.words
         _watch.words = lambda: words() or (before if isinstance(before, str) else before())

@@ -25,12 +25,7 @@ _UNPRINTABLE = re.compile(
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    """Return a text whose control characters are written out, so that it moves no terminal.
-
-    Args:
-        text: any, such as a class name from a file.
-        lines: whether line feeds and tabs stay as they are.
-    """
+    """Write out a text's control characters, so that it moves no terminal; `lines` leaves line feeds and tabs."""
     shown = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
     return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
 
@@ -84,10 +79,6 @@ def check_loaded(content: Any, path: Path) -> None:
 
     A pickle names a value again without writing it again, and a tensor may repeat one number as often as it likes.
 
-    Args:
-        content: plain values and tensors.
-        path: the file.
-
     Raises:
         ValueError: what it stands for, all repetitions counted, is larger than the file, or nested in itself.
     """
@@ -120,9 +111,6 @@ def check_tree(folder: Path) -> None:
 
     Links to plain files of the same folder are fine, and so are those of a snapshot in the cache of the Hugging Face
     hub. The folder itself may be reached by a link.
-
-    Args:
-        folder: any; a missing one is left to whoever opens it.
 
     Raises:
         NotAllowedError: it holds one of these; names it.

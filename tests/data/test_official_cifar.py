@@ -6,7 +6,7 @@ import torch
 
 from helpers.official_cifar import batch, meta
 from studygroup.data import load
-from studygroup.data.whole import in_memory
+from studygroup.data.raw import in_memory
 
 
 @pytest.mark.slow

@@ -78,9 +78,7 @@ def calibration(networks: Sequence[nn.Module], batches: Batches, *, bins: int = 
     return calibrated(total.values)
 
 
-def mean_log_probabilities(
-    logits: Float[Tensor, "students rows classes"],
-) -> Float[Tensor, "rows classes"]:
+def mean_log_probabilities(logits: Float[Tensor, "students rows classes"]) -> Float[Tensor, "rows classes"]:
     """Return the log of the students' mean class probabilities, also of those that underflow the precision."""
     log_p: Tensor = F.log_softmax(logits, dim=-1).logsumexp(0)
     return log_p - math.log(len(logits))

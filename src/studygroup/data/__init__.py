@@ -11,8 +11,7 @@ from studygroup.data.loading import Data, NoTestSplitWarning, load
 from studygroup.data.mix import CutMix, Mix, MixUp
 from studygroup.data.noise import EpochLabels, LabelNoise, SymmetricNoise, TrueLabels, clean
 from studygroup.data.places import UnavailableError
-from studygroup.data.relabelled import Relabelled
-from studygroup.data.splits import ArrowSplit, MemorySplit, PictureSplit, Rows, Split
+from studygroup.data.splits import ArrowSplit, MemorySplit, PictureSplit, Relabelled, Rows, Split
 from studygroup.data.text import (
     Characters,
     Encoder,

@@ -48,12 +48,7 @@ def label_column(features: Mapping[str, Any]) -> str:
 
 
 def label_values(table: Any, column: str, *, where: str) -> Any:
-    """Return a label column as a `pyarrow.ChunkedArray`, without reading images or texts.
-
-    Args:
-        table: a `datasets.Dataset`.
-        column: name of the label column.
-        where: what to call the table in an error message.
+    """Return a label column of a `datasets.Dataset` as a `pyarrow.ChunkedArray`, without reading images or texts.
 
     Raises:
         ValueError: a label is missing; names the row.
@@ -66,12 +61,7 @@ def label_values(table: Any, column: str, *, where: str) -> Any:
 
 
 def whole_numbers(values: Any, column: str, *, where: str) -> Int64[Tensor, "rows"]:
-    """Return numbers of any type, of which every one must be whole.
-
-    Args:
-        values: a `pyarrow.ChunkedArray` of integers or floats, none of them missing.
-        column: its name, for an error message.
-        where: what to call the table there.
+    """Return the numbers of a `pyarrow.ChunkedArray`, of any type, of which every one must be whole.
 
     Raises:
         ValueError: a number is missing (NaN), not whole, or beyond 64 bits; names the row.

@@ -10,8 +10,7 @@ import xxhash
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.relabelled import Relabelled
-from studygroup.data.splits import ArrowSplit, Rows, Split
+from studygroup.data.splits import ArrowSplit, Relabelled, Rows, Split
 
 _CHUNK = 1024  # rows read at once
 _MOST = (

@@ -47,10 +47,6 @@ def read_classes(
     from 0 or from 1 on (also as floats or strings), else False and True. Another split's labels are matched by
     name, whatever numbers they have there.
 
-    Args:
-        name: what to call the data set in an error message.
-        tables: a `datasets.Dataset` by split name, including `train`.
-
     Returns:
         The labels by split name, `train` first, and the names of the classes.
 
@@ -83,12 +79,6 @@ def test_split(labels: Mapping[str, Int64[Tensor, "_rows"]]) -> list[str]:
 def check_alike(tables: Mapping[str, Any], column: str, kind: Callable[[Any], bool], *, name: str) -> None:
     """Refuse splits that lack a column of the training split, or hold another kind of values in it.
 
-    Args:
-        tables: a `datasets.Dataset` by split name.
-        column: its name.
-        kind: tells whether a feature is of the same kind as in the training split.
-        name: what to call the data set in an error message.
-
     Raises:
         ValueError: names the split, and lists its columns.
     """
@@ -101,12 +91,7 @@ def check_alike(tables: Mapping[str, Any], column: str, kind: Callable[[Any], bo
 
 
 def check_gaps(labels: Int64[Tensor, "rows"], *, first: int, where: str) -> None:
-    """Refuse whole numbers that leave out some between the first class and the largest.
-
-    Args:
-        labels: the numbers.
-        first: number of the first class, 0 or 1.
-        where: what to call the split in an error message.
+    """Refuse whole numbers that leave out some between the first class, 0 or 1, and the largest.
 
     Raises:
         ValueError: names the first numbers that are no row's label.

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from studygroup.batching import Draw, DrawPart
 from studygroup.data.noise import EpochLabels, SameLabels
 from studygroup.data.splits import Rows, Split
+from studygroup.inputs import mapped
 
 
 class Batch(NamedTuple):
@@ -29,12 +30,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Move inputs and labels to a device; `owner` stays on the host, where rows are routed."""
-        inputs = self.inputs
-        if isinstance(inputs, Tensor):
-            moved: Rows = inputs.to(device, non_blocking=True)
-        else:
-            moved = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        return Batch(moved, self.labels.to(device, non_blocking=True), self.owner)
+        inputs, labels = mapped((self.inputs, self.labels), lambda one: one.to(device, non_blocking=True))
+        return Batch(inputs, labels, self.owner)
 
 
 class BatchPart(NamedTuple):

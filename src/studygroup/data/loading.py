@@ -16,12 +16,11 @@ from studygroup.data.fingerprint import sum_of, sum_of_labels, sums_of_split
 from studygroup.data.form import LARGEST_SIDE, Form, Pictures, Texts
 from studygroup.data.noise import EpochLabels, LabelNoise, TrueLabels, clean
 from studygroup.data.places import open_source
-from studygroup.data.relabelled import relabelled
+from studygroup.data.raw import all_in_memory, pixel_statistics
 from studygroup.data.source import TEST_SEED, TEST_SHARE, Size, Source, test_rows_of
-from studygroup.data.splits import Labelled, PictureSplit, Split
+from studygroup.data.splits import Labelled, PictureSplit, Split, relabelled
 from studygroup.data.stratify import stratified
 from studygroup.data.text import SentencePiece, TextSplit, Tokenizer, encoded
-from studygroup.data.whole import all_in_memory, pixel_statistics
 from studygroup.seeding import derive
 
 _TOKENIZER = SentencePiece()

@@ -34,11 +34,6 @@ def own_source(spec: str, options: Mapping[str, Any], *, image_size: Size) -> So
     `split="train"` and `"test"` (or `"val"`, ...), or with `train=True` and `False`, where it takes one of these and
     `options` have it not; else once, and test rows are cut off.
 
-    Args:
-        spec: its import path.
-        options: its arguments.
-        image_size: height and width to scale to; None leaves images as they are.
-
     Raises:
         ValueError: it cannot be imported, refuses its arguments, or its items are of another kind.
     """
@@ -148,12 +143,7 @@ class _Read:
         return found
 
     def split(self, channels: int, size: Size) -> MemorySplit:
-        """Return the pictures as a split.
-
-        Args:
-            channels: 1 or 3; grey pictures are repeated.
-            size: height and width to scale to; None leaves images as they are, all of one size.
-        """
+        """Return the pictures as a split of 1 or 3 channels; grey pictures are repeated."""
         several: list[Tensor] = []
         for row, one in enumerate(self.inputs):
             if len(one) > channels:

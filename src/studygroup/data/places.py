@@ -73,7 +73,7 @@ def open_source(spec: str | Path, *, image_size: Size, options: Mapping[str, Any
             raise UnavailableError(
                 f"there is no folder {folder}; check the path, or give a name on the Hugging Face hub"
             )
-        return hub(str(spec), image_size=image_size)
+        return _opened(str(spec), _tables(str(spec)), image_size=image_size)
     check_tree(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; give the folder that holds it")
@@ -91,7 +91,8 @@ def open_source(spec: str | Path, *, image_size: Size, options: Mapping[str, Any
         return parquet_folder(folder, tables, image_size=image_size)
     texts = with_ending(files, ".csv", ".tsv")
     if texts and not with_ending(files, *picture_endings()):
-        return csv_folder(folder, texts, image_size=image_size)
+        _check_no_size(folder.name, image_size)
+        return from_csv(folder, _by_split(folder, texts))
     return image_folder(folder, image_size=image_size)
 
 
@@ -184,16 +185,6 @@ def parquet_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> 
     return _opened(folder.name, tables, image_size=image_size)
 
 
-def csv_folder(folder: Path, files: Sequence[Path], *, image_size: Size) -> Source:
-    """Open CSV or TSV files of texts, named after their split as for `parquet_folder`; see `from_csv`.
-
-    Raises:
-        ValueError: a file is damaged, none belongs to a training split, or a size for images is given.
-    """
-    _check_no_size(folder.name, image_size)
-    return from_csv(folder, _by_split(folder, files))
-
-
 def _opened(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
     """Open tables of images, or of texts if they contain no images."""
     if not holds_texts(tables):
@@ -247,15 +238,6 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
         )
     found.pop("", None)
     return found
-
-
-def hub(name: str, *, image_size: Size) -> Source:
-    """Open a data set of the Hugging Face hub, from the local cache if it is there.
-
-    Raises:
-        ValueError: it is unknown, or cannot be reached or read.
-    """
-    return _opened(name, _tables(name), image_size=image_size)
 
 
 def number_columns(spec: str) -> Any:

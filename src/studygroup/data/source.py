@@ -60,12 +60,7 @@ def from_pixels(
 
 
 def from_tables(name: str, tables: Mapping[str, Any], *, image_size: Size) -> Source:
-    """Build splits over Hugging Face tables.
-
-    Args:
-        name: what to call the data set.
-        tables: a `datasets.Dataset` by split name.
-        image_size: height and width to scale to; None leaves images as they are.
+    """Build splits over Hugging Face tables, by name of the split.
 
     Raises:
         ValueError: no training split, no clear image or label column, labels that do not fit (see `read_classes`), or

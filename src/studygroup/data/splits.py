@@ -1,7 +1,8 @@
 """Splits, which hold labels and give rows; here of images: decoded in memory, or encoded in a memory map."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Int32, Int64, UInt8
@@ -100,7 +101,32 @@ class MemorySplit:
         return MemorySplit(*self[indices])
 
 
-class ArrowSplit:
+_Numbered = TypeVar("_Numbered", bound="ByNumber")
+
+
+class ByNumber:
+    """The rows of a split by their numbers in what holds them.
+
+    Attributes:
+        labels: class of each row of the split.
+        rows: the number of each.
+    """
+
+    labels: Int64[Tensor, "rows"]
+    rows: Int64[Tensor, "rows"]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def take(self: _Numbered, indices: Int64[Tensor, "batch"]) -> _Numbered:
+        """Return a split of these rows alone; nothing is read or decoded."""
+        taken = copy.copy(self)
+        taken.labels, taken.rows = self.labels[indices], self.rows[indices]
+        return taken
+
+
+class ArrowSplit(ByNumber):
     """A split of encoded images in a Hugging Face data set (a memory map of Arrow files), decoded on access.
 
     Args:
@@ -130,10 +156,6 @@ class ArrowSplit:
         self.labels, self.rows = labels, rows
         self.shape, self.resized = shape, resized
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.rows)
-
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[UInt8[Tensor, "batch channels height width"], Int64[Tensor, "batch"]]:
@@ -149,18 +171,6 @@ class ArrowSplit:
             for image, row, record in zip(images, rows, self.table[rows][self.column], strict=True):
                 image.copy_(self._decode(row, record))
         return images, self.labels[indices]
-
-    def take(self, indices: Int64[Tensor, "batch"]) -> "ArrowSplit":
-        """Return a split of these rows alone; nothing is decoded."""
-        return ArrowSplit(
-            self.table,
-            column=self.column,
-            labels=self.labels[indices],
-            shape=self.shape,
-            rows=self.rows[indices],
-            resized=self.resized,
-            name=self.name,
-        )
 
     def _decode(self, row: int, record: Any) -> UInt8[Tensor, "channels height width"]:
         """Decode one image, or raise an error that names its row and file."""
@@ -179,3 +189,39 @@ class ArrowSplit:
                 f"{self.shape[2]}; give image_size=(height, width) to bring all to one size"
             )
         return resize(image, self.shape[1:])
+
+
+def relabelled(split: Split, labels: Int64[Tensor, "rows"]) -> Split:
+    """Return a split with these labels: the split itself if they are its own, else a view."""
+    return split if torch.equal(labels, split.labels) else Relabelled(split, labels)
+
+
+class Relabelled:
+    """A view of a split with other labels; no row is copied or decoded for it.
+
+    Args:
+        split: where the rows come from.
+        labels: class of each row.
+
+    Raises:
+        ValueError: the number of labels differs from the number of rows.
+    """
+
+    def __init__(self, split: Split, labels: Int64[Tensor, "rows"]) -> None:
+        if len(labels) != len(split):
+            raise ValueError(f"{len(labels)} labels for {len(split)} rows; give one for each")
+        self.split = split
+        self.labels = labels
+        self.lengths = split.lengths
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.split)
+
+    def __getitem__(self, indices: Int64[Tensor, "batch"]) -> tuple[Rows, Int64[Tensor, "batch"]]:
+        """Return these rows with their other labels, in the order given."""
+        return self.split[indices][0], self.labels[indices]
+
+    def take(self, indices: Int64[Tensor, "batch"]) -> "Relabelled":
+        """Return a view of these rows alone."""
+        return Relabelled(self.split.take(indices), self.labels[indices])

@@ -19,12 +19,7 @@ class CacheWarning(UserWarning):
 
 
 def write_sum(path: Path, content: Path | None = None) -> None:
-    """Write the checksum of a file beside it, under its name and `.xxh3`.
-
-    Args:
-        path: the file.
-        content: where its content is, if not there yet.
-    """
+    """Write the checksum of a file beside it, under its name and `.xxh3`; its `content` may lie elsewhere yet."""
     write_text(_beside(path), _sum(content or path) + "\n")
 
 
@@ -32,9 +27,6 @@ def is_whole(path: Path) -> bool | None:
     """Return whether a file still has its checksum; None if none was written.
 
     All of the file is read, at about 0.5 s per GB.
-
-    Args:
-        path: the file.
     """
     try:
         expected = _beside(path).read_text(encoding="ascii", errors="replace").strip()
@@ -46,10 +38,7 @@ def is_whole(path: Path) -> bool | None:
 def checked_tables(load: Callable[..., Any]) -> Any:
     """Return tables from the cache of `datasets`, made anew with a `CacheWarning` if a file of them is damaged.
 
-    Their files get checksums when they are first opened.
-
-    Args:
-        load: `datasets.load_dataset` with all its arguments but `download_mode`.
+    Their files get checksums when they are first opened. `load` is `datasets.load_dataset` with its other arguments.
     """
     try:
         tables = load()

@@ -33,9 +33,6 @@ class Answer:
 def enter(given: Sequence[str]) -> None:
     """Answer a command line at once, if it asks for help or has a mistyped word; else do nothing.
 
-    Args:
-        given: the command line without the program's name.
-
     Raises:
         SystemExit: it was answered; 0 after help, 2 after a mistake.
     """
@@ -47,11 +44,7 @@ def enter(given: Sequence[str]) -> None:
 
 
 def answer(given: Sequence[str]) -> Answer | None:
-    """Return the answer to a command line; None for one that goes on to the real parser.
-
-    Args:
-        given: the command line without the program's name.
-    """
+    """Return the answer to a command line; None for one that goes on to the real parser."""
     table = read_table()
     words, _ = split_allowed(given)
     if not words:

@@ -10,34 +10,12 @@ from studygroup.naming import did_you_mean, near
 
 _BARE = ("recipe", "rate", "optimizer")
 """Options whose classes go by their bare names."""
-_YAML = {
-    "",
-    "~",
-    "null",
-    "none",
-    "true",
-    "false",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "y",
-    "n",
-    "inf",
-    "nan",
-    "infinity",
-}
+_YAML = {"null", "none", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan", "infinity"}
 _LONGEST = 2**18  # characters of a configuration file that are searched for the classes that it names
 
 
 def check_words(command: Command, words: Words, table: Table, *, name: str) -> None:
-    """Refuse words that the real parser would refuse, or accept silently and undo.
-
-    Args:
-        command: the command.
-        words: the words behind it.
-        table: the table.
-        name: the command's name, such as `train`.
+    """Refuse words behind a command that the real parser would refuse, or accept silently and undo.
 
     Raises:
         ValueError: names the word, the reason, and similar words.
@@ -53,7 +31,8 @@ def check_words(command: Command, words: Words, table: Table, *, name: str) -> N
     else:
         further = () if command.positionals else words.positionals
     if further:
-        raise ValueError(f"{further[0]!r} is one word too many{_meant(further[0], options)}")
+        meant = [f"--{further[0]}"] if further[0].partition("=")[0] in options else []
+        raise ValueError(f"{further[0]!r} is one word too many{_or(meant)}")
 
 
 def _check_order(words: Words) -> None:
@@ -113,8 +92,9 @@ def _argument(name: str, rest: str, of: Option, words: Words, table: Table) -> O
     first, _, deeper = rest.partition(".")
     found = arguments.get(first)
     if found is None:
+        meant = _or([f"--{of.name}.{one}" for one in near(first, arguments)])
         raise ValueError(
-            f"{of.name} {chosen} has no argument --{name}{_instead(first, of, arguments) or _others(first, known)} "
+            f"{of.name} {chosen} has no argument --{name}{meant or _others(first, known)} "
             f"(`--{of.name}.help {chosen}` lists its own)"
         )
     if not deeper:
@@ -124,24 +104,13 @@ def _argument(name: str, rest: str, of: Option, words: Words, table: Table) -> O
     return None
 
 
-def _instead(first: str, of: Option, arguments: Mapping[str, Option]) -> str:
-    alike = near(first, arguments)
-    return _or(f"--{of.name}.{one}" for one in alike)
-
-
 def _others(first: str, known: Mapping[str, Class]) -> str:
     having = [name for name, some in known.items() if first in some.arguments]
     return f"; {', '.join(having)} {'has' if len(having) == 1 else 'have'} it" if having else ""
 
 
 def chosen_class(option: Option, words: Words, table: Table) -> str | None:
-    """Return the name of the class that an option has on a command line; None where the table does not know it.
-
-    Args:
-        option: takes classes.
-        words: the words behind the command.
-        table: the table.
-    """
+    """Return the name of the class that an option has on a command line; None where the table does not know it."""
     if not table.knows(option.classes):
         return None
     typed = [one.value for one in words.options if one.name in (option.name, f"{option.name}.class_path")]
@@ -190,18 +159,14 @@ def _check_value(given: Given, option: Option, table: Table) -> None:
         if option.nargs == "1":
             raise ValueError(f"--{given.name} needs a value: {option.help}")
         return
-    if option.classes in _BARE and option.classes == given.name and value.isidentifier():
-        known = [name for name in table.classes[option.classes] if name[0] != "_"]
-        if table.knows(option.classes) and value not in known and value.lower() not in _YAML:
-            raise ValueError(
-                f"--{given.name} {value} is not known{did_you_mean(value, known)}; there are {', '.join(known)}"
-            )
     if not value.isidentifier() or value.lower() in _YAML:
         return
-    if option.choices and value not in option.choices:
+    known = list(option.choices)
+    if option.classes in _BARE and option.classes == given.name and table.knows(option.classes):
+        known = [name for name in table.classes[option.classes] if name[0] != "_"]
+    if known and value not in known:
         raise ValueError(
-            f"--{given.name} {value} is not known{did_you_mean(value, option.choices)}; "
-            f"there are {', '.join(option.choices)}"
+            f"--{given.name} {value} is not known{did_you_mean(value, known)}; there are {', '.join(known)}"
         )
     if set(option.type.split(" | ")) <= {"int", "float", "null"} and option.type:
         kind = "whole number" if "float" not in option.type else "number"
@@ -231,9 +196,8 @@ def _alike(bare: str, options: Mapping[str, Option], words: Words, table: Table)
     leaf = bare.rpartition(".")[2]
     dotted = list(_dotted(options, words, table))
     same = [name for name in dotted if name.rpartition(".")[2] == leaf.replace("-", "_")]
-    alike = near(bare, options) or [
-        one for one in dotted if one.rpartition(".")[2] in near(leaf, _leaves(dotted))
-    ]
+    meant = near(leaf, dict.fromkeys(name.rpartition(".")[2] for name in dotted))
+    alike = near(bare, options) or [name for name in dotted if name.rpartition(".")[2] in meant]
     return [f"--{name}" for name in dict.fromkeys(same or alike)][:3]
 
 
@@ -250,14 +214,5 @@ def _dotted(options: Mapping[str, Option], words: Words, table: Table) -> Iterat
             yield from (f"{option.name}.{one}" for one in some.arguments)
 
 
-def _leaves(dotted: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name.rpartition(".")[2] for name in dotted))
-
-
-def _or(names: Iterator[str] | Sequence[str]) -> str:
-    found = list(names)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
-def _meant(word: str, options: Mapping[str, Option]) -> str:
-    return _or(f"--{word}" for _ in "1" if word.partition("=")[0] in options)
+def _or(names: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(names)}?" if names else ""

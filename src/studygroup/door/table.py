@@ -106,11 +106,7 @@ def read_table() -> Table:
 
 
 def parse_table(content: Mapping[str, Any]) -> Table:
-    """Return the table of plain values, as `studygroup.door.write` writes them.
-
-    Args:
-        content: plain values.
-    """
+    """Return the table of plain values, as `studygroup.door.write` writes them."""
     return Table(
         torch=content["torch"],
         commands={name: _command(one) for name, one in content["commands"].items()},

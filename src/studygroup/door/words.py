@@ -39,11 +39,7 @@ class Words:
 
 
 def split_allowed(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the words without those that allow something, and what is allowed.
-
-    Args:
-        given: the command line without the program's name.
-    """
+    """Return the words without those that allow something, and what is allowed."""
     words, allowed, left = [], [], iter(given)
     for word in left:
         if word == _ALLOW:
@@ -61,12 +57,7 @@ def is_option(word: str) -> bool:
 
 
 def sort_words(words: Sequence[str], nargs: Callable[[str], str]) -> Words:
-    """Sort the words behind a command.
-
-    Args:
-        words: without those that allow something.
-        nargs: maps an option's name to how many values it takes: `0`, `?` or `1`.
-    """
+    """Sort the words behind a command; `nargs` maps an option to how many values it takes: `0`, `?` or `1`."""
     options: list[Given] = []
     positionals: list[str] = []
     left = list(words)

@@ -183,11 +183,7 @@ def _default(value: Any, *, of_class: bool = False) -> str:
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """Return the text of the file.
-
-    Args:
-        content: what `table` returns.
-    """
+    """Return the text of the file that holds what `table` returns."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

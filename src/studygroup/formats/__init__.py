@@ -4,11 +4,10 @@ Each function writes one network, opens what it wrote with the library that it i
 """
 
 from studygroup.formats.facts import Facts
+from studygroup.formats.graphs import save_onnx, save_program
 from studygroup.formats.hub_card import card
 from studygroup.formats.huggingface_folder import save_huggingface
-from studygroup.formats.onnx_file import save_onnx
 from studygroup.formats.pushing import push
 from studygroup.formats.timm_folder import save_timm
-from studygroup.formats.torch_program import save_program
 
 __all__ = ["Facts", "card", "push", "save_huggingface", "save_onnx", "save_program", "save_timm"]

@@ -51,12 +51,6 @@ def check_classes(net: nn.Module, example: Inputs, facts: Facts) -> None:
 def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Inputs, where: Path) -> None:
     """Compare the exported network's answers with the network's own, on all rows of an example and on its first.
 
-    Args:
-        net: the network.
-        asked: computes the exported network's answers.
-        example: rows.
-        where: name of the exported file, for the message.
-
     Raises:
         ValueError: other answers.
     """
@@ -64,7 +58,8 @@ def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Input
     for some in (example, select(example, rows, lambda tensor: tensor[:1])):
         with evaluated(net):
             expected = logits(net, some).double()
-        found = asked(some).double()
+        with torch.no_grad():
+            found = asked(some).double()
         allowed = _APART * max(1.0, float(expected.abs().max()))
         apart = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
         if not apart <= allowed:

@@ -12,11 +12,7 @@ CARD, CONFIGURATION = "README.md", "config.json"
 
 
 def write_folder(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Write a folder that is either complete or absent; replace one that this function wrote before.
-
-    Args:
-        folder: the destination.
-        write: called with an empty folder beside it, which it fills.
+    """Write a folder, complete or absent, by filling an empty one beside it; replace one that was written so before.
 
     Raises:
         ValueError: the destination holds something else.

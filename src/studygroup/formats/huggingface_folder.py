@@ -3,11 +3,11 @@
 import copy
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from studygroup.extras import missing
 from studygroup.formats.answers import check_classes, check_same, evaluated
@@ -75,12 +75,7 @@ def save_huggingface(
                 f"transformers does not open {folder} again ({said:.400}); correct the network's configuration"
             ) from error
         again.train(False)
-
-        def asked(inputs: Inputs) -> Tensor:
-            with torch.no_grad():
-                return logits(again, inputs)
-
-        check_same(net, asked, example, Path(folder))
+        check_same(net, partial(logits, again), example, Path(folder))
 
     write_folder(Path(folder), write)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from studygroup.extras import missing
@@ -14,28 +13,14 @@ from studygroup.formats.answers import check_classes, check_same
 from studygroup.formats.facts import Facts
 from studygroup.formats.folders import CARD, CONFIGURATION, write_folder
 from studygroup.formats.hub_card import card as made_card
-from studygroup.inputs import Inputs
 
 WEIGHTS = "model.safetensors"
-_OF_ITS_OWN = ("num_classes", "input_size", "mean", "std", "label_names", "architecture", "custom_load")
-_NOT_THESE = (
-    "url",
-    "file",
-    "hf_hub_id",
-    "hf_hub_filename",
-    "source",
-    "state_dict",
-    "tag",
-    "label_offset",
-    "origin_url",
-    "test_input_size",
-    "test_crop_pct",
-    "pool_size",
-    "license",
-    "paper_ids",
-    "paper_name",
-    "notes",
+_NOT_TAKEN = (
+    "num_classes input_size mean std label_names architecture custom_load url file hf_hub_id hf_hub_filename source "
+    "state_dict tag label_offset origin_url test_input_size test_crop_pct pool_size license paper_ids paper_name "
+    "notes"
 )
+"""Keys of a network's `pretrained_cfg` that say where it came from, or are the export's own."""
 
 
 def save_timm(
@@ -86,13 +71,15 @@ def save_timm(
         "crop_pct": 1.0,
         "custom_load": False,
     }
+    others = _NOT_TAKEN.split()
+    taken = {key: value for key, value in known.items() if key not in others and value is not None}
     config = {
         "architecture": architecture,
         "num_classes": len(facts.classes),
         "num_features": net.num_features,
         "label_names": list(facts.classes),
         "model_args": {"in_chans": facts.shape[0], **(options or {})},
-        "pretrained_cfg": {key: value for key, value in known.items() if _plain(key, value)} | own,
+        "pretrained_cfg": taken | own,
     }
     text = made_card(facts, library="timm", name=architecture) if card is None else card
 
@@ -101,16 +88,6 @@ def save_timm(
         safetensors.torch.save_model(net, str(new / WEIGHTS))
         (new / CARD).write_text(text, encoding="utf-8")
         again = timm.create_model(f"local-dir:{new}", pretrained=True).eval().to(next(net.parameters()).dtype)
-
-        def asked(inputs: Inputs) -> Tensor:
-            with torch.no_grad():
-                answer: Tensor = again(inputs)
-            return answer
-
-        check_same(net, asked, example, Path(folder))
+        check_same(net, again, example, Path(folder))
 
     write_folder(Path(folder), write)
-
-
-def _plain(key: str, value: Any) -> bool:
-    return key not in _NOT_THESE and key not in _OF_ITS_OWN and value is not None

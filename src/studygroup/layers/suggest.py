@@ -77,12 +77,7 @@ class Suggestion:
 
     def _use(self, row: Row) -> str:
         """Return what a row's modules are for, or why students cannot part there."""
-        uses = {
-            "cgl": _flat(self.blocks),
-            "branch": self.branch,
-            "inner": self.inner,
-            "view": self.dropouts,
-        }
+        uses = {"cgl": _flat(self.blocks), "branch": self.branch, "inner": self.inner, "view": self.dropouts}
         found = []
         for use, names in uses.items():
             own = [name for name in row.names if name in names]

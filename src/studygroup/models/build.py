@@ -9,33 +9,19 @@ from typing import Any
 from torch import nn
 
 from studygroup.extras import missing
-from studygroup.importing import is_import_path
-from studygroup.models.cifar import (
-    cifar_resnet8,
-    cifar_resnet18,
-    cifar_resnet20,
-    cifar_resnet32,
-    cifar_resnet34,
-    cifar_resnet101,
-    cifar_resnet110,
-)
+from studygroup.importing import call_own, is_import_path, own_factory, taken
+from studygroup.models import cifar
 from studygroup.models.huggingface import huggingface
 from studygroup.models.mlp import mlp
-from studygroup.models.own import own_network
 from studygroup.models.transformer import text_transformer
 from studygroup.models.vdcnn import vdcnn9
 from studygroup.models.vgg import cifar_vgg16
 from studygroup.naming import did_you_mean
 from studygroup.trust import tensors_alone
 
+_RESNETS = [f"cifar_resnet{depth}" for depth in (18, 8, 20, 32, 34, 101, 110)]
 _PICTURES: dict[str, Callable[..., nn.Module]] = {
-    "cifar_resnet18": cifar_resnet18,
-    "cifar_resnet8": cifar_resnet8,
-    "cifar_resnet20": cifar_resnet20,
-    "cifar_resnet32": cifar_resnet32,
-    "cifar_resnet34": cifar_resnet34,
-    "cifar_resnet101": cifar_resnet101,
-    "cifar_resnet110": cifar_resnet110,
+    **{name: getattr(cifar, name) for name in _RESNETS},
     "cifar_vgg16": cifar_vgg16,
     "mlp": mlp,
 }
@@ -50,6 +36,13 @@ _REFUSALS = (
     TypeError,
     ValueError,
 )
+_OWN_NAMES = {
+    "classes": ("classes", "num_classes", "num_labels"),
+    "channels": ("channels", "in_channels", "in_chans"),
+    "vocabulary": ("vocabulary", "vocab_size"),
+    "padding": ("padding", "pad_token_id"),
+}
+"""The names under which sizes of the data are given to a network, where it has an argument of that name."""
 
 
 def build(name: str, *, classes: int, **options: Any) -> nn.Module:
@@ -75,7 +68,7 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
             a number of channels that the network cannot take.
     """
     if is_import_path(name):
-        return own_network(name, classes, **options)
+        return _own_network(name, classes, **options)
     if reads_text(name):
         others = f"{', '.join(_PICTURES)}, torchvision/NAME and timm/NAME"
         _check(name, "texts", options, ("channels",), others)
@@ -86,6 +79,29 @@ def build(name: str, *, classes: int, **options: Any) -> nn.Module:
     others = f"{', '.join(_TEXTS)} and huggingface/NAME"
     _check(name, "pictures", options, ("vocabulary", "padding"), others)
     return _made(name, make, classes, {"channels": 3, **options})
+
+
+def _own_network(path: str, classes: int, **options: Any) -> nn.Module:
+    """Build a network of one's own, with sizes of the data under the names that it has for them, if any.
+
+    Raises:
+        ValueError: it cannot be imported, refuses its arguments, or is no network.
+    """
+    what = f"network {path!r}"
+    make = own_factory(path, what="network")
+    there = taken(make)
+    arguments = dict(options)
+    for size, names in _OWN_NAMES.items():
+        value = classes if size == "classes" else arguments.pop(size, None)
+        name = next((one for one in names if one in there), None)
+        if name is not None and value is not None:
+            arguments.setdefault(name, value)
+    network = call_own(make, arguments, what=what)
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"{what} returns a {type(network).__name__}; give a class or a function that returns an nn.Module"
+        )
+    return network
 
 
 def _made(name: str, make: Callable[..., nn.Module], classes: int, options: Mapping[str, Any]) -> nn.Module:

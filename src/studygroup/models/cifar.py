@@ -7,12 +7,7 @@ from studygroup.models.resnet import Bottleneck, ResNet
 
 
 def cifar_resnet18(
-    classes: int,
-    *,
-    width: int = 64,
-    channels: int = 3,
-    hidden: Sequence[int] = (),
-    dropout: float = 0.5,
+    classes: int, *, width: int = 64, channels: int = 3, hidden: Sequence[int] = (), dropout: float = 0.5
 ) -> ResNet:
     """Build ResNet-18 with the usual stem for images of about 32 x 32: one 3x3 convolution, no pooling.
 
@@ -47,12 +42,7 @@ def cifar_resnet34(classes: int, *, width: int = 64, channels: int = 3) -> ResNe
 
 
 def cifar_resnet101(
-    classes: int,
-    *,
-    width: int = 64,
-    channels: int = 3,
-    hidden: Sequence[int] = (),
-    dropout: float = 0.5,
+    classes: int, *, width: int = 64, channels: int = 3, hidden: Sequence[int] = (), dropout: float = 0.5
 ) -> ResNet:
     """Build ResNet-101, of bottlenecks, for small images; see `cifar_resnet18`.
 

@@ -74,15 +74,7 @@ def text_transformer(
 
 
 class TextTransformer(nn.Module):
-    """The network of `text_transformer`.
-
-    Args:
-        embedding: from ids to vectors.
-        blocks: of the encoder.
-        fc: maps the mean of a row's tokens to logits.
-        dropout: rate of the dropout before `fc`.
-        padding: the id that pads rows.
-    """
+    """The network of `text_transformer`; its `fc` maps the mean of a row's tokens to logits."""
 
     def __init__(
         self,
@@ -144,15 +136,9 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class TokenEmbedding(nn.Module):
-    """Embedding, positions and dropout, and a linear map to the blocks' width.
+    """Embedding, positions and dropout on their sum, and a linear map to `hidden`, the blocks' width.
 
     It returns the padding too, as each block does: where rows part for several students, the padding parts with them.
-
-    Args:
-        tokens: the embedding.
-        hidden: the blocks' width.
-        dropout: rate of the dropout on the sum of embedding and positions.
-        length: how many positions.
     """
 
     positions: Tensor
@@ -173,14 +159,7 @@ class TokenEmbedding(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """PyTorch's encoder layer, normalised after its residual connections as in Vaswani et al. (2017).
-
-    Args:
-        hidden: width of the tokens.
-        heads: number of heads of the attention.
-        feed_forward: hidden width of the feed-forward layer.
-        dropout: rate of all dropout.
-    """
+    """PyTorch's encoder layer, normalised after its residual connections as in Vaswani et al. (2017)."""
 
     def __init__(self, hidden: int, heads: int, feed_forward: int, *, dropout: float) -> None:
         super().__init__()
@@ -210,12 +189,7 @@ class EncoderBlock(nn.Module):
 def mean_over_tokens(
     hidden: Float[Tensor, "rows length hidden"], padding: Bool[Tensor, "rows length"]
 ) -> Float[Tensor, "rows hidden"]:
-    """Return the mean of each row's tokens, without padding.
-
-    Args:
-        hidden: the tokens.
-        padding: which of them are padding; never all of a row.
-    """
+    """Return the mean of each row's tokens, without padding, which is never all of a row."""
     tokens = hidden.masked_fill(padding[..., None], 0)
     return tokens.sum(1) / (~padding).sum(1, keepdim=True)
 
@@ -224,10 +198,6 @@ def sinusoids(length: int, width: int) -> Float[Tensor, "{length} {width}"]:
     """Return the positional encodings of Vaswani et al. (2017), section 3.5.
 
     PE(p, 2i) = sin(p / 10000^(2i / width)), PE(p, 2i + 1) = cos(p / 10000^(2i / width)).
-
-    Args:
-        length: how many positions.
-        width: how many values per position.
     """
     rates = 10_000.0 ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates

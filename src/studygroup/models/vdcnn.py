@@ -73,16 +73,7 @@ def vdcnn9(
 
 
 class VDCNN(nn.Module):
-    """The network of `vdcnn9`.
-
-    Args:
-        embedding: the vectors of the characters.
-        width: filters of the first level.
-        pooled: k of k-max pooling.
-        fc: maps the pooled values, filter by filter, to logits.
-        shortcut: whether blocks have shortcuts.
-        padding: the id that pads rows.
-    """
+    """The network of `vdcnn9`; its `fc` maps the pooled values, filter by filter, to logits."""
 
     def __init__(
         self, embedding: nn.Embedding, *, width: int, pooled: int, fc: nn.Module, shortcut: bool, padding: int
@@ -123,16 +114,10 @@ class VDCNN(nn.Module):
 
 
 class ConvolutionalBlock(nn.Module):
-    """Two convolutions of size 3, each with norm and ReLU; between levels, max pooling before.
+    """Two convolutions of size 3, each with norm and ReLU; between levels, max pooling before (`halves`).
 
     Input and output are tokens (rows, length, width), the order of axes that rules and objectives expect of a
     layer; inside, and in memory, channels come first.
-
-    Args:
-        before: channels of the input.
-        width: filters.
-        halves: whether max pooling halves the resolution first.
-        shortcut: whether the input of the convolutions is added to their output.
     """
 
     def __init__(self, before: int, width: int, *, halves: bool, shortcut: bool) -> None:

@@ -100,11 +100,7 @@ class LocalClassifiers(Local):
             heard = (row_weights.mean.T[..., None] * above[:, row_weights.sample]).sum(0)
             target = F.softmax(heard / self._count / self.temperature, dim=-1)
             soft = imitation_loss(logits[None], target[None], self.temperature, "cross_entropy")[0]
-            hard = F.cross_entropy(
-                logits / self.temperature,
-                y[row_weights.sample],
-                reduction="none",
-            )
+            hard = F.cross_entropy(logits / self.temperature, y[row_weights.sample], reduction="none")
             each = self.alpha * hard + self.beta * soft
             loss = loss + (each * row_weights.share).sum()
         self._above = above + layout.scatter([(rows, logits.detach()) for rows, logits in answers])

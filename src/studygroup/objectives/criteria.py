@@ -9,13 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from studygroup.checks import check_share, check_whole, shown
-from studygroup.functional import (
-    Divergence,
-    imitation_loss,
-    mixed_answers,
-    pairwise_loss,
-    peer_targets,
-)
+from studygroup.functional import Divergence, imitation_loss, mixed_answers, pairwise_loss, peer_targets
 from studygroup.teachers.base import Labels, Weights
 
 Average = Literal["logits", "probabilities", "divergences"]

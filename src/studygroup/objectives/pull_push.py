@@ -123,12 +123,7 @@ class PullPush(Local):
                     "nothing; pass source_statistic='flatten', or a layer of more channels as source"
                 )
             self._ends[rows] = (
-                label_similarity(
-                    y[at],
-                    classes=self.classes,
-                    centre=self.centre,
-                    dtype=own.dtype,
-                ),
+                label_similarity(y[at], classes=self.classes, centre=self.centre, dtype=own.dtype),
                 similarity_matrix(x, centre=self.centre, statistic=self.source_statistic),
             )
         return self._ends[rows]

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from matplotlib.patches import Rectangle
@@ -29,12 +30,7 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def noise(about: str, runs: Runs) -> list[Plot]:
-    """Plot accuracy against the noise on the parameters, one line per configuration.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `flatness`.
-    """
+    """Plot accuracy against the noise on the parameters of `flatness`, one line per configuration."""
     labels = list(runs)
     return [
         _noise(about, {label: runs[label] for label in labels[at : at + MOST]})
@@ -77,17 +73,13 @@ def _mean_noise(found: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[f
     return sigmas, [100 * statistics.fmean(column) for column in columns]
 
 
-def reliability(about: str, runs: Runs) -> list[Plot]:
-    """Plot accuracy against confidence, of the shipped network and the ensemble.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `calibration`; the first of each configuration is drawn.
-    """
-    return [_reliability(about, label, found[0]) for label, found in runs.items()]
+def _first_of_each(draw: Callable[[str, str, Mapping[str, Any]], Plot], about: str, runs: Runs) -> list[Plot]:
+    """Draw the first run of each configuration."""
+    return [draw(about, label, found[0]) for label, found in runs.items()]
 
 
 def _reliability(about: str, label: str, found: Mapping[str, Any]) -> Plot:
+    """Plot accuracy against confidence, of the shipped network and the ensemble."""
     said = []
     with figure_with_axes(height=300) as (figure, (axes,)):
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=DASHES[4], label="as sure as right")
@@ -111,17 +103,8 @@ def _reliability(about: str, label: str, found: Mapping[str, Any]) -> Plot:
         )
 
 
-def similarities(about: str, runs: Runs) -> list[Plot]:
-    """Plot the similarity of the students' representations, as a matrix.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `similarity`; the first of each configuration is drawn.
-    """
-    return [_matrix(about, label, found[0]) for label, found in runs.items()]
-
-
 def _matrix(about: str, label: str, found: Mapping[str, Any]) -> Plot:
+    """Plot the similarity of the students' representations, as a matrix."""
     matrix, students = found["cka"], range(len(found["cka"]))
     with figure_with_axes(height=330) as (figure, (axes,)):
         for row in students:
@@ -153,30 +136,21 @@ def _matrix(about: str, label: str, found: Mapping[str, Any]) -> Plot:
 
 
 def landscapes(about: str, runs: Runs) -> list[Plot]:
-    """Plot the loss around the shipped network, and on the lines between students.
-
-    Args:
-        about: what the runs belong to, for the text alternative.
-        runs: results of `landscape`; the first of each configuration is drawn.
-    """
+    """Plot the loss around the shipped network, and on the lines between students."""
     plots = []
-    for label, found in runs.items():
-        one = found[0]
-        for title, at, ways, name in (
-            (
-                "Loss around the shipped network",
-                one["around"],
-                one["directions"],
-                "step along a random direction",
-            ),
-            ("Loss between students", one["line"], one["lines"], "from one student to the other"),
-        ):
-            if ways:
-                plots.append(_slice(about, f"{title}, {label}", at, ways, name))
+    for label, (one, *_) in runs.items():
+        around, between = f"Loss around the shipped network, {label}", f"Loss between students, {label}"
+        plots += _slices(about, around, one["around"], one["directions"], "step along a random direction")
+        plots += _slices(about, between, one["line"], one["lines"], "from one student to the other")
     return plots
 
 
-def _slice(about: str, title: str, at: Sequence[float], ways: Sequence[Mapping[str, Any]], name: str) -> Plot:
+def _slices(
+    about: str, title: str, at: Sequence[float], ways: Sequence[Mapping[str, Any]], name: str
+) -> list[Plot]:
+    """Plot the loss along some ways; nothing without any."""
+    if not ways:
+        return []
     ways = ways[:MOST]
     with figure_with_axes() as (figure, (axes,)):
         for number, way in enumerate(ways):
@@ -187,7 +161,7 @@ def _slice(about: str, title: str, at: Sequence[float], ways: Sequence[Mapping[s
         legend(figure)
         highest = max(max(way["loss"]) for way in ways)
         words = f"{about}, {title}. {len(ways)} slices, the highest loss is {highest:.3g}."
-        return Plot(title, words, svg(figure, words), "One run.")
+        return [Plot(title, words, svg(figure, words), "One run.")]
 
 
 Kept = dict[str, dict[str, Any]]
@@ -214,9 +188,6 @@ class Analysed:
 def of_folders(folders: Folders) -> dict[str, list[Kept]]:
     """Return the analyses of single runs and of runs in comparisons, by name of the run or configuration.
 
-    Args:
-        folders: folders of comparisons and runs.
-
     Raises:
         ValueError: a file is damaged.
     """
@@ -229,12 +200,7 @@ def of_folders(folders: Folders) -> dict[str, list[Kept]]:
 
 
 def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
-    """Return plots and figures of analyses.
-
-    Args:
-        title: their heading.
-        runs: results of analyses, by name of the run or configuration.
-    """
+    """Return plots and figures of analyses by name of the run or configuration, under a title."""
 
     def having(name: str) -> dict[str, list[dict[str, Any]]]:
         some = {label: [one[name] for one in own if name in one] for label, own in runs.items()}
@@ -258,8 +224,8 @@ def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:
 
 _DRAWN: Mapping[str, Callable[[str, Runs], list[Plot]]] = {
     "flatness": noise,
-    "calibration": reliability,
-    "similarity": similarities,
+    "calibration": partial(_first_of_each, _reliability),
+    "similarity": partial(_first_of_each, _matrix),
     "landscape": landscapes,
 }
 _FIGURES: Mapping[str, Callable[[Kept], str]] = {

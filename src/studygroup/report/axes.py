@@ -52,12 +52,7 @@ _SECONDS = Axis(
 
 
 def over_each(histories: Sequence[Rows], plots: Callable[[Axis], Sequence[Plot]]) -> list[View]:
-    """Return plots over epochs and over every other axis that was recorded; none where there is nothing to plot.
-
-    Args:
-        histories: all histories that are drawn.
-        plots: makes the plots over an axis.
-    """
+    """Return plots over epochs and over every other axis that was recorded; none where there is nothing to plot."""
     some = [rows for rows in histories if rows]
     further = [axis for axis in (_UPDATES, _SECONDS) if all(_recorded(axis.at(rows)) for rows in some)]
     views = [View(axis.name, plots(axis)) for axis in (EPOCHS, *(further if some else []))]

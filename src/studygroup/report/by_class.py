@@ -65,10 +65,6 @@ class ByClass:
 def by_class(folder: RunFolder, summary: Summary) -> ByClass | None:
     """Read the answers of a run's shipped student, and of the plain network beside it.
 
-    Args:
-        folder: the run folder.
-        summary: its summary.
-
     Returns:
         None where the run did not keep them.
 

@@ -62,11 +62,7 @@ def run_report(folder: RunFolder) -> Path:
 
 
 def write_page(path: Path, page: Callable[[], str]) -> Path:
-    """Write a page and return its path.
-
-    Args:
-        path: path of the page.
-        page: imports the plotting libraries and renders the page.
+    """Write the page that `page` renders, importing the plotting libraries, and return its path.
 
     Raises:
         ValueError: a package is missing.

@@ -40,10 +40,7 @@ class Comparison:
 
 
 def comparison(folder: Path) -> Comparison:
-    """Read one folder.
-
-    Args:
-        folder: holds `comparison.json` and, beside it, the runs.
+    """Read one folder: `comparison.json` and, beside it, the runs.
 
     Raises:
         ValueError: the file is damaged.

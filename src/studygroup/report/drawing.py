@@ -40,30 +40,17 @@ DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and follows the page's font and colours
     "text.parse_math": False,  # a name with two dollar signs is no formula
-    "font.size": 11.0,
-    "axes.titlesize": 11.0,
-    "axes.labelsize": 11.0,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
-    "legend.fontsize": 10.5,
-    "text.color": SOFT,
-    "axes.labelcolor": SOFT,
-    "axes.edgecolor": LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.axisbelow": True,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 11.0),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10.5),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "legend.labelcolor"), SOFT),
+    **dict.fromkeys(("xtick.color", "ytick.color"), SOFT),
+    **dict.fromkeys(("axes.edgecolor", "grid.color"), LINE),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.formatter.useoffset": False,
-    "grid.color": LINE,
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "xtick.minor.size"), 0.0),
+    "axes.facecolor": "none",
     "grid.linewidth": 0.8,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.major.size": 0.0,
-    "ytick.major.size": 0.0,
-    "xtick.minor.size": 0.0,
-    "legend.frameon": False,
-    "legend.labelcolor": SOFT,
     "legend.handlelength": 2.6,
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
@@ -110,23 +97,14 @@ def figure_with_axes(
 
 
 def legend(figure: Figure) -> None:
-    """Draw a legend above the axes with as many columns as fit.
-
-    Args:
-        figure: a figure whose first axes have labelled lines.
-    """
+    """Draw a legend of the lines of the first axes above them, with as many columns as fit."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = max(int(WIDTH // (44 + 6.6 * max(map(len, labels)))), 1)
     figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)))
 
 
 def svg(figure: Figure, words: str) -> markupsafe.Markup:
-    """Return the figure as inline SVG with its text alternative.
-
-    Args:
-        figure: drawn with the colours of this module.
-        words: its text alternative.
-    """
+    """Return a figure in the colours of this module as inline SVG, with `words` as its text alternative."""
     stream = io.StringIO()
     salt = hashlib.sha256(words.encode()).hexdigest()[:12]
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt}):

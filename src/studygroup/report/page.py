@@ -16,11 +16,7 @@ from studygroup.report.sources import Folders
 
 
 def page(folders: Folders, *, program: str = "studygroup report") -> str:
-    """Return the page of some folders as HTML.
-
-    Args:
-        folders: folders of comparisons and runs.
-        program: name of the program that writes it.
+    """Return the page of some folders as HTML; `program` is the name of the one that writes it.
 
     Raises:
         ValueError: a file is damaged.
@@ -37,15 +33,10 @@ def render(
     analyses: Sequence[Analysed] = (),
     **values: Any,
 ) -> str:
-    """Render a page with the contents of folders.
+    """Render `page.html`, or a template that extends it, with the contents of folders.
 
-    Args:
-        template: `page.html`, or one that extends it.
-        folders: folders of comparisons and runs.
-        packages: packages with further templates.
-        styles: further style sheets among their templates.
-        analyses: analyses shown before those of the folders.
-        values: values for the template, `title` and `program` among them.
+    `packages` have further templates, and `styles` are style sheets among them. `analyses` are shown before those
+    of the folders; `values` are for the template, `title` and `program` among them.
 
     Raises:
         ValueError: a file is damaged.

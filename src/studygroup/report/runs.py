@@ -42,14 +42,7 @@ class Lines(NamedTuple):
 def run_plots(
     rows: Sequence[EpochRow], plain: Sequence[EpochRow], students: int, axis: Axis = EPOCHS
 ) -> list[Plot]:
-    """Plot the history of a run.
-
-    Args:
-        rows: rows of its history, one per epoch.
-        plain: rows of the baseline's history; may be empty.
-        students: number of students that were trained.
-        axis: what they are plotted over.
-    """
+    """Plot the history of a run over an axis, one row per epoch, with the baseline's, which may be empty."""
     several = students > 1
     plot = functools.partial(_plot, axis=axis)
     lines = functools.partial(_lines, axis=axis)
@@ -206,10 +199,7 @@ def single_title(folder: RunFolder) -> str:
 
 
 def single(folder: RunFolder) -> Single:
-    """Read one run.
-
-    Args:
-        folder: folder of a finished run.
+    """Read one finished run.
 
     Raises:
         ValueError: it is not finished, or its summary is damaged.

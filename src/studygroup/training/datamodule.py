@@ -10,17 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 from studygroup import seeding
 from studygroup._engine.ranks import of_this_process, place
 from studygroup.batching import training_batches
-from studygroup.data import (
-    Augment,
-    Batch,
-    Data,
-    EpochLabels,
-    Mix,
-    Rows,
-    SharedBatches,
-    Split,
-    loader,
-)
+from studygroup.data import Augment, Batch, Data, EpochLabels, Mix, Rows, SharedBatches, Split, loader
 from studygroup.inputs import Inputs
 from studygroup.parallel import Divide, PartBatches, ScoredPart
 from studygroup.task import CollaborativeLearning

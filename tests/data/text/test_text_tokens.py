@@ -8,8 +8,7 @@ import torch
 
 from helpers.text_rows import WordLengths, text_split
 from studygroup.data import SharedBatches, loader
-from studygroup.data.relabelled import relabelled
-from studygroup.data.splits import Split
+from studygroup.data.splits import Split, relabelled
 from studygroup.data.sums import CacheWarning
 from studygroup.data.text import encoded, filled
 from studygroup.data.text.cache import cache_folder

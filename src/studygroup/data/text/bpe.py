@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from studygroup.data.text.cache import remembered
 from studygroup.data.text.characters import check_length
 from studygroup.data.text.pieces import PADDING, UNKNOWN, SentencePieceEncoder, library, lowered
-from studygroup.data.text.remembered import remembered
 
 _RESERVED = "\u2585".encode()  # SentencePiece skips every training text that contains this block character
 _LONGEST = 2**30  # bytes of a training text, the maximum; the default of 4192 drops long reviews

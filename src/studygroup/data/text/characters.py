@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -64,16 +63,12 @@ class CharacterEncoder(Encodes):
     alphabet: str
     length: int
     full: bool
+    padding = _PADDING
 
     @property
     def vocabulary(self) -> int:
         """The number of ids: the alphabet, padding, space and unknown."""
         return _FIRST + len(self.alphabet)
-
-    @property
-    def padding(self) -> int:
-        """The padding id, 0."""
-        return _PADDING
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, not padded; an empty text is one unknown character."""
@@ -107,9 +102,6 @@ class CharacterEncoder(Encodes):
         table[ord(" ")] = _SPACE
         table[[ord(character) for character in self.alphabet]] = range(_FIRST, self.vocabulary)
         return table
-
-    def __getstate__(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def check_length(length: int) -> None:

@@ -44,9 +44,6 @@ def numbered_table(files: Sequence[str]) -> Any:
     inner quotes are doubled, and a newline is written as a backslash and an n. The columns of text are joined by one
     space, see `TextSplit`.
 
-    Args:
-        files: paths of the files, read one after another.
-
     Returns:
         A `datasets.Dataset` with `text` and `label`, whole numbers from 0.
 
@@ -59,9 +56,6 @@ def numbered_table(files: Sequence[str]) -> Any:
 
 def named_table(files: Sequence[str]) -> Any:
     """Read files with a header that contains `text` and `label`; other columns are ignored.
-
-    Args:
-        files: paths of the files, read one after another.
 
     Returns:
         A `datasets.Dataset` with `text` and `label`, both strings.

@@ -75,6 +75,10 @@ class Encodes(ABC):
         """Write `encoder.json` and the files that it names, see `studygroup.data.text.load_encoder`."""
         self._kept.write(folder)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is computed from the rest."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
 
 def read_kept(folder: str | Path) -> Kept:
     """Read what `Kept.write` wrote into a folder.

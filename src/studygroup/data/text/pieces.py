@@ -26,21 +26,13 @@ class SentencePieceEncoder(Encodes):
 
     model: bytes
     length: int
+    padding = PADDING
+    full = False  # rows are padded to the longest of their batch
 
     @property
     def vocabulary(self) -> int:
         """The number of ids."""
         return int(self._processor.get_piece_size())
-
-    @property
-    def padding(self) -> int:
-        """The padding id, 0."""
-        return PADDING
-
-    @property
-    def full(self) -> bool:
-        """False: rows are padded to the longest of their batch."""
-        return False
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, not padded; an empty text is one unknown piece.
@@ -66,9 +58,6 @@ class SentencePieceEncoder(Encodes):
     @cached_property
     def _processor(self) -> Any:
         return library().SentencePieceProcessor(model_proto=self.model)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"model": self.model, "length": self.length}
 
 
 def lowered(text: str) -> bytes:

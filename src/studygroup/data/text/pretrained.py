@@ -70,6 +70,7 @@ class PretrainedEncoder(Encodes):
 
     files: Mapping[str, bytes]
     length: int
+    full = False  # rows are padded to the longest of their batch
 
     @property
     def vocabulary(self) -> int:
@@ -80,11 +81,6 @@ class PretrainedEncoder(Encodes):
     def padding(self) -> int:
         """The tokenizer's own padding id."""
         return int(self._tokenizer.pad_token_id)
-
-    @property
-    def full(self) -> bool:
-        """False: rows are padded to the longest of their batch."""
-        return False
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, not padded, with those of begin and end.
@@ -126,22 +122,8 @@ class PretrainedEncoder(Encodes):
         tokenizer.truncation_side = "right"
         return tokenizer
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"files": self.files, "length": self.length}
 
-
-_ENDINGS = (
-    ".json",
-    ".txt",
-    ".model",
-    ".spm",
-    ".jinja",
-    ".bpe",
-    ".codes",
-    ".vocab",
-    ".tiktoken",
-    ".tokenizer",
-)
+_ENDINGS = ".json .txt .model .spm .jinja .bpe .codes .vocab .tiktoken .tokenizer"
 _OF_NETWORKS = ("config.json", "adapter_config.json", "generation_config.json", "preprocessor_config.json")
 """Files that would tell a library of another network, where those of a tokenizer are written beside one."""
 
@@ -151,7 +133,7 @@ def _check_classes(files: Mapping[str, bytes]) -> None:
     if allows_remote_code():
         return
     for name, content in files.items():
-        if not name.endswith(_ENDINGS) or name in _OF_NETWORKS or name.endswith(".index.json"):
+        if not name.endswith(tuple(_ENDINGS.split())) or name in _OF_NETWORKS or name.endswith(".index.json"):
             raise ValueError(f"{name} is no file of a tokenizer; remove it, and save the tokenizer anew")
         told = json.loads(content) if name.endswith("config.json") else {}
         class_ = told.get("tokenizer_class") if isinstance(told, dict) else None

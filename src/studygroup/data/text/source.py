@@ -8,14 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from studygroup.data.columns import (
-    check_labels,
-    is_image,
-    is_text,
-    label_values,
-    listed,
-    whole_numbers,
-)
+from studygroup.data.columns import check_labels, is_image, is_text, label_values, listed, whole_numbers
 from studygroup.data.labels import TEST_NAMES, check_alike, check_gaps, read_classes, test_split
 from studygroup.data.source import Source
 from studygroup.data.text.csv_files import is_numbered, named_table, numbered_table
@@ -33,11 +26,7 @@ _ESCAPED = (
 
 
 def holds_texts(tables: Mapping[str, Any]) -> bool:
-    """Tell whether tables are read as texts: they contain strings and no images.
-
-    Args:
-        tables: a `datasets.Dataset` by split name.
-    """
+    """Tell whether tables are read as texts: they contain strings and no images."""
     features = [feature for table in tables.values() for feature in table.features.values()]
     return any(map(is_text, features)) and not any(map(is_image, features))
 
@@ -64,13 +53,9 @@ def text_columns(features: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def from_text_tables(name: str, tables: Mapping[str, Any]) -> Source:
-    """Build splits over Hugging Face tables.
+    """Build splits over Hugging Face tables, by name of the split.
 
     Labels are read like those of images, see `read_classes`.
-
-    Args:
-        name: what to call the data set; its name on the hub if it is from there.
-        tables: a `datasets.Dataset` by split name.
 
     Raises:
         ValueError: no training split, no clear text or label column, a missing text or label, or a label
@@ -93,10 +78,6 @@ def from_csv(folder: Path, files: Mapping[str, Sequence[str]]) -> Source:
 
     The latter have no header, a class number from 1 on, and one to three columns of text. `classes.txt` next to them
     names the classes; without it, they are named by their numbers.
-
-    Args:
-        folder: the one that holds the files; its name is the data set's.
-        files: paths by split name, including `train`.
 
     Raises:
         ValueError: a file is damaged (names the line), there are files of both kinds, or as for `from_text_tables`.
@@ -161,12 +142,7 @@ def _source(
             check_texts(texts, rows, column=column, where=where)
         splits.append(
             TextSplit(
-                tables[split],
-                columns=columns,
-                labels=labels[split],
-                rows=rows,
-                name=where,
-                escaped=escaped,
+                tables[split], columns=columns, labels=labels[split], rows=rows, name=where, escaped=escaped
             )
         )
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)

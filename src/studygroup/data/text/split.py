@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from studygroup.data.splits import ByNumber
+
 _BLOCK = 1024  # rows read at once: bounds the memory that texts take
 _SPARSE = 4  # rows further apart than this, on average, are fetched one by one
 
 
-class TextSplit:
+class TextSplit(ByNumber):
     """Texts in a Hugging Face data set (a memory map of Arrow files), with their labels.
 
     It cannot make batches until its texts are tokenised, see `encoded`.
@@ -44,21 +46,6 @@ class TextSplit:
     ) -> None:
         self.table, self.columns, self.name = table, columns, name
         self.labels, self.rows, self.escaped = labels, rows, escaped
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.rows)
-
-    def take(self, indices: Int64[Tensor, "batch"]) -> "TextSplit":
-        """Return a split of these rows alone; nothing is read."""
-        return TextSplit(
-            self.table,
-            columns=self.columns,
-            labels=self.labels[indices],
-            rows=self.rows[indices],
-            name=self.name,
-            escaped=self.escaped,
-        )
 
     def texts(self) -> Iterable[str]:
         """Return the texts in the order of the rows, for any number of passes, never all of them in memory."""
@@ -117,12 +104,9 @@ class _Texts:
 
 
 def gathered(view: Any, column: str, rows: Int64[Tensor, "rows"]) -> pyarrow.Array:
-    """Return the values of a column in some rows, in the order given.
+    """Return the values of a column in some rows, at least one, in the order given.
 
-    Args:
-        view: a `datasets.Dataset` in the format `arrow`; other columns than the requested one cost time.
-        column: its name.
-        rows: at least one row, in any order.
+    The view is in the format `arrow`; other columns in it cost time.
     """
     first, end = int(rows.min()), int(rows.max()) + 1
     if end - first > _SPARSE * len(rows):
@@ -135,12 +119,6 @@ def check_texts(
     values: pyarrow.Array | pyarrow.ChunkedArray, rows: Int64[Tensor, "rows"], *, column: str, where: str
 ) -> None:
     """Refuse missing texts; empty ones are allowed.
-
-    Args:
-        values: the texts.
-        rows: the table's row for each of them.
-        column: the one they are from.
-        where: what to call the table in an error message.
 
     Raises:
         ValueError: a text is missing; names the row.

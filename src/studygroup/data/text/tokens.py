@@ -12,6 +12,7 @@ from jaxtyping import Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from studygroup.data.splits import ByNumber
 from studygroup.data.text.cache import kept_table
 from studygroup.data.text.encoder import Encoder
 from studygroup.data.text.split import TextSplit, gathered
@@ -20,7 +21,7 @@ _VERSION = 1  # of the files: raise it when their content changes
 _COLUMN = "input_ids"
 
 
-class TokenSplit:
+class TokenSplit(ByNumber):
     """Token ids in a memory map of Arrow, padded to one length when a batch is taken.
 
     Args:
@@ -50,10 +51,6 @@ class TokenSplit:
         self.padding, self.width = padding, width
         self.lengths = None if width else tokens
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.rows)
-
     def __getitem__(
         self, indices: Int64[Tensor, "batch"]
     ) -> tuple[dict[str, Int64[Tensor, "batch length"]], Int64[Tensor, "batch"]]:
@@ -67,14 +64,10 @@ class TokenSplit:
 
     def take(self, indices: Int64[Tensor, "batch"]) -> "TokenSplit":
         """Return a split of these rows alone; nothing is read."""
-        return TokenSplit(
-            self.table,
-            labels=self.labels[indices],
-            tokens=self.tokens[indices],
-            rows=self.rows[indices],
-            padding=self.padding,
-            width=self.width,
-        )
+        taken = super().take(indices)
+        taken.tokens = self.tokens[indices]
+        taken.lengths = None if self.width else taken.tokens
+        return taken
 
 
 def filled(rows: Sequence[Sequence[int]], encoder: Encoder) -> dict[str, Int64[Tensor, "batch length"]]:

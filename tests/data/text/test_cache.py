@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sentencepiece
 
-from studygroup.data.text import CacheWarning, SentencePiece, remembered
+from studygroup.data.text import CacheWarning, SentencePiece
+from studygroup.data.text import cache as cache_module
 
 TEXTS = ["the film was good, very good", "a bad film", "the worst film of the year 9/10", ""] * 3
 ALL = {"vocabulary": 60, "coverage": 1.0}
@@ -128,7 +129,7 @@ def test_texts_that_cannot_be_read_are_not_taken_for_a_bad_cache(trainings):
 
 def test_two_at_once_learn_once(monkeypatch, trainings):
     """Neither begins before the other has found nothing either."""
-    found, both, seen = remembered._read, threading.Barrier(2), threading.local()
+    found, both, seen = cache_module._read, threading.Barrier(2), threading.local()
 
     def read(path):
         there = found(path)
@@ -136,7 +137,7 @@ def test_two_at_once_learn_once(monkeypatch, trainings):
             seen.once = both.wait(60)
         return there
 
-    monkeypatch.setattr(remembered, "_read", read)
+    monkeypatch.setattr(cache_module, "_read", read)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: SentencePiece(**ALL)(TEXTS), range(2))
     assert first == second
