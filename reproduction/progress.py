@@ -60,8 +60,12 @@ def late_change(found: Found) -> float | None:
 
 
 def comparable_cells(table: Table) -> dict[str, dict[str, Place]]:
-    """Return cells to be compared with one another, by name: those of a row, or, in a table of one column, all."""
-    if len(table.columns) == 1:
+    """Return cells to be compared with one another, by name: those of a row.
+
+    In a table of one column, or whose columns are data sets, those of a column.
+    """
+    sets = [{table.cells[row, column].data for column in table.columns} - {None} for row in table.rows]
+    if len(table.columns) == 1 or any(len(some) > 1 for some in sets):
         return {column: {row: (row, column) for row in table.rows} for column in table.columns}
     return {row: {column: (row, column) for column in table.columns} for row in table.rows}
 
