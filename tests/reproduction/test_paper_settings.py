@@ -200,6 +200,21 @@ def test_small_keeps_shares(small):
         assert [own[name] for name in same] == [paper[name] for name in same]
 
 
+def test_the_stand_in_is_trained_as_its_search_says(small):
+    names = (
+        "train_rows",
+        "holdout",
+        "epochs",
+        "batch_size",
+        "optimizer.lr",
+        "rate.milestones",
+        "augment.padding",
+    )
+    place = ("intra-stand-in", "stand-in for STL-10, ResNet-18", "kernel")
+    assert of(small, *place, *names) == [7_000, 2_000, 100, 64, 0.027, [30, 60, 90], 1]
+    assert of(small, *place, "model_options", "image_size") == [{"width": 16, "hidden": [512, 512]}, [8, 8]]
+
+
 def test_students_with_rows_of_their_own_have_other_numbers_of_them(small):
     row = "ResNet-18, CIFAR-10"
     for column in table_called("cgl-table-2").columns:
