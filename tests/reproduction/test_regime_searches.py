@@ -14,8 +14,24 @@ COLUMNS = (
 @pytest.fixture
 def folder(tmp_path):
     """A search of two trials of ten epochs: accuracy rises by a point an epoch; the second was ended early."""
-    ended = {"trial": 1, "state": "pruned", "holdout": None, "epochs": 3, "last": 0.12, "values": {"lr": 0.2}}
-    done = {"trial": 0, "state": "finished", "holdout": 0.2, "epochs": 10, "last": 0.2, "values": {"lr": 0.1}}
+    ended = {
+        "trial": 1,
+        "state": "pruned",
+        "holdout": None,
+        "epochs": 3,
+        "last": 0.12,
+        "values": {"lr": 0.2},
+        "holdout_seeds": [],
+    }
+    done = {
+        "trial": 0,
+        "state": "finished",
+        "holdout": 0.2,
+        "epochs": 10,
+        "last": 0.2,
+        "values": {"lr": 0.1},
+        "holdout_seeds": [0.2],
+    }
     (tmp_path / "trials.json").write_text(json.dumps([done, ended]))
     run = tmp_path / "trial-0000" / "seed-0"
     run.mkdir(parents=True)
@@ -28,10 +44,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_last_fifth_is_compared_with_the_one_before(folder):
+def test_the_last_fifth_has_its_mean_and_its_change(folder):
     done, ended = trials(folder)
     assert done["last_fifth"] == pytest.approx((0.19 + 0.20) / 2)
-    assert done["change"] == pytest.approx(0.02)
+    assert done["late_change"] == pytest.approx(2.0)
     assert done["training_loss"] == pytest.approx(1.0)
     assert ended["last"] == 0.12
     assert "last_fifth" not in ended
@@ -39,3 +55,10 @@ def test_the_last_fifth_is_compared_with_the_one_before(folder):
 
 def test_only_finished_trials_are_in_the_table(folder):
     assert table(trials(folder)).splitlines()[2:] == ["| 0.1 | 19.5 | +2.0 | 20.0 | 1.00 |"]
+
+
+def test_several_seeds_are_refused(folder):
+    trial, ended = json.loads((folder / "trials.json").read_text())
+    (folder / "trials.json").write_text(json.dumps([trial | {"holdout_seeds": [0.2, 0.3]}, ended]))
+    with pytest.raises(ValueError, match=r"trial 0 of .* has several seeds; search with one"):
+        trials(folder)

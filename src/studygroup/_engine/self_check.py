@@ -265,10 +265,8 @@ def _takes_statistics(passes: Passes, batch: Batch, student: int, calls: Sequenc
     shuffles rows answers otherwise where their order is another.
     """
     places = list(range(batch.rows))
-    orders = [
-        places[::-1],
-        places[1:] + places[:1],
-    ]  # pairs of neighbours, and rows turned round, stand in one
+    # rows turned round stand in one of these orders, pairs of neighbours in the other
+    orders = [places[::-1], places[1:] + places[:1]]
     moved = [passes.alone(batch.index(order), student).calls for order in orders]
     repeated = passes.alone(batch.index([0] * len(places)), student).calls
     loose, depends = near.loose(torch.float32), False
