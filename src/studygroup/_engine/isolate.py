@@ -1,6 +1,6 @@
 """Passes without side effects, and passes that train some parameters alone."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -37,10 +37,10 @@ def without_side_effects(
             backward pass, when all is put back.
     """
     modes = {module: module.training for module in model.modules()}
-    kept = _Buffers(model)
+    kept = _Buffers(modes)
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     _switch(model, training)
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
+    norms = [norm for norm in _counting(modes) if norm.training]
     for norm in norms:
         norm.track_running_stats = False
     wanted = gradient and torch.is_grad_enabled()
@@ -65,7 +65,18 @@ def without_side_effects(
         for norm in norms:
             norm.track_running_stats = True
         for module, mode in modes.items():
-            module.training = mode
+            set_mode(module, mode)
+
+
+def set_mode(module: nn.Module, training: bool) -> None:
+    """Set the mode of one module, not that of its parts; assigning takes long where nothing changes."""
+    if module.training != training:
+        module.training = training
+
+
+def _counting(modules: Iterable[nn.Module]) -> list[_BatchNorm]:
+    """Return the batch norms that keep running statistics."""
+    return [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
 
 
 def _refuse_again(depth: int, module: nn.Module, args: object) -> None:
@@ -91,20 +102,19 @@ def _switch(model: nn.Module, training: bool | None) -> None:
         model.train()
     elif training is False:
         for module in model.modules():
-            module.training = False
+            set_mode(module, False)
 
 
 class _Buffers:
     """All buffers of a network but the statistics of batch norms, which are kept from moving."""
 
-    def __init__(self, model: nn.Module) -> None:
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-        own = {id(buffer) for norm in norms for buffer in norm.buffers()}
+    def __init__(self, modules: Collection[nn.Module]) -> None:
+        own = {id(buffer) for norm in _counting(modules) for buffer in norm._buffers.values()}
         self._kept = [
             (module, name, buffer, buffer.clone())
-            for module in model.modules()
-            for name, buffer in module.named_buffers(recurse=False)
-            if id(buffer) not in own
+            for module in modules
+            for name, buffer in module._buffers.items()
+            if buffer is not None and id(buffer) not in own
         ]
         self._writes = [_writes(buffer) for _, _, buffer, _ in self._kept]
 

@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from studygroup._engine.capture import Capture
 from studygroup._engine.copying import duplicate
-from studygroup._engine.isolate import requiring
+from studygroup._engine.isolate import requiring, set_mode
 from studygroup.checks import check_share
 from studygroup.group import Group, StudyGroup
 from studygroup.inputs import Inputs, Table
@@ -131,7 +131,7 @@ class Averages(_Constant):
         if self._lags and self.training:
             self.update()
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
-            own.training = self.training and followed.training  # a frozen norm stays one
+            set_mode(own, self.training and followed.training)  # a frozen norm stays one
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
 
