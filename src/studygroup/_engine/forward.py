@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from studygroup._engine.routed import ForwardState, one_row_named, use_state
 from studygroup._engine.uncompiled import as_written, compiler_loaded, each_length_by_itself
+from studygroup._engine.walk import every_module
 from studygroup.inputs import Inputs, answer, logits_of
 
 
@@ -20,15 +21,7 @@ def _other_logits(output: object) -> list[str]:
 
 def holds_compiled_code(model: nn.Module) -> bool:
     """Tell whether a network, or a part of it, was compiled before it was handed in."""
-    waiting = [model] if compiler_loaded() else []
-    while waiting:  # not `modules()`, which takes five times as long: every pass asks
-        parts = waiting.pop()._modules
-        if "_orig_mod" in parts:
-            return True
-        for part in parts.values():
-            if part is not None:
-                waiting.append(part)
-    return False
+    return compiler_loaded() and any("_orig_mod" in module._modules for module in every_module(model))
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from studygroup._engine.walk import every_module
+
 _depth: ContextVar[int] = ContextVar("studygroup_without_side_effects", default=0)
 
 
@@ -36,7 +38,7 @@ def without_side_effects(
         ValueError: a gradient is wanted, and a module that runs otherwise than before would be computed again in the
             backward pass, when all is put back.
     """
-    modes = {module: module.training for module in model.modules()}
+    modes = {module: module.training for module in every_module(model)}
     kept = _Buffers(modes)
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     _switch(model, training)

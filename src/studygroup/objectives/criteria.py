@@ -173,7 +173,7 @@ class CrossEntropy(Criterion):
                 f"labels of shape {tuple(y.shape)}, {y.dtype}, for logits of {tuple(spread.shape[1:])} with classes "
                 "last; hand in class indices of torch.int64, or one probability for each logit"
             )
-        if not _can_look(y):
+        if not _can_look(y) or not y.numel() or (int(y.min()) >= 0 and int(y.max()) < spread.shape[-1]):
             return
         wrong = y[((y < 0) | (y >= spread.shape[-1])) & (y != self.ignore_index)]
         if len(wrong):

@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from studygroup._engine.capture import Capture
 from studygroup._engine.copying import duplicate
 from studygroup._engine.isolate import requiring, set_mode
+from studygroup._engine.walk import every_module, every_parameter
 from studygroup.checks import check_share
 from studygroup.group import Group, StudyGroup
 from studygroup.inputs import Inputs, Table
@@ -115,7 +116,7 @@ class Averages(_Constant):
 
     @torch.no_grad()
     def _move(self, weight: float) -> None:
-        own, followed = list(self.model.parameters()), list(self._followed[0].parameters())
+        own, followed = every_parameter(self.model), every_parameter(self._followed[0])
         precise = [self._precise(i, parameter) for i, parameter in enumerate(own)]
         torch._foreach_lerp_(
             precise, [new.to(old) for new, old in zip(followed, precise, strict=True)], weight
@@ -130,7 +131,7 @@ class Averages(_Constant):
             self._begin()
         if self._lags and self.training:
             self.update()
-        for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
+        for own, followed in zip(every_module(self.model), every_module(self._followed[0]), strict=True):
             set_mode(own, self.training and followed.training)  # a frozen norm stays one
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
