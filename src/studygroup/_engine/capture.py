@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from studygroup._engine.routed import ForwardState, RoutedLayer, current_state
 from studygroup._engine.rows import Rows
+from studygroup._engine.walk import every_module
 from studygroup.inputs import first_tensor
 from studygroup.naming import check_layers
 
@@ -70,15 +71,18 @@ class Capture:
         )
 
 
-def user_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+def user_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield all modules with their names in the user's model; those of a bank share one name."""
-    if isinstance(module, RoutedLayer):
-        for parallel in module.bank:
-            yield from user_modules(parallel, name)
-        return
-    yield name, module
-    for child_name, child in module.named_children():
-        yield from user_modules(child, f"{name}.{child_name}" if name else child_name)
+    waiting = [("", model)]
+    while waiting:
+        name, module = waiting.pop()
+        if isinstance(module, RoutedLayer):
+            waiting.extend((name, parallel) for parallel in reversed(module.bank))
+            continue
+        yield name, module
+        if module._modules:
+            before = f"{name}." if name else ""
+            waiting.extend([(before + own, part) for own, part in module.named_children()][::-1])
 
 
 @contextmanager
@@ -131,7 +135,7 @@ def capturing_in_flight(
         watch = _Watch(layers, state, connect)
         for layer in layers:
             for part in (
-                part for name in layer.modules for module in modules[name] for part in module.modules()
+                part for name in layer.modules for module in modules[name] for part in every_module(module)
             ):
                 hooks.callback(part.register_forward_pre_hook(partial(_reach, connect, layer)).remove)
             for module in modules[layer.name]:
@@ -139,7 +143,7 @@ def capturing_in_flight(
             for stage, name in enumerate(layer.modules):
                 for module in modules[name]:
                     hooks.callback(module.register_forward_hook(partial(watch.write, layer, stage)).remove)
-        for module in model.modules() if any(layer.activated for layer in layers) else ():
+        for module in every_module(model) if any(layer.activated for layer in layers) else ():
             if _is_activation(module):
                 hooks.callback(module.register_forward_hook(watch.activate).remove)
         yield found

@@ -117,7 +117,7 @@ class Averages(_Constant):
     @torch.no_grad()
     def _move(self, weight: float) -> None:
         own, followed = every_parameter(self.model), every_parameter(self._followed[0])
-        precise = [self._precise(i, parameter) for i, parameter in enumerate(own)]
+        precise = [self._precise(i, old) if old.dtype in _LOW else old for i, old in enumerate(own)]
         torch._foreach_lerp_(
             precise, [new.to(old) for new, old in zip(followed, precise, strict=True)], weight
         )
@@ -149,8 +149,6 @@ class Averages(_Constant):
         self.updates = state["steps"] - 1 if isinstance(state, dict) else int(state)
 
     def _precise(self, index: int, parameter: Tensor) -> Tensor:
-        if parameter.dtype not in _LOW:
-            return parameter
         name = f"precise_{index}"
         average = self.get_buffer(name)
         mesh = getattr(parameter, "device_mesh", None)
