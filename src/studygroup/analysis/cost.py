@@ -6,6 +6,7 @@ forward, two backward); each peer consulted on a row adds one forward unit. CGL 
 machine where small modules run as fast per image as large ones.
 """
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ def allocated(step: Callable[[], object], device: torch.device) -> Allocated:
     state that existed before. A forward pass whose loss is kept leaves what the backward pass needs. The resident
     size of the process would include what the allocator keeps in reserve.
     """
+    gc.collect()  # else what is left of earlier work may be freed in between, and counts as freed by the step
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
