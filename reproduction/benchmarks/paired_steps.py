@@ -12,7 +12,6 @@ tree, or where that has none, of this checkout; the other measuring is done by t
 """
 
 import argparse
-import gc
 import importlib.util
 import json
 import math
@@ -49,7 +48,6 @@ def answer() -> None:
         found: Any = None
         if what == "make":
             take = step(*rest)
-            gc.collect()  # else what is left of the task before is freed while memory is measured
         elif what == "step":
             wall, cpu = time.perf_counter(), time.process_time()
             take()

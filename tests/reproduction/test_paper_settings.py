@@ -13,6 +13,7 @@ from reproduction.scale import SMALL, Regime, Scale
 from studygroup import models
 from studygroup.training import Settings
 
+REGIMES = Path(__file__).parents[2] / "reproduction" / "regimes"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNTS = {
     "intra-table-1": (32, 32),
@@ -213,6 +214,17 @@ def test_the_stand_in_is_trained_as_its_search_says(small):
     place = ("intra-stand-in", "stand-in for STL-10, ResNet-18", "kernel")
     assert of(small, *place, *names) == [7_000, 2_000, 100, 64, 0.027, [30, 60, 90], 1]
     assert of(small, *place, "model_options", "image_size") == [{"width": 16, "hidden": [512, 512]}, [8, 8]]
+
+
+def test_weights_are_searched_where_the_stand_in_is_trained(small):
+    search = yaml.safe_load((REGIMES / "standin-weights.yaml").read_text())
+    cell = table_called("intra-stand-in").cells["stand-in for STL-10, ResNet-18", "pull-push"]
+    trained, same = (
+        small.config(cell),
+        set(search) - {"recipe", "search", "sampler", "model_options", "select"},
+    )
+    assert {name: trained[name] for name in same} == {name: search[name] for name in same}
+    assert search["model_options"] == trained["model_options"] | {"dropout": 0.5}  # the networks' own default
 
 
 def test_students_with_rows_of_their_own_have_other_numbers_of_them(small):

@@ -103,7 +103,7 @@ def _switch(model: nn.Module, training: bool | None) -> None:
     if training:
         model.train()
     elif training is False:
-        for module in model.modules():
+        for module in every_module(model):
             set_mode(module, False)
 
 

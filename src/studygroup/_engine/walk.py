@@ -5,16 +5,18 @@ from torch import nn
 
 def every_module(model: nn.Module) -> list[nn.Module]:
     """Return what `model.modules()` yields; every step asks for it."""
-    found: list[nn.Module] = []
+    found: dict[nn.Module, None] = {}
     waiting = [model]
     while waiting:
         module = waiting.pop()
-        found.append(module)
+        if module in found:
+            continue
+        found[module] = None
         if parts := module._modules:
             for part in reversed(parts.values()):
                 if part is not None:
                     waiting.append(part)
-    return list(dict.fromkeys(found))
+    return list(found)
 
 
 def every_parameter(model: nn.Module) -> list[nn.Parameter]:
