@@ -25,6 +25,7 @@ COUNTS = {
     "cgl-table-1": (24, 0),
     "cgl-table-2": (36, 33),
     "cgl-table-3": (24, 24),
+    "cgl-ag-news": (6, 6),
     "cgl-table-4": (4, 4),
     "cgl-table-5": (4, 4),
     "cgl-table-6": (12, 12),
