@@ -52,7 +52,7 @@ def table(found: list[dict[str, Any]]) -> str:
     return markdown(
         [
             (
-                *(f"{one['values'][name]:.4g}" for name in names),
+                *(_said(one["values"][name]) for name in names),
                 f"{100 * one['last_fifth']:.1f}",
                 "unknown" if one["late_change"] is None else f"{one['late_change']:+.1f}",
                 f"{100 * one['last']:.1f}",
@@ -62,6 +62,10 @@ def table(found: list[dict[str, Any]]) -> str:
         ],
         head=(*names, "last fifth", "change in it", "at the end", "loss on training rows"),
     )
+
+
+def _said(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def main() -> None:

@@ -57,6 +57,12 @@ def test_only_finished_trials_are_in_the_table(folder):
     assert table(trials(folder)).splitlines()[2:] == ["| 0.1 | 19.5 | +2.0 | 20.0 | 1.00 |"]
 
 
+def test_words_are_values_too(folder):
+    (one, _) = trials(folder)
+    named = one | {"values": {"recipe.source_statistic": "flatten", "recipe.pull_push": 0.01}}
+    assert table([named]).splitlines()[2:] == ["| flatten | 0.01 | 19.5 | +2.0 | 20.0 | 1.00 |"]
+
+
 def test_several_seeds_are_refused(folder):
     trial, ended = json.loads((folder / "trials.json").read_text())
     (folder / "trials.json").write_text(json.dumps([trial | {"holdout_seeds": [0.2, 0.3]}, ended]))
