@@ -42,6 +42,37 @@ def hard(z: list[Tensor]) -> Tensor:
     return sum(-log_psi(z[n])[LABELS[n]] for n in range(ROWS)) / ROWS
 
 
+CRITERIA = {
+    "weights": {"weight": [0.5, 1.0, 3.0, 2.0, 1.0, 0.0, 0.25]},
+    "smoothing": {"label_smoothing": 0.3},
+    "weights and smoothing": {"weight": [0.5, 1.0, 3.0, 2.0, 1.0, 0.0, 0.25], "label_smoothing": 0.3},
+    "rows without a label": {"ignore_index": 2},
+}
+"""Arguments of `CrossEntropy`; `LABELS` has two rows of class 2."""
+
+
+def criterion(*, weight=None, **others) -> sg.objectives.CrossEntropy:
+    weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+    return sg.objectives.CrossEntropy(weights, **others)
+
+
+def hard_by(
+    z: list[Tensor], rows: list[int], *, weight=None, label_smoothing=0.0, ignore_index=-100
+) -> Tensor:
+    """Cross-entropy with the labels of some rows, z[n] of row n, as `nn.CrossEntropyLoss` is documented."""
+    weights = weight or [1.0] * CLASSES
+    total, divisor = 0, 0
+    for n in rows:
+        if LABELS[n] == ignore_index:
+            continue
+        log_p = log_psi(z[n])
+        even = sum(-weights[c] * log_p[c] for c in range(CLASSES)) / CLASSES
+        own = -weights[LABELS[n]] * log_p[LABELS[n]]
+        total = total + (1 - label_smoothing) * own + label_smoothing * even
+        divisor += weights[LABELS[n]]
+    return total / divisor
+
+
 def networks(task: sg.CollaborativeLearning) -> list[nn.Module]:
     return [task.group.export(student) for student in range(task.group.students)]
 

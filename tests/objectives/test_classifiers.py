@@ -9,17 +9,28 @@ from torch import nn
 import studygroup as sg
 from helpers.intra_loops import (
     CLASSES,
+    LABELS,
     LAYERS,
     ROWS,
     Net,
     assert_local,
     assert_losses,
     batch,
+    cross_entropy,
+    log_psi,
     mid_by_loop,
     plain,
     sizes,
 )
-from studygroup.objectives import InnerClassifiers, Layer, LocalClassifiers, PullPush, SelfDistillation
+from helpers.loops import CRITERIA, criterion, hard_by
+from studygroup.objectives import (
+    InnerClassifiers,
+    Layer,
+    LocalClassifiers,
+    PullPush,
+    SelfDistillation,
+    Supervised,
+)
 
 
 def make(number: str | None = None) -> tuple[sg.CollaborativeLearning, LocalClassifiers]:
@@ -128,6 +139,33 @@ def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
     (gradient,) = torch.autograd.grad(total, head[-1].weight)
     torch.testing.assert_close(part.heads[0][-1].weight.grad, gradient, atol=1e-12, rtol=1e-12)
     assert group.model[0].weight.grad is None or not group.model[0].weight.grad.any()
+
+
+@pytest.mark.filterwarnings("ignore::studygroup.EqualStudentsWarning")
+@pytest.mark.parametrize("options", CRITERIA.values(), ids=CRITERIA)
+def test_the_hard_loss_is_the_criterion_of_the_task(options):
+    """Class weights, smoothing and missing labels count as in the network's own loss, student by student."""
+    torch.manual_seed(0)
+    group = sg.StudyGroup(unnormed(), sg.routes.branches(["2", "5"], students=2))
+    shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("2",), activated=True)])
+    part = LocalClassifiers(shapes, classes=CLASSES)
+    task = sg.CollaborativeLearning(group, [Supervised(criterion(**options)), part]).double()
+    x, y = batch()
+    losses = task(x, y, owner=[0, 1, 0, 1, 0])
+    losses.total.backward()
+    head = copy.deepcopy(part.heads[0])
+    total = 0
+    for student, seen in ((0, [0, 2, 4]), (1, [1, 3])):
+        net = group.export(student)
+        own = [head(net[:4](x[n : n + 1]))[0] for n in range(ROWS)]
+        total = total + 0.05 * hard_by([z / 2 for z in own], seen, **options)
+        labelled = [n for n in seen if LABELS[n] != options.get("ignore_index")]
+        for n in labelled:
+            target = [value.exp().detach() for value in log_psi(net(x[n : n + 1])[0], 2.0)]
+            total = total + 0.05 * cross_entropy(target, log_psi(own[n], 2.0)) / len(labelled)
+    torch.testing.assert_close(losses.auxiliary["mid"], total.detach(), atol=1e-12, rtol=1e-12)
+    (gradient,) = torch.autograd.grad(total, head[-1].weight)
+    torch.testing.assert_close(part.heads[0][-1].weight.grad, gradient, atol=1e-12, rtol=1e-12)
 
 
 def test_another_size_of_pictures_is_told():

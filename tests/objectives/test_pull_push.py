@@ -209,3 +209,10 @@ def test_the_ends_are_those_of_the_batch_at_hand():
             bank.eval()
     first, second = (module(x, y).auxiliary["pull_push"] for module in (task, fresh))
     torch.testing.assert_close(first, second, atol=1e-12, rtol=1e-12)
+
+
+def test_rows_without_a_label_are_refused():
+    task = sg.recipes.intra(Net(), example=batch(torch.float32)[0], pull_push=0.01)
+    x, y = batch(torch.float32)
+    with pytest.raises(ValueError, match="PullPush needs the label of every row, and 2 of 5 have none"):
+        task(x, torch.where(y == 2, -100, y))

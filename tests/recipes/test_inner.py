@@ -7,7 +7,20 @@ import torch
 from torch import nn
 
 import studygroup as sg
-from helpers.loops import LABELS, ROWS, assert_all_learn, batch, build, constant, hard, kl, log_psi
+from helpers.loops import (
+    CRITERIA,
+    LABELS,
+    ROWS,
+    assert_all_learn,
+    batch,
+    build,
+    constant,
+    criterion,
+    hard,
+    hard_by,
+    kl,
+    log_psi,
+)
 
 LAYERS = ("0", "2")
 
@@ -67,6 +80,43 @@ def test_self_distillation():
             own = part.fit[i].linear(hidden[i])
             total = total + row_loss(part.heads[i](own), own, z, features, n) / ROWS
     check(task, net, part, task(x, y), total)
+
+
+@pytest.mark.filterwarnings("ignore::studygroup.EqualStudentsWarning")
+@pytest.mark.parametrize("options", CRITERIA.values(), ids=CRITERIA)
+@pytest.mark.parametrize("recipe", ["auxiliary_training", "byot"])
+def test_inner_classifiers_have_the_criterion_of_the_task(recipe, options):
+    """Two students see each his own rows: class weights, smoothing and missing labels count as in their own loss."""
+    torch.manual_seed(0)
+    part = getattr(sg.recipes, recipe)(build(), inner=LAYERS, example=torch.randn(2, 4)).objectives[1]
+    group = sg.StudyGroup(build(), sg.routes.branches(["4"], students=2), init="copy")
+    task = sg.CollaborativeLearning(group, [sg.objectives.Supervised(criterion(**options)), part]).double()
+    x, y = batch()
+    losses = task(x, y, owner=[0, 1, 0, 1, 0])
+    losses.total.backward()
+    net, alone = group.export(0), copy.deepcopy(part)
+    rows = inner(net, x)
+    total = 0
+    for seen in ([0, 2, 4], [1, 3]):
+        labelled = [n for n in seen if LABELS[n] != options.get("ignore_index")]
+        total = total + hard_by([z for _, _, z in rows], seen, **options)
+        for i in range(2):
+            if recipe == "byot":
+                own = [alone.fit[i].linear(rows[n][0][i]) for n in range(ROWS)]
+                total = total + 0.7 * hard_by([alone.heads[i](o) for o in own], seen, **options)
+                for n in labelled:
+                    _, features, z = rows[n]
+                    taught = row_loss(alone.heads[i](own[n]), own[n], z, features, n)
+                    label = -0.7 * log_psi(alone.heads[i](own[n]))[LABELS[n]]
+                    total = total + (taught - label) / len(labelled)
+            else:
+                answered = [alone.heads[i](rows[n][0][i]) for n in range(ROWS)]
+                total = total + 0.3 * hard_by(answered, seen, **options)
+    torch.testing.assert_close(losses.total, total)
+    total.backward()
+    for own, expected in zip(part.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, expected.grad)
+    torch.testing.assert_close(group.model[0].weight.grad, net[0].weight.grad)
 
 
 def convolutional() -> nn.Module:

@@ -244,3 +244,14 @@ def test_general_takes_in_no_answers_that_are_no_numbers():
     rule.measure(logits.index_fill(1, torch.tensor([2]), torch.inf), y)
     assert torch.equal(rule.products, before)
     assert before.any()
+
+
+@pytest.mark.parametrize("teacher", [BestStudent, MinLogit, LinearTeacher, GeneralTeacher])
+@pytest.mark.parametrize("missing", [-100, 2])
+def test_rows_without_a_label_are_refused(teacher, missing):
+    """Without a word, a teacher would take the class that marks them for theirs."""
+    task = sg.recipes.kdcl(build(), init=build, teacher=teacher)
+    task = task.with_criterion(sg.objectives.CrossEntropy(ignore_index=missing))
+    x, y = batch()
+    with pytest.raises(ValueError, match="label of every row, and 2 of 5 have none"):
+        task(x.float(), torch.where(y == 2, missing, y))

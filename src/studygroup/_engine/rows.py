@@ -95,12 +95,14 @@ class RowWeights:
 
     Attributes:
         sample: which row of the caller's batch each is.
-        share: one over the number of rows that its lowest student sees, so that a row which stands for several
-            students counts once and the weights of one student's rows sum to 1.
+        lowest: the lowest student that each stands for.
+        share: one over the number of rows that this student sees, so that a row which stands for several students
+            counts once and the weights of one student's rows sum to 1.
         mean: each student's weight in the mean over those that the row stands for.
     """
 
     sample: Int[Tensor, " rows"]
+    lowest: Int[Tensor, " rows"]
     share: Float[Tensor, " rows"]
     mean: Float[Tensor, "rows students"]
 
@@ -175,8 +177,9 @@ class BatchLayout:
         key = (rows.place, device, dtype)
         if key not in self._row_weights:
             students = rows.students.to(dtype)
-            seen = self.sees.sum(1)[rows.students.to(torch.uint8).argmax(1)]
-            tables = (rows.sample, 1 / seen.to(dtype), students / students.sum(1, keepdim=True))
+            lowest = rows.students.to(torch.uint8).argmax(1)
+            seen = self.sees.sum(1)[lowest]
+            tables = (rows.sample, lowest, 1 / seen.to(dtype), students / students.sum(1, keepdim=True))
             self._row_weights[key] = RowWeights(*(to_device(table, device) for table in tables))
         return self._row_weights[key]
 

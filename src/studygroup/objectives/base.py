@@ -12,7 +12,7 @@ from studygroup.checks import check_number, shown
 from studygroup.functional.precision import single
 from studygroup.group import Group
 from studygroup.inputs import Inputs
-from studygroup.objectives.criteria import Criterion, CrossEntropy
+from studygroup.objectives.criteria import Counts, Criterion, CrossEntropy, Each
 from studygroup.objectives.layer_backward import LayerGradients
 from studygroup.outputs import Outputs
 from studygroup.schedules import Schedule, constant
@@ -82,6 +82,36 @@ class Step:
             )
         return self.y
 
+    def label_loss(
+        self, logits: Float[Tensor, "students rows classes"], y: Shaped[Tensor, "rows *_"]
+    ) -> tuple[Each, Counts | None]:
+        """Return the loss of other answers than the students' own, with one class a row, as `Criterion.loss` does.
+
+        Args:
+            logits: the answers.
+            y: labels as `class_labels` returns them, of these rows.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.criterion.loss(logits, y)
+
+    def check_all_labelled(self, of: str) -> None:
+        """Refuse rows without a label; on a device, where looking would wait, they are not looked for.
+
+        Args:
+            of: name of what needs all labels, for the error.
+
+        Raises:
+            ValueError: a row has none.
+        """
+        there = self.criterion.labelled(self.y)
+        if there is None or there.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        missing = int((~there).sum())
+        if missing:
+            raise ValueError(
+                f"{of} needs the label of every row, and {missing} of {there.numel()} have none; leave these rows out"
+            )
+
     def share_of_all(self, of: str) -> float:
         """Return what a mean over all rows here counts, where several processes divide the step; otherwise 1.
 
@@ -104,6 +134,8 @@ class Step:
     def hear(self, teacher: Teacher) -> Heard:
         """Return a teacher's answers in this step: computed once for all objectives, with autocast off."""
         if teacher not in self._heard:
+            if teacher.knows_labels:
+                self.check_all_labelled(type(teacher).__name__)
             answers = precise(self.answers if teacher.of is None else self.by_others[teacher.of])
             with torch.autocast(answers.logits.device.type, enabled=False):
                 weights = teacher.weights(answers, self.consults[teacher])

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup._engine.capture import Layer, Pieces
+from studygroup._engine.selection import to_device
 from studygroup.checks import check_number, check_whole
 from studygroup.functional import imitation_loss
 from studygroup.functional.precision import as_weights, single
@@ -26,7 +28,8 @@ class LocalClassifiers(Local):
     network's own answer. The temperature is in the hard loss too, as printed.
 
     A row shared by several students or views counts once; its z_N is the mean of their answers. A student's
-    loss is the mean over the rows that it sees.
+    loss is the mean over the rows that it sees. CE is the task's criterion; a row without a label is left out of both
+    terms.
 
     A classifier is max pooling, a 3x3 convolution and a linear layer. Tokens are a map of one dimension, all of them,
     padding included; for (rows, width) a linear layer replaces the convolution.
@@ -77,10 +80,23 @@ class LocalClassifiers(Local):
         )
         self._above: Tensor | None = None  # (students, rows, classes): sum of the answers above
         self._count = 0
+        self._hard_share: Tensor | None = (
+            None  # (students,): one over the weight of the labels of a student's rows
+        )
+        self._soft_share: Tensor | None = (
+            None  # (students, rows): one over the number of them that have a label
+        )
 
     def start_step(self, step: Step) -> None:
         """Start with the network's own answer, which is above all layers."""
         self._above, self._count = single(step.outputs.logits.detach()), 1
+        y, sees = step.class_labels("LocalClassifiers"), to_device(step.outputs.sees, step.y.device)
+        _, counts = step.label_loss(self._above[:1], y)
+        labelled = step.criterion.labelled(y)
+        self._hard_share = None if counts is None else _one_over(sees, counts.to(self._above))
+        self._soft_share = (
+            None if labelled is None else labelled * _one_over(sees, labelled.to(self._above))[:, None]
+        )
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows classes"]:
         """Return the classifier's logits."""
@@ -100,9 +116,11 @@ class LocalClassifiers(Local):
             heard = (row_weights.mean.T[..., None] * above[:, row_weights.sample]).sum(0)
             target = F.softmax(heard / self._count / self.temperature, dim=-1)
             soft = imitation_loss(logits[None], target[None], self.temperature, "cross_entropy")[0]
-            hard = F.cross_entropy(logits / self.temperature, y[row_weights.sample], reduction="none")
-            each = self.alpha * hard + self.beta * soft
-            loss = loss + (each * row_weights.share).sum()
+            hard = step.label_loss(logits[None] / self.temperature, y[row_weights.sample])[0][0]
+            lowest, sample = row_weights.lowest, row_weights.sample
+            hard_share = row_weights.share if self._hard_share is None else self._hard_share[lowest]
+            soft_share = row_weights.share if self._soft_share is None else self._soft_share[lowest, sample]
+            loss = loss + (self.alpha * hard * hard_share + self.beta * soft * soft_share).sum()
         self._above = above + layout.scatter([(rows, logits.detach()) for rows, logits in answers])
         self._count += 1
         return loss
@@ -110,6 +128,14 @@ class LocalClassifiers(Local):
     def head(self, layer: Layer) -> nn.Module:
         """Return the layer's classifier."""
         return self.heads[self.layers.index(layer)]
+
+
+def _one_over(
+    sees: Bool[Tensor, "students rows"], counts: Float[Tensor, " rows"]
+) -> Float[Tensor, " students"]:
+    """Return one over the sum of each student's rows; 1 where that is 0."""
+    total = (sees * counts).sum(1)
+    return 1 / torch.where(total > 0, total, 1)
 
 
 def _classifier(

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from studygroup import bibliography
 from studygroup._engine.capture import Capture
 from studygroup._engine.selection import to_device
 from studygroup.checks import check_number, check_share, check_whole
-from studygroup.functional import imitation_loss, label_loss, masked_mean
+from studygroup.functional import imitation_loss, masked_mean
 from studygroup.functional.precision import as_weights, single
 from studygroup.objectives.base import Objective, Step
 from studygroup.outputs import Outputs
@@ -32,7 +33,8 @@ def _some(layers: tuple[str, ...]) -> tuple[str, ...]:
 class InnerClassifiers(Objective):
     """Classifiers at inner layers, trained on the labels (auxiliary training, Szegedy et al. 2015).
 
-    Σ_i CE_i over layers, mean over the rows that a student sees, sum over students.
+    Σ_i CE_i over layers, mean over the rows that a student sees, sum over students. CE is the task's criterion, with
+    its class weights, smoothing and rows without a label.
 
     Args:
         widths: features of each layer after pooling, by name.
@@ -63,11 +65,12 @@ class InnerClassifiers(Objective):
         """Return the sum of the cross-entropies."""
         outputs, y = step.outputs, step.class_labels("InnerClassifiers")
         sees = to_device(outputs.sees, y.device)
-        losses = [
-            label_loss(single(head(as_weights(_vectors(outputs.activations[name], self.pool), head))), y)
-            for name, head in zip(self.layers, self.heads, strict=True)
-        ]
-        return sum((masked_mean(loss, sees).sum() for loss in losses), single(outputs.logits).new_zeros(()))
+        total = single(outputs.logits).new_zeros(())
+        for name, head in zip(self.layers, self.heads, strict=True):
+            logits = single(head(as_weights(_vectors(outputs.activations[name], self.pool), head)))
+            each, counts = step.label_loss(logits, y)
+            total = total + masked_mean(each, sees, counts).sum()
+        return total
 
 
 class Bottleneck(nn.Module):
@@ -126,7 +129,8 @@ class SelfDistillation(Objective):
     """Inner classifiers that learn from the deepest one and from its features (Zhang et al. 2019).
 
     Σ_i [(1−α) CE_i + α KL(ψ(z_C; T) ‖ ψ(z_i; T)) + λ ‖F_i − F_C‖²] over layers, C the network's own classifier,
-    z_C and F_C constants; mean over the rows that a student sees, sum over students.
+    z_C and F_C constants; mean over the rows that a student sees, sum over students. CE is the task's criterion;
+    a row without a label is left out of all three.
 
     Args:
         fit: the module that maps a layer's output to F_i, by the layer's name: `Bottleneck`, `LinearFeatures` or a
@@ -175,19 +179,20 @@ class SelfDistillation(Objective):
         outputs, y = step.outputs, step.class_labels("SelfDistillation")
         assert outputs.features is not None
         answered = single(outputs.logits).detach()
-        seen, share = _seen(outputs, answered)
+        sees, seen = to_device(outputs.sees, y.device), _seen(outputs, y.device)
         deepest = single(self.pool(_rows(outputs.features, seen))).detach()
-        targets = F.softmax(_rows(answered, seen) / self.temperature, dim=-1)
-        labels = _rows(y.expand(len(answered), *y.shape), seen)
+        targets = F.softmax(answered / self.temperature, dim=-1)
+        labelled = step.criterion.labelled(y)
         total = answered.new_zeros(())
         for layer, fit, head in zip(self.layers, self.fit, self.heads, strict=True):
             own = fit(as_weights(_rows(outputs.activations[layer], seen), fit))
-            logits = single(head(own))
-            hard = F.cross_entropy(logits, labels, reduction="none")
-            soft = imitation_loss(logits[None], targets[None], self.temperature)[0]
-            hint = (single(own) - deepest).square().sum(-1)
-            loss = (1 - self.alpha) * hard + self.alpha * soft + self.feature_weight * hint
-            total = total + (share * loss).sum()
+            logits = _laid(single(head(own)), seen, sees)
+            hard, counts = step.label_loss(logits, y)
+            soft = imitation_loss(logits, targets, self.temperature)
+            hint = _laid((single(own) - deepest).square().sum(-1), seen, sees)
+            taught = self.alpha * soft + self.feature_weight * hint
+            total = total + (1 - self.alpha) * masked_mean(hard, sees, counts).sum()
+            total = total + masked_mean(taught, sees, labelled).sum()
         return total
 
 
@@ -197,17 +202,11 @@ def _vectors(
     return pool(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
 
 
-def _seen(outputs: Outputs, like: Tensor) -> tuple[Int[Tensor, " seen"] | None, Float[Tensor, " seen"]]:
-    """Return which of all students' rows were seen, if not all, and each row's share in its student's mean.
-
-    Rows that were not seen are zeros, which a batch norm would count.
-    """
-    sees = outputs.sees
-    shares = sees.double() / sees.sum(1, keepdim=True).clamp(min=1)
+def _seen(outputs: Outputs, device: torch.device) -> Int[Tensor, " seen"] | None:
+    """Return which rows of all students were seen, if not all; the others are zeros, which batch norm would count."""
     if outputs.all_see_all():
-        return None, to_device(shares.flatten().to(like.dtype), like.device)
-    index = to_device(sees.flatten().nonzero().squeeze(1), like.device)
-    return index, to_device(shares[sees].to(like.dtype), like.device)
+        return None
+    return to_device(outputs.sees.flatten().nonzero().squeeze(1), device)
 
 
 def _rows(
@@ -216,3 +215,15 @@ def _rows(
     """Return the values of the rows that were seen."""
     flat = values.flatten(0, 1)
     return flat if index is None else flat[index]
+
+
+def _laid(
+    values: Shaped[Tensor, "seen *shape"],
+    index: Int[Tensor, " seen"] | None,
+    sees: Bool[Tensor, "students rows"],
+) -> Shaped[Tensor, "students rows *shape"]:
+    """Lay the values of the rows that were seen out by student and row, the others 0: the inverse of `_rows`."""
+    shape = values.shape[1:]
+    if index is not None:
+        values = values.new_zeros(sees.numel(), *shape).index_copy(0, index, values)
+    return values.view(*sees.shape, *shape)

@@ -89,7 +89,12 @@ class PullPush(Local):
         self._ends: dict[Rows, tuple[Tensor, Tensor]] = {}
 
     def start_step(self, step: Step) -> None:
-        """Drop the similarities of the previous batch."""
+        """Drop the similarities of the previous batch.
+
+        Raises:
+            ValueError: a row has no label, which would be like any other.
+        """
+        step.check_all_labelled("PullPush")
         self._ends = {}
 
     def head_output(self, layer: Layer, hidden: Tensor) -> Float[Tensor, "rows channels"]:

@@ -30,10 +30,12 @@ class Teacher(nn.Module):
 
     Attributes:
         capture: what the teacher needs of the pass in addition to logits.
+        knows_labels: whether its answers depend on the labels, which no row may then lack.
         sources: BibTeX of what to cite, see `citation`.
     """
 
     capture: Capture = Capture()
+    knows_labels: bool = False
     sources: tuple[str, ...] = ()
 
     def __init__(self, *, of: Group | None = None) -> None:

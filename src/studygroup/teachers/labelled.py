@@ -17,6 +17,7 @@ from studygroup.teachers.base import Labels, OneTeacher, Weights
 class BestStudent(OneTeacher):
     """On every row all listen to the student with the lowest cross-entropy (KDCL-Naive, Guo et al. 2020)."""
 
+    knows_labels = True
     sources = (bibliography.KDCL,)
 
     def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
@@ -35,6 +36,7 @@ class MinLogit(OneTeacher):
     lowest cross-entropy that any choice among the students' logits can have.
     """
 
+    knows_labels = True
     sources = (bibliography.KDCL,)
 
     def logits(self, answers: Outputs, y: Labels) -> Float[Tensor, "students rows classes"]:
@@ -61,6 +63,7 @@ class LinearTeacher(OneTeacher):
         ValueError: no step.
     """
 
+    knows_labels = True
     sources = (bibliography.KDCL,)
 
     def __init__(self, *, per_row: bool = True, steps: int = 20) -> None:
@@ -103,6 +106,7 @@ class GeneralTeacher(OneTeacher):
         ValueError: a decay outside [0, 1), or a ridge that is not positive and finite.
     """
 
+    knows_labels = True
     sources = (bibliography.KDCL,)
 
     products: Tensor
