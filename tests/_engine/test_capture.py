@@ -238,3 +238,42 @@ class Positions(nn.Module):
 def test_an_output_without_rows():
     with pytest.raises(ValueError, match=r"'embedding' returned a tensor of shape \(6, 6\) for 2 rows"):
         sg.objectives.shapes(alone(Positions()), torch.randn(2, 6), layers=[Layer(("embedding",))])
+
+
+@pytest.mark.parametrize("students", [1, 2])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_follows_in_place_does_not_change_what_a_layer_returned(inplace, students):
+    """Nor the input of the classifier, nor what trains a single layer."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace), nn.Linear(5, 6), nn.ReLU(inplace), nn.Linear(6, 7))
+    x, layer = torch.randn(3, 4), Layer(("0",))
+    expected = net[0](x)
+    group = sg.StudyGroup(net, sg.routes.branches(["0", "4"], students=students), init="copy")
+    outputs = group(x, capture=Capture(activations=("0",), in_flight=(layer,)))
+    for student in range(students):
+        torch.testing.assert_close(outputs.activations["0"][student], expected)
+        torch.testing.assert_close(outputs.in_flight[layer][student][1], expected)
+    (found,) = torch.autograd.grad(outputs.activations["0"].sum(), group.copies("0")[0].weight)
+    torch.testing.assert_close(found, x.sum(0).expand(5, 4))
+
+
+class AddsInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.fc = nn.Linear(4, 4), nn.Linear(4, 7)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        hidden += x
+        return self.fc(hidden)
+
+
+def test_a_function_that_changes_what_a_layer_returned_is_told():
+    group, x = alone(AddsInPlace()), torch.randn(3, 4)
+    for capture in (Capture(activations=("first",)), Capture(in_flight=(Layer(("first",)),))):
+        with pytest.raises(ValueError, match="what layer 'first' returns, or gets, is changed in place before"):
+            group(x, capture=capture)
+    activated = Layer(("first",), activated=True)  # ends with what is done to it in place
+    ((_, tensor),) = in_flight(group, x, activated)[activated]
+    net = group.export(0)
+    torch.testing.assert_close(tensor, net.first(x) + x)

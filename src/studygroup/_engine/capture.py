@@ -27,7 +27,8 @@ class Layer:
         modules: names of the modules that form it, in call order: `("conv1", "bn1")`, or one block.
         activated: its output is that of the activation module which the model calls next on an output of the same
             size, before any other of the layers (after the sum, in a residual block); `False`, or without such a call
-            (an activation that is a function), that of its last module.
+            (an activation that is a function), that of its last module, to which functions that work in place have
+            been applied if it is activated.
         tokens: its output is (rows, tokens, width); otherwise channels come before space.
     """
 
@@ -89,6 +90,8 @@ def user_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def listening(model: nn.Module, names: Iterable[str], *, inputs: bool = False) -> Iterator[None]:
     """Let the pass that is under way note the outputs, or the first inputs, of named layers.
 
+    Where a module of the model works in place (`nn.ReLU(inplace=True)`), what is noted is copied: it may be next.
+
     Args:
         model: a network with routed layers in it.
         names: layer names as the user's model has them.
@@ -99,16 +102,24 @@ def listening(model: nn.Module, names: Iterable[str], *, inputs: bool = False) -
     """
     names = tuple(names)
     modules = _by_name(model, names)
+    copying = bool(names) and _works_in_place(model)
     with _connected() as connect, ExitStack() as hooks:
         for name in names:
             for number, module in enumerate(modules[name]):
-                hooks.callback(_hook(module, name, number, connect, inputs=inputs).remove)
+                hooks.callback(_hook(module, name, number, connect, inputs=inputs, copying=copying).remove)
         yield
 
 
 def heard(state: ForwardState, name: str, *, inputs: bool = False) -> Pieces:
-    """Return rows and tensor of each module of a layer that was listened to; none if no module was called."""
-    return list(state.heard.get((name, inputs), {}).values())
+    """Return rows and tensor of each module of a layer that was listened to; none if no module was called.
+
+    Raises:
+        ValueError: a tensor that was changed in place after it was noted.
+    """
+    noted = state.heard.get((name, inputs), {}).values()
+    for _, tensor, version in noted:
+        _check_unchanged(name, tensor, version)
+    return [(rows, tensor) for rows, tensor, _ in noted]
 
 
 @contextmanager
@@ -127,12 +138,13 @@ def capturing_in_flight(
         Rows and tensor of each module by layer, filled when the pass has ended; empty for a layer never called.
 
     Raises:
-        ValueError: a name that the model does not have, or a layer that ran without gradient.
+        ValueError: a name that the model does not have, a layer that ran without gradient, or an output that was
+            changed in place afterwards.
     """
     modules = _by_name(model, [name for layer in layers for name in layer.modules])
     found: dict[Layer, Pieces] = {}
     with _connected() as connect, ExitStack() as hooks:
-        watch = _Watch(layers, state, connect)
+        watch = _Watch(layers, state, connect, copying=bool(layers) and _works_in_place(model))
         for layer in layers:
             for part in (
                 part for name in layer.modules for module in modules[name] for part in every_module(module)
@@ -191,12 +203,15 @@ def _reach(connect: _Connect, layer: Layer, module: nn.Module, args: Any) -> Non
 class _Watch:
     """The outputs of each module of the layers, and of their activations."""
 
-    def __init__(self, layers: Sequence[Layer], state: ForwardState, connect: _Connect) -> None:
-        self._stages: dict[Layer, list[dict[Rows, Tensor]]] = {
+    def __init__(
+        self, layers: Sequence[Layer], state: ForwardState, connect: _Connect, *, copying: bool
+    ) -> None:
+        self._stages: dict[Layer, list[dict[Rows, tuple[Tensor, int]]]] = {
             layer: [{} for _ in range(len(layer.modules) + 1)] for layer in layers
         }
         self._state = state
         self._connect = connect
+        self._copying = copying
         self._open: set[Layer] = set()  # layers whose activation has not been called yet
         self._begun: nn.Module | None = None
 
@@ -215,20 +230,31 @@ class _Watch:
             self._connect(layer.name, module, tensor)
             for before in self._stages[layer][:stage]:
                 before.clear()
-            self._stages[layer][stage][self._state.rows] = tensor
+            kept = tensor.clone() if self._copying and not layer.activated else tensor
+            self._stages[layer][stage][self._state.rows] = (kept, _version(kept))
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
         """Record an activation's output; one of another size belongs to a gate or a classifier."""
         tensor = first_tensor(output)
         for layer in tuple(self._open):
-            latest = self.last(layer)
-            if latest and tensor is not None and tensor.shape[1:] == latest[-1][1].shape[1:]:
+            latest = [tensor for tensor, _ in self._latest(layer).values()]
+            if latest and tensor is not None and tensor.shape[1:] == latest[-1].shape[1:]:
                 self.write(layer, -1, module, args, tensor)
                 self._open.remove(layer)
 
     def last(self, layer: Layer) -> Pieces:
-        """Return the latest stage that was reached."""
-        return next((list(stage.items()) for stage in reversed(self._stages[layer]) if stage), [])
+        """Return the latest stage that was reached.
+
+        Raises:
+            ValueError: an output that was changed in place afterwards.
+        """
+        latest = self._latest(layer)
+        for tensor, version in latest.values() if not layer.activated else ():
+            _check_unchanged(layer.name, tensor, version)
+        return [(rows, tensor) for rows, (tensor, _) in latest.items()]
+
+    def _latest(self, layer: Layer) -> dict[Rows, tuple[Tensor, int]]:
+        return next((stage for stage in reversed(self._stages[layer]) if stage), {})
 
 
 def modules_called(model: nn.Module, name: str) -> list[nn.Module]:
@@ -252,13 +278,34 @@ def _is_activation(module: nn.Module) -> bool:
     return "activation" in type(module).__module__ and not isinstance(module, nn.MultiheadAttention)
 
 
-def _hook(module: nn.Module, name: str, number: int, connect: _Connect, *, inputs: bool) -> RemovableHandle:
+def _works_in_place(model: nn.Module) -> bool:
+    return any(getattr(module, "inplace", False) is True for module in every_module(model))
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place, where torch counts it."""
+    return 0 if torch.compiler.is_compiling() or tensor.is_inference() else tensor._version
+
+
+def _check_unchanged(name: str, tensor: Tensor, version: int) -> None:
+    if _version(tensor) != version:
+        raise ValueError(
+            f"what layer {name!r} returns, or gets, is changed in place before the pass ends, and what is learnt "
+            "from it would be of something else; write the change as x = x + y in place of x += y, or name the layer "
+            "that follows"
+        )
+
+
+def _hook(
+    module: nn.Module, name: str, number: int, connect: _Connect, *, inputs: bool, copying: bool
+) -> RemovableHandle:
     def note(value: Any) -> None:
         state, tensor = current_state(), first_tensor(value)
         if state is not None and tensor is not None:
             if not torch.compiler.is_compiling():  # compiled code keeps the hooks that it was made with
                 connect(name, module, tensor)
-            state.heard.setdefault((name, inputs), {})[number] = (state.rows, tensor)
+            kept = tensor.clone() if copying else tensor
+            state.heard.setdefault((name, inputs), {})[number] = (state.rows, kept, _version(kept))
 
     if inputs:
         return module.register_forward_pre_hook(

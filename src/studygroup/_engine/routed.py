@@ -90,7 +90,7 @@ class ForwardState:
         self.notes: list[Note] = []
         self.entered_alone: list[Arguments] = []
         self.changed: list[str] = []
-        self.heard: dict[tuple[str, bool], dict[int, tuple[Rows, Tensor]]] = {}
+        self.heard: dict[tuple[str, bool], dict[int, tuple[Rows, Tensor, int]]] = {}  # and its version
         self.rows = layout.entry
         self.counts = [len(layout.entry)]
         self.reached: dict[str, None] = {}
