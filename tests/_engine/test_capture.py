@@ -271,7 +271,9 @@ class AddsInPlace(nn.Module):
 def test_a_function_that_changes_what_a_layer_returned_is_told():
     group, x = alone(AddsInPlace()), torch.randn(3, 4)
     for capture in (Capture(activations=("first",)), Capture(in_flight=(Layer(("first",)),))):
-        with pytest.raises(ValueError, match="what layer 'first' returns, or gets, is changed in place before"):
+        with pytest.raises(
+            ValueError, match="what layer 'first' returns, or gets, is changed in place before"
+        ):
             group(x, capture=capture)
     activated = Layer(("first",), activated=True)  # ends with what is done to it in place
     ((_, tensor),) = in_flight(group, x, activated)[activated]

@@ -134,6 +134,49 @@ def test_two_optimisers_are_one_update():
     expected.assert_is(task.shipped)
 
 
+def heads(task) -> torch.optim.Optimizer:
+    return torch.optim.SGD([p for one in task.group.copies("2") for p in one.parameters()], lr=0.1)
+
+
+def test_without_the_first_parameter_the_optimiser_that_steps_counts():
+    """Heads alone are trained, and nothing is frozen; its first step is known to count at the second."""
+    task = taught()
+    optimiser, expected = heads(task), Followed(task.group, 0.6)
+    for number in range(4):
+        step(task, optimiser, number)
+        expected.take()
+        assert task.shipped.updates == (0 if number == 0 else number + 1)
+    expected.assert_is(task.shipped)
+    everything = torch.optim.SGD(task.parameters(), lr=0.1)  # a second phase, and a third
+    for one in (everything, everything, optimiser, optimiser):
+        step(task, one)
+    assert task.shipped.updates == 4 + 3  # the first step of the third may have been half an update
+
+
+def test_of_two_optimisers_without_the_first_parameter_the_first_counts():
+    task = taught()
+    each = [torch.optim.SGD(one.parameters(), lr=0.1) for one in task.group.copies("2")]
+    expected = Followed(task.group, 0.6)
+    for number in range(3):
+        task.zero_grad()
+        task(*batch(number)).total.backward()
+        each[0].step()
+        expected.take()
+        each[1].step()
+    assert task.shipped.updates == 3
+    expected.assert_is(task.shipped)
+
+
+def test_averages_of_updates_in_evaluation_mode_stay_when_training_begins():
+    task = taught().eval()
+    optimiser, expected = torch.optim.SGD(trained(task), lr=0.1), Followed(task.group, 0.6)
+    for number in range(3):
+        step(task, optimiser, number)
+        expected.take()
+    task.train()(*batch())
+    expected.assert_is(task.shipped)
+
+
 def test_an_optimiser_of_something_else_moves_nothing():
     task = taught()
     other = nn.Linear(4, 2)
@@ -268,6 +311,26 @@ def test_statistics_of_frozen_norms_that_were_loaded_late_are_taken_over():
         norm.eval()
     task(*batch())
     assert all((norm.running_mean == 3).all() for norm in task.shipped.copies("1"))
+
+
+def test_statistics_of_norms_that_were_loaded_late_are_taken_over():
+    """A short training would otherwise ship new weights with the statistics of the old ones."""
+    task = taught(build=lambda: nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)))
+    loaded = task.group.state_dict()
+    for name, value in loaded.items():
+        if value.is_floating_point():
+            loaded[name] = torch.randn_like(value) + 5
+    loaded["model.1.num_batches_tracked"] = torch.tensor(100)
+    task.group.load_state_dict(loaded)
+    x, y = batch()
+    task(x, y)
+    (norm,) = task.shipped.copies("1")
+    of_batch = task.group.model[0](x).mean(0)  # which the students' pass and the averages' own have taken in
+    expected = 0.81 * loaded["model.1.running_mean"] + 0.19 * of_batch
+    torch.testing.assert_close(norm.running_mean, expected)
+    assert int(norm.num_batches_tracked) == 102
+    for own, student in zip(weights(task.shipped), weights(task.group), strict=True):
+        assert torch.equal(own, student)
 
 
 def test_averages_that_are_made_while_an_optimiser_steps_take_that_step_in():

@@ -68,7 +68,9 @@ class Averages(_Constant):
     φ = min(1 − 1/g, decay), g = 1 for the initial weights and one more after each update, as for mean teachers
     (Tarvainen and Valpola 2017). Averages move after each step of the optimiser that holds the students' parameters:
     once per update, however many passes it takes (gradient accumulation, SAM, closures), and not where a gradient
-    scaler skips the step. With an optimiser that is not a `torch.optim.Optimizer`, call `update` after each step.
+    scaler skips the step. Of several optimisers, the one counts that holds the first parameter that learns; if none
+    does, the first that steps. With an optimiser that is not a `torch.optim.Optimizer`, call `update` after each
+    step.
 
     The averages of parameters in half precision are kept in float32 and rounded for the pass. Buffers are not
     averaged: in training mode averages normalise by the statistics of their own activations, and move those.
@@ -100,23 +102,34 @@ class Averages(_Constant):
 
     def update(self) -> None:
         """Average the students' present weights in."""
+        self._take(every_parameter(self._followed[0]))
+
+    def _take(self, weights: Sequence[Tensor]) -> None:
+        self._starts = False
         self.updates += 1
-        self._move(1 - min(1 - 1 / (self.updates + 1), self.decay))
+        self._move(1 - min(1 - 1 / (self.updates + 1), self.decay), weights)
         self._lags = False
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Start from the students as they are: weights and frozen statistics may have been loaded meanwhile."""
-        self._move(1.0)
+        """Start from the students as they are: weights and statistics may have been loaded meanwhile."""
+        pairs = zip(every_parameter(self.model), every_parameter(self._followed[0]), strict=True)
+        changed = [(own != new.to(own)).any() for own, new in pairs]
+        # the students' pass may have moved their own statistics, and this group's pass will move these
+        loaded = torch.stack([one.to(changed[0].device) for one in changed]).any() if changed else None
+        self._move(1.0, every_parameter(self._followed[0]))
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
-            if not followed.training:
-                for name, buffer in followed.named_buffers(recurse=False):
-                    own.get_buffer(name).copy_(buffer)
+            for name, buffer in followed.named_buffers(recurse=False):
+                there = own.get_buffer(name)
+                if not followed.training:
+                    there.copy_(buffer)
+                elif loaded is not None:
+                    there.copy_(torch.where(loaded.to(there.device), buffer.to(there), there))
         self._starts = False
 
     @torch.no_grad()
-    def _move(self, weight: float) -> None:
-        own, followed = every_parameter(self.model), every_parameter(self._followed[0])
+    def _move(self, weight: float, followed: Sequence[Tensor]) -> None:
+        own = every_parameter(self.model)
         precise = [self._precise(i, old) if old.dtype in _LOW else old for i, old in enumerate(own)]
         torch._foreach_lerp_(
             precise, [new.to(old) for new, old in zip(followed, precise, strict=True)], weight
@@ -232,6 +245,15 @@ class _Evaluated(_Constant):
 _following: "weakref.WeakSet[Averages]" = weakref.WeakSet()
 _begun: "weakref.WeakKeyDictionary[Optimizer, weakref.WeakKeyDictionary[Averages, int]]"
 _begun = weakref.WeakKeyDictionary()  # how many updates there were when an optimiser began its step
+_led: "weakref.WeakSet[Averages]" = (
+    weakref.WeakSet()
+)  # of which an optimiser holds the first parameter that learns
+_others: "weakref.WeakKeyDictionary[Averages, weakref.WeakKeyDictionary[Optimizer, int]]"
+_others = weakref.WeakKeyDictionary()  # how often those that hold others have stepped since
+_first: "weakref.WeakKeyDictionary[Averages, list[Tensor]]"
+_first = (
+    weakref.WeakKeyDictionary()
+)  # weights after the first step of one, while it is not known whether it counts
 _hooks: list[Any] = []
 
 
@@ -245,6 +267,9 @@ def _follow_optimisers(averages: Averages) -> None:
 
 def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     _begun[optimizer] = weakref.WeakKeyDictionary({one: one.updates for one in _following})
+    for averages in list(_following):
+        if averages._starts and _held(optimizer, averages) is not None:
+            averages._begin()
 
 
 def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -255,6 +280,35 @@ def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     for averages in list(_following):
         if averages.updates != begun.get(averages, averages.updates):
             continue  # an optimiser that this one wraps has made the step
-        leading = next((p for p in averages._followed[0].parameters() if p.requires_grad), None)
-        if any(parameter is leading for group in optimizer.param_groups for parameter in group["params"]):
-            averages.update()
+        _follow(averages, optimizer)
+
+
+def _follow(averages: Averages, optimizer: Optimizer) -> None:
+    """Take an update in, where an optimiser's step ends one."""
+    held = _held(optimizer, averages)
+    if held is None:
+        return
+    others = _others.setdefault(averages, weakref.WeakKeyDictionary())
+    if held is next(p for p in averages._followed[0].parameters() if p.requires_grad):
+        others.clear()
+        _first.pop(averages, None)
+        _led.add(averages)
+        averages.update()
+        return
+    others[optimizer] = others.get(optimizer, 0) + 1
+    if next(iter(others)) is not optimizer:
+        return  # another's steps count
+    if others[optimizer] == 1:  # one that holds the first parameter may step next
+        if averages not in _led:
+            _first[averages] = [p.detach().clone() for p in averages._followed[0].parameters()]
+        return
+    before = _first.pop(averages, None)
+    if before is not None:
+        averages._take(before)
+    averages.update()
+
+
+def _held(optimizer: Optimizer, averages: Averages) -> nn.Parameter | None:
+    """Return the first parameter of the students that learns and that an optimiser holds."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return next((p for p in averages._followed[0].parameters() if p.requires_grad and id(p) in held), None)
