@@ -8,6 +8,7 @@ from torch import Tensor
 from studygroup._engine.capture import Capture
 from studygroup._engine.isolate import only_trains, without_side_effects
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
+from studygroup._engine.versions import SameInput
 from studygroup._engine.whole_norms import check_passes_of_all
 from studygroup.group import Group
 from studygroup.inputs import Inputs
@@ -22,15 +23,20 @@ if TYPE_CHECKING:
 
 
 def answered(task: "CollaborativeLearning", x: Inputs, y: Tensor, plan: Plan) -> Step:
-    """Run the students and all other groups."""
-    consults = plan.consults
+    """Run the students and all other groups.
+
+    Raises:
+        ValueError: a pass changes the input in place, and another one follows.
+    """
+    consults, same = plan.consults, SameInput(x)
     if plan.owns is None:
         outputs = answers = task.group(x, capture=plan.own | plan.heard)
     else:
-        outputs, answers = _with_owners(task, x, plan.owns, plan)
+        outputs, answers = _with_owners(task, x, plan.owns, plan, same)
     by_others = {}
     for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
         heard = want(teacher.capture for teacher in consults if teacher.of is other)
+        same.check()
         by_others[other] = other(x, sees=asked_of(other, consults, plan.owns), capture=heard)
     collects, criterion, share = LayerGradients(), task.criterion, plan.share
     if share is not None and bool((share == 1).all()):  # this process does all of the step
@@ -41,7 +47,7 @@ def answered(task: "CollaborativeLearning", x: Inputs, y: Tensor, plan: Plan) ->
 
 
 def _with_owners(
-    task: "CollaborativeLearning", x: Inputs, owns: Tensor, plan: Plan
+    task: "CollaborativeLearning", x: Inputs, owns: Tensor, plan: Plan, same: SameInput
 ) -> tuple[Outputs, Outputs]:
     """Return the answers of owners on their rows, and of those whom they consult there.
 
@@ -59,9 +65,11 @@ def _with_owners(
         return both.part(owns), both.part(asked)
     if not plan.moves:
         answers = _second_pass(task, x, asked, plan.heard, gradient=False)
+        same.check()
         return task.group(x, sees=owns, capture=plan.own), answers
     # owners first: otherwise the others' graph would hold statistics that the owners' pass changes in place
     outputs = task.group(x, sees=owns, capture=plan.own)
+    same.check()
     return outputs, _second_pass(task, x, asked, plan.heard, gradient=True)
 
 

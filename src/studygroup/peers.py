@@ -11,6 +11,7 @@ from studygroup._engine.capture import Capture
 from studygroup._engine.equal_starts import classes, kinds
 from studygroup._engine.routed import OneRowError, joined_by_zero
 from studygroup._engine.surgery import Init
+from studygroup._engine.versions import SameInput
 from studygroup.checks import check_kind
 from studygroup.group import Group, StudyGroup
 from studygroup.inputs import Inputs, Table, first_tensor, sees_table
@@ -80,8 +81,9 @@ class Peers(Group):
                 captured in flight: objectives that train single layers are for one architecture.
 
         Raises:
-            ValueError: a table of another shape or in which no student sees anything, or answers, features or
-                activations that differ in shape from network to network.
+            ValueError: a table of another shape or in which no student sees anything, answers, features or
+                activations that differ in shape from network to network, or a network that changes the input in
+                place for those after it.
         """
         if capture.in_flight:
             raise ValueError(
@@ -91,17 +93,12 @@ class Peers(Group):
         rows = self.count_rows(inputs)
         table = sees_table(sees, students=self.students, rows=rows)
         inner = replace(capture, trunk=False)
-        found = {
-            student: _answer(
-                student,
-                group,
-                inputs,
-                sees=None if sees is None else table[student : student + 1],
-                capture=inner,
-            )
-            for student, group in enumerate(self._groups())
-            if sees is None or table[student].any()
-        }
+        found, same = {}, SameInput(inputs)
+        for student, group in enumerate(self._groups()):
+            if sees is None or table[student].any():
+                same.check()
+                own = None if sees is None else table[student : student + 1]
+                found[student] = _answer(student, group, inputs, sees=own, capture=inner)
         idle = [p for k, net in enumerate(self._groups()) if k not in found for p in net.parameters()]
         logits = _stack({k: out.logits for k, out in found.items()}, self.students, "logits")
         features = {k: out.features for k, out in found.items() if out.features is not None}

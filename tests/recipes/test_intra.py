@@ -389,3 +389,8 @@ def test_kernels_of_a_group_that_routes_at_random():
     (plain, alike), (own, apart) = trained(0.0), trained(0.1)
     assert apart < 0.5 * alike
     assert own < plain + 0.2
+
+
+def test_one_view_has_none_to_learn_from():
+    with pytest.raises(ValueError, match="views is 1"):
+        sg.recipes.intra(Net(), example=batch(torch.float32)[0], out=1.0, views=1)

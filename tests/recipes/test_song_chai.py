@@ -109,3 +109,17 @@ def test_the_papers_defaults():
         assert (task.group.students, imitation.temperature, imitation.divergence) == (3, 2.0, "cross_entropy")
         assert task.weights(0.0) == {"supervised": 0.5, "imitation": 0.5}
         assert (task.reduction, imitation.moves_teachers, imitation.aggregate) == ("sum", False, "logits")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: sg.recipes.multi_instance(build(), students=1), "students is 1"),
+        (lambda: sg.recipes.cl_ilr(build(), layers=["4"], students=1), "students is 1"),
+        (lambda: sg.recipes.tree(build(), table={"4": [0]}), "layer '4' of the tree has one head"),
+    ],
+)
+def test_one_head_has_nobody_to_learn_from(make, told):
+    """It would have α of the labels' loss, which is a lower learning rate and nothing else."""
+    with pytest.raises(ValueError, match=told):
+        make()

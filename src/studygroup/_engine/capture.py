@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from studygroup._engine.routed import ForwardState, RoutedLayer, current_state
 from studygroup._engine.rows import Rows
+from studygroup._engine.versions import version
 from studygroup._engine.walk import every_module
 from studygroup.inputs import first_tensor
 from studygroup.naming import check_layers
@@ -117,8 +118,8 @@ def heard(state: ForwardState, name: str, *, inputs: bool = False) -> Pieces:
         ValueError: a tensor that was changed in place after it was noted.
     """
     noted = state.heard.get((name, inputs), {}).values()
-    for _, tensor, version in noted:
-        _check_unchanged(name, tensor, version)
+    for _, tensor, before in noted:
+        _check_unchanged(name, tensor, before)
     return [(rows, tensor) for rows, tensor, _ in noted]
 
 
@@ -231,7 +232,7 @@ class _Watch:
             for before in self._stages[layer][:stage]:
                 before.clear()
             kept = tensor.clone() if self._copying and not layer.activated else tensor
-            self._stages[layer][stage][self._state.rows] = (kept, _version(kept))
+            self._stages[layer][stage][self._state.rows] = (kept, version(kept))
 
     def activate(self, module: nn.Module, args: Any, output: Any) -> None:
         """Record an activation's output; one of another size belongs to a gate or a classifier."""
@@ -249,8 +250,8 @@ class _Watch:
             ValueError: an output that was changed in place afterwards.
         """
         latest = self._latest(layer)
-        for tensor, version in latest.values() if not layer.activated else ():
-            _check_unchanged(layer.name, tensor, version)
+        for tensor, before in latest.values() if not layer.activated else ():
+            _check_unchanged(layer.name, tensor, before)
         return [(rows, tensor) for rows, (tensor, _) in latest.items()]
 
     def _latest(self, layer: Layer) -> dict[Rows, tuple[Tensor, int]]:
@@ -282,13 +283,8 @@ def _works_in_place(model: nn.Module) -> bool:
     return any(getattr(module, "inplace", False) is True for module in every_module(model))
 
 
-def _version(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place, where torch counts it."""
-    return 0 if torch.compiler.is_compiling() or tensor.is_inference() else tensor._version
-
-
-def _check_unchanged(name: str, tensor: Tensor, version: int) -> None:
-    if _version(tensor) != version:
+def _check_unchanged(name: str, tensor: Tensor, before: int) -> None:
+    if version(tensor) != before:
         raise ValueError(
             f"what layer {name!r} returns, or gets, is changed in place before the pass ends, and what is learnt "
             "from it would be of something else; write the change as x = x + y in place of x += y, or name the layer "
@@ -305,7 +301,7 @@ def _hook(
             if not torch.compiler.is_compiling():  # compiled code keeps the hooks that it was made with
                 connect(name, module, tensor)
             kept = tensor.clone() if copying else tensor
-            state.heard.setdefault((name, inputs), {})[number] = (state.rows, kept, _version(kept))
+            state.heard.setdefault((name, inputs), {})[number] = (state.rows, kept, version(kept))
 
     if inputs:
         return module.register_forward_pre_hook(

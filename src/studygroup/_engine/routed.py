@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from studygroup._engine.arguments import Arguments, Note, like
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
+from studygroup._engine.versions import Watched
 from studygroup._engine.whole_norms import norms_are_whole
 from studygroup.inputs import tensors
 
@@ -201,16 +202,11 @@ class RoutedLayer(nn.Module):
     def _run(self, split: Split, given: list[Any], read: list[Tensor], state: ForwardState) -> list[Any]:
         outputs = []
         copies = list(tensors(given)) if state.trial else []
-        watched = [] if torch.compiler.is_compiling() else [*read, *copies]  # dry runs have looked before
-        versions = [None if tensor.is_inference() else tensor._version for tensor in watched]
+        watched = Watched([*read, *copies])
         for module, rows, (args, kwargs) in zip(split.modules, split.parts, given, strict=True):
             with state.on(rows):
                 outputs.append(self.bank[module](*args, **kwargs))
-        changed = [
-            tensor
-            for tensor, version in zip(watched, versions, strict=True)
-            if version is not None and tensor._version != version
-        ]
+        changed = watched.changed()
         parted = len(split.rows) > len(state.rows)
         if changed and (parted if state.trial else len(split.modules) > 1):
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from studygroup import routes
+from studygroup.checks import check_whole
 from studygroup.functional import Divergence
 from studygroup.group import Init
 from studygroup.objectives import song_chai
@@ -51,7 +52,11 @@ def cl_ilr(
         detach: whether targets are constants.
         reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
+
+    Raises:
+        ValueError: fewer than two students: one has nobody to learn from, and would have half of the labels' loss.
     """
+    check_whole("students", students, least=2)
     group = branched(model, layers, students=students, init=init, rescale_gradients=rescale_gradients)
     objectives = song_chai(alpha, temperature, divergence, detach=detach)
     return CollaborativeLearning(group, objectives, reduction=reduction)

@@ -6,7 +6,7 @@ from functools import cache, partial
 from torch import nn
 
 from studygroup._engine.capture import Layer
-from studygroup.checks import check_names, check_number
+from studygroup.checks import check_names, check_number, check_whole
 from studygroup.functional import Statistic
 from studygroup.group import StudyGroup
 from studygroup.inputs import Inputs
@@ -75,9 +75,9 @@ def intra(
             consecutive convolutions with outputs of one size.
 
     Raises:
-        ValueError: all parts off; `out` for a network without dropout, or whose last dropouts are inside residual
-            connections, or `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one without convolutions
-            and without names; a weight that is neither a finite number nor a function.
+        ValueError: all parts off; `out` with one view, or for a network without dropout, or whose last dropouts are
+            inside residual connections, or `dropouts` that drop nothing; `mid`, `pull_push` or `kernel` for one
+            without convolutions and without names; a weight that is neither a finite number nor a function.
     """
     for name, weight in (("out", out), ("mid", mid), ("pull_push", pull_push), ("kernel", kernel)):
         check_number(name, 0.0 if callable(weight) and name != "out" else weight)
@@ -88,6 +88,8 @@ def intra(
             "all parts of intra are off, which is the plain network: give some a weight, as out=1.0, mid=1.0, "
             "pull_push=0.01 or kernel=0.01, or take baseline"
         )
+    if out:
+        check_whole("views", views, least=2)  # one view has none to learn from
     group = StudyGroup(model, _views(model, example, dropouts, views) if out else independent(students=1))
     convolutions = cache(partial(convolution_layers, model, example))  # one dry run, however many ask
     parts: list[Objective] = []

@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import nn
 
+from studygroup.checks import check_whole
 from studygroup.functional import Divergence
 from studygroup.group import Init, StudyGroup
 from studygroup.objectives import song_chai
@@ -40,7 +41,11 @@ def multi_instance(
         detach: whether targets are constants.
         reduction: `"sum"` lets every head learn at the rate of a plain network; `"mean"` is 1/H of that.
         init: how the second and further modules start, see `StudyGroup`.
+
+    Raises:
+        ValueError: fewer than two students: one has nobody to learn from, and would have half of the labels' loss.
     """
+    check_whole("students", students, least=2)
     return CollaborativeLearning(
         StudyGroup(model, independent(students=students), init=init),
         song_chai(alpha, temperature, divergence, detach=detach),

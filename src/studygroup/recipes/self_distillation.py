@@ -37,7 +37,7 @@ def self_distillation(
     """Train one network on the labels and on the answers of its own moving average (Tarvainen and Valpola 2017).
 
     L = CE(y, ψ(z; 1)) + λ φ(t) T² KL(ψ(z̄; T) ‖ ψ(z; T)), z̄ the answer of the average θ̄ ← a θ̄ + (1−a) θ, taken after
-    every update with a = min(1 − 1/g, decay) at update g, and a constant; φ(t) = exp(−5 (1 − t/t_r)²). Average and
+    update g = 1, 2, … with a = min(1 − 1/(g+1), decay), and a constant; φ(t) = exp(−5 (1 − t/t_r)²). Average and
     network each have their own dropout masks, the noises η′ and η of the paper, and batch statistics.
 
     Reading:

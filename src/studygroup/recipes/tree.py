@@ -50,13 +50,18 @@ def tree(
         init: how the second and further modules start, see `StudyGroup`.
 
     Raises:
-        ValueError: a layer has more modules than heads, which would stand idle.
+        ValueError: a layer has more modules than heads, which would stand idle, or there is one head, who has nobody
+            to learn from.
     """
     for layer, row in table.items():
         if max(row, default=0) >= len(row) > 0:
             raise ValueError(
                 f"layer {layer!r} of the tree has module {max(row)} and {len(row)} heads; number its modules "
                 "from 0 on, without gaps"
+            )
+        if len(row) == 1:
+            raise ValueError(
+                f"layer {layer!r} of the tree has one head, who has nobody to learn from; give two or more"
             )
     return CollaborativeLearning(
         StudyGroup(model, routes.tree(table), init=init, rescale_gradients=rescale_gradients),
