@@ -48,6 +48,19 @@ def test_what_students_share_is_held_once(task):
     assert not any(id(p) in own for p in together.parameters()), "it is a copy"
 
 
+def test_statistics_are_those_of_each_network_when_they_are_taken_again(task):
+    """`update_bn` counts batches, and students that share a layer each run it."""
+    batches = [torch.randn(8, 6).double() for _ in range(3)]
+    together = sg.ensemble(task)
+    torch.optim.swa_utils.update_bn(batches, together)
+    for student, network in enumerate(together.networks):
+        alone = task.shipped.export(student)
+        torch.optim.swa_utils.update_bn(batches, alone)
+        torch.testing.assert_close(network[1].running_mean, alone[1].running_mean)
+        torch.testing.assert_close(network[1].running_var, alone[1].running_var)
+        assert int(network[1].num_batches_tracked) == 3
+
+
 def test_other_labels_than_one_class_average_logits(task):
     x, task = torch.randn(5, 6).double(), task.with_criterion(sg.objectives.BinaryCrossEntropy())
     expected = sum(task.shipped.export(k).eval()(x) for k in range(4)) / 4

@@ -29,12 +29,15 @@ def answered(task: "CollaborativeLearning", x: Inputs, y: Tensor, plan: Plan) ->
         ValueError: a pass changes the input in place, and another one follows.
     """
     consults, same = plan.consults, SameInput(x)
+    others = dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None)
+    for other in others:
+        other.start_step()
     if plan.owns is None:
         outputs = answers = task.group(x, capture=plan.own | plan.heard)
     else:
         outputs, answers = _with_owners(task, x, plan.owns, plan, same)
     by_others = {}
-    for other in dict.fromkeys(teacher.of for teacher in consults if teacher.of is not None):
+    for other in others:
         heard = want(teacher.capture for teacher in consults if teacher.of is other)
         same.check()
         by_others[other] = other(x, sees=asked_of(other, consults, plan.owns), capture=heard)

@@ -71,19 +71,20 @@ def ensemble(task: CollaborativeLearning) -> Ensemble:
 
 
 def _tie_equal(networks: Sequence[nn.Module]) -> None:
-    """Let networks hold one tensor where an earlier one has an equal one under the same name, in place."""
-    there: dict[str, list[Tensor]] = {}
+    """Let networks hold one parameter where an earlier one has an equal one under the same name, in place.
+
+    Buffers stay apart: a pass in training, as of `update_bn`, would move statistics once for every network.
+    """
+    there: dict[str, list[nn.Parameter]] = {}
     for network in networks:
         for path, module in network.named_modules():
-            tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-            for held in tensors:
-                for name, own in held.items():
-                    if own is None:
-                        continue
-                    earlier = there.setdefault(f"{path}.{name}", [])
-                    same = next((one for one in earlier if type(one) is type(own) and _equal(one, own)), None)
-                    held[name] = own if same is None else same
-                    earlier += [own] if same is None else []
+            for name, own in module._parameters.items():
+                if own is None:
+                    continue
+                earlier = there.setdefault(f"{path}.{name}", [])
+                same = next((one for one in earlier if type(one) is type(own) and _equal(one, own)), None)
+                module._parameters[name] = own if same is None else same
+                earlier += [own] if same is None else []
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

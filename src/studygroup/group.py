@@ -62,6 +62,9 @@ class Group(ParameterGroups):
     def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the answers of every student, see `StudyGroup.forward`."""
 
+    def start_step(self) -> None:
+        """Prepare for the passes of a training step, of which this group's may not be the first."""
+
     @abstractmethod
     def copies(self, name: str) -> list[nn.Module]:
         """Return all modules that take the place of one layer of the user's model.

@@ -54,6 +54,10 @@ def test_a_run_with_parts_of_ones_own_counts_logs_and_resumes_exactly(tmp_path):
     assert found["right"].shipped == pytest.approx(whole.summary.shipped.test)
     assert found["f1"].holdout.ensemble == pytest.approx(rows[-1].metrics["f1_ensemble"])
     assert found == resumed.summary.metrics
+    whole.folder.summary.unlink()  # as if it had been killed while it was scored
+    assert (
+        train(settings, run_dir=whole.folder.path, resume=True, progress_bar=False).summary.metrics == found
+    )
     assert [seen["holdout_mean"] for seen in own_parts.Seen.seen[:3]] == pytest.approx(
         [row.holdout_mean for row in rows]
     )

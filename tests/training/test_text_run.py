@@ -286,3 +286,17 @@ def test_a_picture_is_predicted_for_from_its_file(tmp_path, capsys):
         assert list(answer.probabilities.values()) == pytest.approx(share.tolist(), abs=1e-6)
     with pytest.raises(ValueError, match="cannot be read as an image"):
         predict([str(tmp_path / "none.png")], folder=run.folder.path)
+
+
+def test_a_teacher_that_reads_other_tokens_is_refused(folder, tmp_path):
+    """The tokenizer is fitted to the training rows, which the seed draws."""
+    train(
+        transformer(folder, recipe=methods.baseline, epochs=1),
+        run_dir=tmp_path / "teacher",
+        progress_bar=False,
+    )
+    taught = functools.partial(methods.distillation, teacher=str(tmp_path / "teacher"))
+    same, other = transformer(folder, recipe=taught), transformer(folder, recipe=taught, seed=1)
+    same.build_task(same.load_data())
+    with pytest.raises(ValueError, match="the teacher's tokenizer is not that of this run"):
+        other.build_task(other.load_data())

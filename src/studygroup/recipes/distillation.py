@@ -1,5 +1,6 @@
 """Knowledge distillation from a trained network (Hinton, Vinyals and Dean 2015)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,14 @@ def distillation(
     check_share("alpha", alpha, of="the teacher")
     group = StudyGroup(model, independent(students=1))
     answer = probe(group, example).logits.shape[2:]
-    network = _found(teacher, example, answer[-1], weights) if isinstance(teacher, str) else teacher
-    listened = Frozen(network)
-    listened.sources = (_PAPER,)
+    if isinstance(teacher, str) and Path(teacher).exists():
+        network, trained_on = _shipped(Path(teacher))
+    else:
+        network, trained_on = teacher, None
+    listened = Frozen(
+        _of_timm(network, example, answer[-1], weights) if isinstance(network, str) else network
+    )
+    listened.sources, listened.trained_on = (_PAPER,), trained_on
     assert listened.of is not None
     told = probe(listened.of, example).logits.shape[2:]
     if len(told) > 1 or len(answer) > 1:
@@ -89,10 +95,8 @@ def distillation(
     return CollaborativeLearning(group, [Supervised(weight=1 - alpha), imitation])
 
 
-def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.Module:
-    """Return the network of a run, of a file or of timm."""
-    if Path(name).exists():
-        return _shipped(Path(name))
+def _of_timm(name: str, example: Inputs, classes: int, weights: str | None) -> nn.Module:
+    """Return a network of timm."""
     try:
         import timm
     except ImportError as error:
@@ -114,15 +118,16 @@ def _found(name: str, example: Inputs, classes: int, weights: str | None) -> nn.
     return network
 
 
-def _shipped(path: Path) -> nn.Module:
-    """Return the network that a run left."""
+def _shipped(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
+    """Return the network that a run left, and its classes and preprocessing."""
     try:
-        from studygroup.training.export import load_net
+        from studygroup.training.export import load_net, read_facts
         from studygroup.training.folder import RunFolder
     except ImportError as error:
         raise missing(f"the run in {path}", "train", error) from error
-    if not path.is_dir():
-        return load_net(path)
-    folder = RunFolder(path)
-    folder.read_summary()  # raises for a run that is not finished
-    return load_net(folder.weights)
+    if path.is_dir():
+        folder = RunFolder(path)
+        folder.read_summary()  # raises for a run that is not finished
+        path = folder.weights
+    facts = read_facts(path)
+    return load_net(path), {"classes": facts.classes, **facts.form}

@@ -113,18 +113,10 @@ class Averages(_Constant):
     @torch.no_grad()
     def _begin(self) -> None:
         """Start from the students as they are: weights and statistics may have been loaded meanwhile."""
-        pairs = zip(every_parameter(self.model), every_parameter(self._followed[0]), strict=True)
-        changed = [(own != new.to(own)).any() for own, new in pairs]
-        # the students' pass may have moved their own statistics, and this group's pass will move these
-        loaded = torch.stack([one.to(changed[0].device) for one in changed]).any() if changed else None
         self._move(1.0, every_parameter(self._followed[0]))
         for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
             for name, buffer in followed.named_buffers(recurse=False):
-                there = own.get_buffer(name)
-                if not followed.training:
-                    there.copy_(buffer)
-                elif loaded is not None:
-                    there.copy_(torch.where(loaded.to(there.device), buffer.to(there), there))
+                own.get_buffer(name).copy_(buffer)
         self._starts = False
 
     @torch.no_grad()
@@ -138,10 +130,14 @@ class Averages(_Constant):
             if parameter is not average:
                 parameter.copy_(average)
 
-    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
-        """Return the averages' answers without gradient, see `StudyGroup.forward`."""
+    def start_step(self) -> None:
+        """Begin as the students are, before their first pass in training moves their statistics."""
         if self.training and self._starts:
             self._begin()
+
+    def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
+        """Return the averages' answers without gradient, see `StudyGroup.forward`."""
+        self.start_step()
         if self._lags and self.training:
             self.update()
         for own, followed in zip(every_module(self.model), every_module(self._followed[0]), strict=True):
@@ -204,12 +200,17 @@ class Frozen(Teacher):
             in evaluation mode. Of a group that was trained, give `group.export(student)`, or a module that returns
             the mean of the logits of several.
 
+    Attributes:
+        trained_on: what is on record of the rows that it was trained to read: names of the `classes`, the `tokenizer`
+            or the pictures' statistics; None where nothing is.
+
     Raises:
         ValueError: a group or a task, which answers for several students.
     """
 
     def __init__(self, network: nn.Module) -> None:
         _check_plain(network)
+        self.trained_on: Mapping[str, Any] | None = None
         super().__init__(of=_Evaluated(StudyGroup(network, independent(students=1))))
 
     def consults(self, step: int) -> Bool[Tensor, "students 1"]:

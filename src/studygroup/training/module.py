@@ -1,5 +1,6 @@
 """The Lightning module: training steps and the figures of an epoch. The learning itself is the task's."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -243,3 +244,9 @@ def metric_columns(figures: Mapping[str, MetricFigures], *, prefix: str = "metri
         found |= {f"{prefix}{name}_{k}": value for k, value in enumerate(each.students)}
         found[f"{prefix}{name}_ensemble"] = each.ensemble
     return found
+
+
+def metric_figures(columns: Mapping[str, float], name: str) -> MetricFigures:
+    """Return a metric from an epoch's columns without prefix, see `metric_columns`."""
+    students = itertools.takewhile(lambda key: key in columns, (f"{name}_{k}" for k in itertools.count()))
+    return MetricFigures(tuple(columns[key] for key in students), columns[f"{name}_ensemble"])

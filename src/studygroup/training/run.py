@@ -25,6 +25,7 @@ from studygroup.training.folder import LOCK, RunFolder, check_there, exclusive, 
 from studygroup.training.half import settled
 from studygroup.training.load_run import Run
 from studygroup.training.metrics import GroupMetrics
+from studygroup.training.module import metric_figures
 from studygroup.training.processes import is_first, wait_for_first
 from studygroup.training.scores import score, score_net
 from studygroup.training.settings import AUTO, RESULT_STAYS, Settings
@@ -216,7 +217,9 @@ def _finish(
         cost=measure_step_cost(settings, data, device=device) if baseline is not None else None,
         metrics={
             name: MetricScores(
-                holdout=module.figures[name], test=on_test[name], shipped=of_shipped[name].students[0]
+                holdout=metric_figures(trained.history.rows[-1].metrics, name),  # trained here or before
+                test=on_test[name],
+                shipped=of_shipped[name].students[0],
             )
             for name in asked
         }

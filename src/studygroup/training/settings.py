@@ -28,7 +28,7 @@ from studygroup.training.parts import as_part, build_part, named_factory
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.scoring_by import check_choice
 from studygroup.training.trust import check_config, reading
-from studygroup.training.trying import check_answers, check_criterion
+from studygroup.training.trying import check_answers, check_criterion, check_teachers
 from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -365,6 +365,7 @@ class Settings:
         if self.criterion is not None:
             given = task.with_criterion(self.criterion()).criterion
             check_criterion(given, classes=len(data.classes), mixed=self.mix is not None)
+        check_teachers(task, data)
         return task.to(PRECISIONS[self.precision])
 
     def build_datamodule(self, data: Data) -> DataModule:

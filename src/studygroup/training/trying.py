@@ -4,8 +4,11 @@ import torch
 from torch import nn
 
 from studygroup._engine.isolate import without_side_effects
+from studygroup.data import Data
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.objectives import Criterion
+from studygroup.task import CollaborativeLearning
+from studygroup.teachers import Frozen
 
 
 def check_answers(net: nn.Module, name: str, example: Inputs, *, classes: int) -> None:
@@ -39,3 +42,27 @@ def check_criterion(criterion: Criterion, *, classes: int, mixed: bool) -> None:
     except Exception as error:  # whatever a loss raises
         kind = "class probabilities, as --mix makes them" if mixed else "one class a row"
         raise ValueError(f"the criterion does not take logits with {kind}: {error}") from error
+
+
+def check_teachers(task: CollaborativeLearning, data: Data) -> None:
+    """Compare what frozen teachers were trained to read, where it is on record, with what this run reads.
+
+    Raises:
+        ValueError: a teacher knows the same classes by other numbers, or other tokens by the same ids.
+    """
+    for known in (teacher.trained_on for teacher in task.teachers if isinstance(teacher, Frozen)):
+        if known is None:
+            continue
+        theirs, ours = list(known["classes"]), list(data.classes)
+        if theirs != ours and sorted(theirs) == sorted(ours):
+            raise ValueError(
+                f"the teacher's classes are {', '.join(theirs)} and those of the data {', '.join(ours)}: it would "
+                "teach the wrong ones; train it on data whose classes are in this order"
+            )
+        read, own = (form.get("tokenizer", {}).get("fingerprint") for form in (known, data.form.facts))
+        if read != own:
+            raise ValueError(
+                "the teacher's tokenizer is not that of this run, so it would read other words; tokenizers are "
+                "fitted to the training rows: train the teacher with the same seed, holdout and train_rows, or both "
+                "with a tokenizer that is fitted to none, --tokenizer Characters or Pretrained"
+            )
