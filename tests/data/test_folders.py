@@ -183,3 +183,15 @@ def test_pictures_of_no_class_and_of_no_split_are_named(tmp_path):
     assert len(texts) == 2
     assert "train: 3 pictures that lie in no folder of a class are left out (" in texts[0]
     assert ": 1 folders of pictures beside those of splits are left out (eval); move" in texts[1]
+
+
+def test_test_pictures_without_classes_are_no_test_split(tmp_path):
+    """As competitions give them: the validation split is scored on, or with none a part of the training rows."""
+    image_files(tmp_path / "train", {"cat": 20, "dog": 20})
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/1.png").write_bytes(encoded(picture(1, size=(32, 32)), "PNG"))
+    with pytest.warns(LeftOutWarning, match="test is left out: it has no folder of a class"):
+        assert source(tmp_path).test is None
+    image_files(tmp_path / "val", {"cat": 1, "dog": 2})
+    with pytest.warns(LeftOutWarning, match="test is left out"):
+        assert source(tmp_path).test.labels.tolist() == [0, 1, 1]

@@ -9,7 +9,7 @@ import torch
 import torchvision.datasets
 
 from helpers.made_up import encoded, image_files, picture, table
-from studygroup.data import load
+from studygroup.data import LeftOutWarning, load
 from studygroup.data.places import open_source
 
 
@@ -211,3 +211,22 @@ def test_one_corrupt_image_is_named(tmp_path):
     whole.to_parquet(tmp_path / "test.parquet")
     with pytest.raises(ValueError, match=r"train, row 2 \(2\.png\): the image cannot be read"):
         load(tmp_path, holdout=0)
+
+
+def test_copies_of_a_split_in_another_folder_are_refused(tmp_path):
+    """Test rows would be trained on."""
+    (tmp_path / "old").mkdir()
+    for name in ("train", "test", "old/train"):
+        table([0, 1]).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match=r"files of the split 'train' in several folders \(\., old\)"):
+        source(tmp_path)
+
+
+def test_files_of_no_split_are_named_and_splits_have_any_case(tmp_path):
+    table([0, 1]).to_parquet(tmp_path / "train.parquet")
+    table([1, 1]).to_parquet(tmp_path / "train_2.parquet")
+    table([1]).to_parquet(tmp_path / "Test.parquet")
+    with pytest.warns(LeftOutWarning, match=r"1 files that belong to no split .* \(train_2\.parquet\)"):
+        found = source(tmp_path)
+    assert found.train.labels.tolist() == [0, 1]
+    assert found.test.labels.tolist() == [1]

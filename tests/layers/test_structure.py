@@ -4,6 +4,7 @@ import torchvision.models
 import transformers
 from torch import nn
 
+import studygroup as sg
 from studygroup.layers import blocks, first_groups, last_group
 from studygroup.models import (
     build,
@@ -227,3 +228,28 @@ def test_nothing_but_a_head(model):
 def test_nothing_to_cut_between():
     with pytest.raises(ValueError, match=r"inner=\[...\]"):
         first_groups(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
+
+
+class PlainLayers(nn.Module):
+    """A list of layers that are no blocks, as a simple network of one's own holds them."""
+
+    def __init__(self):
+        super().__init__()
+        self.inp = nn.Linear(4, 8)
+        self.hidden = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.inp(x)
+        for layer in self.hidden:
+            x = layer(x).relu()
+        return self.out(x)
+
+
+def test_a_list_of_plain_layers_is_its_members():
+    found = last_group(PlainLayers())
+    assert found == ("hidden.2", "out")
+    assert blocks(PlainLayers()) == (("inp",), "hidden.0", "hidden.1", "hidden.2")
+    x, y = torch.randn(4, 4), torch.tensor([0, 1, 0, 1])
+    for task in (sg.recipes.cgl(PlainLayers(), students=2, modules=2), sg.recipes.cl_ilr(PlainLayers())):
+        task(x, y).total.backward()

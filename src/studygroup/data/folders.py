@@ -82,6 +82,30 @@ def warn_of_folders_beside(folder: Path, splits: Collection[str]) -> None:
     _warn_of_loose(folder, holding, "folders of pictures beside those of splits")
 
 
+def warn_of_unlabelled(folder: Path, tests: Sequence[Path]) -> None:
+    """Say which folders of test rows have no folder of a class, and so no labels."""
+    for test in tests:
+        warnings.warn(
+            f"{test} is left out: it has no folder of a class, so nothing can be scored on it; another split of "
+            f"{folder} takes its place, or a part of the training rows. Lay it out as {test.name}/CLASS/IMAGE",
+            LeftOutWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_tables_beside(folder: Path, files: Sequence[str]) -> None:
+    """Say which files of tables belong to no split by their names."""
+    if files:
+        listed = ", ".join(str(Path(file).relative_to(folder)) for file in files[:_NAMED])
+        warnings.warn(
+            f"{folder}: {len(files)} files that belong to no split by their names are left out ({listed}"
+            f"{', ...' if len(files) > _NAMED else ''}); call what is to be read train, test or val, or with several "
+            "files of a split train-00000-of-00002 and so on",
+            LeftOutWarning,
+            stacklevel=4,
+        )
+
+
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in picture_endings() and not is_foreign(path.name)
 

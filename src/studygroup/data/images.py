@@ -22,6 +22,11 @@ Record = Mapping[
 ]  # {"bytes": bytes | None, "path": str | None}, as Hugging Face's Image feature stores it
 Shape = tuple[int, int, int]  # channels, height, width
 
+ONE_SIZE = (
+    "give image_size=(height, width), --image_size '[height, width]' in a shell, to bring all to one size"
+)
+"""What to do about pictures of several sizes."""
+
 _LONGEST = 2**28  # bytes of a file
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})

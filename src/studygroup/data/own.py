@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from studygroup.data.images import is_grey, pixels, resize
+from studygroup.data.images import ONE_SIZE, is_grey, pixels, resize
 from studygroup.data.source import Size, Source
 from studygroup.data.splits import MemorySplit
 from studygroup.data.text.source import from_text_tables
@@ -61,20 +61,28 @@ def own_source(spec: str, options: Mapping[str, Any], *, image_size: Size) -> So
     if len({one.shape for one in splits}) > 1:
         raise ValueError(
             f"{spec} has training pictures of {splits[0].shape[1:]} pixels and test pictures of "
-            f"{splits[1].shape[1:]}; give image_size=(height, width) to bring all to one size"
+            f"{splits[1].shape[1:]}; {ONE_SIZE}"
         )
     return Source(name, classes, splits[0], splits[1] if len(splits) > 1 else None)
 
 
 def _test_of(make: Any, options: Mapping[str, Any], what: str) -> Any:
-    """Return the test rows of a data set that takes `split`, under the first name that it knows."""
-    errors = []
+    """Return the test rows of a data set that takes `split`, under the first name that it knows.
+
+    Raises:
+        ValueError: it knows none.
+    """
+    errors: list[Exception] = []
     for name in _TEST_NAMES:
         try:
             return call_own(make, {"split": name, **options}, what=what)
-        except ValueError as error:
+        except (ValueError, LookupError, AssertionError, OSError, RuntimeError) as error:
             errors.append(error)
-    raise errors[0]
+    first = errors[0]
+    raise ValueError(
+        f"{what} takes `split` and none of {', '.join(map(repr, _TEST_NAMES))} for its test rows; of the first it "
+        f"says: {type(first).__name__}: {first}"
+    ) from first
 
 
 class _Read:
@@ -155,8 +163,8 @@ class _Read:
                 high, wide = several[0].shape[1:]
                 raise self._wrong(
                     row,
-                    f"is a picture of {one.shape[1]} x {one.shape[2]} and that in row 0 is of {high} x {wide}; give "
-                    "image_size=(height, width) to bring all to one size",
+                    f"is a picture of {one.shape[1]} x {one.shape[2]} and that in row 0 is of {high} x {wide}; "
+                    f"{ONE_SIZE}",
                 )
             several.append(scaled.expand(channels, -1, -1))
         return MemorySplit(torch.stack(several), torch.tensor(self.labels))

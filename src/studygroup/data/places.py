@@ -21,6 +21,8 @@ from studygroup.data.folders import (
     picture_endings,
     pictures_by_class,
     warn_of_folders_beside,
+    warn_of_tables_beside,
+    warn_of_unlabelled,
     with_ending,
 )
 from studygroup.data.labels import TEST_NAMES
@@ -39,7 +41,7 @@ from studygroup.data.text.source import from_csv, from_text_tables, holds_texts
 from studygroup.untrusted import check_file, check_tree
 
 _SPLIT_FOLDERS = frozenset({"train", "training", "testing", *TEST_NAMES})
-_SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?")
+_SPLIT_FILE = re.compile(rf"(train|{'|'.join(TEST_NAMES)})(-\d+-of-\d+)?", re.IGNORECASE)
 
 
 class UnavailableError(ValueError):
@@ -132,7 +134,10 @@ def image_folder(folder: Path, *, image_size: Size) -> Source:
     if root != folder:
         warn_of_folders_beside(folder, ("train", *TEST_NAMES))
     classes = list(found["train"])
-    for test in [folder / name for name in TEST_NAMES if root != folder and (folder / name).is_dir()][:1]:
+    tests = [folder / name for name in TEST_NAMES if root != folder and (folder / name).is_dir()]
+    unlabelled = [test for test in tests if not class_folders(test)]
+    warn_of_unlabelled(folder, unlabelled)
+    for test in [test for test in tests if test not in unlabelled][:1]:
         found["test"] = pictures_by_class(test)
         unknown = [name for name, paths in found["test"].items() if paths and name not in classes]
         if unknown:
@@ -218,12 +223,16 @@ def _check_no_size(name: str, image_size: Size) -> None:
 
 
 def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
-    """Return the files by the split that they belong to; see `parquet_folder`."""
+    """Return the files by the split that they belong to; see `parquet_folder`.
+
+    Raises:
+        ValueError: no training split, or one without rows or in several folders, which may be copies.
+    """
     found: dict[str, list[str]] = {}
     rows: Counter[str] = Counter()
     for file in files:
         matches = (_SPLIT_FILE.fullmatch(name) for name in (file.stem, file.parent.name))
-        split = next((match[1] for match in matches if match), "train" if len(files) == 1 else "")
+        split = next((match[1].lower() for match in matches if match), "train" if len(files) == 1 else "")
         found.setdefault(split, []).append(str(file))
         rows[split] += _rows(file) if file.suffix.lower() == ".parquet" else 1
     for split in found:
@@ -236,7 +245,15 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
         raise ValueError(
             f"{folder} has no training split among {listed}; call its file train{files[0].suffix}"
         )
-    found.pop("", None)
+    for split, own in found.items():
+        places = {Path(file).parent for file in own}
+        if split and len(places) > 1:
+            listed = ", ".join(sorted(str(place.relative_to(folder)) for place in places))
+            raise ValueError(
+                f"{folder} has files of the split {split!r} in several folders ({listed}), which may be copies of "
+                "each other; give the folder that holds those to be read, or bring them into one"
+            )
+    warn_of_tables_beside(folder, found.pop("", []))
     return found
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from studygroup.batching import without
 from studygroup.data.columns import image_column, is_image
-from studygroup.data.images import Shape, resize, shape_of
+from studygroup.data.images import ONE_SIZE, Shape, resize, shape_of
 from studygroup.data.labels import TEST_NAMES, check_alike, read_classes
 from studygroup.data.splits import ArrowSplit, Labelled, MemorySplit
 from studygroup.data.stratify import stratified
@@ -114,6 +114,6 @@ def _probe(table: Any, column: str, *, image_size: Size, where: str) -> Shape:
         if (high, wide) != (height, width):
             raise ValueError(
                 f"{where}: the image in row {row} is {high} x {wide} and that in row 0 is {height} x "
-                f"{width}; give image_size=(height, width) to bring all to one size"
+                f"{width}; {ONE_SIZE}"
             )
     return (channels, height, width)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int32, Int64, UInt8
 from torch import Tensor
 
-from studygroup.data.images import Shape, decode, resize
+from studygroup.data.images import ONE_SIZE, Shape, decode, resize
 
 Rows = Tensor | Mapping[str, Tensor]
 """Rows as a split gives them: one tensor (images), or several of one length by name (tokens and their mask)."""
@@ -186,7 +186,7 @@ class ArrowSplit(ByNumber):
         if not self.resized and image.shape[1:] != self.shape[1:]:
             raise ValueError(
                 f"{where}: the image is {image.shape[1]} x {image.shape[2]} and others are {self.shape[1]} x "
-                f"{self.shape[2]}; give image_size=(height, width) to bring all to one size"
+                f"{self.shape[2]}; {ONE_SIZE}"
             )
         return resize(image, self.shape[1:])
 

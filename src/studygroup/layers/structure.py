@@ -194,8 +194,11 @@ def _pieces(module: nn.Module, prefix: str, *, top: bool) -> Iterator[_Piece]:
 
 
 def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, bool]]:
-    """Yield the layers of a plain sequence, otherwise the module itself, each with whether it has weights."""
-    if isinstance(module, nn.Sequential) and _weights(module) > 1:
+    """Yield the layers of a plain sequence, otherwise the module itself, each with whether it has weights.
+
+    A `ModuleList` is no layer, for it is never called: its members are.
+    """
+    if isinstance(module, nn.ModuleList) or (isinstance(module, nn.Sequential) and _weights(module) > 1):
         for inner, child in parts(module, f"{name}."):
             yield from _layers(inner, child)
     else:

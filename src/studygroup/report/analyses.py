@@ -1,9 +1,10 @@
 """Figures and plots of the analyses kept in run folders."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.patches import Rectangle
@@ -188,15 +189,30 @@ class Analysed:
 def of_folders(folders: Folders) -> dict[str, list[Kept]]:
     """Return the analyses of single runs and of runs in comparisons, by name of the run or configuration.
 
+    Where two folders have a name in common, it has as much of their paths before it as tells them apart.
+
     Raises:
         ValueError: a file is damaged.
     """
-    found = {run.path.resolve().name: [own] for run in folders.runs if (own := read_analyses(run))}
+    found = {run.path.resolve(): [own] for run in folders.runs if (own := read_analyses(run))}
     for folder in folders.comparisons:
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.resolve().iterdir()):
             if own := read_analyses(RunFolder(path)):
-                found.setdefault(path.name.rpartition("-")[0], []).append(own)
-    return found
+                found.setdefault(folder.resolve() / path.name.rpartition("-")[0], []).append(own)
+    return {_told_apart(path, found): own for path, own in found.items()}
+
+
+def _told_apart(path: Path, among: Collection[Path]) -> str:
+    """Return the last parts of a path, as few as no other one ends with."""
+    parts = next(
+        (
+            path.parts[-number:]
+            for number in range(1, len(path.parts))
+            if sum(other.parts[-number:] == path.parts[-number:] for other in among) == 1
+        ),
+        path.parts,
+    )
+    return "/".join(parts)
 
 
 def analysed(title: str, runs: Mapping[str, Sequence[Kept]]) -> Analysed:

@@ -130,7 +130,9 @@ def build_part(part: Part, key: str, base: type, *, given: Mapping[str, Any] | N
             arguments.setdefault(name, value)
     try:
         return found(**arguments)
-    except (TypeError, ValueError, ImportError) as error:
+    except (
+        Exception
+    ) as error:  # whatever its constructor raises, such as Lightning's MisconfigurationException
         raise ValueError(f"{key}: {path} refuses its arguments {arguments!r:.200}: {error}") from error
 
 

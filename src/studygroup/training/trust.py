@@ -215,7 +215,7 @@ def refusal(key: str, name: str, where: Path | str, *, kind: str | None = None) 
         sorted({n for n in known().get(kind or "", {}) if "." not in n and not n.startswith("_")})
     )
     there = (
-        f"{kind} takes {listed}"
+        f"{kind or 'it'} takes {listed}"
         if listed
         else "it may name parts of studygroup and optimisers of torch alone"
     )

@@ -12,7 +12,7 @@ from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning.axes import Axis, Values, read_axis
 
 _RULER = (
-    *("data", "data_options", "holdout", "holdout_noise", "noise", "seed", "test_rows"),
+    *("data", "data_options", "holdout", "holdout_noise", "noise", "seed", "test_rows", "train_rows"),
     *("select_by", "select_mode"),
 )
 """Settings that decide which rows or labels score a trial."""
