@@ -251,5 +251,5 @@ def test_a_list_of_plain_layers_is_its_members():
     assert found == ("hidden.2", "out")
     assert blocks(PlainLayers()) == (("inp",), "hidden.0", "hidden.1", "hidden.2")
     x, y = torch.randn(4, 4), torch.tensor([0, 1, 0, 1])
-    for task in (sg.recipes.cgl(PlainLayers(), students=2, modules=2), sg.recipes.cl_ilr(PlainLayers())):
-        task(x, y).total.backward()
+    sg.recipes.cgl(PlainLayers(), students=2)(x, y, owner=[0, 1, 0, 1]).total.backward()
+    sg.recipes.cl_ilr(PlainLayers())(x, y).total.backward()

@@ -69,13 +69,14 @@ def distillation(
     check_share("alpha", alpha, of="the teacher")
     group = StudyGroup(model, independent(students=1))
     answer = probe(group, example).logits.shape[2:]
-    if isinstance(teacher, str) and Path(teacher).exists():
+    trained_on: Mapping[str, Any] | None = None
+    if not isinstance(teacher, str):
+        network = teacher
+    elif Path(teacher).exists():
         network, trained_on = _shipped(Path(teacher))
     else:
-        network, trained_on = teacher, None
-    listened = Frozen(
-        _of_timm(network, example, answer[-1], weights) if isinstance(network, str) else network
-    )
+        network = _of_timm(teacher, example, answer[-1], weights)
+    listened = Frozen(network)
     listened.sources, listened.trained_on = (_PAPER,), trained_on
     assert listened.of is not None
     told = probe(listened.of, example).logits.shape[2:]
