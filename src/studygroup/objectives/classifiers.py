@@ -80,12 +80,10 @@ class LocalClassifiers(Local):
         )
         self._above: Tensor | None = None  # (students, rows, classes): sum of the answers above
         self._count = 0
-        self._hard_share: Tensor | None = (
-            None  # (students,): one over the weight of the labels of a student's rows
-        )
-        self._soft_share: Tensor | None = (
-            None  # (students, rows): one over the number of them that have a label
-        )
+        # where labels weigh or are missing: one over the weight of a student's rows (students,), and of each row one
+        # over the number of its student's that have a label, or 0 (students, rows)
+        self._hard_share: Tensor | None = None
+        self._soft_share: Tensor | None = None
 
     def start_step(self, step: Step) -> None:
         """Start with the network's own answer, which is above all layers."""
