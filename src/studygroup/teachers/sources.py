@@ -208,9 +208,10 @@ class Frozen(Teacher):
         ValueError: a group or a task, which answers for several students.
     """
 
+    trained_on: Mapping[str, Any] | None = None
+
     def __init__(self, network: nn.Module) -> None:
         _check_plain(network)
-        self.trained_on: Mapping[str, Any] | None = None
         super().__init__(of=_Evaluated(StudyGroup(network, independent(students=1))))
 
     def consults(self, step: int) -> Bool[Tensor, "students 1"]:

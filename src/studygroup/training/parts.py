@@ -130,9 +130,7 @@ def build_part(part: Part, key: str, base: type, *, given: Mapping[str, Any] | N
             arguments.setdefault(name, value)
     try:
         return found(**arguments)
-    except (
-        Exception
-    ) as error:  # whatever its constructor raises, such as Lightning's MisconfigurationException
+    except Exception as error:  # whatever its constructor raises, such as MisconfigurationException
         raise ValueError(f"{key}: {path} refuses its arguments {arguments!r:.200}: {error}") from error
 
 
