@@ -201,6 +201,27 @@ def test_the_gradient_of_peers_in_evaluation_is_that_of_the_statistics_they_used
     torch.testing.assert_close(group.model[3].bank[1].weight.grad, peer[3].weight.grad)
 
 
+@pytest.mark.parametrize("peers", ["joint", "train", "eval"])
+def test_two_steps_before_one_backward_pass_are_two_backward_passes(peers):
+    """The second moves statistics that the graph of the first has read."""
+
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, CLASSES)).double()
+
+    torch.manual_seed(0)
+    task = sg.recipes.cgl(make(), layers=["0", "1", "3"], students=3, modules=2, init=make, peers=peers)
+    x, y = batch(6)
+    x, owner = x.double(), [0] * (len(y) // 2) + [1] * (len(y) - len(y) // 2)
+    for _ in range(2):
+        task(x, y, owner=owner)
+    other = copy.deepcopy(task)
+    (task(x, y, owner=owner).total + task(x + 1, y, owner=owner).total).backward()
+    for shift in (0, 1):
+        other(x + shift, y, owner=owner).total.backward()
+    for one, two in zip(task.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-10, atol=1e-14)
+
+
 def test_what_teachers_have_to_log_is_told_by_name():
     x, y = batch(6)
     t = smooth_task("attention")

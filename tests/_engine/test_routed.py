@@ -183,3 +183,18 @@ def test_what_differs_from_module_to_module_and_has_no_rows_is_an_error():
             continue
         with pytest.raises(ValueError, match=r"layer 'says' returned 1, which differs from module to module"):
             group(torch.randn(3, 4))
+
+
+def test_dropouts_that_alone_are_in_training_draw_for_every_view():
+    """Monte-Carlo dropout: a network in evaluation whose dropouts draw; views must differ."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 32), nn.Dropout(0.5), nn.Linear(32, 2))
+    group = sg.StudyGroup(net, sg.routes.hierarchical_dropout(["1"])).eval()
+    x = torch.randn(8, 4)
+    first, second = group(x).logits
+    assert torch.equal(first, second)
+    for module in group.modules():
+        if isinstance(module, nn.Dropout):
+            module.train()
+    first, second = group(x).logits
+    assert not torch.equal(first, second)

@@ -50,3 +50,10 @@ def test_what_cannot_be_read_is_said(three, tmp_path):
     folder.write_summary(three.summary)
     with pytest.raises(ValueError, match=r"metrics\.csv has no epochs"):
         analyses["convergence"](folder)
+
+
+def test_a_constant_curve_is_there_at_once():
+    """The mean of equal numbers may be rounded above them."""
+    for hundredth in range(1, 100):
+        assert epochs_to([hundredth / 1000] * 15, share=1.0) == 1
+    assert epochs_to([0.0009] * 15, share=1.0) == 1

@@ -158,3 +158,14 @@ def test_half_precision_is_written_in_single(tmp_path):
 def test_wrong_facts_are_refused(wrong):
     with pytest.raises(ValueError, match=r"names|mean and one deviation"):
         Facts(**wrong)
+
+
+def test_classes_may_be_the_last_axis(tmp_path):
+    """Of tokens: logits are (rows, tokens, classes)."""
+    net, x = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 4)), torch.randint(20, (6, 7))
+    last = Facts(classes=list("abcd"), class_axis=-1)
+    save_program(net, tmp_path / "net.pt2", example=x, facts=last)
+    torch.testing.assert_close(torch.export.load(tmp_path / "net.pt2").module()(x), net(x))
+    for wrong in (Facts(classes=list("abcd")), Facts(classes=list("abcdefg"), class_axis=-1)):
+        with pytest.raises(ValueError, match=r"logits of shape \(6, 7, 4\) .* give class_axis=-1 where"):
+            save_program(net, tmp_path / "other.pt2", example=x, facts=wrong)

@@ -79,6 +79,24 @@ def test_the_best_student_of_all_epochs_is_kept():
     assert all(torch.equal(v, best.weights[k]) for k, v in again.network(module.task).state_dict().items())
 
 
+def test_validation_after_training_chooses_nothing():
+    """Such as the score of test rows."""
+    torch.manual_seed(0)
+    module, best = Module(), BestStudent()
+    options = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", callbacks=[best], **options)
+    trainer.fit(module, DataLoader(TRAIN, batch_size=8), DataLoader(HOLDOUT, batch_size=10))
+    before = (best.student, best.epoch, best.holdout)
+    x, _ = HOLDOUT.tensors
+    for student in range(2):  # on rows by which one student, then the other, is right throughout
+        said = module.task.shipped.export(student).eval()(x).argmax(1)
+        trainer.validate(module, DataLoader(TensorDataset(x, said), batch_size=10), verbose=False)
+        assert float(trainer.logged_metrics[f"val_accuracy_student_{student}"]) == 1
+        assert (best.student, best.epoch, best.holdout) == before
+
+
 def test_a_module_holds_one_task(unchecked):
     module = Module()
     module.other = sg.recipes.dml(make(), students=2, init=make)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.averages import Followed, batch, step, students, taught, trained, weights
+import studygroup as sg
+from helpers.averages import CLASSES, Followed, batch, step, students, taught, trained, weights
 from helpers.sharpness import SharpnessAware
+from studygroup.objectives import Supervised
 from studygroup.teachers import Averages
 
 
@@ -315,7 +317,7 @@ def test_statistics_of_frozen_norms_that_were_loaded_late_are_taken_over():
 
 def test_statistics_of_norms_that_were_loaded_late_are_taken_over():
     """A short training would otherwise ship new weights with the statistics of the old ones."""
-    task = taught(build=lambda: nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)))
+    task = taught(build=normed)
     loaded = task.group.state_dict()
     for name, value in loaded.items():
         if value.is_floating_point():
@@ -362,3 +364,43 @@ def test_precise_averages_go_where_the_network_goes():
     assert len(averages._buffers) == len(list(averages.model.parameters()))
     averages.to("meta")
     assert all(buffer.is_meta and buffer.dtype == torch.float32 for buffer in averages._buffers.values())
+
+
+def normed() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, CLASSES))
+
+
+@pytest.mark.parametrize("left_in", ["training", "evaluation"])
+def test_statistics_that_are_taken_again_are_those_of_the_averages(left_in):
+    """`update_bn` on averages, or on a copy of the task that was made before the first step: weights stay."""
+    task = taught(build=normed)
+    copied = torch.optim.swa_utils.AveragedModel(task)
+    optimiser = torch.optim.SGD(trained(task), lr=0.5)
+    for number in range(4):
+        step(task, optimiser, number)
+        copied.update_parameters(task)
+    task.train(left_in == "training")
+    copied.module.train(left_in == "training")
+    for averages in (task.shipped, copied.module.shipped):
+        before = weights(averages)
+        torch.optim.swa_utils.update_bn([batch(number)[0] for number in range(3)], averages)
+        assert all(map(torch.equal, before, weights(averages)))
+        (norm,) = averages.copies("1")
+        inner = torch.stack([averages.copies("0")[0](batch(number)[0]).mean(0) for number in range(3)])
+        torch.testing.assert_close(norm.running_mean, inner.mean(0))
+        assert int(norm.num_batches_tracked) == 3
+
+
+def test_averages_that_teach_nobody_have_the_students_statistics():
+    """They make no pass in training, and would ship those of the first step."""
+    averages = Averages(group := students(build=normed), decay=0.6)
+    task = sg.CollaborativeLearning(group, [Supervised()], exports=averages)
+    optimiser, expected = torch.optim.SGD(trained(task), lr=0.1), Followed(group, 0.6)
+    for number in range(3):
+        step(task, optimiser, number)
+        expected.take()
+    expected.assert_is(averages)
+    ((own,), (student,)) = averages.copies("1"), group.copies("1")
+    assert torch.equal(own.running_mean, student.running_mean)
+    assert torch.equal(own.running_var, student.running_var)
+    assert int(own.num_batches_tracked) == 3

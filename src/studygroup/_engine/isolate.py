@@ -50,6 +50,11 @@ def without_side_effects(
     depth = _depth.get() + 1
     entered = _depth.set(depth)
     hooks = [module.register_forward_pre_hook(partial(_refuse_again, depth)) for module in other]
+    # the graph holds what norms in evaluation read, which the next pass may move before the backward pass
+    read = [norm for norm in _counting(modes) if not norm.training] if wanted else []
+    statistics = [dict(norm._buffers) for norm in read]
+    for norm in read:
+        norm._buffers.update({name: None if b is None else b.clone() for name, b in norm._buffers.items()})
     try:
         with (
             torch.set_grad_enabled(gradient and torch.is_grad_enabled()),
@@ -63,6 +68,8 @@ def without_side_effects(
         _depth.reset(entered)
         for hook in hooks:
             hook.remove()
+        for norm, before in zip(read, statistics, strict=True):
+            norm._buffers.update(before)
         kept.put_back()
         for norm in norms:
             norm.track_running_stats = True

@@ -13,6 +13,7 @@ from studygroup._engine.arguments import Arguments, Note, like
 from studygroup._engine.ranks import every_parameter_needs_a_gradient
 from studygroup._engine.rows import BatchLayout, Rows, Split
 from studygroup._engine.versions import Watched
+from studygroup._engine.walk import every_module
 from studygroup._engine.whole_norms import norms_are_whole
 from studygroup.inputs import tensors
 
@@ -187,7 +188,8 @@ class RoutedLayer(nn.Module):
             )
         batch = self.arguments.leading((args, kwargs), state)
         state.arrive(self.name, batch)
-        if not (self.has_state or self.training):
+        drawing = self.training or (not torch.compiler.is_compiling() and self._draws())
+        if not (self.has_state or drawing):
             return self.bank[0](*args, **kwargs)  # deterministic and equal for all: nothing to part for
         every = self.training and norms_are_whole()
         split = state.layout.split(state.rows, self.choice, len(self.bank), every=every)
@@ -216,6 +218,10 @@ class RoutedLayer(nn.Module):
         if changed:
             state.changed.append(self.name)
         return outputs
+
+    def _draws(self) -> bool:
+        """Tell whether a module was put into training mode by itself, as dropouts are for draws in evaluation."""
+        return any(part.training for module in self.bank for part in every_module(module))
 
     def follow_first(self) -> None:
         """Bring all modules into the modes of the first, which alone a model's own `train` may have set."""

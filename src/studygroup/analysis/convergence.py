@@ -19,7 +19,7 @@ def epochs_to(curve: Sequence[float], *, share: float = SHARE) -> int:
         curve: one accuracy per epoch, at least one.
         share: share of the final level, in (0, 1].
     """
-    wanted = share * final_level(curve)
+    wanted = min(share * final_level(curve), max(curve))  # a mean of equal numbers may be rounded above them
     return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= wanted)
 
 

@@ -32,10 +32,11 @@ def check_classes(net: nn.Module, example: Inputs, facts: Facts) -> None:
     """
     with evaluated(net):
         found = logits(net, example).shape
-    if found[1] != len(facts.classes):
+    if not -len(found) <= facts.class_axis < len(found) or found[facts.class_axis] != len(facts.classes):
         raise ValueError(
-            f"the network has logits of shape {tuple(found)} and there are {len(facts.classes)} names of classes; "
-            "name each class once, in the order of the logits"
+            f"the network has logits of shape {tuple(found)} and there are {len(facts.classes)} names of classes, on "
+            f"axis {facts.class_axis}; name each class once, in the order of the logits, and give class_axis=-1 "
+            "where classes come last, as for tokens"
         )
     if (
         facts.shape is not None

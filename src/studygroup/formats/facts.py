@@ -15,6 +15,7 @@ class Facts:
         shape: channels, height and width of pictures; omitted for anything else.
         mean: of each channel, pixels counted as 0 to 1: it is subtracted, then the rest is divided by `std`.
         std: deviation of each channel, likewise.
+        class_axis: axis of the classes in the logits, as of `CrossEntropy`: -1 for tokens.
 
     Raises:
         ValueError: fewer than two classes, two of one name, or a mean and deviation that are not one finite number
@@ -25,6 +26,7 @@ class Facts:
     shape: Sequence[int] | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    class_axis: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str) or not all(isinstance(one, str) for one in self.classes):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from studygroup.shipping import Counts, student_to_ship
@@ -100,7 +101,7 @@ class BestStudent(KeepsBest):
             self._counts.add(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the students' accuracies and keep the best; not in the check before training."""
+        """Log the students' accuracies, and keep the best of `fit`; not in the check before training."""
         if trainer.sanity_checking:
             return
         task = _task_of(pl_module)
@@ -108,7 +109,10 @@ class BestStudent(KeepsBest):
         pl_module.log(self.name, scores[student_to_ship(task, scores)], prog_bar=True)
         pl_module.log(f"{self.name}_students_mean", sum(scores) / len(scores))
         pl_module.log_dict({f"{self.name}_student_{k}": score for k, score in enumerate(scores)})
-        self.keep(task, scores, epoch=trainer.current_epoch + 1)
+        if (
+            trainer.state.fn == TrainerFn.FITTING
+        ):  # `validate` may score rows by which nothing is to be chosen
+            self.keep(task, scores, epoch=trainer.current_epoch + 1)
 
     def network(self, task: CollaborativeLearning) -> nn.Module:
         """Return the plain network that was kept, in evaluation mode.

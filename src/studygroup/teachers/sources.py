@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -73,7 +74,8 @@ class Averages(_Constant):
     step.
 
     The averages of parameters in half precision are kept in float32 and rounded for the pass. Buffers are not
-    averaged: in training mode averages normalise by the statistics of their own activations, and move those.
+    averaged: in training mode averages normalise by the statistics of their own activations, and move those; averages
+    that teach nobody make no pass, and have the students' buffers.
 
     They can teach (`teachers.MeanOfOthers(of=averages)`, `teachers.Self(of=averages)`), and they can be scored and
     shipped (`CollaborativeLearning(exports=averages)`).
@@ -88,6 +90,8 @@ class Averages(_Constant):
     Raises:
         ValueError: a decay outside [0, 1].
     """
+
+    _passes = False  # whether it answers in training, and so has statistics of its own
 
     def __init__(self, group: Group, *, decay: float = 0.999) -> None:
         check_share("decay", decay, of="the average")
@@ -105,6 +109,8 @@ class Averages(_Constant):
         self._take(every_parameter(self._followed[0]))
 
     def _take(self, weights: Sequence[Tensor]) -> None:
+        if not self._passes:
+            self._take_buffers()
         self._starts = False
         self.updates += 1
         self._move(1 - min(1 - 1 / (self.updates + 1), self.decay), weights)
@@ -114,10 +120,15 @@ class Averages(_Constant):
     def _begin(self) -> None:
         """Start from the students as they are: weights and statistics may have been loaded meanwhile."""
         self._move(1.0, every_parameter(self._followed[0]))
-        for own, followed in zip(self.model.modules(), self._followed[0].modules(), strict=True):
-            for name, buffer in followed.named_buffers(recurse=False):
-                own.get_buffer(name).copy_(buffer)
+        self._take_buffers()
         self._starts = False
+
+    @torch.no_grad()
+    def _take_buffers(self) -> None:
+        for own, followed in zip(every_module(self.model), every_module(self._followed[0]), strict=True):
+            for name, buffer in followed._buffers.items():
+                if buffer is not None:
+                    own.get_buffer(name).copy_(buffer)
 
     @torch.no_grad()
     def _move(self, weight: float, followed: Sequence[Tensor]) -> None:
@@ -132,8 +143,12 @@ class Averages(_Constant):
 
     def start_step(self) -> None:
         """Begin as the students are, before their first pass in training moves their statistics."""
-        if self.training and self._starts:
-            self._begin()
+        if (
+            self.training and torch.is_grad_enabled()
+        ):  # without, statistics may be taken again, as by `update_bn`
+            self._passes = True
+            if self._starts:
+                self._begin()
 
     def forward(self, inputs: Inputs, *, sees: Table = None, capture: Capture = _NOTHING) -> Outputs:
         """Return the averages' answers without gradient, see `StudyGroup.forward`."""
@@ -141,7 +156,8 @@ class Averages(_Constant):
         if self._lags and self.training:
             self.update()
         for own, followed in zip(every_module(self.model), every_module(self._followed[0]), strict=True):
-            set_mode(own, self.training and followed.training)  # a frozen norm stays one
+            # a frozen norm stays one, unless its statistics are taken again
+            set_mode(own, self.training and (followed.training or _taken_again(own, followed)))
         outputs: Outputs = super().forward(inputs, sees=sees, capture=capture)
         return outputs
 
@@ -190,6 +206,13 @@ class Averages(_Constant):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         _follow_optimisers(self)
+
+
+def _taken_again(own: nn.Module, followed: nn.Module) -> bool:
+    """Tell whether `torch.optim.swa_utils.update_bn` is at work: it has norms count all batches alike."""
+    if torch.is_grad_enabled() or not isinstance(own, _BatchNorm):
+        return False
+    return own.momentum is None and followed.momentum is not None
 
 
 class Frozen(Teacher):
