@@ -95,7 +95,7 @@ class Step:
             return self.criterion.loss(logits, y)
 
     def check_all_labelled(self, of: str) -> None:
-        """Refuse rows without a label; on a device, where looking would wait, they are not looked for.
+        """Refuse rows without a label where each is to have one; on a device, looking would wait, and is left out.
 
         Args:
             of: name of what needs all labels, for the error.
@@ -103,7 +103,7 @@ class Step:
         Raises:
             ValueError: a row has none.
         """
-        there = self.criterion.labelled(self.y)
+        there = self.criterion.labelled(self.y) if self.y.ndim == 1 else None
         if there is None or there.device.type != "cpu" or torch.compiler.is_compiling():
             return
         missing = int((~there).sum())
