@@ -58,9 +58,9 @@ def check_same(net: nn.Module, asked: Callable[[Inputs], Tensor], example: Input
     rows = count_rows(example)
     for some in (example, select(example, rows, lambda tensor: tensor[:1])):
         with evaluated(net):
-            expected = logits(net, some).double()
+            expected = logits(net, some).cpu().double()
         with torch.no_grad():
-            found = asked(some).double()
+            found = asked(some).cpu().double()
         allowed = _APART * max(1.0, float(expected.abs().max()))
         apart = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
         if not apart <= allowed:

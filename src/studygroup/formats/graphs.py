@@ -66,7 +66,7 @@ def save_onnx(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts
 def _asked(session: Any, inputs: Inputs) -> Tensor:
     names = [one.name for one in session.get_inputs()]
     given = {names[0]: inputs} if isinstance(inputs, Tensor) else {name: inputs[name] for name in names}
-    return torch.from_numpy(session.run(None, {name: one.numpy() for name, one in given.items()})[0])
+    return torch.from_numpy(session.run(None, {name: one.cpu().numpy() for name, one in given.items()})[0])
 
 
 def save_program(net: nn.Module, path: str | Path, *, example: Inputs, facts: Facts) -> None:
