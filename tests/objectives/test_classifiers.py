@@ -27,6 +27,7 @@ from studygroup.objectives import (
     InnerClassifiers,
     Layer,
     LocalClassifiers,
+    Objective,
     PullPush,
     SelfDistillation,
     Supervised,
@@ -114,17 +115,22 @@ def unnormed() -> nn.Module:
     )
 
 
-def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
-    """Branches whose rows have owners: each of two copies has its own mean, the classifier learns from both."""
+def two_copies(*before: Objective) -> tuple[sg.StudyGroup, LocalClassifiers, sg.Losses]:
+    """L_mid of a layer that two students have each for himself, after a backward pass on rows with owners."""
     torch.manual_seed(0)
     group = sg.StudyGroup(unnormed(), sg.routes.branches(["2", "5"], students=2))
     shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("2",), activated=True)])
     part = LocalClassifiers(shapes, classes=CLASSES)
-    task = sg.CollaborativeLearning(group, [part]).double()
-    x, y = batch()
-    losses = task(x, y, owner=[0, 1, 0, 1, 0])
+    task = sg.CollaborativeLearning(group, [*before, part]).double()
+    losses = task(*batch(), owner=[0, 1, 0, 1, 0])
     losses.total.backward()
-    head = copy.deepcopy(part.heads[0])
+    return group, part, losses
+
+
+def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
+    """Branches whose rows have owners: each of two copies has its own mean, the classifier learns from both."""
+    group, part, losses = two_copies()
+    (x, _), head = batch(), copy.deepcopy(part.heads[0])
     total = 0
     for student, own in ((0, [0, 2, 4]), (1, [1, 3])):
         net = group.export(student)
@@ -145,15 +151,8 @@ def test_a_copy_learns_from_its_own_rows_and_a_student_from_the_mean_of_his():
 @pytest.mark.parametrize("options", CRITERIA.values(), ids=CRITERIA)
 def test_the_hard_loss_is_the_criterion_of_the_task(options):
     """Class weights, smoothing and missing labels count as in the network's own loss, student by student."""
-    torch.manual_seed(0)
-    group = sg.StudyGroup(unnormed(), sg.routes.branches(["2", "5"], students=2))
-    shapes = sg.objectives.shapes(group, torch.randn(2, 3, 6, 6), layers=[Layer(("2",), activated=True)])
-    part = LocalClassifiers(shapes, classes=CLASSES)
-    task = sg.CollaborativeLearning(group, [Supervised(criterion(**options)), part]).double()
-    x, y = batch()
-    losses = task(x, y, owner=[0, 1, 0, 1, 0])
-    losses.total.backward()
-    head = copy.deepcopy(part.heads[0])
+    group, part, losses = two_copies(Supervised(criterion(**options)))
+    (x, _), head = batch(), copy.deepcopy(part.heads[0])
     total = 0
     for student, seen in ((0, [0, 2, 4]), (1, [1, 3])):
         net = group.export(student)

@@ -16,6 +16,9 @@ _SYSTEM_FOLDERS = frozenset(
 )
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _NAMED = 5  # names or endings in a message
+_MOVE = "move what is to be read to train/CLASS or test/CLASS"
+_RENAME = "rename those that hold rows, and remove the others"
+_CALL = "call what is to be read train, test or val, or with several files of a split train-00000-of-00002 and so on"
 
 
 class LeftOutWarning(UserWarning):
@@ -68,10 +71,10 @@ def pictures_by_class(folder: Path) -> dict[str, list[str]]:
             path.suffix.lower() or "no ending" for path in files if path.suffix.lower() not in endings
         )
     _warn_of_others(folder, others)
-    _warn_of_hidden(folder)
+    _warn_of_loose(folder, _hidden(folder), "hidden files and folders", _RENAME)
     loose = [path.name for path in sorted(folder.iterdir()) if path.is_file() and _is_picture(path)]
     if found:
-        _warn_of_loose(folder, loose, "pictures that lie in no folder of a class")
+        _warn_of_loose(folder, loose, "pictures that lie in no folder of a class", _MOVE)
     return found
 
 
@@ -79,7 +82,7 @@ def warn_of_folders_beside(folder: Path, splits: Collection[str]) -> None:
     """Say which folders beside those of splits hold pictures that are not read."""
     others = [name for name in class_folders(folder) if name not in splits]
     holding = [name for name in others if any(map(_is_picture, data_files(folder / name)))]
-    _warn_of_loose(folder, holding, "folders of pictures beside those of splits")
+    _warn_of_loose(folder, holding, "folders of pictures beside those of splits", _MOVE)
 
 
 def warn_of_unlabelled(folder: Path, tests: Sequence[Path]) -> None:
@@ -95,26 +98,19 @@ def warn_of_unlabelled(folder: Path, tests: Sequence[Path]) -> None:
 
 def warn_of_tables_beside(folder: Path, files: Sequence[str]) -> None:
     """Say which files of tables belong to no split by their names."""
-    if files:
-        listed = ", ".join(str(Path(file).relative_to(folder)) for file in files[:_NAMED])
-        warnings.warn(
-            f"{folder}: {len(files)} files that belong to no split by their names are left out ({listed}"
-            f"{', ...' if len(files) > _NAMED else ''}); call what is to be read train, test or val, or with several "
-            "files of a split train-00000-of-00002 and so on",
-            LeftOutWarning,
-            stacklevel=4,
-        )
+    names = [str(Path(file).relative_to(folder)) for file in files]
+    _warn_of_loose(folder, names, "files that belong to no split by their names", _CALL)
 
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in picture_endings() and not is_foreign(path.name)
 
 
-def _warn_of_loose(folder: Path, names: Sequence[str], what: str) -> None:
+def _warn_of_loose(folder: Path, names: Sequence[str], what: str, way_out: str) -> None:
     if names:
         warnings.warn(
             f"{folder}: {len(names)} {what} are left out ({', '.join(names[:_NAMED])}"
-            f"{', ...' if len(names) > _NAMED else ''}); move what is to be read to train/CLASS or test/CLASS",
+            f"{', ...' if len(names) > _NAMED else ''}); {way_out}",
             LeftOutWarning,
             stacklevel=5,
         )
@@ -132,8 +128,8 @@ def _warn_of_others(folder: Path, others: Counter[str]) -> None:
         )
 
 
-def _warn_of_hidden(folder: Path) -> None:
-    """Say which hidden folders and pictures are left out; single files of systems are left out silently."""
+def _hidden(folder: Path) -> list[str]:
+    """Return the hidden folders and pictures that are left out; single files of systems are left out silently."""
     endings = picture_endings()
     found: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -142,11 +138,4 @@ def _warn_of_hidden(folder: Path) -> None:
             Path(place, n) for n in sorted(names) if is_foreign(n) and Path(n).suffix.lower() in endings
         ]
         folders[:] = sorted(name for name in folders if not is_foreign(name))
-    if found:
-        listed = ", ".join(str(path.relative_to(folder)) for path in found[:_NAMED])
-        warnings.warn(
-            f"{folder}: {len(found)} hidden files and folders are left out ({listed}"
-            f"{', ...' if len(found) > _NAMED else ''}); rename those that hold rows, and remove the others",
-            LeftOutWarning,
-            stacklevel=5,
-        )
+    return [str(path.relative_to(folder)) for path in found]

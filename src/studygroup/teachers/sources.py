@@ -143,9 +143,7 @@ class Averages(_Constant):
 
     def start_step(self) -> None:
         """Begin as the students are, before their first pass in training moves their statistics."""
-        if (
-            self.training and torch.is_grad_enabled()
-        ):  # without, statistics may be taken again, as by `update_bn`
+        if self.training and torch.is_grad_enabled():  # without, `update_bn` may take statistics again
             self._passes = True
             if self._starts:
                 self._begin()
@@ -270,15 +268,12 @@ class _Evaluated(_Constant):
 _following: "weakref.WeakSet[Averages]" = weakref.WeakSet()
 _begun: "weakref.WeakKeyDictionary[Optimizer, weakref.WeakKeyDictionary[Averages, int]]"
 _begun = weakref.WeakKeyDictionary()  # how many updates there were when an optimiser began its step
-_led: "weakref.WeakSet[Averages]" = (
-    weakref.WeakSet()
-)  # of which an optimiser holds the first parameter that learns
+# of which an optimiser holds the first parameter that learns
+_led: "weakref.WeakSet[Averages]" = weakref.WeakSet()
 _others: "weakref.WeakKeyDictionary[Averages, weakref.WeakKeyDictionary[Optimizer, int]]"
 _others = weakref.WeakKeyDictionary()  # how often those that hold others have stepped since
 _first: "weakref.WeakKeyDictionary[Averages, list[Tensor]]"
-_first = (
-    weakref.WeakKeyDictionary()
-)  # weights after the first step of one, while it is not known whether it counts
+_first = weakref.WeakKeyDictionary()  # weights after the first step of one, which may not count
 _hooks: list[Any] = []
 
 
