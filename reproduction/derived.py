@@ -42,7 +42,7 @@ def derive(
         if cell.measure.counted is not None and cell.settings is not None and cell.data is not None:
             following[cell.place] = count(config(cell), cell.data, cell.measure.name)
     return {
-        place: Found("", {}, {0: {table.cells[place].measure.name: number}})
+        place: Found("", "", {0: {table.cells[place].measure.name: number}})
         for place, number in following.items()
     }
 

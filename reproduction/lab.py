@@ -118,10 +118,7 @@ class Lab:
     def found(self, table: Table) -> dict[Place, Found]:
         """Return the runs of a table's cells, and the numbers derived from other runs."""
         known = self.read_results()
-        # a key is slow to compute: do so only where the non-default settings match those of some run
-        likely = {_settings_only(found.settings) for found in known.values()}
-        cells = (cell for cell in table.runnable if _settings_only(self.config(cell)) in likely)
-        keys = {cell.place: self.key(cell) for cell in cells}
+        keys = {cell.place: self.key(cell) for cell in table.runnable} if known else {}
         trained = {place: known[key] for place, key in keys.items() if key in known}
         trained = {
             place: some
@@ -221,11 +218,6 @@ def _without_none(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
-
-
-def _settings_only(config: Config) -> str:
-    """Return settings without their data, for comparison."""
-    return json.dumps({name: value for name, value in config.items() if name != "data"}, sort_keys=True)
 
 
 # one by one: tables have many cells of few different settings, and a parser is slow

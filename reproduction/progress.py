@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reproduction.equal_cost import AS_LONG
 from reproduction.results import Found
 from reproduction.tables import Place, Table
 from studygroup.analysis import convergence
@@ -20,14 +21,17 @@ class Curve:
     Attributes:
         accuracy: mean of the students on the hold-out rows, in percent.
         updates: made so far.
-        spent: seconds of training so far, of the processor, or of the clock on a GPU; empty where they are not known.
+        spent: seconds of training so far, of the processor, or of the clock on a GPU; empty where they are not known,
+            or of several clocks.
         n: seeds.
+        clock: device whose seconds they are.
     """
 
     accuracy: Sequence[float]
     updates: Sequence[float]
     spent: Sequence[float]
     n: int
+    clock: str | None
 
 
 def mean_curve(found: Found) -> Curve | None:
@@ -42,9 +46,14 @@ def mean_curve(found: Found) -> Curve | None:
         ]
         for name in ("holdout", "updates", "spent")
     }
-    return Curve(
-        [100 * share for share in columns["holdout"]], columns["updates"], columns["spent"], len(curves)
-    )
+    spent = columns["spent"] if found.clock is not None else []
+    accuracy = [100 * share for share in columns["holdout"]]
+    return Curve(accuracy, columns["updates"], spent, len(curves), found.clock)
+
+
+def of_one_clock(curves: Mapping[str, Curve]) -> bool:
+    """Return whether all seconds that curves have are of one kind of device, and may be compared."""
+    return len({some.clock for some in curves.values() if some.spent}) < 2
 
 
 def late_change(found: Found) -> float | None:
@@ -62,12 +71,14 @@ def late_change(found: Found) -> float | None:
 def comparable_cells(table: Table) -> dict[str, dict[str, Place]]:
     """Return cells to be compared with one another, by name: those of a row.
 
-    In a table of one column, or whose columns are data sets, those of a column.
+    In a table of one column, or whose columns are data sets, those of a column. Rows of plain networks that are
+    trained for as long as others are left out: only their length differs.
     """
-    sets = [{table.cells[row, column].data for column in table.columns} - {None} for row in table.rows]
+    rows = [row for row in table.rows if AS_LONG not in row]
+    sets = [{table.cells[row, column].data for column in table.columns} - {None} for row in rows]
     if len(table.columns) == 1 or any(len(some) > 1 for some in sets):
-        return {column: {row: (row, column) for row in table.rows} for column in table.columns}
-    return {row: {column: (row, column) for column in table.columns} for row in table.rows}
+        return {column: {row: (row, column) for row in rows} for column in table.columns}
+    return {row: {column: (row, column) for column in table.columns} for row in rows}
 
 
 def value_at(places: Sequence[float], values: Sequence[float], place: float) -> float:
@@ -82,10 +93,10 @@ def at_equal(curves: Mapping[str, Curve], axis: Axis) -> tuple[float, dict[str, 
     budget buys in the runs that were made, not what a schedule made for that budget would.
 
     Returns:
-        The smallest of the totals, and accuracies by name; of fewer than two there are none.
+        The smallest of the totals, and accuracies by name; none of fewer than two, or of unequal clocks.
     """
     curves = {name: some for name, some in curves.items() if getattr(some, axis)}
-    if len(curves) < 2:
+    if len(curves) < 2 or (axis == "spent" and not of_one_clock(curves)):
         return 0.0, {}
     totals = min(getattr(some, axis)[-1] for some in curves.values())
     return totals, {

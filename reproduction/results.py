@@ -25,13 +25,29 @@ class Found:
 
     Attributes:
         data: name of the folder or data set that they were trained on.
-        settings: as given to `keep`.
+        key: of the configuration, see `reproduction.lab.config_key`; empty for numbers that follow from other runs.
         runs: figures by seed.
     """
 
     data: str
-    settings: Config
+    key: str
     runs: Mapping[int, Figures]
+
+    @property
+    def clock(self) -> str | None:
+        """Device whose seconds the runs have `spent`; None where they differ, and have no common unit.
+
+        Runs that do not record it are from processors.
+        """
+        devices = {run.get("device", "cpu") for run in self.runs.values()}
+        return devices.pop() if len(devices) == 1 else None
+
+    @property
+    def spent(self) -> float | None:
+        """Mean seconds of training; None where a run lacks them, or they are of several clocks."""
+        each = [run.get("spent") for run in self.runs.values()]
+        known = [seconds for seconds in each if seconds is not None]
+        return statistics.fmean(known) if self.clock is not None and len(known) == len(each) else None
 
 
 def read_results(folder: Path) -> dict[str, Found]:
@@ -48,13 +64,16 @@ def read_results(folder: Path) -> dict[str, Found]:
             runs = dict(found[key].runs) if key in found else {}
             for seed, figures in cell["seeds"].items():
                 runs[int(seed)] = {**runs.get(int(seed), {}), **figures}
-            found[key] = Found(cell["data"], cell["settings"], runs)
+            found[key] = Found(cell["data"], key, runs)
     return found
 
 
 def numbers(measure: Measure, found: Found) -> list[float]:
-    """Return a measure of the finished runs whose figures have it, in the order of the seeds."""
-    if measure.of is None:
+    """Return a measure of the finished runs whose figures have it, in the order of the seeds.
+
+    Seconds of several clocks are none.
+    """
+    if measure.of is None or (measure.unit == "s" and found.clock is None):
         return []
     each = (measure.of(found.runs[seed]) for seed in sorted(found.runs))
     return [number for number in each if number is not None]

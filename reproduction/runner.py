@@ -189,7 +189,7 @@ def figures(result: FinishedRun) -> dict[str, Any]:
     """Return the saved figures of a finished run; accuracies are shares.
 
     `seconds` are wall-clock time. `spent` is what runs are compared by: CPU time, summed over all threads, or
-    wall-clock time on a GPU; None in runs that did not record it.
+    wall-clock time on a GPU; None in runs that did not record it. `device` says which.
 
     Everything is read from the run folder, so the figures of old runs can be updated.
     """
@@ -198,6 +198,7 @@ def figures(result: FinishedRun) -> dict[str, Any]:
     spent = curve.get("spent")
     return {
         **summary.figures(),
+        "device": summary.run.device,
         "spent": spent[-1] if spent else None,
         "parameters": _parameters(result),
         "curve": curve,

@@ -1,10 +1,9 @@
 """A table in the paper's layout, published numbers beside ours, and its claims: for the terminal and as Markdown."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from reproduction.lab import Lab
-from reproduction.progress import Axis, at_equal, comparable_cells, mean_curve
+from reproduction.progress import Axis, at_equal, comparable_cells, mean_curve, of_one_clock
 from reproduction.tables import Cell, Place, Table
 from reproduction.verdicts import claim_cells, claim_lines
 from reproduction.view import View, published, view_of
@@ -69,7 +68,7 @@ def list_tables(tables: Sequence[Table], lab: Lab, *, seeds: int) -> str:
         finished = table.untrained
         if table.runnable:
             found = lab.found(table)
-            cells = {json.dumps(lab.config(cell), sort_keys=True): cell.place for cell in table.runnable}
+            cells = {lab.key(cell): cell.place for cell in table.runnable}
             seen = [set(found[place].runs) & set(range(seeds)) for place in cells.values() if place in found]
             finished = f"{sum(map(len, seen))} of {seeds * len(cells)}"
         rows.append((table.id, table.title, str(len(table.cells)), finished))
@@ -112,4 +111,7 @@ def _without_axis(view: View, axis: Axis) -> list[str]:
     curves = {cell.label: mean_curve(view.found[cell.place]) for cell in cells}
     lacking = [name for name, curve in curves.items() if curve is None or not getattr(curve, axis)]
     said = f"It is not known how far they were after how many {_AXES[axis]}, so that they are left out"
-    return [f"{said}: {'; '.join(lacking)}."] if lacking else []
+    lines = [f"{said}: {'; '.join(lacking)}."] if lacking else []
+    if axis == "spent" and not of_one_clock({name: curve for name, curve in curves.items() if curve}):
+        lines.append("Runs of a processor and of a GPU are not compared by seconds.")
+    return lines

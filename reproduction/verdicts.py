@@ -105,7 +105,8 @@ def _compared(table: Table, contrast: Contrast, values: Mapping[Place, Sequence[
     estimate, low, high, p = (_exact if counted else welch)(samples, _signed(table, contrast))
     if contrast.equal:
         return Compared(Verdict.FAILS if estimate else Verdict.HOLDS, estimate, low, high, p)
-    verdict = Verdict.OPEN if low <= 0 <= high else Verdict.HOLDS if low > 0 else Verdict.FAILS
+    # a figure that is no number decides nothing
+    verdict = Verdict.HOLDS if low > 0 else Verdict.FAILS if high < 0 else Verdict.OPEN
     return Compared(verdict, estimate, low, high, p)
 
 

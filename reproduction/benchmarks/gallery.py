@@ -19,7 +19,6 @@ file.
 
 import argparse
 import dataclasses
-import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,9 +27,9 @@ from torch import Tensor
 import studygroup as sg
 from reproduction.benchmarks.gallery_ensemble import ensemble, search_ensemble
 from reproduction.benchmarks.gallery_runs import (
-    CELLS,
     Regime,
     Setting,
+    best_in_search,
     dropout_network,
     method,
     network,
@@ -119,13 +118,8 @@ def run_trial(part: str, seed: int, regime: Regime, name: str, trial: Trial, on:
 
 
 def chosen(regime: Regime, trials: Mapping[str, Trial]) -> str:
-    """Return the trial whose student was best in the search, by the mean over the seeds that all trials have."""
-    known = CELLS.known()
-    found = {name: known.get(f"search | {regime} | {name}", {}) for name in trials}
-    seeds = set.intersection(*(set(runs) for runs in found.values()))
-    if not seeds:
-        raise SystemExit(f"the search has not been run for {regime}: say `search` first")
-    return max(found, key=lambda name: statistics.mean(found[name][seed]["shipped"] for seed in seeds))
+    """Return the trial whose student was best in the search."""
+    return best_in_search(str(regime), trials)
 
 
 def search(seed: int) -> None:

@@ -14,6 +14,7 @@ from reproduction.benchmarks.gallery_runs import (
     Rows,
     Setting,
     accuracies,
+    best_in_search,
     digits,
     fit_task,
     network,
@@ -107,13 +108,8 @@ def search_ensemble(seed: int) -> None:
 
 def chosen(kind: str) -> tuple[str, float, float, int]:
     """Return the best trial of the search, with labelled rows alone or with unlabelled rows."""
-    known = CELLS.known()
-    found = [trial for trial in trials() if trial[0].startswith(kind)]
-
-    def mean(trial: tuple[str, float, float, int]) -> float:
-        return statistics.mean(run["shipped"] for run in known[f"search | ensemble | {trial[0]}"].values())
-
-    return max(found, key=mean)
+    found = {trial[0]: trial for trial in trials() if trial[0].startswith(kind)}
+    return found[best_in_search("ensemble", found)]
 
 
 def ensemble(seed: int) -> None:

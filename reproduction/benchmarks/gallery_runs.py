@@ -5,7 +5,7 @@ import runpy
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -21,6 +21,16 @@ EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "own_loop.
 TEST = EXAMPLE["TEST"]
 network: Callable[[], nn.Module] = EXAMPLE["network"]
 Rows = dict[str, tuple[Tensor, Tensor]]
+
+
+def best_in_search(part: str, names: Iterable[str]) -> str:
+    """Return the trial whose student was best in a part of the search, by the mean over the seeds that all have."""
+    known = CELLS.known()
+    found = {name: known.get(f"search | {part} | {name}", {}) for name in names}
+    seeds = set.intersection(*(set(runs) for runs in found.values()))
+    if not seeds:
+        raise SystemExit(f"the search has not been run for {part}: say `search` first")
+    return max(found, key=lambda name: statistics.mean(found[name][seed]["shipped"] for seed in seeds))
 
 
 def dropout_network() -> nn.Module:

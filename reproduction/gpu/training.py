@@ -188,18 +188,25 @@ def whole_schedule(run: Run, epochs: int, clock: Clock) -> dict[str, Any]:
     except OutOfTimeError:
         return facts | {"given_up": f"time was over in epoch {len(losses) + 1}", "losses": losses}
     seconds = time.perf_counter() - start
-    return facts | {"seconds": round(seconds, 2), "losses": losses} | scores(run.logits, run.pictures.labels)
+    return (
+        facts
+        | {"seconds": round(seconds, 2), "losses": losses}
+        | scores(run.task, run.logits, run.pictures.labels)
+    )
 
 
-def scores(logits: Callable[[str], Tensor], labels: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Choose the student that is best on hold-out rows; score it, the mean and the ensemble on test rows, once.
+def scores(
+    task: sg.CollaborativeLearning, logits: Callable[[str], Tensor], labels: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Choose the student to ship on hold-out rows; score it, the mean and the ensemble on test rows, once.
 
     Args:
+        task: knows whether a student leads.
         logits: of all students, by the name of the part: `"holdout"` or `"test"`.
         labels: of each part.
     """
     held = _accuracies(logits("holdout"), labels["holdout"])
-    student = max(range(len(held["each"])), key=lambda k: held["each"][k])
+    student = sg.student_to_ship(task, held["each"])
     test = _accuracies(logits("test"), labels["test"])
     return {"student": student, "holdout": held, "test": test | {"chosen": test["each"][student]}}
 

@@ -1,11 +1,10 @@
 """The cost and the result of training: per configuration, and at equal time and equal updates."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reproduction.progress import Curve, at_equal, comparable_cells, mean_curve
+from reproduction.progress import Curve, at_equal, comparable_cells, mean_curve, of_one_clock
 from reproduction.results import Found, mean_of
 from reproduction.tables import Place
 from reproduction.view import View, baseline_of
@@ -80,17 +79,15 @@ def _distinct(view: View) -> list[Place]:
     kept: dict[str, Place] = {}
     for place, some in view.found.items():
         if place in view.values and all("seconds" in run and "updates" in run for run in some.runs.values()):
-            kept.setdefault(json.dumps(some.settings, sort_keys=True), place)
+            kept.setdefault(some.key, place)
     return list(kept.values())
 
 
 def _row(view: View, place: Place) -> list[str]:
     cell, own = view.table.cells[place], view.found[place]
     plain = baseline_of(view.table, cell)
-    seconds = mean_of(own, "spent")
-    usual = (
-        mean_of(view.found[plain.place], "spent") if plain is not None and plain.place in view.found else None
-    )
+    other = None if plain is None else view.found.get(plain.place)
+    seconds, usual = own.spent, None if other is None or other.clock != own.clock else other.spent
     shares = (mean_of(own, name) for name in ("students_mean", "ensemble"))
     runs = list(own.runs.values())
     sizes = [run["parameters"] for run in runs if run.get("parameters") is not None]
@@ -129,9 +126,9 @@ def _scatters(view: View, places: Sequence[Place]) -> list[Plot]:
     """Plot the table's number against training time, for each row that has several configurations."""
     plots = []
     for row in view.table.rows:
-        spent = {place: mean_of(view.found[place], "spent") for place in places if place[0] == row}
-        timed = {place: seconds for place, seconds in spent.items() if seconds is not None}
-        if 1 < len(timed) <= MOST:
+        own = {place: view.found[place] for place in places if place[0] == row}
+        timed = {place: some.spent for place, some in own.items() if some.spent is not None}
+        if 1 < len(timed) <= MOST and len({own[place].clock for place in timed}) == 1:
             plots.append(_scatter(view, row, timed))
     return plots
 
@@ -155,7 +152,7 @@ def _scatter(view: View, row: str, spent: Mapping[Place, float]) -> Plot:
 def _curve_plots(about: str, row: str, curves: Mapping[str, Curve]) -> list[Plot]:
     """Plot hold-out accuracy over training time, and over updates."""
     curves = dict(list(curves.items())[:MOST])
-    timed = {name: some for name, some in curves.items() if some.spent}
+    timed = {name: some for name, some in curves.items() if some.spent} if of_one_clock(curves) else {}
     over_time = {name: ([s / 60 for s in some.spent], some.accuracy) for name, some in timed.items()}
     over_updates = {name: (some.updates, some.accuracy) for name, some in curves.items()}
     plots = [_over(about, row, over_time, "minutes of training")] if len(timed) > 1 else []

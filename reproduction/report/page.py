@@ -28,7 +28,7 @@ def page(sources: Sources, *, again: str) -> str:
         sources.folders,
         packages=["reproduction.report"],
         styles=["tables.css"],
-        analyses=[analysed(title, runs) for title, runs in _analyses(sources)],
+        analyses=[analysed(title, runs) for title, runs in _analyses(sources, sections)],
         title="Published numbers and ours",
         program="python -m reproduction report",
         papers=_by_paper(sections),
@@ -44,14 +44,14 @@ def _by_paper(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
     return [(name, list(some)) for name, some in groupby(sections, lambda section: section.table.paper)]
 
 
-def _analyses(sources: Sources) -> list[tuple[str, dict[str, list[Kept]]]]:
-    """Return by table, and by label of the configuration: what each run has."""
+def _analyses(sources: Sources, sections: Sequence[Section]) -> list[tuple[str, dict[str, list[Kept]]]]:
+    """Return by table, and by label of the configuration: what each run has, of those that the tables show."""
     groups: dict[str, dict[str, list[Kept]]] = {}
-    chosen, seen = {table.id for table in sources.tables}, set()
-    for id, files in sources.files().items():
-        every = [pair for file in files for pair in file["cells"].items()] if id in chosen else []
+    shown, seen = {one.key for section in sections for one in section.found.values()}, set()
+    for files in sources.files().values():
+        every = [pair for file in files for pair in file["cells"].items()]
         for key, cell, seed in [(key, one, seed) for key, one in every for seed in one["seeds"]]:
-            if (key, seed) not in seen:
+            if key in shown and (key, seed) not in seen:
                 seen.add((key, seed))
                 found = _with_results(sources, key, int(seed), cell["seeds"][seed])
                 if found:

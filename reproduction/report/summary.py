@@ -83,7 +83,7 @@ def _configurations(sections: Sequence[Section]) -> list[Found]:
     for section in sections:
         for place in section.trained:
             some = section.found[place]
-            kept.setdefault(json.dumps(some.settings, sort_keys=True), some)
+            kept.setdefault(some.key, some)
     return list(kept.values())
 
 
@@ -98,11 +98,8 @@ def _scale(sections: Sequence[Section], sources: Sources) -> str:
 
 def _others(shown: Sequence[Found], sources: Sources) -> str:
     """Describe results that no shown table has."""
-    seen = {json.dumps(some.settings, sort_keys=True) for some in shown}
-    every = {
-        json.dumps(some.settings, sort_keys=True): some for some in sources.whole.read_results().values()
-    }
-    rest = [some for key, some in every.items() if key not in seen]
+    seen = {some.key for some in shown}
+    rest = [some for key, some in sources.whole.read_results().items() if key not in seen]
     if not rest:
         return ""
     return (

@@ -300,7 +300,8 @@ def test_rates_are_halved_at_the_milestones_and_students_have_rows_of_their_own(
 
 
 @pytest.mark.slow
-def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows():
+@pytest.mark.parametrize(("leader", "chosen"), [(None, 1), (0, 0)])
+def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows(leader, chosen):
     labels = {"holdout": torch.tensor([0, 1]), "test": torch.tensor([0, 1, 1, 0])}
     logits = {
         "holdout": torch.tensor([[[2.0, 0.0], [2.0, 0.0]], [[2.0, 0.0], [0.0, 3.0]]]),
@@ -308,11 +309,14 @@ def test_the_student_is_chosen_on_holdout_rows_and_scored_on_test_rows():
             [[[3.0, 0], [0, 3.0], [0, 3.0], [3.0, 0]], [[0, 1.0], [0, 1.0], [0, 1.0], [0, 5.0]]]
         ),
     }
-    found = training.scores(logits.__getitem__, labels)
+    routes = replace(sg.routes.independent(students=2), leader=leader)
+    net = nn.Linear(2, 2)
+    task = sg.CollaborativeLearning(sg.StudyGroup(net, routes), [sg.objectives.Supervised()])
+    found = training.scores(task, logits.__getitem__, labels)
     assert found == {
-        "student": 1,
+        "student": chosen,
         "holdout": {"each": [0.5, 1.0], "mean": 0.75, "ensemble": 1.0},
-        "test": {"each": [1.0, 0.5], "mean": 0.75, "ensemble": 0.75, "chosen": 0.5},
+        "test": {"each": [1.0, 0.5], "mean": 0.75, "ensemble": 0.75, "chosen": [1.0, 0.5][chosen]},
     }
 
 

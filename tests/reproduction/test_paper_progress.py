@@ -4,9 +4,10 @@ import pytest
 
 from reproduction.derived import speed, speed_changes
 from reproduction.lab import Lab
-from reproduction.progress import at_equal, late_change, mean_curve, value_at
+from reproduction.measures import MEASURES
+from reproduction.progress import at_equal, comparable_cells, late_change, mean_curve, value_at
 from reproduction.reading import table_called
-from reproduction.results import Found, keep
+from reproduction.results import Found, keep, numbers
 from reproduction.show import as_text
 from reproduction.view import view_of
 
@@ -24,7 +25,7 @@ def run(holdout, *, update=10, second=1.0, **more):
 
 
 def found(*runs):
-    return Found("made_up", {}, dict(enumerate(runs)))
+    return Found("made_up", "a key", dict(enumerate(runs)))
 
 
 def test_a_curve_is_the_mean_over_seeds():
@@ -50,6 +51,24 @@ def test_equal_is_the_smallest_total_of_all():
     )
     total, reached = at_equal({"slow": slow, "quick": quick}, "spent")
     assert (total, reached) == (4.5, {"slow": pytest.approx(20), "quick": pytest.approx(50)})
+
+
+def test_seconds_of_a_processor_and_of_a_gpu_are_neither_averaged_nor_compared():
+    slow, quick = run([0.2, 0.4], second=4.0), run([0.3, 0.5], second=1.0, device="cuda")
+    both, old, new = found(slow, quick), found(slow, slow | {"device": "cpu"}), found(quick, quick)
+    assert (both.clock, old.clock, new.clock) == (None, "cpu", "cuda")
+    assert (both.spent, old.spent, new.spent) == (None, 8.0, 2.0)
+    seconds = MEASURES["seconds"]
+    assert (numbers(seconds, both), numbers(seconds, old)) == ([], [8.0, 8.0])
+    mixed = mean_curve(both)
+    assert (mixed.spent, mixed.accuracy) == ([], pytest.approx([25, 45]))
+    assert at_equal({"old": mean_curve(old), "new": mean_curve(new)}, "spent") == (0.0, {})
+    assert len(at_equal({"old": mean_curve(old), "new": mean_curve(new)}, "updates")[1]) == 2
+
+
+def test_plain_networks_that_train_as_long_as_others_are_not_compared_at_equal_cost():
+    table = table_called("cgl-table-2")
+    assert [*comparable_cells(table)] == [row for row in table.rows if "plain for as long" not in row]
 
 
 def test_speed_is_one_over_epochs():

@@ -16,7 +16,8 @@ from reproduction.report.contents import Section
 from reproduction.report.costs import costs, duration
 from reproduction.report.plots import axis, plots
 from reproduction.report.sources import sources
-from reproduction.results import Found
+from reproduction.results import Found, keep
+from reproduction.scale import SMALL
 from reproduction.view import View, baseline_of
 from studygroup.analysis.intervals import half_width
 from studygroup.report.marks import Mark, compared
@@ -162,6 +163,23 @@ def test_analyses_of_a_run_stand_in_one_row(page):
     assert re.search(cells, page)
 
 
+def test_analyses_of_another_scale_are_not_those_of_a_table(tmp_path):
+    flat = {"sigmas": [0.01], "accuracy": [0.5], "std": [0.0], "clean": 0.6, "relative": False, "draws": 1}
+    made_up_results.fill(
+        tmp_path, ["cgl-figure-6"], seeds=1, flatness=flat | {"drop": 7.0, "reference": 0.01}
+    )
+    lab = Lab(run_dir=tmp_path, scale=SMALL.changed(epochs=3))
+    table = table_called("cgl-figure-6")
+    for cell in table.runnable:
+        drop = {"flatness": flat | {"drop": 77.0, "reference": 0.01}}
+        figures = made_up_results.fake(cell, 0) | drop
+        settings = lab.config(cell) | {"data": "made_up"}
+        keep(lab.results_dir, table, cell, lab.key(cell), seed=0, settings=settings, found=figures)
+    said = report([str(tmp_path)], tables=["cgl-figure-6"]).read_text(encoding="utf-8")
+    assert ">7.00<" in said
+    assert "77.00" not in said
+
+
 def test_what_is_missing_is_told_with_its_reason(page):
     gaps = page[page.index('<h2 id="gaps">') : page.index('<h2 id="made">')]
     said = re.sub(r"<[^>]+>", " ", gaps)
@@ -211,7 +229,7 @@ def test_marks_need_three_seeds_and_an_interval_without_zero():
 
 def mark_of(table, place, values):
     """The mark of a cell, of made-up numbers."""
-    found = {place: Found("", {}, {}) for place in values}
+    found = {place: Found("", "", {}) for place in values}
     section = Section(table, Lab(run_dir=Path("nowhere")), found)
     vars(section)["values"] = values
     return section.mark(table.cells[place])
@@ -285,7 +303,7 @@ def test_cells_of_one_column_are_held_beside_one_another():
     found = {
         (row, "CIFAR-10"): Found(
             "some",
-            {"row": row},
+            row,
             {0: {"test": 0.5, "curve": c, "seconds": 9, "spent": c["spent"][-1], "updates": 0}},
         )
         for row, c in curves.items()

@@ -59,6 +59,19 @@ def test_published_and_ours_side_by_side(lab):
     assert "[holds]" not in untested
 
 
+def test_runs_are_found_by_their_key_however_their_settings_were_written(tmp_path):
+    table = table_called("regime-settings")
+    spelled, asked = (
+        Lab(run_dir=tmp_path, change=change) for change in ({"accelerator": "gpu"}, {"workers": 2})
+    )
+    cell = table.cells["apart", "CIFAR-10"]
+    assert (spelled.config(cell), spelled.key(cell)) != (asked.config(cell), asked.key(cell))
+    assert spelled.key(cell) == asked.key(cell)
+    settings = spelled.config(cell) | {"data": "made_up"}
+    keep(spelled.results_dir, table, cell, spelled.key(cell), seed=0, settings=settings, found=FIGURES)
+    assert asked.found(table)[cell.place].runs[0]["test"] == 0.5
+
+
 def test_each_comparison_of_a_claim_is_told(lab):
     cells = {(ROW, column): 0.6 for column in ("baseline", "DML", "CL-ILR", "ONE", "OKDDip")}
     made_up(lab, "cgl-table-2", cells | {(ROW, "CGL"): 0.3})

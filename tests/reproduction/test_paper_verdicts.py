@@ -83,6 +83,10 @@ def test_verdicts(difference, jitter, verdict):
         )
 
 
+def test_a_figure_that_is_no_number_decides_nothing():
+    assert {claim.verdict for claim in found(math.nan)} == {Verdict.OPEN}
+
+
 def test_two_seeds_test_nothing():
     assert {claim.verdict for claim in found(9.0, seeds=2)} == {Verdict.UNTESTED}
 
