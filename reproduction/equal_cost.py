@@ -64,7 +64,7 @@ def _note(times: Mapping[str, int]) -> str:
     each = ", ".join(f"{column} {factor}" for column, factor in times.items())
     return (
         f"In rows of ours, {AS_LONG}, the plain network has as many times the epochs, with the schedule stretched, "
-        f"as the column's method takes its time, rounded up: {each}."
+        f"as the column's method takes its time at scale small on a processor, rounded up: {each}."
     )
 
 

@@ -108,7 +108,10 @@ class View:
         some = [
             f"{label} ({c:+.1f})" for label, c in changes.items() if c is not None and abs(c) >= CONVERGED
         ]
-        how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
+        how = (
+            "Not shown to have converged, hold-out accuracy changed by so many points in the last fifth of the "
+            "epochs, mean over seeds"
+        )
         said = [f"{how}: {', '.join(some)}."] if some else []
         short = [label for label, change in changes.items() if change is None]
         unknown = "Whether it has converged is not known, for want of a curve of five epochs or more"

@@ -40,7 +40,7 @@ def test_train_evaluate_export(tmp_path, capsys):
 
     assert main(["train", *SMALL, "--run_dir", run]) == 1
     assert "is not empty; continue the run there with --resume" in capsys.readouterr().err
-    assert main(["train", *SMALL, "--run_dir", run, "--resume"]) == 0
+    assert main(["train", *SMALL, "--run_dir", run, "--resume", "true"]) == 0
     assert "is finished; nothing was done" in capsys.readouterr().out
     assert main(["train", *SMALL, "--run_dir", run, "--resume", "--seed=1"]) == 1
     assert "seed: 0 there, 1 now" in capsys.readouterr().err

@@ -1,11 +1,11 @@
-"""Whether the regimes of scale `small` are what they have to be, by the finished runs of Table 2.
+"""Whether the regimes of scale `small` are what they have to be, by finished runs of Table 2 and of the stand-in.
 
     python -m reproduction.benchmarks.regimes --run_dir runs/papers
 
 A regime is chosen by the plain network alone. It overfits: its accuracy on its training rows is at least 20 points
 above that on the hold-out rows. It has converged: its hold-out accuracy changes by less than 0.5 points over the last
-fifth of the epochs. CGL makes at least 5,000 updates. Three seeds of a column of Table 2 take at most ten hours of a
-core. No test row is read.
+fifth of the epochs. CGL, where it is run, makes at least 5,000 updates. Three seeds of a column take at most ten
+hours of a core. No test row is read.
 """
 
 import argparse
@@ -22,16 +22,17 @@ from reproduction.lab import Lab
 from reproduction.progress import late_change
 from reproduction.reading import table_called
 from reproduction.results import Found
+from reproduction.tables import Table
 from studygroup.training.load_run import load_run
 from studygroup.training.scores import accuracy
 from studygroup.training.tables import markdown
 
 SEEDS = 3
+TABLES = ("cgl-table-2", "intra-stand-in")
 
 
-def conditions(lab: Lab, found: Mapping[str, Found], row: str) -> dict[str, Any]:
-    """Return what decides about the regime of a row of Table 2, in percent, points, updates and hours."""
-    table = table_called("cgl-table-2")
+def conditions(lab: Lab, table: Table, found: Mapping[str, Found], row: str) -> dict[str, Any]:
+    """Return what decides about the regime of a row, in percent, points, updates and hours."""
     plain = found["baseline"]
     key = lab.key(table.cells[row, "baseline"])
     trained = [training_accuracy(lab.folder(key, seed).path) for seed in plain.runs]
@@ -63,7 +64,7 @@ def training_accuracy(folder: Path) -> float:
 
 
 def main() -> None:
-    """Check the regimes of all rows of Table 2 whose plain network has been run."""
+    """Check the regimes of all rows whose plain network has been run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -71,13 +72,13 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="keep the figures with the results")
     args = parser.parse_args()
     lab = Lab(run_dir=args.run_dir).with_places()
-    table = table_called("cgl-table-2")
-    cells = lab.found(table)
-    rows = [row for row in table.rows if AS_LONG not in row and (row, "baseline") in cells]
-    found = [
-        conditions(lab, {column: some for (at, column), some in cells.items() if at == row}, row)
-        for row in rows
-    ]
+    found = []
+    for table in map(table_called, TABLES):
+        cells = lab.found(table)
+        rows = [row for row in table.rows if AS_LONG not in row and (row, "baseline") in cells]
+        for row in rows:
+            columns = {column: some for (at, column), some in cells.items() if at == row}
+            found.append(conditions(lab, table, columns, row))
     head = (
         "",
         "seeds",

@@ -28,6 +28,19 @@ def test_equals_share_the_better_rank():
     assert ranks([[5.0], [1.0], [5.0], [2.0]]) == [1, 4, 1, 3]
 
 
+def test_means_of_equal_sums_are_equal_however_seeds_are_ordered():
+    some = [
+        [100 * right / 300 for right in seeds]
+        for seeds in ((270, 270, 281), (270, 271, 280), (271, 271, 279))
+    ]
+    assert len({sum(seeds) / 3 for seeds in some}) > 1  # by their last bit
+    other = [[83.0], [87.0], [85.0]]
+    assert ranks(some) == [1, 1, 1]
+    assert all(math.isnan(one) for one in correlations(some, other))
+    assert spread(some) == 0.0
+    assert chance_of_likeness(some, other) == 1.0
+
+
 def test_correlations_are_those_of_loops():
     places = [[sorted(row).index(x) for x in row] for row in (FIRST, SECOND)]
     squares = sum((a - b) ** 2 for a, b in zip(*places, strict=True))

@@ -147,7 +147,10 @@ def test_what_still_changes_at_the_end_is_named(lab):
     made_up(lab, "cgl-table-2", {(ROW, "baseline"): 0.6}, **curve(0.1, 0.2, 0.3, 0.600, 0.612))
     made_up(lab, "cgl-table-2", {(ROW, "CGL"): 0.6}, **curve(0.1, 0.2, 0.3, 0.600, 0.592))
     said = as_text(view_of(table_called("cgl-table-2"), lab))
-    how = "Not converged, hold-out accuracy changed by so many points in the last fifth of the epochs"
+    how = (
+        "Not shown to have converged, hold-out accuracy changed by so many points in the last fifth of the epochs, "
+        "mean over seeds"
+    )
     assert f"{how}: {ROW} | baseline (+1.2), {ROW} | CGL (-0.8)." in said
     made_up(
         lab,

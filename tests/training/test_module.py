@@ -6,6 +6,7 @@ import pytest
 
 from helpers.small_run import small
 from studygroup.report import run_report
+from studygroup.task import CollaborativeLearning
 from studygroup.training import methods, train
 from studygroup.training.history import read_history
 
@@ -44,6 +45,28 @@ RUNS = {
         "Further losses",
     ),
 }
+
+
+def test_losses_of_a_student_are_means_over_its_rows(tmp_path, monkeypatch):
+    seen, forward = [], CollaborativeLearning.forward
+
+    def watch(task, *args, owner=None, **options):
+        losses = forward(task, *args, owner=owner, **options)
+        if task.training:
+            rows = [int((owner == student).sum()) for student in range(2)]
+            seen.append((rows, losses.supervised.tolist(), losses.imitation.tolist()))
+        return losses
+
+    monkeypatch.setattr(CollaborativeLearning, "forward", watch)
+    recipe = functools.partial(methods.cgl, students=2, layers=("layer1.0",), ramp=(0.0, 0.0))
+    settings = small(recipe=recipe, train_rows=83, epochs=1)
+    row = read_history(train(settings, run_dir=tmp_path / "run", progress_bar=False).folder.metrics)[0]
+    assert [rows for rows, *_ in seen] == [[20, 21], [2, 0]]  # one student is absent from the last step
+    for student in range(2):
+        count = sum(rows[student] for rows, *_ in seen)
+        for place, told in ((1, row.supervised), (2, row.imitation)):
+            by_rows = sum(step[0][student] * step[place][student] for step in seen) / count
+            assert told[student] == pytest.approx(by_rows, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -17,15 +17,21 @@ from studygroup.training.comparison import cells, read_rows
 DRAWS = 2000
 EXACT = 8
 """Structures up to which all orders are tried: n of them have n! orders."""
+_DIGITS = 9  # far below one row in points
 _TOP = 3  # of the best, whose places on the other set the paper names
 Scores = Sequence[Sequence[float]]
 """One list a structure, one number a seed."""
 Numbers = npt.NDArray[np.float64]
 
 
+def mean(scores: Sequence[float]) -> float:
+    """Return a mean that is equal for equal sums: in the last bits, it depends on which seed has which score."""
+    return round(statistics.fmean(scores), _DIGITS)
+
+
 def ranks(scores: Scores) -> list[int]:
     """Return the ranks of the structures' mean scores, 1 for the highest; ties share the better rank."""
-    return [int(rank) for rank in rankdata([-statistics.fmean(some) for some in scores], method="min")]
+    return [int(rank) for rank in rankdata([-mean(some) for some in scores], method="min")]
 
 
 def correlations(first: Scores, second: Scores) -> tuple[float, float]:
@@ -35,7 +41,7 @@ def correlations(first: Scores, second: Scores) -> tuple[float, float]:
         first: scores of each structure on one data set.
         second: scores of the same structures on another.
     """
-    means = [[statistics.fmean(some) for some in scores] for scores in (first, second)]
+    means = [[mean(some) for some in scores] for scores in (first, second)]
     if any(len(set(row)) == 1 for row in means):
         return math.nan, math.nan
     return float(spearmanr(*means).statistic), float(kendalltau(*means).statistic)
@@ -80,7 +86,7 @@ def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, se
         draws: number of orders.
         seed: seed of the draws.
     """
-    one, other = (rankdata([statistics.fmean(some) for some in scores]) for scores in (first, second))
+    one, other = (rankdata([mean(some) for some in scores]) for scores in (first, second))
     if len(other) <= EXACT:
         orders = np.array([*itertools.permutations(other)])
     else:
@@ -93,7 +99,7 @@ def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, se
 
 def spread(scores: Scores) -> float:
     """Return the highest minus the lowest mean score."""
-    means = [statistics.fmean(some) for some in scores]
+    means = [mean(some) for some in scores]
     return max(means) - min(means)
 
 
@@ -158,9 +164,9 @@ def _best(
 ) -> list[str]:
     """Describe how the best structures on one set do on the other."""
     (one, there), (other, here) = first, second
-    orders = [sorted(some, key=lambda name: -statistics.fmean(some[name])) for some in (there, here)]
+    orders = [sorted(some, key=lambda name: -mean(some[name])) for some in (there, here)]
     best = orders[0][0]
-    means = {name: statistics.fmean(scores) for name, scores in here.items()}
+    means = {name: mean(scores) for name, scores in here.items()}
     rank = ranks([*here.values()])[[*here].index(best)]
     gain = means[best] - statistics.fmean(means.values())
     said = [
@@ -195,7 +201,8 @@ def _quantile(share: float, groups: int, freedom: int) -> float:
 def _drawn(scores: Scores, draws: int, rng: np.random.Generator) -> Numbers:
     """Return means of resampled seeds, of shape (draws, structures)."""
     drawn = [np.asarray(some)[rng.integers(len(some), size=(draws, len(some)))].mean(1) for some in scores]
-    return np.stack(drawn, axis=1)
+    means: Numbers = np.stack(drawn, axis=1).round(_DIGITS)
+    return means
 
 
 def _together(first: Numbers, second: Numbers) -> Numbers:

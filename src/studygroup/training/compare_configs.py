@@ -46,9 +46,9 @@ def compare(
 
     All configurations run with the first seed, then all with the second, and so on; the table is rewritten after each
     seed. A cell is the folder `<run_dir>/<configuration>-<seed>`. Finished cells are skipped, and an interrupted one
-    resumes. Several calls may work on one folder at a time: a cell that another process is training is left to it. In
-    each cell the student is chosen on the hold-out rows and scored on the test rows afterwards; the table
-    keeps the two scores apart and chooses no configuration.
+    resumes. One call at a time works on a folder; `jobs` shares its cells among processes. In each cell the student
+    is chosen on the hold-out rows and scored on the test rows afterwards; the table keeps the two scores apart and
+    chooses no configuration.
 
     Args:
         configs: configuration files, as `studygroup train --config` takes them; their own seed is not used.

@@ -30,9 +30,9 @@ class EpochRow:
         rows_per_second: rows trained on per second.
         lr: learning rate of the last update.
         imitation_weight: weight of the imitation at the last update.
-        loss: mean of the total loss.
-        supervised: mean supervised loss of each student.
-        imitation: mean imitation loss of each student.
+        loss: total loss, mean over updates.
+        supervised: supervised loss of each student, mean over its rows.
+        imitation: imitation loss of each student, likewise.
         holdout: accuracy of each student on the hold-out rows, in [0, 1].
         ensemble: the same of the mean of their probabilities.
         diversity: mean L2 distance of their probabilities, in [0, √2].

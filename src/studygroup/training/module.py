@@ -102,6 +102,7 @@ class StudyModule(LightningModule):
         """Reset the sums of the epoch."""
         students = self.task.group.students
         self._sums = torch.zeros(2, students, device=self.device)
+        self._own = torch.zeros(students, device=self.device)
         self._objectives: dict[str, Tensor] = {}
         self._teachers: dict[str, Tensor] = {}
         self._total = torch.zeros((), device=self.device)
@@ -119,10 +120,11 @@ class StudyModule(LightningModule):
         inputs, labels = self.datamodule.training_rows(batch, step=step)
         self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._count(batch)
+        weights = self._weigh(batch, share)
         progress = self.progress_at(step)
         with whole_norms() if self._settings.sync_batchnorm else nullcontext():
             for losses in self.task.steps(inputs, labels, owner=batch.owner, progress=progress, share=share):
-                self._add(losses, step)
+                self._add(losses, step, weights)
                 if self.automatic_optimization:
                     return losses.total
                 self._update(losses.total)
@@ -136,6 +138,23 @@ class StudyModule(LightningModule):
             mask = batch.inputs["attention_mask"]
             self._tokens += mask.sum()
             self._places += mask.numel()
+
+    @torch.no_grad()
+    def _weigh(self, batch: Batch, share: Tensor | None) -> Tensor:
+        """Count each student's rows; return what makes a sum over rows of its mean losses here, `share` undone."""
+        students = self.task.group.students
+        if batch.owner is None:
+            rows = torch.full((students,), float(len(batch.labels)), device=self.device)
+        else:
+            each = torch.arange(students, device=batch.owner.device)
+            rows = (batch.owner[:, None] == each).sum(0).float()
+        if share is not None:
+            counts = share.to(rows)  # 0 where a process has rows for the sake of its gradients alone
+            rows = rows * (counts > 0)
+            self._own += rows
+            return torch.where(counts > 0, rows / counts, 0.0)
+        self._own += rows
+        return rows
 
     def _clip_gradients(self, *_: Any) -> None:
         largest = self._settings.gradient_clip_val
@@ -156,8 +175,8 @@ class StudyModule(LightningModule):
         return done / self._settings.epochs
 
     @torch.no_grad()
-    def _add(self, losses: Losses, step: int) -> None:
-        self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float()
+    def _add(self, losses: Losses, step: int, weights: Tensor) -> None:
+        self._sums += torch.stack([losses.supervised.detach(), losses.imitation.detach()]).float() * weights
         self._total += losses.total.detach().float()
         figures = {name: value / self.task.turns for name, value in (self.task.figures() or {}).items()}
         for sums, values in ((self._objectives, losses.auxiliary), (self._teachers, figures)):
@@ -172,8 +191,10 @@ class StudyModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Read losses and time of the training part, then start the tally of the hold-out rows."""
-        sums = [self._total, *self._sums.flatten(), *self._objectives.values(), *self._teachers.values()]
+        sums = [self._total, *self._objectives.values(), *self._teachers.values()]
         self._losses = over_ranks(torch.stack(sums).div(self.updates)).tolist()
+        rows = over_ranks(self._own, "sum").clamp(min=1)
+        self._of_students = (over_ranks(self._sums, "sum") / rows).tolist()
         self._seconds = time.perf_counter() - self._started
         self._cpu_seconds = time.process_time() - self._started_cpu
         self._tally = Tally(self.task.group.students, self.device)
@@ -202,9 +223,9 @@ class StudyModule(LightningModule):
 
     def _row(self) -> EpochRow:
         """Return the figures of the epoch that ends."""
-        scores, students = self.holdout, self.task.group.students
-        total, *each = self._losses
-        further = each[2 * students :]
+        scores = self.holdout
+        total, *further = self._losses
+        supervised, imitation = self._of_students
         named = [*self._objectives], [*self._teachers]
         counted = torch.tensor([self._rows, self._places, int(self._tokens)], device=self.device)
         rows, places, counted_tokens = over_ranks(counted, "sum").tolist()
@@ -218,8 +239,8 @@ class StudyModule(LightningModule):
             lr=self._lr,
             imitation_weight=self.task.weights(self.progress_at(self.done - 1)).get("imitation", 0.0),
             loss=total,
-            supervised=tuple(each[:students]),
-            imitation=tuple(each[students : 2 * students]),
+            supervised=tuple(supervised),
+            imitation=tuple(imitation),
             holdout=scores.students,
             ensemble=scores.ensemble,
             diversity=scores.diversity,

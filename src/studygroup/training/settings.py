@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -184,6 +184,8 @@ class Settings:
     in_memory_bytes: int = 4 * 2**30
     checkpoint_every: int = 1
 
+    options_by_default: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         for name in sorted(NEVER_NULL):
             if getattr(self, name) is None:
@@ -195,6 +197,8 @@ class Settings:
             if options:
                 beside = f"{setting}_options"
                 object.__setattr__(self, beside, options | (getattr(self, beside) or {}))
+        # another network would have others; a copy, or what a whole configuration was read from, has them given
+        object.__setattr__(self, "options_by_default", self.model_options is None)
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}
             object.__setattr__(self, "model_options", options)

@@ -131,7 +131,7 @@ def with_run(words: Sequence[str]) -> list[str]:
     _, equals, run = words[place].partition("=")
     if not equals and place + 1 < len(words) and not is_option(words[place + 1]):
         run = words[place + 1]
-    if not run:
+    if not run or (run.lower() in ("true", "false") and not os.path.lexists(run)):  # the flag alone
         return list(words)
     others = [*words[1:place], *words[place + (1 if equals else 2) :]]
     if any(word.partition("=")[0] == "--run_dir" for word in others):

@@ -9,6 +9,7 @@ import yaml
 from helpers.small_run import small
 from studygroup.training import Settings, methods
 from studygroup.training.dotted import get_value, with_values
+from studygroup.training.rates import Cosine
 from studygroup.training.tuning.axes import Range, Values, read_axis
 from studygroup.training.tuning.space import read_space
 
@@ -89,9 +90,11 @@ def test_whole_ends_mean_whole_numbers_only_where_the_setting_holds_no_fraction(
             "recipe.temperature": {"low": 1, "high": 4},
             "batch_size": {"low": 8, "high": 32},
             "model_options.width": {"low": 4, "high": 8},
+            "gradient_clip_val": {"low": 1, "high": 3},  # which has no value yet
+            "model_options.blocks": {"low": 1, "high": 3},
         },
     )
-    assert [axis.whole for axis in space.axes.values()] == [False, True, True]
+    assert [axis.whole for axis in space.axes.values()] == [False, True, True, False, True]
     assert "recipe.temperature: 1 to 4" in str(space)
     assert "batch_size: whole numbers 8 to 32" in str(space)
 
@@ -137,11 +140,35 @@ def test_an_argument_is_checked_against_the_class_that_is_searched_beside_it():
         ({"seed": [0, 1]}, "decides what trials are scored by"),
         ({"holdout": [0.1, 0.2]}, "decides what trials are scored by"),
         ({"workers": [0, 2]}, "does not bear on the result"),
+        ({"devices": [1, 2]}, "divide one run among 2 processes, and tune makes many"),
+        ({"optimizer": ["Adam", "LBFGS"]}, "optimizer LBFGS evaluates the loss several times"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_with_its_reason(search, said):
     with pytest.raises(ValueError, match=said):
         read_space(CGL, search)
+
+
+def test_a_schedule_is_checked_against_the_epochs_unless_both_are_searched():
+    network = small(rate=Cosine(warmup=1.0))
+    with pytest.raises(ValueError, match="warmup is 4 of 3 epochs"):
+        read_space(network, {"rate.warmup": [0.0, 4.0]})
+    with pytest.raises(ValueError, match="warmup is 1 of 1 epochs"):
+        read_space(network, {"epochs": [1, 4]})
+    assert read_space(network, {"rate.warmup": [0.0, 4.0], "epochs": [3, 8]}).grid().size() == 4
+
+
+def test_networks_that_are_searched_have_their_own_options_unless_some_are_given():
+    models = {"model": ["cifar_resnet18", "cifar_resnet34", "mlp"]}
+    own, given = read_space(Settings(), models), read_space(small(), {"model": ["cifar_resnet34"]})
+    assert [own.settings({"model": name}).model_options for name in models["model"]] == [
+        {"width": 16},
+        {},
+        {},
+    ]
+    assert given.settings({"model": "cifar_resnet34"}).model_options == {"width": 4}
+    wide = own.settings({"model": "cifar_resnet34", "model_options.width": 8})
+    assert wide.model_options == {"width": 8}
 
 
 def test_a_setting_that_is_none_now_can_be_searched():

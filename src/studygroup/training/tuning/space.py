@@ -8,6 +8,8 @@ from typing import Any
 from studygroup.naming import did_you_mean
 from studygroup.training.config import Config
 from studygroup.training.dotted import dotted_names, get_value, with_values
+from studygroup.training.optimisers import check_optimizer
+from studygroup.training.processes import check_one_process
 from studygroup.training.settings import RESULT_STAYS, Settings
 from studygroup.training.tuning.axes import Axis, Values, read_axis
 
@@ -81,28 +83,47 @@ def read_space(settings: Settings, search: Mapping[str, Any]) -> Space:
             f"select_by is {settings.select_by!r}, and trials are compared by hold-out accuracy; leave it out"
         )
     base = settings.config()
+    if "model" in search and settings.options_by_default:
+        del base["model_options"]  # those of one network are not the others'
     axes: dict[str, Axis] = {}
+    tops = {name.split(".")[0] for name in search}
     for name in sorted(search, key=lambda name: name.count(".")):  # a class before its arguments
         before = {other: axis.samples()[0] for other, axis in axes.items() if name.startswith(f"{other}.")}
         complete = Settings.from_config(with_values(base, before)).config() if before else base
-        axes[name] = _axis(complete, name, search[name])
+        axes[name] = _axis(complete, name, search[name], scheduled=not {"epochs", "rate"} <= tops)
     return Space(base, {name: axes[name] for name in search})
 
 
-def _axis(base: Config, name: str, given: Any) -> Axis:
-    """Read and check one axis."""
+def _axis(base: Config, name: str, given: Any, *, scheduled: bool) -> Axis:
+    """Read and check one axis; `scheduled`, whether its values have to suit the epochs and the schedule there are."""
     top = name.split(".")[0]
     if top in (*_RULER, *RESULT_STAYS):
         why = "decides what trials are scored by" if top in _RULER else "does not bear on the result"
         raise ValueError(f"{name} {why}, so it cannot be searched; set it once for the whole study")
-    # a setting whose current value is a fraction takes fractions, even if its range has whole ends
-    axis = read_axis(name, given, whole=not isinstance(get_value(base, name), float))
+    axis = read_axis(name, given, whole=_takes_whole(base, name))
     for value in axis.samples():
         try:
-            Settings.from_config(with_values(base, {name: value}))
+            some = Settings.from_config(with_values(base, {name: value}))
         except ValueError as error:
             raise _refusal(base, name, value, error) from error
+        check_one_process(some, of="tune")
+        if top == "optimizer":
+            check_optimizer(some.optimizer)
+        if scheduled and top in ("epochs", "rate"):
+            some.rate.check(some.epochs)
     return axis
+
+
+def _takes_whole(base: Config, name: str) -> bool:
+    """Return whether a range with whole ends means whole numbers: not where the setting is, or may be, a fraction."""
+    value = get_value(base, name)
+    if value is not None or name.startswith("model_options."):  # whose types no signature here knows
+        return not isinstance(value, float)
+    try:
+        Settings.from_config(with_values(base, {name: 0.5}))
+    except ValueError:
+        return True
+    return False
 
 
 def _refusal(base: Config, name: str, value: Any, error: ValueError) -> ValueError:

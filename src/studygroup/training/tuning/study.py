@@ -67,7 +67,7 @@ def median_pruner(epochs: int) -> BasePruner:
     Args:
         epochs: epochs of a trial; it is spared in the first fifth of them.
     """
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=math.ceil(_EARLY * epochs))
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=math.ceil(_EARLY * epochs) + 1)
 
 
 def open_study(url: str, *, name: str, pruner: BasePruner) -> optuna.Study:

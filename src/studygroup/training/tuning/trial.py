@@ -151,6 +151,7 @@ class Objective:
         done: list[float] = []
         for seed in self.seeds:
             settings = self.space.settings(values, seed=seed)
+            settings.check_here()
             pruning = Pruning(trial, before=done, epochs=settings.epochs)
             run = RunFolder(folder / f"seed-{seed}")
             done.append(holdout_accuracy(settings, run, pruning, progress_bar=self.progress_bar))
