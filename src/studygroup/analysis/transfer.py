@@ -24,14 +24,9 @@ Scores = Sequence[Sequence[float]]
 Numbers = npt.NDArray[np.float64]
 
 
-def mean(scores: Sequence[float]) -> float:
-    """Return a mean that is equal for equal sums: in the last bits, it depends on which seed has which score."""
-    return round(statistics.fmean(scores), _DIGITS)
-
-
 def ranks(scores: Scores) -> list[int]:
     """Return the ranks of the structures' mean scores, 1 for the highest; ties share the better rank."""
-    return [int(rank) for rank in rankdata([-mean(some) for some in scores], method="min")]
+    return [int(rank) for rank in rankdata([-_mean(some) for some in scores], method="min")]
 
 
 def correlations(first: Scores, second: Scores) -> tuple[float, float]:
@@ -41,7 +36,7 @@ def correlations(first: Scores, second: Scores) -> tuple[float, float]:
         first: scores of each structure on one data set.
         second: scores of the same structures on another.
     """
-    means = [[mean(some) for some in scores] for scores in (first, second)]
+    means = [[_mean(some) for some in scores] for scores in (first, second)]
     if any(len(set(row)) == 1 for row in means):
         return math.nan, math.nan
     return float(spearmanr(*means).statistic), float(kendalltau(*means).statistic)
@@ -86,7 +81,7 @@ def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, se
         draws: number of orders.
         seed: seed of the draws.
     """
-    one, other = (rankdata([mean(some) for some in scores]) for scores in (first, second))
+    one, other = (rankdata([_mean(some) for some in scores]) for scores in (first, second))
     if len(other) <= EXACT:
         orders = np.array([*itertools.permutations(other)])
     else:
@@ -99,7 +94,7 @@ def chance_of_likeness(first: Scores, second: Scores, *, draws: int = 50_000, se
 
 def spread(scores: Scores) -> float:
     """Return the highest minus the lowest mean score."""
-    means = [mean(some) for some in scores]
+    means = [_mean(some) for some in scores]
     return max(means) - min(means)
 
 
@@ -164,9 +159,9 @@ def _best(
 ) -> list[str]:
     """Describe how the best structures on one set do on the other."""
     (one, there), (other, here) = first, second
-    orders = [sorted(some, key=lambda name: -mean(some[name])) for some in (there, here)]
+    orders = [sorted(some, key=lambda name: -_mean(some[name])) for some in (there, here)]
     best = orders[0][0]
-    means = {name: mean(scores) for name, scores in here.items()}
+    means = {name: _mean(scores) for name, scores in here.items()}
     rank = ranks([*here.values()])[[*here].index(best)]
     gain = means[best] - statistics.fmean(means.values())
     said = [
@@ -196,6 +191,11 @@ def _of_spread(name: str, scores: Scores, confidence: float) -> str:
 def _quantile(share: float, groups: int, freedom: int) -> float:
     """Return a quantile of the studentised range."""
     return float(studentized_range.ppf(share, groups, freedom))
+
+
+def _mean(scores: Sequence[float]) -> float:
+    """Return a mean that is equal for equal sums: in the last bits, it depends on which seed has which score."""
+    return round(statistics.fmean(scores), _DIGITS)
 
 
 def _drawn(scores: Scores, draws: int, rng: np.random.Generator) -> Numbers:
