@@ -10,6 +10,7 @@ from torch import nn
 
 import studygroup as sg
 from helpers.hub import stand_in
+from studygroup.data.form import Pictures
 from studygroup.formats import Facts, card, push, save_huggingface, save_timm
 from studygroup.models import build
 
@@ -191,6 +192,21 @@ def test_data_of_this_machine_are_no_data_of_the_hub():
     assert told.eval_results[0].dataset_type == told.eval_results[0].dataset_name == "cats"
     with pytest.raises(ValueError, match="an accuracy is of some data"):
         card(PICTURES, library="timm", accuracy=0.5)
+
+
+def test_timm_prepares_pictures_as_the_run_did(of_timm, tmp_path):
+    from PIL import Image
+
+    (net, example), facts = of_timm, PICTURES
+    save_timm(net, tmp_path / "there", example=example, facts=facts)
+    again = timm.create_model(f"local-dir:{tmp_path / 'there'}", pretrained=True)
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (67, 160), generator=draw, dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "wide.png")
+    prepare = timm.data.create_transform(**timm.data.resolve_data_config({}, model=again))
+    form = Pictures(tuple(facts.shape), tuple(facts.mean), tuple(facts.std))
+    ours = form.ready(channels_last=False)(form.read([str(tmp_path / "wide.png")]))[0]
+    torch.testing.assert_close(prepare(Image.open(tmp_path / "wide.png")), ours, atol=0.05, rtol=0)
 
 
 def test_what_a_network_cannot_give_is_refused(bert, of_timm, tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 import studygroup as sg
 from studygroup.ensembling import Ensemble
 from studygroup.formats import Facts, save_onnx, save_program
+from studygroup.models.vdcnn import vdcnn9
 
 FACTS = Facts(classes=("nought", "one", "two"), shape=(2, 6, 6), mean=(0.5, 0.25), std=(0.2, 0.1))
 # torch's ONNX exporter uses parts of torch that torch itself has deprecated
@@ -92,6 +93,43 @@ def test_mappings_keep_rows_and_tokens_free_where_inputs_have_names(tmp_path):
     torch.testing.assert_close(again(**more), net(**more))
     with pytest.raises(ValueError, match=r"its forward names none of input_ids, attention_mask"):
         save_program(Ensemble([net]), tmp_path / "all.pt2", example=ids, facts=facts)
+
+
+def test_characters_of_any_number_are_answered_as_by_the_network(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    net, facts = vdcnn9(3, embedding=2, width=2, pooled=8, hidden=4).eval(), Facts(classes=("a", "b", "c"))
+
+    def characters(rows, length):
+        ids = torch.randint(1, 69, (rows, length))
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    save_onnx(net, tmp_path / "net.onnx", example=characters(2, 90), facts=facts)
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    for length in (1, 56, 57, 58, 130):  # below 57 the network fills rows up
+        given = characters(3, length)
+        found = session.run(None, {one.name: given[one.name].numpy() for one in session.get_inputs()})[0]
+        torch.testing.assert_close(torch.from_numpy(found), net(**given), atol=1e-5, rtol=1e-4)
+
+
+class OfItsLength(nn.Module):
+    """A network that does otherwise with short rows, in a branch that a graph loses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(30, 3)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        mean = self.embedding(input_ids).mean(1)
+        return -mean if input_ids.shape[1] < 3 else mean
+
+
+def test_a_graph_that_answers_short_rows_otherwise_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime")
+    ids, facts = {"input_ids": torch.randint(30, (2, 5))}, Facts(classes=("a", "b", "c"))
+    with pytest.raises(ValueError, match="answers otherwise than the network to rows of one token"):
+        save_onnx(OfItsLength().eval(), tmp_path / "net.onnx", example=ids, facts=facts)
+    assert not (tmp_path / "net.onnx").exists()
 
 
 class Branching(nn.Module):

@@ -288,6 +288,42 @@ def test_a_picture_is_predicted_for_from_its_file(tmp_path, capsys):
         predict([str(tmp_path / "none.png")], folder=run.folder.path)
 
 
+def test_exports_in_one_folder_keep_their_own_tokenizer(folder, tmp_path):
+    first = train(transformer(folder, epochs=1), run_dir=tmp_path / "first", progress_bar=False).folder.path
+    other = transformer(folder, epochs=1, seed=5)  # which draws other rows, to which the tokenizer is fitted
+    second = train(other, run_dir=tmp_path / "second", progress_bar=False).folder.path
+    (tmp_path / "both").mkdir()
+    exported = export(first, output=tmp_path / "both" / "first.safetensors")
+    said = predict(["a lovely plot"], folder=exported)[0].probabilities
+    with pytest.raises(ValueError, match="both/tokenizer is another tokenizer, of another network there"):
+        export(second, output=tmp_path / "both" / "second.safetensors")
+    assert predict(["a lovely plot"], folder=exported)[0].probabilities == said
+    shutil.rmtree(tmp_path / "both" / "tokenizer")
+    shutil.copytree(second / "tokenizer", tmp_path / "both" / "tokenizer")
+    with pytest.raises(ValueError, match="is another tokenizer than the network was trained with"):
+        predict(["a lovely plot"], folder=exported)
+
+
+def test_a_run_whose_data_have_changed_is_neither_scored_nor_exported(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "data")
+    run = train(transformer(tmp_path / "data", epochs=1), run_dir=tmp_path / "run", progress_bar=False).folder
+    rows = datasets.Dataset.from_parquet(str(folder / "train.parquet"))
+    more = datasets.concatenate_datasets([rows, rows.select(range(20))])
+    more.to_parquet(tmp_path / "data" / "train.parquet")
+    for ask in (export, evaluate):
+        with pytest.raises(
+            ValueError, match=r"are others than it was trained on \(.*differ\); put these back"
+        ):
+            ask(run.path)
+    assert len(predict(["a lovely plot"], folder=run.path)) == 1
+
+
+def test_texts_longer_than_the_network_are_refused_before_training(folder, tmp_path):
+    short = transformer(folder, tokenizer=SentencePiece(vocabulary=60, length=512))
+    with pytest.raises(ValueError, match=r"the longest text has \d+ tokens, which the network does not take"):
+        train(short, run_dir=tmp_path / "run", progress_bar=False)
+
+
 def test_a_teacher_that_reads_other_tokens_is_refused(folder, tmp_path):
     """The tokenizer is fitted to the training rows, which the seed draws."""
     train(

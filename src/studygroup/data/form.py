@@ -143,8 +143,17 @@ class Texts:
         return filled(self.encoder(inputs), self.encoder)
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer."""
-        self.encoder.save(folder / TOKENIZER)
+        """Write the tokenizer.
+
+        Raises:
+            ValueError: the folder has another, which other files there are read with.
+        """
+        place = folder / TOKENIZER
+        if place.exists() and load_encoder(place).fingerprint != self.encoder.fingerprint:
+            raise ValueError(
+                f"{place} is another tokenizer, of another network there; give a folder of its own"
+            )
+        self.encoder.save(place)
 
 
 def load_form(facts: Mapping[str, Any], folder: Path) -> Form:
@@ -155,10 +164,16 @@ def load_form(facts: Mapping[str, Any], folder: Path) -> Form:
         folder: the one given to its `save`.
 
     Raises:
-        ValueError: the tokenizer is missing or damaged, or the facts are none of pictures.
+        ValueError: the tokenizer is missing, damaged or another than the facts', or the facts are none of pictures.
     """
     if "tokenizer" in facts:
-        return Texts(load_encoder(folder / TOKENIZER))
+        encoder, known = load_encoder(folder / TOKENIZER), facts["tokenizer"]
+        own = known.get("fingerprint") if isinstance(known, Mapping) else None
+        if own is not None and own != encoder.fingerprint:
+            raise ValueError(
+                f"{folder / TOKENIZER} is another tokenizer than the network was trained with; put its own back"
+            )
+        return Texts(encoder)
     try:
         channels, height, width = map(int, facts["shape"])
         mean, std = (tuple(map(float, facts[name])) for name in ("mean", "std"))

@@ -69,6 +69,8 @@ def save_timm(
         "mean": list(facts.mean),
         "std": list(facts.std),
         "crop_pct": 1.0,
+        "crop_mode": "squash",  # the whole picture is scaled, as `predict` does
+        "interpolation": "bilinear",
         "custom_load": False,
     }
     others = _NOT_TAKEN.split()

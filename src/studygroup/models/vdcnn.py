@@ -103,9 +103,10 @@ class VDCNN(nn.Module):
             attention_mask: not used, and accepted only so that all networks for texts are called alike: the
                 published network sees padding as one more character.
         """
-        missing = _SHRINKS * (self.pooled - 1) + 1 - input_ids.shape[1]
-        if missing > 0:
-            input_ids = F.pad(input_ids, (0, missing), value=self.padding)
+        length = input_ids.shape[1]
+        # no branch, which an exported graph would lose
+        enough = torch.sym_max(length, _SHRINKS * (self.pooled - 1) + 1)
+        input_ids = F.pad(input_ids, (0, enough - length), value=self.padding)
         hidden = self.stem(self.embedding(input_ids).transpose(1, 2)).transpose(1, 2)
         for block in self.levels:
             hidden = block(hidden)

@@ -1,11 +1,13 @@
 """The file that ships, a plain network's weights with what rebuilds it, and how it is turned back into a network."""
 
+import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import safetensors.torch
@@ -49,6 +51,11 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
         data: the data it was trained on.
     """
     facts = {"build": builder, "classes": list(data.classes), "form": data.form.facts}
+    configuration = path.parent / CONFIGURATION
+    save = getattr(getattr(net, "config", None), "save_pretrained", None)
+    if save is not None:
+        _save_configuration(save, configuration)
+        facts["configuration"] = _sum(configuration)
     metadata = {_KEY: json.dumps(facts)}  # a single entry: safetensors shuffles the order of several
 
     def write(temporary: Path) -> None:
@@ -56,16 +63,33 @@ def save_net(net: nn.Module, path: Path, *, builder: dict[str, Any], data: Data)
         safetensors.torch.save_model(net, str(temporary), metadata=metadata)
 
     data.form.save(path.parent)
-    save = getattr(getattr(net, "config", None), "save_pretrained", None)
-    if save is not None:
-        save(path.parent / CONFIGURATION)
     write_atomically(path, write)
+
+
+def _save_configuration(save: Callable[[Path], Any], folder: Path) -> None:
+    """Write a network's configuration, unless another network's is there, which files there are rebuilt by."""
+    with TemporaryDirectory() as place:
+        save(Path(place))
+        if folder.exists() and _sum(folder) != _sum(Path(place)):
+            raise ValueError(f"{folder} is that of another network there; give a folder of its own")
+    save(folder)
+
+
+def _sum(folder: Path) -> str:
+    """Return the checksum of a configuration, whichever version of transformers wrote it."""
+    try:
+        content = parse_json((folder / "config.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{folder} holds no configuration ({error})") from error
+    content.pop("transformers_version", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _rebuilding(builder: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the arguments that rebuild the network of a shipped file, without access to the Hugging Face hub."""
     folder = path.parent / CONFIGURATION
-    if not folder.is_dir():
+    theirs = builder["name"].startswith("huggingface/") or names_code("model", builder["name"])
+    if not folder.is_dir() or not theirs:
         return builder
     check_tree(folder)
     return {"name": f"huggingface/{folder}", "classes": builder["classes"]}
@@ -136,11 +160,13 @@ class ShippedFacts:
         build: arguments of `studygroup.models.build`.
         classes: names of the classes, in the order of the logits.
         form: what turns rows into network input, as plain values.
+        configuration: checksum of the configuration beside it, of networks of transformers.
     """
 
     build: Mapping[str, Any]
     classes: tuple[str, ...]
     form: Mapping[str, Any]
+    configuration: str | None = None
 
 
 def read_facts(path: Path) -> ShippedFacts:
@@ -200,8 +226,11 @@ def load_net(path: Path) -> nn.Module:
         NotAllowedError: it names a network of one's own, and nobody allowed its module.
         ValueError: the file is missing or damaged, or holds no arguments to rebuild the network.
     """
-    builder = _from_file(_rebuilding(dict(read_facts(path).build), path), path)
+    facts = read_facts(path)
+    builder = _from_file(_rebuilding(dict(facts.build), path), path)
     try:
+        if facts.configuration is not None and facts.configuration != _sum(path.parent / CONFIGURATION):
+            raise ValueError(f"{path.parent / CONFIGURATION} is that of another network; put its own back")
         _check_size(builder, path)
         net = models.build(**builder)
         with safe_open(path, framework="pt") as file:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from studygroup.training.datamodule import DataModule
 from studygroup.training.describe import model_card
 from studygroup.training.export import load_net, read_facts, reestimate_bn
 from studygroup.training.folder import RunFolder
+from studygroup.training.provenance import changes, read_provenance
 from studygroup.training.scores import accuracy, score_net
 from studygroup.training.settings import Settings
 from studygroup.training.summary import Summary
@@ -50,8 +52,21 @@ class Run:
 
     @functools.cached_property
     def data(self) -> Data:
-        """The data that it was trained on."""
-        return self.settings.load_data()
+        """The data that it was trained on.
+
+        Raises:
+            ValueError: there are others by now where these were.
+        """
+        data, before = self.settings.load_data(), read_provenance(self.folder)
+        other = changes(before.data, data.fingerprint) if before is not None else []
+        if not other and read_facts(self.folder.weights).form != json.loads(json.dumps(data.form.facts)):
+            other = ["how rows are read"]
+        if other:
+            raise ValueError(
+                f"the data of {self.folder.path} are others than it was trained on ({', '.join(other)} differ); put "
+                "these back; `studygroup predict` needs none"
+            )
+        return data
 
     @functools.cached_property
     def datamodule(self) -> DataModule:

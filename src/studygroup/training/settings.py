@@ -28,7 +28,7 @@ from studygroup.training.parts import as_part, build_part, named_factory
 from studygroup.training.rates import Cosine, Rate
 from studygroup.training.scoring_by import check_choice
 from studygroup.training.trust import check_config, reading
-from studygroup.training.trying import check_answers, check_criterion, check_teachers
+from studygroup.training.trying import check_answers, check_criterion, check_longest, check_teachers
 from studygroup.trust import NotAllowedError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -363,6 +363,7 @@ class Settings:
         rows, _ = data.train[torch.arange(min(_EXAMPLE, len(data.train)))]
         example = self._single(data).inputs(rows)
         net = self.build_net(data)
+        check_longest(net, data)
         if names_code("model", self.model):
             check_answers(net, self.model, example, classes=len(data.classes))
         task = self.recipe(net, self.seed, example, lambda: self._new_net(data))

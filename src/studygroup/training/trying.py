@@ -5,6 +5,7 @@ from torch import nn
 
 from studygroup._engine.isolate import without_side_effects
 from studygroup.data import Data
+from studygroup.data.form import Texts
 from studygroup.inputs import Inputs, count_rows, logits
 from studygroup.objectives import Criterion
 from studygroup.task import CollaborativeLearning
@@ -28,6 +29,30 @@ def check_answers(net: nn.Module, name: str, example: Inputs, *, classes: int) -
             f"network {name!r} gives logits of shape {tuple(found.shape)} for {rows} rows of {classes} classes; let "
             "it take the number of classes as `classes` or `num_classes`, or set it by --model_options"
         )
+
+
+def check_longest(net: nn.Module, data: Data) -> None:
+    """Run a row as long as the longest text of the data through a network, of which nothing is changed.
+
+    Raises:
+        ValueError: the network has no positions for so many tokens.
+    """
+    lengths = [split.lengths for split in (data.train, data.holdout, data.test)]
+    longest = max((int(some.max()) for some in lengths if some is not None and len(some)), default=0)
+    if not isinstance(data.form, Texts) or not longest:
+        return
+    encoder = data.form.encoder
+    ids = torch.full(
+        (2, longest), (encoder.padding + 1) % encoder.vocabulary
+    )  # padding may have no positions
+    try:
+        with without_side_effects(net, training=False):
+            logits(net, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"the longest text has {longest} tokens, which the network does not take ({error}); cut texts by "
+            "--tokenizer.length, or give the network more positions, as by --model_options.length"
+        ) from error
 
 
 def check_criterion(criterion: Criterion, *, classes: int, mixed: bool) -> None:

@@ -36,8 +36,8 @@ class Pretrained:
         """Load the tokenizer; the texts are not read.
 
         Raises:
-            ValueError: there is no such tokenizer, it has no padding token, it or its network takes fewer ids than
-                `length`, or the library is not installed.
+            ValueError: there is no such tokenizer, it has no padding token, it is for fewer ids than `length`, or the
+                library is not installed.
         """
         check_length(self.length)
         tokenizer = _load(self.name)
