@@ -16,7 +16,7 @@ from helpers.small_run import small, whole_and_resumed
 from studygroup.cli import main
 from studygroup.data import Characters, PadCropFlip, SentencePiece, load_encoder
 from studygroup.inputs import logits
-from studygroup.training import Settings, evaluate, export, load_shipped, methods, predict, train
+from studygroup.training import Settings, evaluate, export, load_net, load_shipped, methods, predict, train
 from studygroup.training.describe import describe_run
 
 WORDS = {
@@ -228,6 +228,30 @@ def test_a_hugging_face_network_ships_with_all_that_it_needs(folder, tmp_path):
     moved = shutil.move(run.folder.path, tmp_path / "moved")
     assert predict(["a great film", "dull"], folder=moved) == wanted
     assert type(load_shipped(moved).net) is transformers.BertForSequenceClassification
+
+
+@pytest.mark.slow
+def test_exports_in_one_folder_keep_their_own_configuration(folder, tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    runs = []
+    for activation in ("gelu", "relu"):
+        known = tmp_path / activation
+        transformers.BertConfig(vocab_size=90, hidden_act=activation, **sizes).save_pretrained(known)
+        settings = transformer(folder, model=f"huggingface/{known}", model_options={}, epochs=1)
+        runs.append(train(settings, run_dir=tmp_path / f"run-{activation}", progress_bar=False).folder.path)
+    runs.append(
+        train(vdcnn(folder, epochs=1), run_dir=tmp_path / "characters", progress_bar=False).folder.path
+    )
+    (tmp_path / "both").mkdir()
+    exported = export(runs[0], output=tmp_path / "both" / "gelu.safetensors")
+    with pytest.raises(ValueError, match="both/configuration is that of another network there"):
+        export(runs[1], output=tmp_path / "both" / "relu.safetensors")
+    shutil.rmtree(tmp_path / "both" / "configuration")
+    shutil.copytree(runs[1] / "configuration", tmp_path / "both" / "configuration")
+    with pytest.raises(ValueError, match="both/configuration is that of another network; put its own back"):
+        load_net(exported)
+    shutil.copytree(runs[1] / "configuration", runs[2] / "configuration")  # which is no business of VDCNN's
+    assert type(load_net(runs[2] / "student.safetensors")).__name__ == "VDCNN"
 
 
 @pytest.mark.slow
