@@ -37,7 +37,7 @@ def check_longest(net: nn.Module, data: Data) -> None:
     Raises:
         ValueError: the network has no positions for so many tokens.
     """
-    lengths = [split.lengths for split in (data.train, data.holdout, data.test)]
+    lengths = [split.lengths for split in (data.train, data.holdout, data.test) if split is not None]
     longest = max((int(some.max()) for some in lengths if some is not None and len(some)), default=0)
     if not isinstance(data.form, Texts) or not longest:
         return
