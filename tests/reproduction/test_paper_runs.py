@@ -54,9 +54,9 @@ def test_every_cell_has_its_seeds(whole, capsys):
 
 @pytest.mark.slow
 def test_a_regime_is_judged_by_its_plain_network(whole):
-    here, row = lab(whole), "ResNet-18, CIFAR-10"
-    found = {column: some for (_, column), some in here.found(table_called("cgl-table-2")).items()}
-    one = conditions(here, found, row)
+    here, row, table = lab(whole), "ResNet-18, CIFAR-10", table_called("cgl-table-2")
+    found = {column: some for (_, column), some in here.found(table).items()}
+    one = conditions(here, table, found, row)
     runs = found["baseline"].runs.values()
     assert one["holdout"] == pytest.approx(100 * sum(run["holdout"] for run in runs) / 2)
     assert one["gap"] == pytest.approx(one["training"] - one["holdout"])
@@ -64,7 +64,7 @@ def test_a_regime_is_judged_by_its_plain_network(whole):
     spent = [run["spent"] for run in found["CGL"].runs.values()]
     assert one["hours_of_three_seeds"]["CGL"] == pytest.approx(3 * sum(spent) / 2 / 3600)
     assert one["late_change"] is None  # of two epochs
-    with load_run(here.folder(here.key(table_called("cgl-table-2").cells[row, "baseline"]), 0).path) as run:
+    with load_run(here.folder(here.key(table.cells[row, "baseline"]), 0).path) as run:
         x, y = next(iter(run.datamodule.evaluation_batches(run.data.train, torch.device("cpu"))))
         right = (run.load()(x).argmax(1) == y).sum().item()
         assert training_accuracy(run.folder.path) == pytest.approx(100 * right / len(run.data.train))

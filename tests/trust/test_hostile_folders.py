@@ -224,6 +224,7 @@ def test_a_shipped_file_imports_no_network(name, command, run, mark, capsys):
 def test_a_configuration_beside_a_shipped_file_brings_no_code(command, run, mark, capsys, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("standard input was asked"))
     remote(run / "configuration")
+    reship(run, build={"name": "huggingface/strange", "classes": 10})  # other networks ask for none
     given = ["predict", "seven.png", "--folder", run] if command == "predict" else ["evaluate", run]
     refused(given, mark, capsys)
 
