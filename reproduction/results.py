@@ -45,9 +45,7 @@ class Found:
     @property
     def spent(self) -> float | None:
         """Mean seconds of training; None where a run lacks them, or they are of several clocks."""
-        each = [run.get("spent") for run in self.runs.values()]
-        known = [seconds for seconds in each if seconds is not None]
-        return statistics.fmean(known) if self.clock is not None and len(known) == len(each) else None
+        return None if self.clock is None else mean_of(self, "spent")
 
 
 def read_results(folder: Path) -> dict[str, Found]:

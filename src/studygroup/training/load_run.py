@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Run:
         """
         data, before = self.settings.load_data(), read_provenance(self.folder)
         other = changes(before.data, data.fingerprint) if before is not None else []
-        if not other and read_facts(self.folder.weights).form != json.loads(json.dumps(data.form.facts)):
+        if not other and read_facts(self.folder.weights).form != data.form.facts:
             other = ["how rows are read"]
         if other:
             raise ValueError(

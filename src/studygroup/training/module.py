@@ -148,13 +148,11 @@ class StudyModule(LightningModule):
         else:
             each = torch.arange(students, device=batch.owner.device)
             rows = (batch.owner[:, None] == each).sum(0).float()
-        if share is not None:
-            counts = share.to(rows)  # 0 where a process has rows for the sake of its gradients alone
-            rows = rows * (counts > 0)
-            self._own += rows
-            return torch.where(counts > 0, rows / counts, 0.0)
+        # a share of 0: rows that a process has for the sake of its gradients alone
+        counts = torch.ones_like(rows) if share is None else share.to(rows)
+        rows = rows * (counts > 0)
         self._own += rows
-        return rows
+        return torch.where(counts > 0, rows / counts, 0.0)
 
     def _clip_gradients(self, *_: Any) -> None:
         largest = self._settings.gradient_clip_val

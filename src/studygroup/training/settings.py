@@ -185,6 +185,7 @@ class Settings:
     checkpoint_every: int = 1
 
     options_by_default: ClassVar[bool] = False
+    """Whether no `model_options` were given, so that another network has its own."""
 
     def __post_init__(self) -> None:
         for name in sorted(NEVER_NULL):
@@ -197,7 +198,6 @@ class Settings:
             if options:
                 beside = f"{setting}_options"
                 object.__setattr__(self, beside, options | (getattr(self, beside) or {}))
-        # another network would have others; a copy, or what a whole configuration was read from, has them given
         object.__setattr__(self, "options_by_default", self.model_options is None)
         if self.model_options is None:
             options = {"width": 16} if self.model == Settings.model else {}

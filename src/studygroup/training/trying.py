@@ -42,9 +42,8 @@ def check_longest(net: nn.Module, data: Data) -> None:
     if not isinstance(data.form, Texts) or not longest:
         return
     encoder = data.form.encoder
-    ids = torch.full(
-        (2, longest), (encoder.padding + 1) % encoder.vocabulary
-    )  # padding may have no positions
+    token = (encoder.padding + 1) % encoder.vocabulary  # padding may have no positions
+    ids = torch.full((2, longest), token)
     try:
         with without_side_effects(net, training=False):
             logits(net, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
