@@ -229,6 +229,15 @@ def test_a_configuration_beside_a_shipped_file_brings_no_code(command, run, mark
     refused(given, mark, capsys)
 
 
+@pytest.mark.parametrize("content", ["[]", '"a"', "{", None])
+def test_a_configuration_of_nonsense_beside_a_shipped_file_is_told_in_one_line(content, run, mark, capsys):
+    (run / "configuration").mkdir()
+    path = run / "configuration" / "config.json"
+    os.mkfifo(path) if content is None else path.write_text(content)  # a pipe would be waited for
+    reship(run, configuration="0" * 64)
+    refused(["predict", "seven.png", "--folder", run], mark, capsys)
+
+
 def test_a_configuration_of_a_run_trusts_no_remote_code(run, mark, capsys, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("standard input was asked"))
     folder = remote(run / "network")
